@@ -1,7 +1,15 @@
 package kernel
 
+import "math"
+
 // ReLU is y = max(0, x); NaN stays NaN and −0 becomes +0. y may be x itself.
 func ReLU[T Float](y, x []T) {
+	y = y[:len(x)]
+	spans(len(x), chunk, func(lo, hi int) { relu(y[lo:hi], x[lo:hi]) })
+}
+
+func relu[T Float](y, x []T) {
+	y = y[:len(x)]
 	for i, v := range x {
 		y[i] = max(v, 0)
 	}
@@ -10,18 +18,63 @@ func ReLU[T Float](y, x []T) {
 // Gate is dx = dy where x > 0 and 0 elsewhere: the derivative of ReLU at x or, what is the same, at its output. Where x is NaN, dx is dy's, as in PyTorch.
 // dx may be dy itself.
 func Gate[T Float](dx, dy, x []T) {
-	for i, v := range x {
-		if v <= 0 {
-			dx[i] = 0
-		} else {
-			dx[i] = dy[i]
+	dx, dy = dx[:len(x)], dy[:len(x)]
+	spans(len(x), chunk, func(lo, hi int) { gate(dx[lo:hi], dy[lo:hi], x[lo:hi]) })
+}
+
+// gate moves bits, not floats, so that the choice is a conditional move and no branch that random data mispredicts.
+func gate[T Float](dx, dy, x []T) {
+	switch x := any(x).(type) {
+	case []float32:
+		dx, dy := any(dx).([]float32), any(dy).([]float32)
+		dx, dy = dx[:len(x)], dy[:len(x)]
+		for i, v := range x {
+			d := math.Float32bits(dy[i])
+			if v <= 0 {
+				d = 0
+			}
+			dx[i] = math.Float32frombits(d)
+		}
+	case []float64:
+		dx, dy := any(dx).([]float64), any(dy).([]float64)
+		dx, dy = dx[:len(x)], dy[:len(x)]
+		for i, v := range x {
+			d := math.Float64bits(dy[i])
+			if v <= 0 {
+				d = 0
+			}
+			dx[i] = math.Float64frombits(d)
 		}
 	}
 }
 
 // Add is y += x.
 func Add[T Float](y, x []T) {
+	y = y[:len(x)]
+	spans(len(x), chunk, func(lo, hi int) { add(y[lo:hi], x[lo:hi]) })
+}
+
+func add[T Float](y, x []T) {
+	y = y[:len(x)]
 	for i, v := range x {
 		y[i] += v
 	}
+}
+
+// NormaliseBatch gathers the images that indices names, per bytes each, out of src and turns each byte into (byte − mean)·scale: dst[i·per+j] =
+// (src[indices[i]·per+j] − mean)·scale. Every index must be that of an image in src.
+func NormaliseBatch[T Float](dst []T, src []uint8, indices []int, per int, mean, scale T) {
+	var table [256]T
+	for v := range table {
+		table[v] = (T(v) - mean) * scale
+	}
+	spans(len(indices), max(1, chunk/per), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			image := src[indices[i]*per:][:per]
+			out := dst[i*per:][:per]
+			for j, v := range image {
+				out[j] = table[v]
+			}
+		}
+	})
 }

@@ -1,56 +1,106 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"sync"
+)
 
-// Softmax is y[i,j] = exp(x[i,j]−max_j)/Σ_j exp(x[i,j]−max_j) for each of the m rows of x.
+// rowsOf is how many rows of n elements, each a matter of exp, are worth handing to another core; it depends on n alone, so that sums split the same way always.
+func rowsOf(n int) int { return max(1, 1<<12/max(n, 1)) }
+
+// Softmax is y[i,j] = exp(x[i,j]−max_j)/Σ_j exp(x[i,j]−max_j) for each of the m rows of x. A row that holds NaN or +Inf, or nothing but −Inf, is all NaN, as in
+// PyTorch.
 func Softmax[T Float](y, x []T, m int) {
-	n := len(x) / m
-	for i := range m {
-		row, out := x[i*n:][:n], y[i*n:][:n]
-		top := row[0]
-		for _, v := range row {
-			top = max(top, v)
-		}
-		var sum float64
-		for j, v := range row {
-			e := math.Exp(float64(v) - float64(top))
-			out[j] = T(e)
-			sum += e
-		}
-		for j := range out {
-			out[j] = T(float64(out[j]) / sum)
-		}
+	if m == 0 {
+		return
 	}
+	n := len(x) / m
+	spans(m, rowsOf(n), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			row, out := x[i*n:][:n], y[i*n:][:n]
+			sum := expRow(out, row, float64(highest(row)))
+			for j, e := range out {
+				out[j] = T(float64(e) / sum)
+			}
+		}
+	})
 }
 
-// CrossEntropy returns Σ_i log Σ_j exp(x[i,j]) − x[i,label_i], the sum of the m rows' −log softmax at their labels, and never overflows for finite x.
-// Labels must be in [0, n).
+// highest is the maximum of a row; NaN if the row holds NaN.
+func highest[T Float](row []T) T {
+	top := T(math.Inf(-1))
+	for _, v := range row {
+		top = max(top, v)
+	}
+	return top
+}
+
+// expRow is out = exp(row − top) and returns its sum. Differences are taken in float64, where those of two float32 do not overflow; those of two float64 overflow to
+// −Inf, of which exp is 0 as it should be.
+func expRow[T Float](out, row []T, top float64) float64 {
+	var sum float64
+	out = out[:len(row)]
+	for j, v := range row {
+		e := math.Exp(float64(v) - top)
+		out[j] = T(e)
+		sum += e
+	}
+	return sum
+}
+
+// partials holds sums that are made in parallel until they are joined in order.
+var partials = sync.Pool{New: func() any { return new([]float64) }}
+
+// CrossEntropy returns Σ_i log Σ_j exp(x[i,j]) − x[i,label_i], the sum of the m rows' −log softmax at their labels, and never overflows for finite x unless the sum
+// itself does. NaN where Softmax is. Labels must be in [0, n).
 func CrossEntropy[T Float](x []T, labels []int, m int) float64 {
+	if m == 0 {
+		return 0
+	}
 	n := len(x) / m
+	each := rowsOf(n)
+	buf := partials.Get().(*[]float64)
+	defer partials.Put(buf)
+	if k := (m + each - 1) / each; len(*buf) < k {
+		*buf = make([]float64, k)
+	}
+	sums := *buf
+	spans(m, each, func(lo, hi int) {
+		var total float64
+		for i := lo; i < hi; i++ {
+			row := x[i*n:][:n]
+			top := float64(highest(row))
+			var sum float64
+			for _, v := range row {
+				sum += math.Exp(float64(v) - top)
+			}
+			total += math.Log(sum) - (float64(row[labels[i]]) - top)
+		}
+		sums[lo/each] = total
+	})
 	var total float64
-	for i := range m {
-		row := x[i*n:][:n]
-		top := row[0]
-		for _, v := range row {
-			top = max(top, v)
-		}
-		var sum float64
-		for _, v := range row {
-			sum += math.Exp(float64(v) - float64(top))
-		}
-		total += math.Log(sum) - (float64(row[labels[i]]) - float64(top))
+	for i := 0; i < m; i += each {
+		total += sums[i/each]
 	}
 	return total
 }
 
-// CrossEntropyBackward is dx = scale·(softmax(x) − onehot(labels)).
+// CrossEntropyBackward is dx = scale·(softmax(x) − onehot(labels)). At the label, where the difference would cancel, it is −scale·(the other classes' share).
 func CrossEntropyBackward[T Float](dx, x []T, labels []int, m int, scale T) {
+	if m == 0 {
+		return
+	}
 	n := len(x) / m
-	Softmax(dx, x, m)
-	for i := range m {
-		dx[i*n+labels[i]] -= 1
-	}
-	for i := range dx {
-		dx[i] *= scale
-	}
+	spans(m, rowsOf(n), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			row, out := x[i*n:][:n], dx[i*n:][:n]
+			top, label := float64(highest(row)), labels[i]
+			others := expRow(out[:label], row[:label], top) + expRow(out[label+1:], row[label+1:], top)
+			factor := float64(scale) / (others + math.Exp(float64(row[label])-top))
+			for j, e := range out {
+				out[j] = T(float64(e) * factor)
+			}
+			out[label] = T(-others * factor)
+		}
+	})
 }

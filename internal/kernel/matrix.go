@@ -1,41 +1,295 @@
 package kernel
 
+import "sync"
+
 // MatMul is c = op(a)·op(b) (+ c where accumulate is set), c m×n, op(a) m×k, op(b) k×n, all row-major with no gaps; op transposes where its flag is set, so that
 // a is then stored k×m and b n×k.
+//
+// Each element is the sum over k in blocks of a fixed length, the same at any number of threads. NaN and ±Inf go through as in the plain sum.
 func MatMul[T Float](c, a, b []T, m, n, k int, transA, transB, accumulate bool) {
-	if !accumulate {
-		clear(c[:m*n])
+	lda, ldb := k, n
+	if transA {
+		lda = m
 	}
-	for i := range m {
-		for j := range n {
-			var s T
-			for l := range k {
-				ai, bi := i*k+l, l*n+j
-				if transA {
-					ai = l*m + i
-				}
-				if transB {
-					bi = j*k + l
-				}
-				s += a[ai] * b[bi]
+	if transB {
+		ldb = k
+	}
+	Gemm(c, a, b, m, n, k, lda, ldb, n, transA, transB, 1, accumulate)
+}
+
+// Gemm is c = α·op(a)·op(b) (+ c where accumulate is set) for row-major matrices whose rows begin lda, ldb and ldc elements apart.
+func Gemm[T Float](c, a, b []T, m, n, k, lda, ldb, ldc int, transA, transB bool, alpha T, accumulate bool) {
+	if m <= 0 || n <= 0 {
+		return
+	}
+	if k <= 0 {
+		if !accumulate {
+			for i := range m {
+				clear(c[i*ldc:][:n])
 			}
-			c[i*n+j] += s
 		}
+		return
+	}
+	p := product[T]{c: c, a: a, b: b, lda: lda, ldb: ldb, ldc: ldc, transA: transA, transB: transB, alpha: alpha, kern: microKernel[T]()}
+	p.run(m, n, k, accumulate)
+}
+
+// The product is made the way of Goto and van de Geijn (2008). Blocks of a and b are packed into panels, a's of mr rows and b's of nr columns, each in the order in
+// which the micro-kernel reads it: dense, the transposed forms being a matter of packing alone, and padded with zeros to whole panels. The micro-kernel makes one mr×nr tile of c
+// from a panel of each, keeping it in registers. The blocks are bounded, so is the scratch.
+const (
+	blockK = 512
+	blockM = 2048
+	blockN = 2064
+	// A task is a group of panels that shares the second-level cache.
+	taskM = 192
+	taskN = 192
+)
+
+// A tileKernel makes tile += Σ_k a[k·mr+i]·b[k·nr+j] over kc steps, for the whole mr×nr tile, or sets it where accumulate is not set.
+type tileKernel[T Float] struct {
+	mr, nr int
+	run    func(kc int, a, b, tile []T, ld int, accumulate bool)
+}
+
+type product[T Float] struct {
+	c, a, b        []T
+	lda, ldb, ldc  int
+	transA, transB bool
+	alpha          T
+	kern           tileKernel[T]
+	packA, packB   []T
+}
+
+func (p *product[T]) run(m, n, k int, accumulate bool) {
+	mr, nr := p.kern.mr, p.kern.nr
+	s := takeScratch[T](2)
+	defer s.free()
+	for j0 := 0; j0 < n; j0 += blockN {
+		nb := min(blockN, n-j0)
+		nPanels := (nb + nr - 1) / nr
+		for k0 := 0; k0 < k; k0 += blockK {
+			kb := min(blockK, k-k0)
+			p.packB = s.slice(1, nPanels*nr*kb)
+			for i0 := 0; i0 < m; i0 += blockM {
+				mb := min(blockM, m-i0)
+				mPanels := (mb + mr - 1) / mr
+				p.packA = s.slice(0, mPanels*mr*kb)
+				p.block(i0, j0, k0, mb, nb, kb, mPanels, nPanels, i0 == 0, accumulate || k0 > 0)
+			}
+		}
+	}
+}
+
+// block adds the product of one block of a with one of b to c.
+func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, accumulate bool) {
+	mr, nr := p.kern.mr, p.kern.nr
+	panels := mPanels
+	if packB {
+		panels += nPanels
+	}
+	small := mb*nb*kb < 1<<16 // some microseconds in all
+	each(small, panels, 8, func(t int) {
+		if t < mPanels {
+			i := t * mr
+			packPanel(p.packA[i*kb:][:mr*kb], p.a, p.lda, i0+i, min(mr, mb-i), mr, k0, kb, !p.transA, p.alpha)
+			return
+		}
+		j := (t - mPanels) * nr
+		packPanel(p.packB[j*kb:][:nr*kb], p.b, p.ldb, j0+j, min(nr, nb-j), nr, k0, kb, p.transB, 1)
+	})
+	// Groups of nearly equal numbers of panels, fixed by the sizes.
+	mGroups, nGroups := (mb+taskM-1)/taskM, (nb+taskN-1)/taskN
+	for mGroups*nGroups < 16 && (mGroups < mPanels || nGroups < nPanels) {
+		if nGroups >= nPanels || mGroups < mPanels && mPanels/mGroups*mr >= nPanels/nGroups*nr {
+			mGroups++
+		} else {
+			nGroups++
+		}
+	}
+	each(small, mGroups*nGroups, 1, func(t int) {
+		gi, gj := t%mGroups, t/mGroups
+		var edge [maxTile]T
+		for j := nPanels * gj / nGroups; j < nPanels*(gj+1)/nGroups; j++ {
+			b := p.packB[j*nr*kb:][:nr*kb]
+			cols := min(nr, nb-j*nr)
+			for i := mPanels * gi / mGroups; i < mPanels*(gi+1)/mGroups; i++ {
+				a := p.packA[i*mr*kb:][:mr*kb]
+				rows := min(mr, mb-i*mr)
+				tile := p.c[(i0+i*mr)*p.ldc+j0+j*nr:]
+				if rows == mr && cols == nr {
+					p.kern.run(kb, a, b, tile[:(mr-1)*p.ldc+nr], p.ldc, accumulate)
+					continue
+				}
+				p.kern.run(kb, a, b, edge[:mr*nr], nr, false)
+				for r := range rows {
+					to, from := tile[r*p.ldc:][:cols], edge[r*nr:][:cols]
+					if !accumulate {
+						copy(to, from)
+						continue
+					}
+					for q, v := range from {
+						to[q] += v
+					}
+				}
+			}
+		}
+	})
+}
+
+// maxTile is the largest mr·nr of any micro-kernel.
+const maxTile = 8 * 48
+
+// each calls f for every t in [0, n), batch of them to a task, in parallel unless small.
+func each(small bool, n, batch int, f func(t int)) {
+	if small {
+		for t := range n {
+			f(t)
+		}
+		return
+	}
+	spans(n, batch, func(lo, hi int) {
+		for t := lo; t < hi; t++ {
+			f(t)
+		}
+	})
+}
+
+// packPanel packs have ≤ width lines of a matrix, from line first on, into dst[l·width+i] = α·line i at position k0+l, for kb positions; lines that are missing are zero.
+// Lines are rows of the matrix where rows is set, else columns.
+func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows bool, alpha T) {
+	if rows {
+		for i := range width {
+			if i >= have {
+				for l := i; l < kb*width; l += width {
+					dst[l] = 0
+				}
+				continue
+			}
+			at := i
+			for _, v := range src[(first+i)*ld+k0:][:kb] {
+				dst[at] = alpha * v
+				at += width
+			}
+		}
+		return
+	}
+	for l := range kb {
+		to, from := dst[l*width:][:width], src[(k0+l)*ld+first:][:have]
+		if alpha == 1 {
+			copy(to, from)
+		} else {
+			for i, v := range from {
+				to[i] = alpha * v
+			}
+		}
+		clear(to[have:])
+	}
+}
+
+// tileGo2x4 is the micro-kernel in plain Go: eight sums are what the compiler keeps in registers.
+func tileGo2x4[T Float](kc int, a, b, tile []T, ld int, accumulate bool) {
+	var c00, c01, c02, c03, c10, c11, c12, c13 T
+	a, b = a[:kc*2], b[:kc*4]
+	for len(a) >= 2 && len(b) >= 4 {
+		b0, b1, b2, b3 := b[0], b[1], b[2], b[3]
+		a0, a1 := a[0], a[1]
+		c00 += a0 * b0
+		c01 += a0 * b1
+		c02 += a0 * b2
+		c03 += a0 * b3
+		c10 += a1 * b0
+		c11 += a1 * b1
+		c12 += a1 * b2
+		c13 += a1 * b3
+		a, b = a[2:], b[4:]
+	}
+	r0, r1 := tile[:4], tile[ld:][:4]
+	if accumulate {
+		c00, c01, c02, c03 = c00+r0[0], c01+r0[1], c02+r0[2], c03+r0[3]
+		c10, c11, c12, c13 = c10+r1[0], c11+r1[1], c12+r1[2], c13+r1[3]
+	}
+	r0[0], r0[1], r0[2], r0[3] = c00, c01, c02, c03
+	r1[0], r1[1], r1[2], r1[3] = c10, c11, c12, c13
+}
+
+// microKernel is the micro-kernel of the tier.
+func microKernel[T Float]() tileKernel[T] {
+	return tileKernel[T]{2, 4, tileGo2x4[T]}
+}
+
+// Scratch is a set of buffers, reused from call to call and freed by the garbage collector when no call needs it for a while.
+type scratch[T Float] struct{ buffers [][]T }
+
+var (
+	scratch32 = sync.Pool{New: func() any { return new(scratch[float32]) }}
+	scratch64 = sync.Pool{New: func() any { return new(scratch[float64]) }}
+)
+
+// takeScratch takes a scratch of n buffers; nothing is known of what they hold.
+func takeScratch[T Float](n int) *scratch[T] {
+	var s *scratch[T]
+	switch p := any(&s).(type) {
+	case **scratch[float32]:
+		*p = scratch32.Get().(*scratch[float32])
+	case **scratch[float64]:
+		*p = scratch64.Get().(*scratch[float64])
+	}
+	for len(s.buffers) < n {
+		s.buffers = append(s.buffers, nil)
+	}
+	return s
+}
+
+// slice is buffer i at that length.
+func (s *scratch[T]) slice(i, length int) []T {
+	if cap(s.buffers[i]) < length {
+		s.buffers[i] = make([]T, length)
+	}
+	return s.buffers[i][:length]
+}
+
+func (s *scratch[T]) free() {
+	switch s := any(s).(type) {
+	case *scratch[float32]:
+		scratch32.Put(s)
+	case *scratch[float64]:
+		scratch64.Put(s)
 	}
 }
 
 // AddRow is y[i,j] += b[j] for the m rows of y.
 func AddRow[T Float](y, b []T, m int) {
 	n := len(b)
-	for i := range m {
-		Add(y[i*n:][:n], b)
-	}
+	y = y[:m*n]
+	spans(m, max(1, chunk/max(n, 1)), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			add(y[i*n:][:n], b)
+		}
+	})
 }
 
-// SumRows is b[j] = Σ_i y[i,j], the adjoint of AddRow.
+// SumRows is b[j] = Σ_i y[i,j], the adjoint of AddRow. Groups of rows, fixed by the sizes, are summed in order, then their sums.
 func SumRows[T Float](b, y []T, m int) {
+	n := len(b)
+	sum := func(b []T, lo, hi int) {
+		clear(b)
+		for i := lo; i < hi; i++ {
+			add(b, y[i*n:][:n])
+		}
+	}
+	each := max(1, chunk/max(n, 1))
+	if m <= each {
+		sum(b, 0, m)
+		return
+	}
+	groups := (m + each - 1) / each
+	s := takeScratch[T](1)
+	defer s.free()
+	sums := s.slice(0, groups*n)
+	spans(m, each, func(lo, hi int) { sum(sums[lo/each*n:][:n], lo, hi) })
 	clear(b)
-	for i := range m {
-		Add(b, y[i*len(b):][:len(b)])
+	for i := range groups {
+		add(b, sums[i*n:][:n])
 	}
 }

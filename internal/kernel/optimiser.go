@@ -5,15 +5,36 @@ import "math"
 // SGD is one step of gradient descent with momentum (Polyak, as PyTorch writes it): v = momentum·v + g + decay·w, w −= rate·v; with nesterov
 // w −= rate·(g + decay·w + momentum·v). v may be nil where momentum is 0.
 func SGD[T Float](w, g, v []T, rate, momentum, decay T, nesterov bool) {
+	n := len(w)
+	g = g[:n]
+	if v != nil {
+		v = v[:n]
+	}
+	spans(n, chunk, func(lo, hi int) {
+		if v == nil {
+			sgd(w[lo:hi], g[lo:hi], rate, decay)
+		} else {
+			sgdMomentum(w[lo:hi], g[lo:hi], v[lo:hi], rate, momentum, decay, nesterov)
+		}
+	})
+}
+
+func sgd[T Float](w, g []T, rate, decay T) {
+	g = g[:len(w)]
+	for i := range w {
+		w[i] -= rate * (g[i] + decay*w[i])
+	}
+}
+
+func sgdMomentum[T Float](w, g, v []T, rate, momentum, decay T, nesterov bool) {
+	g, v = g[:len(w)], v[:len(w)]
 	for i := range w {
 		d := g[i] + decay*w[i]
-		if v != nil {
-			v[i] = momentum*v[i] + d
-			if nesterov {
-				d += momentum * v[i]
-			} else {
-				d = v[i]
-			}
+		v[i] = momentum*v[i] + d
+		if nesterov {
+			d += momentum * v[i]
+		} else {
+			d = v[i]
 		}
 		w[i] -= rate * d
 	}
@@ -22,8 +43,17 @@ func SGD[T Float](w, g, v []T, rate, momentum, decay T, nesterov bool) {
 // Adam is one step of Adam (Kingma and Ba, 2015, algorithm 1), t ≥ 1 its number: m = β₁m + (1−β₁)g, v = β₂v + (1−β₂)g², w −= rate·m̂/(√v̂ + ε), with
 // m̂ = m/(1−β₁ᵗ) and v̂ = v/(1−β₂ᵗ). decay is decoupled (AdamW): w −= rate·decay·w first.
 func Adam[T Float](w, g, m, v []T, t int, rate, beta1, beta2, epsilon, decay T) {
+	n := len(w)
+	g, m, v = g[:n], m[:n], v[:n]
 	c1 := T(1 - math.Pow(float64(beta1), float64(t)))
 	c2 := T(1 - math.Pow(float64(beta2), float64(t)))
+	spans(n, chunk, func(lo, hi int) {
+		adam(w[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], rate, beta1, beta2, c1, c2, epsilon, decay)
+	})
+}
+
+func adam[T Float](w, g, m, v []T, rate, beta1, beta2, c1, c2, epsilon, decay T) {
+	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
 	for i := range w {
 		m[i] = beta1*m[i] + (1-beta1)*g[i]
 		v[i] = beta2*v[i] + (1-beta2)*g[i]*g[i]
@@ -33,6 +63,13 @@ func Adam[T Float](w, g, m, v []T, t int, rate, beta1, beta2, epsilon, decay T) 
 
 // RMSProp is one step of RMSProp (Tieleman and Hinton, 2012): s = ρs + (1−ρ)g², w −= rate·g/(√s + ε).
 func RMSProp[T Float](w, g, s []T, rate, rho, epsilon T) {
+	n := len(w)
+	g, s = g[:n], s[:n]
+	spans(n, chunk, func(lo, hi int) { rmsProp(w[lo:hi], g[lo:hi], s[lo:hi], rate, rho, epsilon) })
+}
+
+func rmsProp[T Float](w, g, s []T, rate, rho, epsilon T) {
+	g, s = g[:len(w)], s[:len(w)]
 	for i := range w {
 		s[i] = rho*s[i] + (1-rho)*g[i]*g[i]
 		w[i] -= rate * g[i] / (T(math.Sqrt(float64(s[i]))) + epsilon)

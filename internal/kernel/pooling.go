@@ -2,36 +2,227 @@ package kernel
 
 import "math"
 
-// MaxWinners notes each window's winner as its index h·W+w in the plane, by the rule of RefMaxWinners.
-func MaxWinners[T Float](g Pool, winner []int32, x []T) { RefMaxWinners(g, winner, x) }
+// A rect is the part of a window that is not padding, in one axis: taps elements of the image from first on, Dilation apart.
+type rect struct{ first, taps int }
+
+// inside lists the part of each window of the axis that is not padding.
+func (w Window) inside() []rect {
+	in := make([]rect, w.Out)
+	for p := range in {
+		lo := 0
+		if at := w.At(p, 0); at < 0 {
+			lo = (-at + w.Dilation - 1) / w.Dilation
+		}
+		hi := w.Size
+		if last := w.At(p, w.Size-1); last >= w.In {
+			hi -= (last - w.In + w.Dilation) / w.Dilation
+		}
+		in[p] = rect{w.At(p, lo), hi - lo}
+	}
+	return in
+}
+
+// full returns the windows [lo, hi) none of whose taps is padding.
+func (w Window) full() (lo, hi int) {
+	lo = (w.Before + w.Stride - 1) / w.Stride
+	hi = 0
+	if room := w.In + w.Before - w.Extent(); room >= 0 {
+		hi = min(w.Out, room/w.Stride+1)
+	}
+	return min(lo, hi), hi
+}
+
+// planes calls f for each of the N·C planes, in parallel where there is work for it; perPlane is the number of elements that f touches.
+func (g Pool) planes(f func(plane int)) {
+	n := g.N * g.C
+	each := max(1, chunk/(g.H*g.W))
+	spans(n, each, func(lo, hi int) {
+		for plane := lo; plane < hi; plane++ {
+			f(plane)
+		}
+	})
+}
+
+// MaxWinners notes each window's winner as its index h·W+w in the plane, by the rule of RefMaxWinners: the first of equals, the first NaN before every number.
+func MaxWinners[T Float](g Pool, winner []int32, x []T) { maxPool(g, nil, winner, x) }
 
 // MaxForward is MaxWinners and Gather in one pass.
-func MaxForward[T Float](g Pool, y []T, winner []int32, x []T) {
-	MaxWinners(g, winner, x)
-	Gather(g, y, x, winner)
+func MaxForward[T Float](g Pool, y []T, winner []int32, x []T) { maxPool(g, y, winner, x) }
+
+// maxPool finds the winners, and their values where y is not nil.
+func maxPool[T Float](g Pool, y []T, winner []int32, x []T) {
+	in, out := g.H*g.W, g.P*g.Q
+	rows, cols := g.Rows.inside(), g.Cols.inside()
+	lo, hi := g.Cols.full()
+	if g.Rows.Dilation != 1 && g.R > 1 || g.Cols.Dilation != 1 || lo >= hi {
+		lo, hi = 0, 0
+	}
+	g.planes(func(plane int) {
+		x, winner := x[plane*in:][:in], winner[plane*out:][:out]
+		for p, row := range rows {
+			win := winner[p*g.Q:][:g.Q]
+			from, to := lo, hi
+			first := row.first*g.W + lo*g.Cols.Stride - g.Cols.Before
+			switch {
+			case lo == hi:
+			case row.taps == 2 && g.S == 2:
+				maxRow2x2(win[lo:hi], x, first, g.Cols.Stride, g.W)
+			case row.taps == 3 && g.S == 3:
+				maxRow3x3(win[lo:hi], x, first, g.Cols.Stride, g.W)
+			default:
+				from, to = 0, 0
+			}
+			for q := 0; q < from; q++ {
+				win[q] = maxWindow(x, row, cols[q], g.Rows.Dilation*g.W, g.Cols.Dilation, g.W)
+			}
+			for q := to; q < g.Q; q++ {
+				win[q] = maxWindow(x, row, cols[q], g.Rows.Dilation*g.W, g.Cols.Dilation, g.W)
+			}
+		}
+		if y != nil {
+			y := y[plane*out:][:out]
+			for i, k := range winner {
+				y[i] = x[k]
+			}
+		}
+	})
+}
+
+// The rows below look for the maximum first and then, from the last tap to the first, for an element that equals it: conditional moves instead of branches that
+// random data mispredicts.
+
+// maxRow2x2 notes the winners of windows of 2×2, the first of which begins at x[at].
+func maxRow2x2[T Float](win []int32, x []T, at, stride, w int) {
+	n := (len(win)-1)*stride + 2
+	r0, r1 := x[at:][:n], x[at+w:][:n]
+	i := 0
+	for q := range win {
+		a, b, c, d := r0[i], r0[i+1], r1[i], r1[i+1]
+		top := max(a, b, c, d)
+		k := w + 1
+		if c == top {
+			k = w
+		}
+		if b == top {
+			k = 1
+		}
+		if a == top {
+			k = 0
+		}
+		if top != top {
+			k = firstNaN(x[at+i:], 2, 2, w, 1)
+		}
+		win[q] = int32(at + i + k)
+		i += stride
+	}
+}
+
+// maxRow3x3 is maxRow2x2 for windows of 3×3.
+func maxRow3x3[T Float](win []int32, x []T, at, stride, w int) {
+	n := (len(win)-1)*stride + 3
+	r0, r1, r2 := x[at:][:n], x[at+w:][:n], x[at+2*w:][:n]
+	i := 0
+	for q := range win {
+		a0, a1, a2 := r0[i], r0[i+1], r0[i+2]
+		b0, b1, b2 := r1[i], r1[i+1], r1[i+2]
+		c0, c1, c2 := r2[i], r2[i+1], r2[i+2]
+		top := max(a0, a1, a2, b0, b1, b2, c0, c1, c2)
+		k := 2*w + 2
+		if c1 == top {
+			k = 2*w + 1
+		}
+		if c0 == top {
+			k = 2 * w
+		}
+		if b2 == top {
+			k = w + 2
+		}
+		if b1 == top {
+			k = w + 1
+		}
+		if b0 == top {
+			k = w
+		}
+		if a2 == top {
+			k = 2
+		}
+		if a1 == top {
+			k = 1
+		}
+		if a0 == top {
+			k = 0
+		}
+		if top != top {
+			k = firstNaN(x[at+i:], 3, 3, w, 1)
+		}
+		win[q] = int32(at + i + k)
+		i += stride
+	}
+}
+
+// maxWindow is the winner of one window, of which row and col are inside the image; dh and dw are the distances of its taps in the plane x.
+func maxWindow[T Float](x []T, row, col rect, dh, dw, w int) int32 {
+	at := row.first*w + col.first
+	top := x[at]
+	for r, i := 0, at; r < row.taps; r, i = r+1, i+dh {
+		for s, i := 0, i; s < col.taps; s, i = s+1, i+dw {
+			top = max(top, x[i])
+		}
+	}
+	if top != top {
+		return int32(at + firstNaN(x[at:], row.taps, col.taps, dh, dw))
+	}
+	k := at
+	for r, i := row.taps-1, at+(row.taps-1)*dh; r >= 0; r, i = r-1, i-dh {
+		for s, i := col.taps-1, i+(col.taps-1)*dw; s >= 0; s, i = s-1, i-dw {
+			if x[i] == top {
+				k = i
+			}
+		}
+	}
+	return int32(k)
+}
+
+// firstNaN is the position of the first NaN of a window that begins at x[0] and holds one.
+func firstNaN[T Float](x []T, taps, across, dh, dw int) int {
+	for r := range taps {
+		for s := range across {
+			if v := x[r*dh+s*dw]; v != v {
+				return r*dh + s*dw
+			}
+		}
+	}
+	return 0
 }
 
 // Gather is y[i] = x[winner[i]] in each plane. Every winner must be in [0, H·W): see CheckWinners.
 func Gather[T Float](g Pool, y, x []T, winner []int32) {
 	in, out := g.H*g.W, g.P*g.Q
-	for i, k := range winner[:g.YLen()] {
-		y[i] = x[i/out*in+int(k)]
-	}
+	g.planes(func(plane int) {
+		x, y := x[plane*in:][:in], y[plane*out:][:out]
+		for i, k := range winner[plane*out:][:out] {
+			y[i] = x[k]
+		}
+	})
 }
 
 // Scatter is the adjoint of Gather: dx[winner[i]] += dy[i] in each plane, all else 0. Every winner must be in [0, H·W): see CheckWinners.
 func Scatter[T Float](g Pool, dx, dy []T, winner []int32) {
-	clear(dx)
 	in, out := g.H*g.W, g.P*g.Q
-	for i, k := range winner[:g.YLen()] {
-		dx[i/out*in+int(k)] += dy[i]
-	}
+	g.planes(func(plane int) {
+		dx, dy := dx[plane*in:][:in], dy[plane*out:][:out]
+		clear(dx)
+		for i, k := range winner[plane*out:][:out] {
+			dx[k] += dy[i]
+		}
+	})
 }
 
 // CheckWinners returns the position of the first winner outside [0, H·W), or −1.
 func CheckWinners(g Pool, winner []int32) int {
+	limit := uint32(g.H * g.W)
 	for i, k := range winner {
-		if k < 0 || int(k) >= g.H*g.W {
+		if uint32(k) >= limit {
 			return i
 		}
 	}
@@ -40,22 +231,76 @@ func CheckWinners(g Pool, winner []int32) int {
 
 // AvgForward is the mean of each window. The divisor is R·S where countPadding is set, otherwise the number of elements of the window that are not padding.
 func AvgForward[T Float](g Pool, y, x []T, countPadding bool) {
-	g.Windows(func(yi, _ int, at []int) {
-		var s T
-		for _, i := range at {
-			s += x[i]
+	in, out := g.H*g.W, g.P*g.Q
+	rows, cols := g.Rows.inside(), g.Cols.inside()
+	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
+	lo, hi := g.pairs()
+	g.planes(func(plane int) {
+		x, y := x[plane*in:][:in], y[plane*out:][:out]
+		for p, row := range rows {
+			y := y[p*g.Q:][:g.Q]
+			from, to := 0, 0
+			if row.taps == 2 && lo < hi {
+				from, to = lo, hi
+				avgRow2x2(y[lo:hi], x, row.first*g.W+lo*g.Cols.Stride-g.Cols.Before, g.Cols.Stride, g.W)
+			}
+			for q := 0; q < g.Q; q++ {
+				if q == from {
+					q = to
+					if q == g.Q {
+						break
+					}
+				}
+				col := cols[q]
+				var sum T
+				for r, i := 0, row.first*g.W+col.first; r < row.taps; r, i = r+1, i+dh {
+					for s, i := 0, i; s < col.taps; s, i = s+1, i+dw {
+						sum += x[i]
+					}
+				}
+				y[q] = sum / T(g.divisor(row.taps*col.taps, countPadding))
+			}
 		}
-		y[yi] = s / T(g.divisor(len(at), countPadding))
 	})
+}
+
+// pairs returns the columns [lo, hi) of windows of 2×2 neighbours without padding left and right; none if the pool's windows are not such.
+func (g Pool) pairs() (lo, hi int) {
+	if g.R != 2 || g.S != 2 || g.Rows.Dilation != 1 || g.Cols.Dilation != 1 {
+		return 0, 0
+	}
+	return g.Cols.full()
+}
+
+// avgRow2x2 is the means of windows of 2×2, the first of which begins at x[at].
+func avgRow2x2[T Float](y, x []T, at, stride, w int) {
+	n := (len(y)-1)*stride + 2
+	r0, r1 := x[at:][:n], x[at+w:][:n]
+	i := 0
+	for q := range y {
+		y[q] = (r0[i] + r0[i+1] + r1[i] + r1[i+1]) / 4
+		i += stride
+	}
 }
 
 // AvgBackward is the adjoint of AvgForward.
 func AvgBackward[T Float](g Pool, dx, dy []T, countPadding bool) {
-	clear(dx)
-	g.Windows(func(yi, _ int, at []int) {
-		d := dy[yi] / T(g.divisor(len(at), countPadding))
-		for _, i := range at {
-			dx[i] += d
+	in, out := g.H*g.W, g.P*g.Q
+	rows, cols := g.Rows.inside(), g.Cols.inside()
+	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
+	g.planes(func(plane int) {
+		dx, dy := dx[plane*in:][:in], dy[plane*out:][:out]
+		clear(dx)
+		for p, row := range rows {
+			for q, d := range dy[p*g.Q:][:g.Q] {
+				col := cols[q]
+				d /= T(g.divisor(row.taps*col.taps, countPadding))
+				for r, i := 0, row.first*g.W+col.first; r < row.taps; r, i = r+1, i+dh {
+					for s, i := 0, i; s < col.taps; s, i = s+1, i+dw {
+						dx[i] += d
+					}
+				}
+			}
 		}
 	})
 }
@@ -69,24 +314,63 @@ func (g Pool) divisor(inside int, countPadding bool) int {
 
 // L2Forward is y = √Σ x² over each window, scaled so that it neither overflows nor underflows where y itself does not.
 func L2Forward[T Float](g Pool, y, x []T) {
-	g.Windows(func(yi, _ int, at []int) {
-		var n float64
-		for _, i := range at {
-			n = math.Hypot(n, float64(x[i]))
+	in, out := g.H*g.W, g.P*g.Q
+	rows, cols := g.Rows.inside(), g.Cols.inside()
+	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
+	g.planes(func(plane int) {
+		x, y := x[plane*in:][:in], y[plane*out:][:out]
+		for p, row := range rows {
+			for q, col := range cols {
+				at := row.first*g.W + col.first
+				// Squares of float32 stay within float64, those of float64 may need a scale.
+				sum := squares(x[at:], row.taps, col.taps, dh, dw, 1)
+				if sum < 0x1p-900 || sum > math.MaxFloat64 {
+					scale := 0x1p-600
+					if sum < 1 {
+						scale = 0x1p600
+					}
+					y[p*g.Q+q] = T(math.Sqrt(squares(x[at:], row.taps, col.taps, dh, dw, scale)) / scale)
+					continue
+				}
+				y[p*g.Q+q] = T(math.Sqrt(sum))
+			}
 		}
-		y[yi] = T(n)
 	})
+}
+
+// squares is Σ (scale·x)² over the window that begins at x[0].
+func squares[T Float](x []T, taps, across, dh, dw int, scale float64) float64 {
+	var sum float64
+	for r, i := 0, 0; r < taps; r, i = r+1, i+dh {
+		for s, i := 0, i; s < across; s, i = s+1, i+dw {
+			v := scale * float64(x[i])
+			sum += v * v
+		}
+	}
+	return sum
 }
 
 // L2Backward is dx[i] = Σ over i's windows of x[i]·dy/y, where a window with y = 0 gives 0.
 func L2Backward[T Float](g Pool, dx, x, y, dy []T) {
-	clear(dx)
-	g.Windows(func(yi, _ int, at []int) {
-		if y[yi] == 0 {
-			return
-		}
-		for _, i := range at {
-			dx[i] += x[i] / y[yi] * dy[yi]
+	in, out := g.H*g.W, g.P*g.Q
+	rows, cols := g.Rows.inside(), g.Cols.inside()
+	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
+	g.planes(func(plane int) {
+		dx, x := dx[plane*in:][:in], x[plane*in:][:in]
+		dy, y := dy[plane*out:][:out], y[plane*out:][:out]
+		clear(dx)
+		for p, row := range rows {
+			for q, col := range cols {
+				norm, d := y[p*g.Q+q], dy[p*g.Q+q]
+				if norm == 0 {
+					continue
+				}
+				for r, i := 0, row.first*g.W+col.first; r < row.taps; r, i = r+1, i+dh {
+					for s, i := 0, i; s < col.taps; s, i = s+1, i+dw {
+						dx[i] += x[i] / norm * d // x/norm is at most 1, d/norm may overflow
+					}
+				}
+			}
 		}
 	})
 }

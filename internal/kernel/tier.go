@@ -15,12 +15,20 @@ const (
 	AVX512       // AVX-512 F, DQ, BW, VL
 )
 
-func (t Tier) String() string { return [...]string{"generic", "avx2", "avx512"}[t] }
+var tierNames = [...]string{"generic", "avx2", "avx512"}
+
+func (t Tier) String() string {
+	if t < 0 || int(t) >= len(tierNames) {
+		return "unknown"
+	}
+	return tierNames[t]
+}
 
 // tier is the tier in use; tiers the ones that this machine and this build can run, best last.
 var (
-	tiers = []Tier{Generic}
-	tier  = Generic
+	tiers   = []Tier{Generic}
+	tier    = Generic
+	tierErr error
 )
 
 // CurrentTier is the tier in use: the best that the machine can run, unless CONVGRAD_TIER names another.
@@ -40,14 +48,30 @@ func SetTier(t Tier) error {
 	return errors.Errorf("kernel: this machine or build cannot run the tier %v, only %v", t, tiers)
 }
 
+// TierError says what was wrong with the environment variable CONVGRAD_TIER, or is nil: a name that is none of generic, avx2 and avx512, or a tier that this machine
+// or build cannot run. Such a value is otherwise ignored, and the best tier used; commands report it.
+func TierError() error { return tierErr }
+
 func init() {
 	tiers = detect()
-	tier = tiers[len(tiers)-1]
-	if name := os.Getenv("CONVGRAD_TIER"); name != "" {
-		for _, t := range tiers {
-			if t.String() == name {
-				tier = t
-			}
+	tier, tierErr = chooseTier(os.Getenv("CONVGRAD_TIER"), tiers)
+}
+
+// chooseTier is the tier of that name if have holds it, and the last of have, with an error unless name is empty, if not.
+func chooseTier(name string, have []Tier) (Tier, error) {
+	best := have[len(have)-1]
+	if name == "" {
+		return best, nil
+	}
+	for _, t := range have {
+		if t.String() == name {
+			return t, nil
 		}
 	}
+	for _, known := range tierNames {
+		if known == name {
+			return best, errors.Errorf("kernel: CONVGRAD_TIER is %q, which this machine or build cannot run, only %v: using %v", name, have, best)
+		}
+	}
+	return best, errors.Errorf("kernel: CONVGRAD_TIER is %q, want one of %v: using %v", name, tierNames, best)
 }

@@ -1,0 +1,245 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+)
+
+// refLoss is one row's softmax, −log softmax at the label, in float64, with differences from the maximum taken exactly.
+func refLoss(row []float64, label int) (soft []float64, loss float64) {
+	top := math.Inf(-1)
+	for _, v := range row {
+		top = max(top, v)
+	}
+	diff := func(v float64) float64 {
+		d, _ := new(big.Float).Sub(big.NewFloat(v), big.NewFloat(top)).Float64()
+		return d
+	}
+	var sum float64
+	for _, v := range row {
+		sum += math.Exp(diff(v))
+	}
+	soft = make([]float64, len(row))
+	for i, v := range row {
+		soft[i] = math.Exp(diff(v)) / sum
+	}
+	return soft, math.Log(sum) - diff(row[label])
+}
+
+func TestLoss(t *testing.T) {
+	everyTier(t, func(t *testing.T) { both(t, testLoss[float32], testLoss[float64]) })
+}
+
+func testLoss[T Float](t *testing.T) {
+	largest := T(math.MaxFloat32)
+	if unit[T]() == 0x1p-53 {
+		f := math.MaxFloat64
+		largest = T(f)
+	}
+	r := rand.New(rand.NewPCG(23, 24))
+	for _, c := range []struct {
+		name string
+		m, n int
+		make func(i int) T
+	}{
+		{"ordinary", 7, 10, func(int) T { return T(r.NormFloat64()) }},
+		{"one class", 3, 1, func(int) T { return T(r.NormFloat64()) }},
+		{"many rows", 3000, 10, func(int) T { return T(10 * r.NormFloat64()) }},
+		{"a wide row", 2, 5003, func(int) T { return T(r.NormFloat64()) }},
+		{"a row far from the first", 5, 4, func(i int) T { return T(i/4*1000) + T(r.NormFloat64()) }},
+		{"far apart", 5, 7, func(int) T { return T(1e30 * r.NormFloat64()) }},
+		{"the largest numbers", 5, 6, func(int) T { return [...]T{largest, -largest, largest / 2}[r.IntN(3)] }},
+		{"equal", 5, 9, func(int) T { return -largest }},
+	} {
+		var d yard[T]
+		x := make([]T, c.m*c.n)
+		for i := range x {
+			x[i] = c.make(i)
+		}
+		x = d.put(x)
+		labels := make([]int, c.m)
+		soft, back := make([]float64, len(x)), make([]float64, len(x))
+		softBound, backBound := make([]float64, len(x)), make([]float64, len(x))
+		var total, size float64
+		scale := T(0.375)
+		for i := range c.m {
+			labels[i] = r.IntN(c.n)
+			row := make([]float64, c.n)
+			for j := range row {
+				row[j] = float64(x[i*c.n+j])
+			}
+			s, l := refLoss(row, labels[i])
+			total += l
+			size += math.Abs(l) + 1
+			rest := 0.0
+			for j, p := range s {
+				if j != labels[i] {
+					rest += p
+				}
+			}
+			for j, p := range s {
+				k := i*c.n + j
+				soft[k], back[k] = p, 0.375*p
+				if j == labels[i] {
+					back[k] = -0.375 * rest
+				}
+				// exp and quotient in T; float64's own: the difference from the top, up to 745 where exp is not 0, is rounded, then n terms are summed. The
+				// smallest subnormal number is the grain below which nothing is known.
+				relative := 3*unit[T]() + float64(c.n+800)*0x1p-52
+				softBound[k] = p*relative + tiny[T]()
+				backBound[k] = math.Abs(back[k])*relative + tiny[T]()
+			}
+		}
+		y := d.empty(len(x))
+		Softmax(y, x, c.m)
+		within(t, c.name+": Softmax", y, soft, softBound)
+		CrossEntropyBackward(y, x, labels, c.m, scale)
+		within(t, c.name+": CrossEntropyBackward", y, back, backBound)
+		got := CrossEntropy(x, labels, c.m)
+		if !(math.Abs(got-total) <= size*float64(c.n+c.m+8)*0x1p-52) && !(math.IsInf(total, 1) && math.IsInf(got, 1)) {
+			t.Errorf("%s: CrossEntropy is %v, want %v", c.name, got, total)
+		}
+		d.check(t)
+	}
+}
+
+// tiny is twice the smallest subnormal number of T.
+func tiny[T Float]() float64 {
+	if unit[T]() == 0x1p-24 {
+		return 2 * math.SmallestNonzeroFloat32
+	}
+	return 2 * math.SmallestNonzeroFloat64
+}
+
+func TestLossSpecialValues(t *testing.T) {
+	everyTier(t, func(t *testing.T) {
+		inf, nan := math.Inf(1), math.NaN()
+		for _, c := range []struct {
+			name string
+			x    []float64
+			soft []float64
+			loss float64 // at label 0
+		}{
+			{"NaN", []float64{1, nan, 2}, []float64{nan, nan, nan}, nan},
+			{"+Inf", []float64{1, inf, 2}, []float64{0, nan, 0}, nan},
+			{"−Inf at another class", []float64{1, -inf, 1}, []float64{0.5, 0, 0.5}, math.Log(2)},
+			{"−Inf at the label", []float64{-inf, 1, 1}, []float64{0, 0.5, 0.5}, inf},
+			{"nothing but −Inf", []float64{-inf, -inf, -inf}, []float64{nan, nan, nan}, nan},
+		} {
+			y := make([]float64, 3)
+			Softmax(y, c.x, 1)
+			for i := range y {
+				if c.name == "+Inf" && y[i] != y[i] {
+					continue // PyTorch's row is NaN at least where x is +Inf; so is ours
+				}
+				if y[i] != c.soft[i] && (y[i] == y[i] || c.soft[i] == c.soft[i]) {
+					t.Errorf("%s: softmax is %v, want %v", c.name, y, c.soft)
+				}
+			}
+			if got := CrossEntropy(c.x, []int{0}, 1); !(math.Abs(got-c.loss) <= 0x1p-52) && got != c.loss && (got == got || c.loss == c.loss) {
+				t.Errorf("%s: loss is %v, want %v", c.name, got, c.loss)
+			}
+		}
+	})
+}
+
+func TestLossThreads(t *testing.T) {
+	r := rand.New(rand.NewPCG(25, 26))
+	const m, n = 5000, 10
+	x, labels := uniform[float64](r, m*n), make([]int, m)
+	for i := range labels {
+		labels[i] = r.IntN(n)
+	}
+	everyThreads(t, "loss", func() []float64 {
+		y, dx := make([]float64, m*n), make([]float64, m*n)
+		Softmax(y, x, m)
+		CrossEntropyBackward(dx, x, labels, m, 0.5)
+		return append(append(y, dx...), CrossEntropy(x, labels, m))
+	})
+}
+
+func TestOptimisers(t *testing.T) {
+	everyTier(t, func(t *testing.T) { both(t, testOptimisers[float32], testOptimisers[float64]) })
+}
+
+func testOptimisers[T Float](t *testing.T) {
+	r := rand.New(rand.NewPCG(27, 28))
+	for _, n := range lengths {
+		var d yard[T]
+		w0, g := uniform[T](r, n), d.put(uniform[T](r, n))
+		m0, v0 := uniform[T](r, n), uniform[T](r, n)
+		for i := range v0 {
+			v0[i] = v0[i] * v0[i]
+		}
+		w, m, v := d.empty(n), d.empty(n), d.empty(n)
+		reset := func() { copy(w, w0); copy(m, m0); copy(v, v0) }
+		want, wantM, wantV := make([]float64, n), make([]float64, n), make([]float64, n)
+		bound := make([]float64, n)
+		check := func(what string, got []T, want []float64) {
+			t.Helper()
+			within(t, fmt.Sprint(what, " ", n), got, want, bound)
+		}
+		// Every step is at most a dozen operations on numbers below 2 (Adam's and RMSProp's quotients below the number at hand).
+		u := 16 * unit[T]()
+
+		for _, nesterov := range []bool{false, true} {
+			reset()
+			for i := range want {
+				d := float64(g[i]) + 0.01*float64(w0[i])
+				wantM[i] = 0.9*float64(m0[i]) + d
+				step := wantM[i]
+				if nesterov {
+					step = d + 0.9*wantM[i]
+				}
+				want[i] = float64(w0[i]) - 0.1*step
+				bound[i] = 4 * u
+			}
+			SGD(w, g, m, 0.1, 0.9, 0.01, nesterov)
+			check("SGD", w, want)
+			check("SGD's momentum", m, wantM)
+		}
+		reset()
+		for i := range want {
+			want[i] = float64(w0[i]) - 0.1*(float64(g[i])+0.01*float64(w0[i]))
+		}
+		SGD(w, g, nil, 0.1, 0, 0.01, false)
+		check("SGD without momentum", w, want)
+
+		reset()
+		rate, beta1, beta2, epsilon, decay := T(0.01), T(0.9), T(0.999), T(1e-4), T(0.02)
+		c1, c2 := 1-math.Pow(float64(beta1), 3), 1-math.Pow(float64(beta2), 3)
+		for i := range want {
+			wantM[i] = float64(beta1)*float64(m0[i]) + (1-float64(beta1))*float64(g[i])
+			wantV[i] = float64(beta2)*float64(v0[i]) + (1-float64(beta2))*float64(g[i])*float64(g[i])
+			step := float64(rate) * (wantM[i] / c1) / (math.Sqrt(wantV[i]/c2) + float64(epsilon))
+			want[i] = float64(w0[i]) - step - float64(rate)*float64(decay)*float64(w0[i])
+			// m may cancel: its error is that of numbers below 1, and 1−β₂ = 0.001 is known to 1000 units; both through the quotient.
+			bound[i] = u + float64(rate)/c1*u/(math.Sqrt(wantV[i]/c2)+float64(epsilon))*(1+1000*(math.Abs(wantM[i])))
+		}
+		Adam(w, g, m, v, 3, rate, beta1, beta2, epsilon, decay)
+		check("Adam", w, want)
+		for i := range bound {
+			bound[i] = u
+		}
+		check("Adam's m", m, wantM)
+		check("Adam's v", v, wantV)
+
+		reset()
+		for i := range want {
+			wantV[i] = float64(beta1)*float64(v0[i]) + (1-float64(beta1))*float64(g[i])*float64(g[i])
+			step := float64(rate) * float64(g[i]) / (math.Sqrt(wantV[i]) + float64(epsilon))
+			want[i] = float64(w0[i]) - step
+			bound[i] = u + math.Abs(step)*16*u
+		}
+		RMSProp(w, g, v, rate, beta1, epsilon)
+		check("RMSProp", w, want)
+		for i := range bound {
+			bound[i] = u
+		}
+		check("RMSProp's s", v, wantV)
+		d.check(t)
+	}
+}
