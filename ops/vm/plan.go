@@ -1,0 +1,305 @@
+package vm
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// A slot is memory for one node's value. Slots whose values never live at the same time lie over each other.
+type slot struct {
+	dtype       tensor.Dtype
+	length      int
+	first, last int // the steps that write it first and read it last
+	offset      int
+	output      bool
+	backing     any // a slice of length elements
+	header      *tensor.Dense
+}
+
+// tensor is the slot's memory as a dense tensor. The header is kept, except where somebody else may have given it back to the tensor package's pool, as
+// ExprGraph.UnbindAll does with bound values.
+func (s *slot) tensor(n *G.Node) *tensor.Dense {
+	if s.header == nil || s.output && n.Value() != G.Value(s.header) {
+		s.header = tensor.New(tensor.WithShape(n.Shape()...), tensor.WithBacking(s.backing))
+	}
+	return s.header
+}
+
+// plan works out which nodes are computed, in which order, and where their values lie.
+func (m *Machine) plan(g *G.ExprGraph) error {
+	order, err := schedule(g, m.outputs)
+	if err != nil {
+		return err
+	}
+	m.steps, m.inputs, m.params = make([]step, 0, len(order)), nil, nil
+	at := make(map[*G.Node]int, len(order))
+	for _, n := range order {
+		op := n.Op()
+		if op == nil {
+			m.inputs = append(m.inputs, n)
+			continue
+		}
+		if isConstant(op) {
+			continue
+		}
+		if o, ok := op.(interface{ SetTraining(bool) error }); ok { // as Gorgonia's machines do; evaluation is the graph's own affair here
+			if err := o.SetTraining(true); err != nil {
+				return errors.Wrapf(err, "vm: New: node %v", n)
+			}
+		}
+		s := step{node: n, op: op, first: len(m.steps)}
+		for _, c := range children(g, n) {
+			src := source{step: -1, leaf: c}
+			if i, ok := at[c]; ok {
+				src = source{step: i}
+			}
+			s.args = append(s.args, src)
+		}
+		s.in = make([]G.Value, len(s.args))
+		s.add = isSum(s)
+		at[n] = len(m.steps)
+		m.steps = append(m.steps, s)
+	}
+	last := m.lifetimes()
+	m.fuse(last)
+	return m.place(last)
+}
+
+// schedule orders what the outputs need so that a node comes after its arguments and otherwise in the order of creation: Grad makes a layer's gradients together, so that what
+// they read dies together.
+func schedule(g *G.ExprGraph, outputs []*G.Node) ([]*G.Node, error) {
+	born := make(map[*G.Node]int, len(g.AllNodes()))
+	for i, n := range g.AllNodes() {
+		born[n] = i
+	}
+	const (
+		unseen = iota
+		open
+		done
+	)
+	state := map[*G.Node]int{}
+	var order []*G.Node
+	// A stack of our own: a graph may be deeper than is good for recursion.
+	stack := append([]*G.Node(nil), outputs...)
+	needed := map[*G.Node]bool{}
+	for len(stack) > 0 {
+		n := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if needed[n] {
+			continue
+		}
+		needed[n] = true
+		stack = append(stack, children(g, n)...)
+	}
+	all := make([]*G.Node, 0, len(needed))
+	for n := range needed {
+		if _, ok := born[n]; !ok {
+			return nil, errors.Errorf("vm: New: node %v is needed but no longer in the graph", n)
+		}
+		all = append(all, n)
+	}
+	slices.SortFunc(all, func(a, b *G.Node) int { return born[a] - born[b] })
+	for _, root := range all { // already an order unless the graph was edited; then this repairs it
+		stack = append(stack[:0], root)
+		for len(stack) > 0 {
+			n := stack[len(stack)-1]
+			if state[n] == done {
+				stack = stack[:len(stack)-1]
+				continue
+			}
+			ready := true
+			for _, c := range children(g, n) {
+				switch state[c] {
+				case unseen:
+					stack = append(stack, c)
+					ready = false
+				case open:
+					return nil, errors.Errorf("vm: New: node %v depends on itself", n)
+				}
+			}
+			if ready {
+				state[n] = done
+				order = append(order, n)
+				stack = stack[:len(stack)-1]
+			}
+		}
+	}
+	return order, nil
+}
+
+// children are the arguments of a node, in order.
+func children(g *G.ExprGraph, n *G.Node) []*G.Node {
+	it := g.From(n.ID())
+	if it == nil {
+		return nil
+	}
+	var c []*G.Node
+	for it.Next() {
+		if m, ok := it.Node().(*G.Node); ok {
+			c = append(c, m)
+		}
+	}
+	return c
+}
+
+// isConstant recognises Gorgonia's constants, whose value is bound when they are made. The types are not exported.
+func isConstant(op G.Op) bool {
+	switch fmt.Sprintf("%T", op) {
+	case "gorgonia.constantScalar", "gorgonia.constantTensor":
+		return true
+	}
+	return false
+}
+
+// planned reports whether the machine owns the memory of the step's result.
+func (s *step) planned() bool {
+	_, ours := s.op.(Preallocated)
+	return (ours || s.add) && s.node.Dims() > 0 && plannable(s.node.Dtype())
+}
+
+// isSum recognises the addition of two float tensors of one shape. Gorgonia does not export its elementwise ops, so the op is known by what it prints.
+func isSum(s step) bool {
+	if len(s.args) != 2 || fmt.Sprint(s.op) != "+ false" || s.node.Dims() == 0 {
+		return false
+	}
+	return s.node.Dtype() == tensor.Float32 || s.node.Dtype() == tensor.Float64
+}
+
+// lifetimes returns the last step that reads each step's value; an output's is beyond the end.
+func (m *Machine) lifetimes() []int {
+	last := make([]int, len(m.steps))
+	for i, s := range m.steps {
+		last[i] = i
+		for _, a := range s.args {
+			if a.step >= 0 {
+				last[a.step] = i
+			}
+		}
+	}
+	for i := range m.steps {
+		if m.steps[i].isOutput(m) {
+			last[i] = len(m.steps)
+		}
+	}
+	return last
+}
+
+// fuse lets a step compute its consumer too where the pair has a common kernel: both then live from the earlier of the two on.
+func (m *Machine) fuse(last []int) {
+	for i := range m.steps {
+		s := &m.steps[i]
+		f, ok := s.op.(Fused)
+		if !ok || s.skip || !s.planned() {
+			continue
+		}
+		for j := i + 1; j < len(m.steps); j++ {
+			c := &m.steps[j]
+			if _, ours := c.op.(Preallocated); !ours || !c.planned() || c.skip || !sameInputs(s, c, i) {
+				continue
+			}
+			if run := f.FuseWith(c.op); run != nil {
+				s.fused, s.with, c.skip, c.first = run, j, true, i
+				break
+			}
+		}
+	}
+}
+
+// sameInputs reports whether c reads nothing but step i and what step i itself reads.
+func sameInputs(s, c *step, i int) bool {
+	uses := false
+	for _, a := range c.args {
+		if a.step == i {
+			uses = true
+		} else if !slices.Contains(s.args, a) {
+			return false
+		}
+	}
+	return uses
+}
+
+// place gives every value its memory: by falling size, each at the lowest offset where nothing lies that lives at the same time (the greedy-by-size
+// plan of Pisarchyk and Lee, 2020).
+func (m *Machine) place(last []int) error {
+	byType := map[tensor.Dtype][]*slot{}
+	for i := range m.steps {
+		s := &m.steps[i]
+		if !s.planned() {
+			if last[i] < len(m.steps) {
+				m.steps[last[i]].drop = append(m.steps[last[i]].drop, i)
+			}
+			continue
+		}
+		s.slot = &slot{dtype: s.node.Dtype(), length: s.node.Shape().TotalSize(), first: s.first, last: last[i], output: last[i] == len(m.steps)}
+		byType[s.slot.dtype] = append(byType[s.slot.dtype], s.slot)
+	}
+	m.peak, m.total = 0, 0
+	for dtype, slots := range byType {
+		slices.SortStableFunc(slots, func(a, b *slot) int { return b.length - a.length })
+		size := 0
+		for i, s := range slots {
+			s.offset = lowest(s, slots[:i])
+			size = max(size, s.offset+s.length)
+			m.total += s.length * int(dtype.Size())
+		}
+		m.peak += size * int(dtype.Size())
+		if err := back(dtype, size, slots); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const lineElements = 16 // offsets are whole cache lines of the smallest element, so that tensors do not share lines
+
+// lowest is the smallest offset at which s overlaps none of the placed slots that live while it does.
+func lowest(s *slot, placed []*slot) int {
+	var busy [][2]int
+	for _, p := range placed {
+		if p.first <= s.last && s.first <= p.last {
+			busy = append(busy, [2]int{p.offset, p.offset + p.length})
+		}
+	}
+	slices.SortFunc(busy, func(a, b [2]int) int { return a[0] - b[0] })
+	at := 0
+	for _, b := range busy {
+		if at+s.length <= b[0] {
+			break
+		}
+		at = max(at, (b[1]+lineElements-1)/lineElements*lineElements)
+	}
+	return at
+}
+
+func plannable(t tensor.Dtype) bool {
+	return t == tensor.Float32 || t == tensor.Float64 || t == tensor.Int32 || t == tensor.Int
+}
+
+// back allocates the memory of one type and hands each slot its part.
+func back(dtype tensor.Dtype, size int, slots []*slot) error {
+	switch dtype {
+	case tensor.Float32:
+		carve[float32](size, slots)
+	case tensor.Float64:
+		carve[float64](size, slots)
+	case tensor.Int32:
+		carve[int32](size, slots)
+	case tensor.Int:
+		carve[int](size, slots)
+	default:
+		return errors.Errorf("vm: New: no memory for elements of type %v", dtype)
+	}
+	return nil
+}
+
+func carve[T any](size int, slots []*slot) {
+	all := make([]T, size)
+	for _, s := range slots {
+		s.backing = all[s.offset : s.offset+s.length : s.offset+s.length]
+		s.header = nil
+	}
+}
