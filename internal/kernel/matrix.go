@@ -46,10 +46,10 @@ const (
 	taskN = 192
 )
 
-// A tileKernel makes tile += Σ_k a[k·mr+i]·b[k·nr+j] over kc steps, for the whole mr×nr tile, or sets it where accumulate is not set.
-type tileKernel[T Float] struct {
+// A microKernelShape says which micro-kernel is in use: it makes tiles of mr×nr.
+type microKernelShape struct {
+	tier   Tier
 	mr, nr int
-	run    func(kc int, a, b, tile []T, ld int, accumulate bool)
 }
 
 type product[T Float] struct {
@@ -57,7 +57,7 @@ type product[T Float] struct {
 	lda, ldb, ldc  int
 	transA, transB bool
 	alpha          T
-	kern           tileKernel[T]
+	kern           microKernelShape
 	packA, packB   []T
 }
 
@@ -118,10 +118,10 @@ func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, 
 				rows := min(mr, mb-i*mr)
 				tile := p.c[(i0+i*mr)*p.ldc+j0+j*nr:]
 				if rows == mr && cols == nr {
-					p.kern.run(kb, a, b, tile[:(mr-1)*p.ldc+nr], p.ldc, accumulate)
+					runTile(p.kern, kb, a, b, tile, p.ldc, accumulate)
 					continue
 				}
-				p.kern.run(kb, a, b, edge[:mr*nr], nr, false)
+				runTile(p.kern, kb, a, b, edge[:mr*nr], nr, false)
 				for r := range rows {
 					to, from := tile[r*p.ldc:][:cols], edge[r*nr:][:cols]
 					if !accumulate {
@@ -159,6 +159,11 @@ func each(small bool, n, batch int, f func(t int)) {
 // Lines are rows of the matrix where rows is set, else columns.
 func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows bool, alpha T) {
 	if rows {
+		src := src[first*ld+k0:]
+		lines, cols := 0, 0
+		if alpha == 1 {
+			lines, cols = transposeBlocks(dst, width, src, ld, have, kb)
+		}
 		for i := range width {
 			if i >= have {
 				for l := i; l < kb*width; l += width {
@@ -166,11 +171,22 @@ func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows b
 				}
 				continue
 			}
-			at := i
-			for _, v := range src[(first+i)*ld+k0:][:kb] {
+			from := 0
+			if i < lines {
+				from = cols
+			}
+			at := from*width + i
+			for _, v := range src[i*ld:][from:kb] {
 				dst[at] = alpha * v
 				at += width
 			}
+		}
+		return
+	}
+	if have == width && width == 8 && alpha == 1 { // no call of memmove
+		src := src[k0*ld+first:]
+		for l := range kb {
+			*(*[8]T)(dst[l*8:]) = [8]T(src[l*ld:])
 		}
 		return
 	}
@@ -213,12 +229,7 @@ func tileGo2x4[T Float](kc int, a, b, tile []T, ld int, accumulate bool) {
 	r1[0], r1[1], r1[2], r1[3] = c10, c11, c12, c13
 }
 
-// microKernel is the micro-kernel of the tier.
-func microKernel[T Float]() tileKernel[T] {
-	return tileKernel[T]{2, 4, tileGo2x4[T]}
-}
-
-// Scratch is a set of buffers, reused from call to call and freed by the garbage collector when no call needs it for a while.
+// A scratch is a set of buffers, reused from call to call and freed by the garbage collector when no call needs it for a while.
 type scratch[T Float] struct{ buffers [][]T }
 
 var (

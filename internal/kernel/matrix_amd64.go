@@ -1,0 +1,74 @@
+//go:build amd64 && !noasm
+
+package kernel
+
+import "unsafe"
+
+// microKernel is the micro-kernel of the tier for T.
+func microKernel[T Float]() microKernelShape {
+	single := unsafe.Sizeof(T(0)) == 4
+	switch {
+	case tier == AVX512 && single:
+		return microKernelShape{AVX512, 8, 48}
+	case tier == AVX512:
+		return microKernelShape{AVX512, 8, 24}
+	case tier == AVX2 && single:
+		return microKernelShape{AVX2, 4, 24}
+	case tier == AVX2:
+		return microKernelShape{AVX2, 4, 12}
+	}
+	return microKernelShape{Generic, 2, 4}
+}
+
+// runTile makes c (+)= Σ_k a[k·mr+i]·b[k·nr+j] for one whole tile of the shape, c's rows being ld apart.
+func runTile[T Float](s microKernelShape, kc int, a, b, c []T, ld int, accumulate bool) {
+	if s.tier == Generic {
+		tileGo2x4(kc, a, b, c, ld, accumulate)
+		return
+	}
+	_, _, _ = a[kc*s.mr-1], b[kc*s.nr-1], c[(s.mr-1)*ld+s.nr-1]
+	acc := 0
+	if accumulate {
+		acc = 1
+	}
+	pa, pb, pc := unsafe.Pointer(&a[0]), unsafe.Pointer(&b[0]), unsafe.Pointer(&c[0])
+	switch {
+	case s.nr == 48:
+		tile8x48x32AVX512(kc, (*float32)(pa), (*float32)(pb), (*float32)(pc), ld, acc)
+	case s.tier == AVX512:
+		tile8x24x64AVX512(kc, (*float64)(pa), (*float64)(pb), (*float64)(pc), ld, acc)
+	case s.nr == 24:
+		tile4x24x32AVX2(kc, (*float32)(pa), (*float32)(pb), (*float32)(pc), ld, acc)
+	default:
+		tile4x12x64AVX2(kc, (*float64)(pa), (*float64)(pb), (*float64)(pc), ld, acc)
+	}
+}
+
+// transposeBlocks is dst[l·ldd+i] = src[i·lds+l] for the first lines, a multiple of the returned number of them, and columns, of cols; the caller does the others.
+func transposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int) (doneLines, doneCols int) {
+	if tier == Generic || lines < 4 {
+		return 0, 0
+	}
+	side := 4
+	if unsafe.Sizeof(T(0)) == 4 && lines >= 8 {
+		side = 8
+	}
+	n := cols / side
+	if n == 0 {
+		return 0, 0
+	}
+	doneLines, doneCols = lines/side*side, n*side
+	_, _ = src[(doneLines-1)*lds+doneCols-1], dst[(doneCols-1)*ldd+doneLines-1]
+	for i := 0; i < doneLines; i += side {
+		d, s := unsafe.Pointer(&dst[i]), unsafe.Pointer(&src[i*lds])
+		switch {
+		case side == 8:
+			transpose8x32(n, (*float32)(d), ldd, (*float32)(s), lds)
+		case unsafe.Sizeof(T(0)) == 4:
+			transpose4x32(n, (*float32)(d), ldd, (*float32)(s), lds)
+		default:
+			transpose4x64(n, (*float64)(d), ldd, (*float64)(s), lds)
+		}
+	}
+	return doneLines, doneCols
+}
