@@ -1,27 +1,45 @@
+//go:build unix
+
 package kernel
 
 import (
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"testing"
+	"time"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/gonum"
 )
 
-// Benchmarks are named shape=…/dtype=…/impl=… and measure one thread; -threads of the command cmd/bench measures more. GFLOP/s count a multiply-add as two.
+// Benchmarks are named shape=…/dtype=…/impl=… and measure one thread. Beside the time on the clock they report rates of the processor time, which other
+// programs on the machine disturb less: a multiply-add counts as two operations, a byte is one that the kernel must read or write.
 
-func oneThread(b *testing.B) {
-	was := SetThreads(1)
-	b.Cleanup(func() { SetThreads(was) })
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func gflops(b *testing.B, flops float64) {
-	b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+// measure runs f with one thread and reports amount/10⁹ per second of processor time.
+func measure(b *testing.B, name, unit string, amount float64, f func()) {
+	b.Run(name, func(b *testing.B) {
+		was := SetThreads(1)
+		defer SetThreads(was)
+		f()
+		start, loops := processorTime(), 0
+		for b.Loop() {
+			f()
+			loops++
+		}
+		b.ReportMetric(amount*float64(loops)/(processorTime()-start).Seconds()/1e9, unit)
+	})
 }
 
 func BenchmarkMatMul(b *testing.B) {
-	oneThread(b)
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, s := range [][3]int{{256, 256, 256}, {512, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}, {100, 10, 625}, {100, 625, 1152}} {
 		m, n, k := s[0], s[1], s[2]
@@ -38,16 +56,6 @@ func benchMatMul[T Float](b *testing.B, r *rand.Rand, m, n, k int, other func(c,
 	x, y, c := uniform[T](r, m*k), uniform[T](r, k*n), make([]T, m*n)
 	name := fmt.Sprintf("shape=%dx%dx%d/dtype=%T/impl=", m, n, k, T(0))
 	flops := 2 * float64(m) * float64(n) * float64(k)
-	b.Run(name+"convgrad", func(b *testing.B) {
-		for b.Loop() {
-			MatMul(c, x, y, m, n, k, false, false, false)
-		}
-		gflops(b, flops)
-	})
-	b.Run(name+"gonum", func(b *testing.B) {
-		for b.Loop() {
-			other(c, x, y)
-		}
-		gflops(b, flops)
-	})
+	measure(b, name+"convgrad", "GFLOP/s", flops, func() { MatMul(c, x, y, m, n, k, false, false, false) })
+	measure(b, name+"gonum", "GFLOP/s", flops, func() { other(c, x, y) })
 }

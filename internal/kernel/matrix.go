@@ -44,13 +44,19 @@ const (
 	// A task is a group of panels that shares the second-level cache.
 	taskM = 192
 	taskN = 192
+	// Up to lateM rows of a, and from lateN panels of b on, tasks pack b for themselves.
+	lateM = 512
+	lateN = 6
 )
 
-// A microKernelShape says which micro-kernel is in use: it makes tiles of mr×nr.
+// A microKernelShape says which micro-kernels are in use: they make tiles of mr×nr and, for the last columns, narrower ones by multiples of vector.
 type microKernelShape struct {
-	tier   Tier
-	mr, nr int
+	tier           Tier
+	mr, nr, vector int
 }
+
+// width is that of the panel which holds so many columns: all nr or as few vectors as do.
+func (s microKernelShape) width(cols int) int { return min(s.nr, (cols+s.vector-1)/s.vector*s.vector) }
 
 type product[T Float] struct {
 	c, a, b        []T
@@ -84,22 +90,36 @@ func (p *product[T]) run(m, n, k int, accumulate bool) {
 // block adds the product of one block of a with one of b to c.
 func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, accumulate bool) {
 	mr, nr := p.kern.mr, p.kern.nr
+	// Where a's block is so small that a task can go through the whole of it, each task packs its own panels of b, just before it reads them.
+	late := mb <= lateM && nPanels >= lateN
 	panels := mPanels
-	if packB {
+	if packB && !late {
 		panels += nPanels
 	}
 	small := mb*nb*kb < 1<<16 // some microseconds in all
+	panelOfB := func(dst []T, t int) (panel []T, cols, width int) {
+		j := t * nr
+		cols = min(nr, nb-j)
+		width = p.kern.width(cols)
+		return dst[:width*kb], cols, width
+	}
+	pack := func(dst []T, t int) {
+		panel, cols, width := panelOfB(dst, t)
+		packPanel(panel, p.b, p.ldb, j0+t*nr, cols, width, k0, kb, p.transB, 1)
+	}
 	each(small, panels, 8, func(t int) {
 		if t < mPanels {
 			i := t * mr
 			packPanel(p.packA[i*kb:][:mr*kb], p.a, p.lda, i0+i, min(mr, mb-i), mr, k0, kb, !p.transA, p.alpha)
 			return
 		}
-		j := (t - mPanels) * nr
-		packPanel(p.packB[j*kb:][:nr*kb], p.b, p.ldb, j0+j, min(nr, nb-j), nr, k0, kb, p.transB, 1)
+		pack(p.packB[(t-mPanels)*nr*kb:], t-mPanels)
 	})
 	// Groups of nearly equal numbers of panels, fixed by the sizes.
 	mGroups, nGroups := (mb+taskM-1)/taskM, (nb+taskN-1)/taskN
+	if late {
+		mGroups, nGroups = 1, min(nPanels, max(nGroups, 16))
+	}
 	for mGroups*nGroups < 16 && (mGroups < mPanels || nGroups < nPanels) {
 		if nGroups >= nPanels || mGroups < mPanels && mPanels/mGroups*mr >= nPanels/nGroups*nr {
 			mGroups++
@@ -110,20 +130,31 @@ func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, 
 	each(small, mGroups*nGroups, 1, func(t int) {
 		gi, gj := t%mGroups, t/mGroups
 		var edge [maxTile]T
+		var own []T
+		if late {
+			s := takeScratch[T](1)
+			defer s.free()
+			own = s.slice(0, nr*kb)
+		}
 		for j := nPanels * gj / nGroups; j < nPanels*(gj+1)/nGroups; j++ {
-			b := p.packB[j*nr*kb:][:nr*kb]
-			cols := min(nr, nb-j*nr)
+			panels := own
+			if late {
+				pack(own, j)
+			} else {
+				panels = p.packB[j*nr*kb:]
+			}
+			b, cols, width := panelOfB(panels, j)
 			for i := mPanels * gi / mGroups; i < mPanels*(gi+1)/mGroups; i++ {
 				a := p.packA[i*mr*kb:][:mr*kb]
 				rows := min(mr, mb-i*mr)
 				tile := p.c[(i0+i*mr)*p.ldc+j0+j*nr:]
-				if rows == mr && cols == nr {
-					runTile(p.kern, kb, a, b, tile, p.ldc, accumulate)
+				if rows == mr && cols == width {
+					runTile(p.kern, kb, width, a, b, tile, p.ldc, accumulate)
 					continue
 				}
-				runTile(p.kern, kb, a, b, edge[:mr*nr], nr, false)
+				runTile(p.kern, kb, width, a, b, edge[:mr*width], width, false)
 				for r := range rows {
-					to, from := tile[r*p.ldc:][:cols], edge[r*nr:][:cols]
+					to, from := tile[r*p.ldc:][:cols], edge[r*width:][:cols]
 					if !accumulate {
 						copy(to, from)
 						continue

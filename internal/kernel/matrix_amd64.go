@@ -9,38 +9,62 @@ func microKernel[T Float]() microKernelShape {
 	single := unsafe.Sizeof(T(0)) == 4
 	switch {
 	case tier == AVX512 && single:
-		return microKernelShape{AVX512, 8, 48}
+		return microKernelShape{AVX512, 8, 48, 16}
 	case tier == AVX512:
-		return microKernelShape{AVX512, 8, 24}
+		return microKernelShape{AVX512, 8, 24, 8}
 	case tier == AVX2 && single:
-		return microKernelShape{AVX2, 4, 24}
+		return microKernelShape{AVX2, 4, 24, 8}
 	case tier == AVX2:
-		return microKernelShape{AVX2, 4, 12}
+		return microKernelShape{AVX2, 4, 12, 4}
 	}
-	return microKernelShape{Generic, 2, 4}
+	return microKernelShape{Generic, 2, 4, 4}
 }
 
-// runTile makes c (+)= Σ_k a[k·mr+i]·b[k·nr+j] for one whole tile of the shape, c's rows being ld apart.
-func runTile[T Float](s microKernelShape, kc int, a, b, c []T, ld int, accumulate bool) {
+// runTile makes c (+)= Σ_k a[k·mr+i]·b[k·width+j] for one whole tile of mr×width, c's rows being ld apart; width is nr or, for the last columns, less.
+func runTile[T Float](s microKernelShape, kc, width int, a, b, c []T, ld int, accumulate bool) {
 	if s.tier == Generic {
 		tileGo2x4(kc, a, b, c, ld, accumulate)
 		return
 	}
-	_, _, _ = a[kc*s.mr-1], b[kc*s.nr-1], c[(s.mr-1)*ld+s.nr-1]
+	_, _, _ = a[kc*s.mr-1], b[kc*width-1], c[(s.mr-1)*ld+width-1]
 	acc := 0
 	if accumulate {
 		acc = 1
 	}
-	pa, pb, pc := unsafe.Pointer(&a[0]), unsafe.Pointer(&b[0]), unsafe.Pointer(&c[0])
-	switch {
-	case s.nr == 48:
-		tile8x48x32AVX512(kc, (*float32)(pa), (*float32)(pb), (*float32)(pc), ld, acc)
-	case s.tier == AVX512:
-		tile8x24x64AVX512(kc, (*float64)(pa), (*float64)(pb), (*float64)(pc), ld, acc)
-	case s.nr == 24:
-		tile4x24x32AVX2(kc, (*float32)(pa), (*float32)(pb), (*float32)(pc), ld, acc)
-	default:
-		tile4x12x64AVX2(kc, (*float64)(pa), (*float64)(pb), (*float64)(pc), ld, acc)
+	if unsafe.Sizeof(T(0)) == 4 {
+		a, b, c := (*float32)(unsafe.Pointer(&a[0])), (*float32)(unsafe.Pointer(&b[0])), (*float32)(unsafe.Pointer(&c[0]))
+		switch {
+		case width == 48:
+			tile8x48x32AVX512(kc, a, b, c, ld, acc)
+		case width == 32:
+			tile8x32x32AVX512(kc, a, b, c, ld, acc)
+		case width == 16 && s.tier == AVX512:
+			tile8x16x32AVX512(kc, a, b, c, ld, acc)
+		case width == 24:
+			tile4x24x32AVX2(kc, a, b, c, ld, acc)
+		case width == 16:
+			tile4x16x32AVX2(kc, a, b, c, ld, acc)
+		default:
+			tile4x8x32AVX2(kc, a, b, c, ld, acc)
+		}
+		return
+	}
+	{
+		a, b, c := (*float64)(unsafe.Pointer(&a[0])), (*float64)(unsafe.Pointer(&b[0])), (*float64)(unsafe.Pointer(&c[0]))
+		switch {
+		case width == 24:
+			tile8x24x64AVX512(kc, a, b, c, ld, acc)
+		case width == 16:
+			tile8x16x64AVX512(kc, a, b, c, ld, acc)
+		case width == 8 && s.tier == AVX512:
+			tile8x8x64AVX512(kc, a, b, c, ld, acc)
+		case width == 12:
+			tile4x12x64AVX2(kc, a, b, c, ld, acc)
+		case width == 8:
+			tile4x8x64AVX2(kc, a, b, c, ld, acc)
+		default:
+			tile4x4x64AVX2(kc, a, b, c, ld, acc)
+		}
 	}
 }
 

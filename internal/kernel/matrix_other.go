@@ -2,9 +2,9 @@
 
 package kernel
 
-func microKernel[T Float]() microKernelShape { return microKernelShape{Generic, 2, 4} }
+func microKernel[T Float]() microKernelShape { return microKernelShape{Generic, 2, 4, 4} }
 
-func runTile[T Float](_ microKernelShape, kc int, a, b, c []T, ld int, accumulate bool) {
+func runTile[T Float](_ microKernelShape, kc, _ int, a, b, c []T, ld int, accumulate bool) {
 	tileGo2x4(kc, a, b, c, ld, accumulate)
 }
 

@@ -9,20 +9,60 @@ package kernel
 //go:noescape
 func tile8x48x32AVX512(kc int, a *float32, b *float32, c *float32, ld int, accumulate int)
 
+// tile8x32x32AVX512 is c[i·ld+j] = Σ_k a[k·8+i]·b[k·32+j] (+ c[i·ld+j] where accumulate is not 0), 0 ≤ k < kc, 0 ≤ i < 8, 0 ≤ j < 32.
+//
+//go:noescape
+func tile8x32x32AVX512(kc int, a *float32, b *float32, c *float32, ld int, accumulate int)
+
+// tile8x16x32AVX512 is c[i·ld+j] = Σ_k a[k·8+i]·b[k·16+j] (+ c[i·ld+j] where accumulate is not 0), 0 ≤ k < kc, 0 ≤ i < 8, 0 ≤ j < 16.
+//
+//go:noescape
+func tile8x16x32AVX512(kc int, a *float32, b *float32, c *float32, ld int, accumulate int)
+
 // tile8x24x64AVX512 is c[i·ld+j] = Σ_k a[k·8+i]·b[k·24+j] (+ c[i·ld+j] where accumulate is not 0), 0 ≤ k < kc, 0 ≤ i < 8, 0 ≤ j < 24.
 //
 //go:noescape
 func tile8x24x64AVX512(kc int, a *float64, b *float64, c *float64, ld int, accumulate int)
+
+// tile8x16x64AVX512 is c[i·ld+j] = Σ_k a[k·8+i]·b[k·16+j] (+ c[i·ld+j] where accumulate is not 0), 0 ≤ k < kc, 0 ≤ i < 8, 0 ≤ j < 16.
+//
+//go:noescape
+func tile8x16x64AVX512(kc int, a *float64, b *float64, c *float64, ld int, accumulate int)
+
+// tile8x8x64AVX512 is c[i·ld+j] = Σ_k a[k·8+i]·b[k·8+j] (+ c[i·ld+j] where accumulate is not 0), 0 ≤ k < kc, 0 ≤ i < 8, 0 ≤ j < 8.
+//
+//go:noescape
+func tile8x8x64AVX512(kc int, a *float64, b *float64, c *float64, ld int, accumulate int)
 
 // tile4x24x32AVX2 is c[i·ld+j] = Σ_k a[k·4+i]·b[k·24+j] (+ c[i·ld+j] where accumulate is not 0), 0 ≤ k < kc, 0 ≤ i < 4, 0 ≤ j < 24.
 //
 //go:noescape
 func tile4x24x32AVX2(kc int, a *float32, b *float32, c *float32, ld int, accumulate int)
 
+// tile4x16x32AVX2 is c[i·ld+j] = Σ_k a[k·4+i]·b[k·16+j] (+ c[i·ld+j] where accumulate is not 0), 0 ≤ k < kc, 0 ≤ i < 4, 0 ≤ j < 16.
+//
+//go:noescape
+func tile4x16x32AVX2(kc int, a *float32, b *float32, c *float32, ld int, accumulate int)
+
+// tile4x8x32AVX2 is c[i·ld+j] = Σ_k a[k·4+i]·b[k·8+j] (+ c[i·ld+j] where accumulate is not 0), 0 ≤ k < kc, 0 ≤ i < 4, 0 ≤ j < 8.
+//
+//go:noescape
+func tile4x8x32AVX2(kc int, a *float32, b *float32, c *float32, ld int, accumulate int)
+
 // tile4x12x64AVX2 is c[i·ld+j] = Σ_k a[k·4+i]·b[k·12+j] (+ c[i·ld+j] where accumulate is not 0), 0 ≤ k < kc, 0 ≤ i < 4, 0 ≤ j < 12.
 //
 //go:noescape
 func tile4x12x64AVX2(kc int, a *float64, b *float64, c *float64, ld int, accumulate int)
+
+// tile4x8x64AVX2 is c[i·ld+j] = Σ_k a[k·4+i]·b[k·8+j] (+ c[i·ld+j] where accumulate is not 0), 0 ≤ k < kc, 0 ≤ i < 4, 0 ≤ j < 8.
+//
+//go:noescape
+func tile4x8x64AVX2(kc int, a *float64, b *float64, c *float64, ld int, accumulate int)
+
+// tile4x4x64AVX2 is c[i·ld+j] = Σ_k a[k·4+i]·b[k·4+j] (+ c[i·ld+j] where accumulate is not 0), 0 ≤ k < kc, 0 ≤ i < 4, 0 ≤ j < 4.
+//
+//go:noescape
+func tile4x4x64AVX2(kc int, a *float64, b *float64, c *float64, ld int, accumulate int)
 
 // transpose8x32 is dst[p·ldd+i] = src[i·lds+p], 0 ≤ i < 8, 0 ≤ p < 8·n.
 //

@@ -66,9 +66,9 @@ func (f flavour) add(m Op, a, c reg.VecVirtual) {
 	}
 }
 
-// tile is c (+)= Σ_k a[k·mr+i]·b[k·nr+j] with mr rows of three vectors kept in registers.
-func tile(f flavour, mr int) {
-	const vectors, unroll = 3, 4
+// tile is c (+)= Σ_k a[k·mr+i]·b[k·nr+j] with mr rows of up to three vectors kept in registers.
+func tile(f flavour, mr, vectors int) {
+	const unroll = 4
 	nr := vectors * f.bytes / f.size
 	TEXT(fmt.Sprintf("tile%dx%dx%s%s", mr, nr, f.elem, f.tier), NOSPLIT, fmt.Sprintf("func(kc int, a, b, c *%s, ld, accumulate int)", f.goType))
 	Doc(fmt.Sprintf("tile%dx%dx%s%s is c[i·ld+j] = Σ_k a[k·%d+i]·b[k·%d+j] (+ c[i·ld+j] where accumulate is not 0), 0 ≤ k < kc, 0 ≤ i < %d, 0 ≤ j < %d.",
@@ -96,7 +96,10 @@ func tile(f flavour, mr int) {
 			sums[i] = append(sums[i], v)
 		}
 	}
-	bv := []reg.VecVirtual{f.vector(), f.vector(), f.vector()}
+	var bv []reg.VecVirtual
+	for range vectors {
+		bv = append(bv, f.vector())
+	}
 	av := []reg.VecVirtual{f.vector()}
 	if f.bytes == 64 {
 		av = append(av, f.vector())
@@ -272,8 +275,10 @@ func transpose4x64(from, to [8]Mem) {
 func main() {
 	ConstraintExpr("amd64,!noasm")
 	for _, f := range flavours {
-		// Three vectors a row: 24 of 32 registers, or 12 of 16, hold sums.
-		tile(f, map[string]int{"AVX512": 8, "AVX2": 4}[f.tier])
+		// Three vectors a row: 24 of 32 registers, or 12 of 16, hold sums. Fewer are for the last columns.
+		for vectors := 3; vectors > 0; vectors-- {
+			tile(f, map[string]int{"AVX512": 8, "AVX2": 4}[f.tier], vectors)
+		}
 	}
 	transposer(8, "32", "float32", 4, transpose8x32)
 	transposer(4, "32", "float32", 4, transpose4x32)
