@@ -1,0 +1,163 @@
+package ops
+
+import (
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// The elementwise arithmetic that derivative rules are written in. None of it is on the path of a training step but for what the losses do to their logits; it is there so that the
+// rules' own derivatives exist.
+
+// binary runs an elementwise function of two operands.
+func binary(c call, f64 func(a, b float64) float64) {
+	if c.double() {
+		each(slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), f64)
+	} else {
+		each(slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]), f64)
+	}
+}
+
+// each computes in float64 and rounds once: for one sum, difference, product or quotient of two float32 that is the correctly rounded result.
+func each[T kernel.Float](y, a, b []T, f func(a, b float64) float64) {
+	for i := range y {
+		y[i] = T(f(float64(a[i]), float64(b[i])))
+	}
+}
+
+func twoOf(rank int) []arg { return []arg{{name: "a", rank: rank}, {name: "b", rank: rank}} }
+
+func sameShape(in []tensor.Shape) (tensor.Shape, error) {
+	return in[0].Clone(), want("b", in[1], in[0]...)
+}
+
+// product is a·b, element by element.
+type product struct{ Rank int }
+
+func (o product) name() string                                  { return "Product" }
+func (o product) args() []arg                                   { return twoOf(o.Rank) }
+func (o product) result() arg                                   { return arg{name: "y", rank: o.Rank} }
+func (o product) infer(in []tensor.Shape) (tensor.Shape, error) { return sameShape(in) }
+func (o product) exec(c call) error {
+	binary(c, func(a, b float64) float64 { return a * b })
+	return nil
+}
+func (o product) rule() []*term {
+	return []*term{apply(o, cotangent(), in(1)), apply(o, cotangent(), in(0))}
+}
+
+// difference is a − b.
+type difference struct{ Rank int }
+
+func (o difference) name() string                                  { return "Difference" }
+func (o difference) args() []arg                                   { return twoOf(o.Rank) }
+func (o difference) result() arg                                   { return arg{name: "y", rank: o.Rank} }
+func (o difference) infer(in []tensor.Shape) (tensor.Shape, error) { return sameShape(in) }
+func (o difference) exec(c call) error {
+	binary(c, func(a, b float64) float64 { return a - b })
+	return nil
+}
+func (o difference) rule() []*term {
+	return []*term{apply(scale{o.Rank, 1}, cotangent()), apply(scale{o.Rank, -1}, cotangent())}
+}
+
+// quotient is a/b, and 0 where b is 0.
+type quotient struct{ Rank int }
+
+func (o quotient) name() string                                  { return "Quotient" }
+func (o quotient) args() []arg                                   { return twoOf(o.Rank) }
+func (o quotient) result() arg                                   { return arg{name: "y", rank: o.Rank} }
+func (o quotient) infer(in []tensor.Shape) (tensor.Shape, error) { return sameShape(in) }
+func (o quotient) exec(c call) error {
+	binary(c, func(a, b float64) float64 {
+		if b == 0 {
+			return 0
+		}
+		return a / b
+	})
+	return nil
+}
+func (o quotient) rule() []*term {
+	da := apply(o, cotangent(), in(1))
+	return []*term{da, apply(scale{o.Rank, -1}, apply(product(o), da, out()))}
+}
+
+// scale is x times a constant.
+type scale struct {
+	Rank   int
+	Factor float64
+}
+
+func (o scale) name() string                                  { return "Scale" }
+func (o scale) args() []arg                                   { return []arg{{name: "x", rank: o.Rank}} }
+func (o scale) result() arg                                   { return arg{name: "y", rank: o.Rank} }
+func (o scale) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), nil }
+func (o scale) rule() []*term                                 { return []*term{apply(o, cotangent())} }
+func (o scale) exec(c call) error {
+	if c.double() {
+		scaled(slice[float64](c.dst), slice[float64](c.in[0]), o.Factor)
+	} else {
+		scaled(slice[float32](c.dst), slice[float32](c.in[0]), o.Factor)
+	}
+	return nil
+}
+
+func scaled[T kernel.Float](y, x []T, by float64) {
+	for i, v := range x {
+		y[i] = T(float64(v) * by)
+	}
+}
+
+// scaleBy is x times a scalar node and a constant; dot, the inner product of two tensors times a constant, is its derivative by the scalar.
+type scaleBy struct {
+	Rank   int
+	Factor float64
+}
+
+func (o scaleBy) name() string                                  { return "ScaleBy" }
+func (o scaleBy) args() []arg                                   { return []arg{{name: "x", rank: o.Rank}, {name: "s", rank: 0}} }
+func (o scaleBy) result() arg                                   { return arg{name: "y", rank: o.Rank} }
+func (o scaleBy) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), nil }
+func (o scaleBy) rule() []*term {
+	return []*term{apply(o, cotangent(), in(1)), apply(dot(o), cotangent(), in(0))}
+}
+func (o scaleBy) exec(c call) error {
+	if c.double() {
+		scaled(slice[float64](c.dst), slice[float64](c.in[0]), o.Factor*slice[float64](c.in[1])[0])
+	} else {
+		scaled(slice[float32](c.dst), slice[float32](c.in[0]), o.Factor*float64(slice[float32](c.in[1])[0]))
+	}
+	return nil
+}
+
+type dot struct {
+	Rank   int
+	Factor float64
+}
+
+func (o dot) name() string { return "Dot" }
+func (o dot) args() []arg  { return twoOf(o.Rank) }
+func (o dot) result() arg  { return arg{name: "y", rank: 0} }
+func (o dot) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return tensor.ScalarShape(), want("b", in[1], in[0]...)
+}
+func (o dot) rule() []*term {
+	return []*term{apply(scaleBy(o), in(1), cotangent()), apply(scaleBy(o), in(0), cotangent())}
+}
+func (o dot) exec(c call) error {
+	if c.double() {
+		slice[float64](c.dst)[0] = o.Factor * inner(slice[float64](c.in[0]), slice[float64](c.in[1]))
+	} else {
+		slice[float32](c.dst)[0] = float32(o.Factor * inner(slice[float32](c.in[0]), slice[float32](c.in[1])))
+	}
+	return nil
+}
+
+// inner is Σ a·b in float64.
+func inner[T kernel.Float](a, b []T) float64 {
+	var s float64
+	for i := range a {
+		s += float64(a[i]) * float64(b[i])
+	}
+	return s
+}

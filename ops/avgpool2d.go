@@ -1,0 +1,71 @@
+package ops
+
+import (
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// AvgPool2D returns the node y whose elements are the means of each window of x:
+//
+//	y[n,c,p,q] = 1/divisor · Σ_r Σ_s x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]
+//
+// Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding counts as zeros and the divisor is the window's area if countPadding is set (PyTorch's
+// and the article's 1/(N×N)); otherwise the divisor is the number of the window's elements that are in x.
+//
+// Derivative: each element of a window gets dy/divisor (article, "Pooling Layer"), and the sum of them over the windows that it is in.
+//
+// AvgPool2D returns an error if x is not a float node of rank 4 or the parameters do not describe a pooling.
+func AvgPool2D(x *G.Node, p PoolParams, countPadding bool) (*G.Node, error) {
+	g, err := p.pool("AvgPool2D", x)
+	if err != nil {
+		return nil, err
+	}
+	return node(avgPool{g, countPadding}, x)
+}
+
+type avgPool struct {
+	Geometry     kernel.Pool
+	CountPadding bool
+}
+
+func (o avgPool) name() string  { return "AvgPool2D" }
+func (o avgPool) args() []arg   { return []arg{{name: "x", rank: 4}} }
+func (o avgPool) result() arg   { return arg{name: "y", rank: 4} }
+func (o avgPool) rule() []*term { return []*term{apply(avgPoolBackward(o), cotangent())} }
+func (o avgPool) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return outSides(o.Geometry), want("x", in[0], inSides(o.Geometry)...)
+}
+
+func (o avgPool) exec(c call) error {
+	if c.double() {
+		kernel.AvgForward(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), o.CountPadding)
+	} else {
+		kernel.AvgForward(o.Geometry, slice[float32](c.dst), slice[float32](c.in[0]), o.CountPadding)
+	}
+	return nil
+}
+
+// avgPoolBackward is the adjoint of avgPool.
+type avgPoolBackward struct {
+	Geometry     kernel.Pool
+	CountPadding bool
+}
+
+func (o avgPoolBackward) name() string  { return "AvgPool2DBackward" }
+func (o avgPoolBackward) args() []arg   { return []arg{{name: "dy", rank: 4}} }
+func (o avgPoolBackward) result() arg   { return arg{name: "dx", rank: 4} }
+func (o avgPoolBackward) rule() []*term { return []*term{apply(avgPool(o), cotangent())} }
+func (o avgPoolBackward) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return inSides(o.Geometry), want("dy", in[0], outSides(o.Geometry)...)
+}
+
+func (o avgPoolBackward) exec(c call) error {
+	if c.double() {
+		kernel.AvgBackward(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), o.CountPadding)
+	} else {
+		kernel.AvgBackward(o.Geometry, slice[float32](c.dst), slice[float32](c.in[0]), o.CountPadding)
+	}
+	return nil
+}

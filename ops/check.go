@@ -1,0 +1,131 @@
+package ops
+
+import (
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// wanted is an argument of a constructor and what it has to be.
+type wanted struct {
+	arg
+	node *G.Node
+}
+
+// maxRank is the highest rank that ops of any rank take.
+const maxRank = 8
+
+// check returns an error that names op, argument, got and wanted unless every argument is a node of one graph with a known shape of the wanted rank (any, if negative) and the
+// wanted elements, all floats of one type.
+func check(name string, args ...wanted) error {
+	var first *wanted
+	for i := range args {
+		a := &args[i]
+		n := a.node
+		if n == nil {
+			return errors.Errorf("ops: %s: %s is nil, want a node", name, a.name)
+		}
+		if n.Graph() == nil {
+			return errors.Errorf("ops: %s: %s is in no graph", name, a.name)
+		}
+		if g := args[0].node.Graph(); n.Graph() != g {
+			return errors.Errorf("ops: %s: %s is in another graph than %s", name, a.name, args[0].name)
+		}
+		if n.Type() == nil {
+			return errors.Errorf("ops: %s: %s has no type", name, a.name)
+		}
+		if a.rank >= 0 && n.Dims() != a.rank {
+			return errors.Errorf("ops: %s: %s has shape %v, of rank %d, want rank %d", name, a.name, n.Shape(), n.Dims(), a.rank)
+		}
+		if n.Dims() > maxRank {
+			return errors.Errorf("ops: %s: %s has rank %d, want at most %d", name, a.name, n.Dims(), maxRank)
+		}
+		if s := n.Shape(); len(s) != n.Dims() {
+			return errors.Errorf("ops: %s: %s has the shape %v but rank %d: want a node whose shape is known", name, a.name, s, n.Dims())
+		}
+		for _, side := range n.Shape() {
+			if side < 1 {
+				return errors.Errorf("ops: %s: %s has shape %v, want positive sides", name, a.name, n.Shape())
+			}
+		}
+		of, err := dtypeOf(n)
+		if err != nil {
+			return errors.Wrapf(err, "ops: %s: %s", name, a.name)
+		}
+		switch {
+		case a.integer():
+			if of != a.of {
+				return errors.Errorf("ops: %s: %s has elements of type %v, want %v", name, a.name, of, a.of)
+			}
+		case of != tensor.Float32 && of != tensor.Float64:
+			return errors.Errorf("ops: %s: %s has elements of type %v, want float32 or float64", name, a.name, of)
+		case first == nil:
+			first = a
+		default:
+			if f, _ := dtypeOf(first.node); f != of {
+				return errors.Errorf("ops: %s: %s has elements of type %v, want %v like %s", name, a.name, of, f, first.name)
+			}
+		}
+	}
+	return nil
+}
+
+// dtypeOf is the type of a node's elements. Node.Dtype panics where a type is not known; this does not.
+func dtypeOf(n *G.Node) (of tensor.Dtype, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.Errorf("has type %v, want elements of a known type", n.Type())
+		}
+	}()
+	return n.Dtype(), nil
+}
+
+// float and integers describe a constructor's arguments.
+func float(name string, rank int, n *G.Node) wanted { return wanted{arg{name: name, rank: rank}, n} }
+func integers(name string, rank int, of tensor.Dtype, n *G.Node) wanted {
+	return wanted{arg{name: name, rank: rank, of: of}, n}
+}
+
+// want returns an error if a shape is not the wanted one.
+func want(name string, got tensor.Shape, sides ...int) error {
+	if len(got) == len(sides) {
+		same := true
+		for i := range got {
+			same = same && got[i] == sides[i]
+		}
+		if same {
+			return nil
+		}
+	}
+	return errors.Errorf("%s has shape %v, want %v", name, got, tensor.Shape(sides))
+}
+
+// A size is a tensor's shape as a comparable value.
+type size struct {
+	rank  int
+	sides [maxRank]int
+}
+
+func sizeOf(s tensor.Shape) size {
+	z := size{rank: len(s)}
+	copy(z.sides[:], s)
+	return z
+}
+
+func (z size) shape() tensor.Shape { return append(tensor.Shape{}, z.sides[:z.rank]...) }
+
+// spatial turns the constructors' parameters into the kernels': a stride or dilation of two zeros stands for the default.
+func spatial(stride, dilation [2]int, pad [4]int, defaultStride [2]int) kernel.Spatial {
+	if stride == [2]int{} {
+		stride = defaultStride
+	}
+	if dilation == [2]int{} {
+		dilation = [2]int{1, 1}
+	}
+	return kernel.Spatial{
+		StrideH: stride[0], StrideW: stride[1], DilationH: dilation[0], DilationW: dilation[1],
+		PadTop: pad[0], PadBottom: pad[1], PadLeft: pad[2], PadRight: pad[3],
+	}
+}

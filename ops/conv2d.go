@@ -1,0 +1,328 @@
+package ops
+
+import (
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// ConvParams are the parameters of a convolution. The zero value slides the filters over every position inside x ("valid").
+type ConvParams struct {
+	Stride   [2]int // down, across; {0, 0} stands for {1, 1}
+	Dilation [2]int // distance of the filter's taps down and across; {0, 0} stands for {1, 1}
+	Pad      [4]int // rows and columns of zeros around x: top, bottom, left, right
+	Groups   int    // input channels C/Groups feed filters K/Groups; 0 stands for 1, and Groups = C is a depthwise convolution
+	Flip     bool   // each filter turned by 180°: the article's true convolution (Eqs. 2 and 6) instead of cross-correlation
+
+	ReLU     bool // y = max(0, ·), in the same pass
+	Winograd bool // permit Winograd's algorithm for 3×3 filters: faster, with a larger rounding error
+
+	// Data says that x is data whose gradient nobody wants, as in a network's first layer. It is then not computed; asking gorgonia.Grad for it is an error.
+	Data bool
+}
+
+// Same is the padding under which a filter of r×s taps at stride 1 leaves height and width as they are; of an odd sum the larger part goes after.
+func Same(r, s int) [4]int { return [4]int{(r - 1) / 2, r / 2, (s - 1) / 2, s / 2} }
+
+func (p ConvParams) geometry(x, w tensor.Shape) (kernel.Conv, error) {
+	groups := p.Groups
+	if groups == 0 {
+		groups = 1
+	}
+	if groups > 0 && x[1]%groups == 0 && w[1] != x[1]/groups {
+		return kernel.Conv{}, errors.Errorf("x has %d channels in %d groups and w %d: want w to have %d: x is %v, w is %v", x[1], groups, w[1], x[1]/groups, x, w)
+	}
+	g, err := kernel.NewConv(x[0], x[1], x[2], x[3], w[0], w[2], w[3], groups, spatial(p.Stride, p.Dilation, p.Pad, [2]int{1, 1}), p.Flip)
+	g.Winograd = p.Winograd
+	return g, errors.Wrapf(err, "x is %v, w is %v", x, w)
+}
+
+// Conv2D returns the node y = x ⋆ w + b, the cross-correlation of x with each filter of w, which frameworks call convolution (article, Eqs. 1, 4 and 7):
+//
+//	y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left] · w[k,c,r,s] + b[k]
+//
+// Shapes: x N×C×H×W, w K×(C/Groups)×R×S, b K or nil, y N×K×P×Q with P = ⌊(H + top + bottom − (R−1)·dilation − 1)/stride⌋ + 1 and Q likewise. x is zero
+// outside its borders. With Flip, w[k,c,R−1−r,S−1−s] stands in the sum.
+//
+// Derivatives, given dy N×K×P×Q: dw is Eq. 13 (Conv2DBackwardFilter), dx is Eq. 20 without f′ (Conv2DBackwardData), and db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q]. With
+// ReLU, dy counts where y > 0 only. All of them have derivatives again.
+//
+// Conv2D returns an error if an argument is not a float node of the right rank or the shapes do not describe a convolution.
+func Conv2D(x, w, b *G.Node, p ConvParams) (*G.Node, error) {
+	args := []wanted{float("x", 4, x), float("w", 4, w)}
+	nodes := []*G.Node{x, w}
+	if b != nil {
+		args, nodes = append(args, float("b", 1, b)), append(nodes, b)
+	}
+	if err := check("Conv2D", args...); err != nil {
+		return nil, err
+	}
+	g, err := p.geometry(x.Shape(), w.Shape())
+	if err != nil {
+		return nil, errors.Wrap(err, "ops: Conv2D")
+	}
+	return node(conv2D{Geometry: g, Bias: b != nil, ReLU: p.ReLU, Data: p.Data}, nodes...)
+}
+
+type conv2D struct {
+	Geometry         kernel.Conv
+	Bias, ReLU, Data bool
+}
+
+func (o conv2D) name() string { return "Conv2D" }
+
+func (o conv2D) args() []arg {
+	a := []arg{{name: "x", rank: 4}, {name: "w", rank: 4}}
+	if o.Bias {
+		a = append(a, arg{name: "b", rank: 1})
+	}
+	return a
+}
+
+func (o conv2D) result() arg { return arg{name: "y", rank: 4} }
+
+func (o conv2D) infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := want("x", in[0], xSides(o.Geometry)...); err != nil {
+		return nil, err
+	}
+	if err := want("w", in[1], wSides(o.Geometry)...); err != nil {
+		return nil, err
+	}
+	if o.Bias {
+		if err := want("b", in[2], o.Geometry.K); err != nil {
+			return nil, err
+		}
+	}
+	return ySides(o.Geometry), nil
+}
+
+func xSides(g kernel.Conv) tensor.Shape { return tensor.Shape{g.N, g.C, g.H, g.W} }
+func wSides(g kernel.Conv) tensor.Shape { return tensor.Shape{g.K, g.C / g.Groups, g.R, g.S} }
+func ySides(g kernel.Conv) tensor.Shape { return tensor.Shape{g.N, g.K, g.P, g.Q} }
+
+func (o conv2D) exec(c call) error {
+	if c.double() {
+		conv2DForward[float64](o, c)
+	} else {
+		conv2DForward[float32](o, c)
+	}
+	return nil
+}
+
+func conv2DForward[T kernel.Float](o conv2D, c call) {
+	var b []T
+	if o.Bias {
+		b = slice[T](c.in[2])
+	}
+	kernel.Forward(o.Geometry, slice[T](c.dst), slice[T](c.in[0]), slice[T](c.in[1]), b, o.ReLU)
+}
+
+func (o conv2D) rule() []*term {
+	x, w, dy := in(0), in(1), cotangent()
+	if o.ReLU {
+		dy = apply(gate{Rank: 4}, dy, out())
+	}
+	dx := apply(conv2DBackwardData{o.Geometry}, dy, w)
+	if o.Data {
+		dx = nil
+	}
+	rule := []*term{dx, apply(conv2DBackwardFilter{o.Geometry}, x, dy)}
+	if o.Bias {
+		rule = append(rule, apply(sumChannels{sizeOf(ySides(o.Geometry))}, dy))
+	}
+	return rule
+}
+
+// Conv2DBackwardData returns the node dx of a convolution's input, given the cotangent dy of its output (article, Eq. 20 without f′):
+//
+//	dx[n,c,i,j] = Σ_k Σ_r Σ_s dy[n, k, p, q] · w[k,c,r,s]  over the p, q with p·stride + r·dilation − top = i and q·stride + s·dilation − left = j
+//
+// Shapes: dy N×K×P×Q, w K×(C/Groups)×R×S; x is the shape N×C×H×W of the convolution's input, which dy alone does not fix at strides above 1.
+// It is bilinear; its derivatives are Conv2D and Conv2DBackwardFilter. ReLU and Data of p have no meaning here and must not be set.
+//
+// It returns an error if the shapes are not those of one convolution.
+func Conv2DBackwardData(dy, w *G.Node, x tensor.Shape, p ConvParams) (*G.Node, error) {
+	const name = "Conv2DBackwardData"
+	if err := check(name, float("dy", 4, dy), float("w", 4, w)); err != nil {
+		return nil, err
+	}
+	g, err := p.backward(name, "x", x, x, w.Shape())
+	if err != nil {
+		return nil, err
+	}
+	return node(conv2DBackwardData{g}, dy, w)
+}
+
+// backward is the geometry for the backward ops; the shape named arg came from the caller.
+func (p ConvParams) backward(name, arg string, given, x, w tensor.Shape) (kernel.Conv, error) {
+	if p.ReLU || p.Data {
+		return kernel.Conv{}, errors.Errorf("ops: %s: ReLU or Data is set, want neither: they belong to the forward pass", name)
+	}
+	if len(given) != 4 {
+		return kernel.Conv{}, errors.Errorf("ops: %s: the shape of %s is %v, of rank %d, want rank 4", name, arg, given, len(given))
+	}
+	for _, s := range given {
+		if s < 1 {
+			return kernel.Conv{}, errors.Errorf("ops: %s: the shape of %s is %v, want positive sides", name, arg, given)
+		}
+	}
+	g, err := p.geometry(x, w)
+	return g, errors.Wrapf(err, "ops: %s", name)
+}
+
+type conv2DBackwardData struct{ Geometry kernel.Conv }
+
+func (o conv2DBackwardData) name() string { return "Conv2DBackwardData" }
+func (o conv2DBackwardData) args() []arg {
+	return []arg{{name: "dy", rank: 4}, {name: "w", rank: 4}}
+}
+func (o conv2DBackwardData) result() arg { return arg{name: "dx", rank: 4} }
+
+func (o conv2DBackwardData) infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := want("dy", in[0], ySides(o.Geometry)...); err != nil {
+		return nil, err
+	}
+	return xSides(o.Geometry), want("w", in[1], wSides(o.Geometry)...)
+}
+
+func (o conv2DBackwardData) exec(c call) error {
+	if c.double() {
+		kernel.BackwardData(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]))
+	} else {
+		kernel.BackwardData(o.Geometry, slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]))
+	}
+	return nil
+}
+
+func (o conv2DBackwardData) rule() []*term {
+	dy, w, ddx := in(0), in(1), cotangent()
+	return []*term{
+		apply(conv2D{Geometry: o.Geometry}, ddx, w),
+		apply(conv2DBackwardFilter(o), ddx, dy),
+	}
+}
+
+// Conv2DBackwardFilter returns the node dw of a convolution's filters, given the cotangent dy of its output (article, Eq. 13):
+//
+//	dw[k,c,r,s] = Σ_n Σ_p Σ_q dy[n,k,p,q] · x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]
+//
+// Shapes: x N×C×H×W, dy N×K×P×Q; w is the shape K×(C/Groups)×R×S of the filters. It is bilinear; its derivatives are Conv2DBackwardData and Conv2D. ReLU and Data of p have
+// no meaning here and must not be set.
+//
+// It returns an error if the shapes are not those of one convolution.
+func Conv2DBackwardFilter(x, dy *G.Node, w tensor.Shape, p ConvParams) (*G.Node, error) {
+	const name = "Conv2DBackwardFilter"
+	if err := check(name, float("x", 4, x), float("dy", 4, dy)); err != nil {
+		return nil, err
+	}
+	g, err := p.backward(name, "w", w, x.Shape(), w)
+	if err != nil {
+		return nil, err
+	}
+	return node(conv2DBackwardFilter{g}, x, dy)
+}
+
+type conv2DBackwardFilter struct{ Geometry kernel.Conv }
+
+func (o conv2DBackwardFilter) name() string { return "Conv2DBackwardFilter" }
+func (o conv2DBackwardFilter) args() []arg {
+	return []arg{{name: "x", rank: 4}, {name: "dy", rank: 4}}
+}
+func (o conv2DBackwardFilter) result() arg { return arg{name: "dw", rank: 4} }
+
+func (o conv2DBackwardFilter) infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := want("x", in[0], xSides(o.Geometry)...); err != nil {
+		return nil, err
+	}
+	return wSides(o.Geometry), want("dy", in[1], ySides(o.Geometry)...)
+}
+
+func (o conv2DBackwardFilter) exec(c call) error {
+	if c.double() {
+		kernel.BackwardFilter(o.Geometry, slice[float64](c.dst), slice[float64](c.in[1]), slice[float64](c.in[0]))
+	} else {
+		kernel.BackwardFilter(o.Geometry, slice[float32](c.dst), slice[float32](c.in[1]), slice[float32](c.in[0]))
+	}
+	return nil
+}
+
+func (o conv2DBackwardFilter) rule() []*term {
+	x, dy, ddw := in(0), in(1), cotangent()
+	return []*term{
+		apply(conv2DBackwardData(o), dy, ddw),
+		apply(conv2D{Geometry: o.Geometry}, x, ddw),
+	}
+}
+
+// sumChannels is db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q], the derivative of a bias per filter; spreadChannels, dy[n,k,p,q] = db[k], is its adjoint.
+type sumChannels struct{ Of size }
+
+func (o sumChannels) geometry() kernel.Conv {
+	s := o.Of.sides
+	return kernel.Conv{N: s[0], K: s[1], P: s[2], Q: s[3]} // all that a bias depends on
+}
+
+func (o sumChannels) name() string  { return "SumChannels" }
+func (o sumChannels) args() []arg   { return []arg{{name: "dy", rank: 4}} }
+func (o sumChannels) result() arg   { return arg{name: "db", rank: 1} }
+func (o sumChannels) rule() []*term { return []*term{apply(spreadChannels(o), cotangent())} }
+func (o sumChannels) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return tensor.Shape{o.Of.sides[1]}, want("dy", in[0], o.Of.shape()...)
+}
+
+func (o sumChannels) exec(c call) error {
+	if c.double() {
+		kernel.BackwardBias(o.geometry(), slice[float64](c.dst), slice[float64](c.in[0]))
+	} else {
+		kernel.BackwardBias(o.geometry(), slice[float32](c.dst), slice[float32](c.in[0]))
+	}
+	return nil
+}
+
+type spreadChannels struct{ Of size }
+
+func (o spreadChannels) name() string  { return "SpreadChannels" }
+func (o spreadChannels) args() []arg   { return []arg{{name: "b", rank: 1}} }
+func (o spreadChannels) result() arg   { return arg{name: "y", rank: 4} }
+func (o spreadChannels) rule() []*term { return []*term{apply(sumChannels(o), cotangent())} }
+func (o spreadChannels) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return o.Of.shape(), want("b", in[0], o.Of.sides[1])
+}
+
+func (o spreadChannels) exec(c call) error {
+	if c.double() {
+		spreadOver(o.Of, slice[float64](c.dst), slice[float64](c.in[0]))
+	} else {
+		spreadOver(o.Of, slice[float32](c.dst), slice[float32](c.in[0]))
+	}
+	return nil
+}
+
+func spreadOver[T kernel.Float](s size, y, b []T) {
+	plane := s.sides[2] * s.sides[3]
+	for i := range y {
+		y[i] = b[i/plane%len(b)]
+	}
+}
+
+// Region returns Q, the region of a convolution's output that the input pixel (i, j) reaches (article, Eqs. 16 and 17), as the half-open ranges of rows and of columns. At stride 1 without
+// padding, Q is rows i−R+1 … i and columns j−S+1 … j, cut to the output. With a dilation, the outputs inside the ranges that step over the pixel are not part of Q.
+//
+// Shapes are those of Conv2D. Region returns an error if they do not describe a convolution or the pixel is not in x.
+func Region(x, w tensor.Shape, p ConvParams, i, j int) (rows, cols [2]int, err error) {
+	if len(x) != 4 || len(w) != 4 {
+		return rows, cols, errors.Errorf("ops: Region: x is %v and w is %v, want rank 4 both", x, w)
+	}
+	g, err := p.geometry(x, w)
+	if err != nil {
+		return rows, cols, errors.Wrap(err, "ops: Region")
+	}
+	if i < 0 || i >= g.H || j < 0 || j >= g.W {
+		return rows, cols, errors.Errorf("ops: Region: the pixel (%d, %d) is not in x, which is %v", i, j, x)
+	}
+	rows[0], rows[1] = g.Rows.Reach(i)
+	cols[0], cols[1] = g.Cols.Reach(j)
+	return rows, cols, nil
+}

@@ -1,0 +1,118 @@
+package ops
+
+import (
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// SoftmaxCrossEntropy returns the scalar node E, the cross-entropy of the rows' softmax against their labels:
+//
+//	E = Σ_n ( log Σ_j exp(x[n,j]) − x[n, label[n]] )     divided by N for the mean
+//
+// Shapes: logits x N×M, labels a rank-1 node of N Ints in [0, M). Each row is taken relative to its own greatest element, so any finite logits are safe.
+//
+// Derivative, given dE: dx[n,j] = (softmax(x)[n,j] − [j = label[n]]) · dE, divided by N for the mean. Labels have none.
+//
+// SoftmaxCrossEntropy returns an error if logits is not a float node of rank 2 or labels not an Int node of N elements; a run returns one if a label is out of range.
+func SoftmaxCrossEntropy(logits, labels *G.Node, r Reduction) (*G.Node, error) {
+	const name = "SoftmaxCrossEntropy"
+	if err := check(name, float("logits", 2, logits), integers("labels", 1, tensor.Int, labels)); err != nil {
+		return nil, err
+	}
+	if err := r.check(name); err != nil {
+		return nil, err
+	}
+	x, l := logits.Shape(), labels.Shape()
+	if l[0] != x[0] {
+		return nil, errors.Errorf("ops: %s: logits has %d rows and labels %d elements, want as many", name, x[0], l[0])
+	}
+	factor := 1.0
+	if r == Mean {
+		factor = 1 / float64(x[0])
+	}
+	return node(crossEntropy{N: x[0], M: x[1], Factor: factor}, logits, labels)
+}
+
+type crossEntropy struct {
+	N, M   int
+	Factor float64
+}
+
+func (o crossEntropy) name() string { return "SoftmaxCrossEntropy" }
+func (o crossEntropy) args() []arg {
+	return []arg{{name: "logits", rank: 2}, {name: "labels", rank: 1, of: tensor.Int}}
+}
+func (o crossEntropy) result() arg { return arg{name: "E", rank: 0} }
+func (o crossEntropy) infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := want("logits", in[0], o.N, o.M); err != nil {
+		return nil, err
+	}
+	return tensor.ScalarShape(), want("labels", in[1], o.N)
+}
+
+func (o crossEntropy) exec(c call) error {
+	labels := slice[int](c.in[1])
+	if err := checkLabels(labels, o.M); err != nil {
+		return err
+	}
+	if c.double() {
+		slice[float64](c.dst)[0] = o.Factor * kernel.CrossEntropy(slice[float64](c.in[0]), labels, o.N)
+	} else {
+		slice[float32](c.dst)[0] = float32(o.Factor * kernel.CrossEntropy(slice[float32](c.in[0]), labels, o.N))
+	}
+	return nil
+}
+
+func (o crossEntropy) rule() []*term {
+	p := apply(softmax{}, in(0))
+	return []*term{apply(scaleBy{2, o.Factor}, apply(minusOneHot{o.N, o.M}, p, in(1)), cotangent()), nil}
+}
+
+// checkLabels refuses a label that is no class.
+func checkLabels(labels []int, classes int) error {
+	for i, l := range labels {
+		if l < 0 || l >= classes {
+			return errors.Errorf("labels: element %d is %d, want 0 to %d", i, l, classes-1)
+		}
+	}
+	return nil
+}
+
+// minusOneHot is y[n,j] = x[n,j] − [j = label[n]].
+type minusOneHot struct{ N, M int }
+
+func (o minusOneHot) name() string { return "MinusOneHot" }
+func (o minusOneHot) args() []arg {
+	return []arg{{name: "x", rank: 2}, {name: "labels", rank: 1, of: tensor.Int}}
+}
+func (o minusOneHot) result() arg   { return arg{name: "y", rank: 2} }
+func (o minusOneHot) rule() []*term { return []*term{apply(scale{2, 1}, cotangent()), nil} }
+func (o minusOneHot) infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := want("x", in[0], o.N, o.M); err != nil {
+		return nil, err
+	}
+	return tensor.Shape{o.N, o.M}, want("labels", in[1], o.N)
+}
+
+func (o minusOneHot) exec(c call) error {
+	labels := slice[int](c.in[1])
+	if err := checkLabels(labels, o.M); err != nil {
+		return err
+	}
+	if c.double() {
+		subtractOnes(slice[float64](c.dst), slice[float64](c.in[0]), labels, o.M)
+	} else {
+		subtractOnes(slice[float32](c.dst), slice[float32](c.in[0]), labels, o.M)
+	}
+	return nil
+}
+
+func subtractOnes[T kernel.Float](y, x []T, labels []int, m int) {
+	copy(y, x)
+	for i, l := range labels {
+		y[i*m+l]--
+	}
+}

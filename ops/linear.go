@@ -1,0 +1,179 @@
+package ops
+
+import (
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// Linear returns the node y = x·wᵀ + b, a fully connected layer:
+//
+//	y[n,o] = Σ_i x[n,i] · w[o,i] + b[o]
+//
+// Shapes: x N×I, w O×I (a row per output, as PyTorch keeps it), b O or nil, y N×O.
+//
+// Derivatives: dx = dy·w, dw = dyᵀ·x, db[o] = Σ_n dy[n,o].
+//
+// Linear returns an error if an argument is not a float node of the right rank or the shapes do not match.
+func Linear(x, w, b *G.Node) (*G.Node, error) {
+	args, nodes := []wanted{float("x", 2, x), float("w", 2, w)}, []*G.Node{x, w}
+	if b != nil {
+		args, nodes = append(args, float("b", 1, b)), append(nodes, b)
+	}
+	if err := check("Linear", args...); err != nil {
+		return nil, err
+	}
+	xs, ws := x.Shape(), w.Shape()
+	if xs[1] != ws[1] {
+		return nil, errors.Errorf("ops: Linear: x has %d columns and w %d, want as many: x is %v, w is %v", xs[1], ws[1], xs, ws)
+	}
+	return node(linear{N: xs[0], I: xs[1], O: ws[0], Bias: b != nil}, nodes...)
+}
+
+type linear struct {
+	N, I, O int
+	Bias    bool
+}
+
+func (o linear) name() string { return "Linear" }
+func (o linear) args() []arg {
+	a := []arg{{name: "x", rank: 2}, {name: "w", rank: 2}}
+	if o.Bias {
+		a = append(a, arg{name: "b", rank: 1})
+	}
+	return a
+}
+func (o linear) result() arg { return arg{name: "y", rank: 2} }
+
+func (o linear) infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := want("x", in[0], o.N, o.I); err != nil {
+		return nil, err
+	}
+	if err := want("w", in[1], o.O, o.I); err != nil {
+		return nil, err
+	}
+	if o.Bias {
+		if err := want("b", in[2], o.O); err != nil {
+			return nil, err
+		}
+	}
+	return tensor.Shape{o.N, o.O}, nil
+}
+
+func (o linear) exec(c call) error {
+	if c.double() {
+		linearForward[float64](o, c)
+	} else {
+		linearForward[float32](o, c)
+	}
+	return nil
+}
+
+func linearForward[T kernel.Float](o linear, c call) {
+	y := slice[T](c.dst)
+	kernel.MatMul(y, slice[T](c.in[0]), slice[T](c.in[1]), o.N, o.O, o.I, false, true, false)
+	if o.Bias {
+		kernel.AddRow(y, slice[T](c.in[2]), o.N)
+	}
+}
+
+func (o linear) rule() []*term {
+	x, w, dy := in(0), in(1), cotangent()
+	rule := []*term{
+		apply(matMul{M: o.N, N: o.I, K: o.O}, dy, w),
+		apply(matMul{M: o.O, N: o.I, K: o.N, TransA: true}, dy, x),
+	}
+	if o.Bias {
+		rule = append(rule, apply(sumRows{o.N, o.O}, dy))
+	}
+	return rule
+}
+
+// matMul is c = op(a)·op(b), M×N, with op(a) M×K and op(b) K×N; op transposes where its flag is set.
+type matMul struct {
+	M, N, K        int
+	TransA, TransB bool
+}
+
+func (o matMul) name() string { return "MatMul" }
+func (o matMul) args() []arg  { return twoOf(2) }
+func (o matMul) result() arg  { return arg{name: "c", rank: 2} }
+
+func (o matMul) infer(in []tensor.Shape) (tensor.Shape, error) {
+	a, b := [2]int{o.M, o.K}, [2]int{o.K, o.N}
+	if o.TransA {
+		a[0], a[1] = a[1], a[0]
+	}
+	if o.TransB {
+		b[0], b[1] = b[1], b[0]
+	}
+	if err := want("a", in[0], a[:]...); err != nil {
+		return nil, err
+	}
+	return tensor.Shape{o.M, o.N}, want("b", in[1], b[:]...)
+}
+
+func (o matMul) exec(c call) error {
+	if c.double() {
+		kernel.MatMul(slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), o.M, o.N, o.K, o.TransA, o.TransB, false)
+	} else {
+		kernel.MatMul(slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]), o.M, o.N, o.K, o.TransA, o.TransB, false)
+	}
+	return nil
+}
+
+func (o matMul) rule() []*term {
+	a, b, dc := in(0), in(1), cotangent()
+	da := apply(matMul{M: o.M, N: o.K, K: o.N, TransB: !o.TransB}, dc, b)
+	if o.TransA {
+		da = apply(matMul{M: o.K, N: o.M, K: o.N, TransA: o.TransB, TransB: true}, b, dc)
+	}
+	db := apply(matMul{M: o.K, N: o.N, K: o.M, TransA: !o.TransA}, a, dc)
+	if o.TransB {
+		db = apply(matMul{M: o.N, N: o.K, K: o.M, TransA: true, TransB: o.TransA}, dc, a)
+	}
+	return []*term{da, db}
+}
+
+// sumRows is db[j] = Σ_i dy[i,j]; spreadRows, dy[i,j] = db[j], is its adjoint.
+type sumRows struct{ M, N int }
+
+func (o sumRows) name() string  { return "SumRows" }
+func (o sumRows) args() []arg   { return []arg{{name: "dy", rank: 2}} }
+func (o sumRows) result() arg   { return arg{name: "db", rank: 1} }
+func (o sumRows) rule() []*term { return []*term{apply(spreadRows(o), cotangent())} }
+func (o sumRows) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return tensor.Shape{o.N}, want("dy", in[0], o.M, o.N)
+}
+func (o sumRows) exec(c call) error {
+	if c.double() {
+		kernel.SumRows(slice[float64](c.dst), slice[float64](c.in[0]), o.M)
+	} else {
+		kernel.SumRows(slice[float32](c.dst), slice[float32](c.in[0]), o.M)
+	}
+	return nil
+}
+
+type spreadRows struct{ M, N int }
+
+func (o spreadRows) name() string  { return "SpreadRows" }
+func (o spreadRows) args() []arg   { return []arg{{name: "b", rank: 1}} }
+func (o spreadRows) result() arg   { return arg{name: "y", rank: 2} }
+func (o spreadRows) rule() []*term { return []*term{apply(sumRows(o), cotangent())} }
+func (o spreadRows) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return tensor.Shape{o.M, o.N}, want("b", in[0], o.N)
+}
+func (o spreadRows) exec(c call) error {
+	if c.double() {
+		y := slice[float64](c.dst)
+		clear(y)
+		kernel.AddRow(y, slice[float64](c.in[0]), o.M)
+	} else {
+		y := slice[float32](c.dst)
+		clear(y)
+		kernel.AddRow(y, slice[float32](c.in[0]), o.M)
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package ops
+
+import (
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// MaxPool2D returns the node y whose elements are the greatest of each window of x:
+//
+//	y[n,c,p,q] = max x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]  over the window's r, s that are not padding
+//
+// Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding never wins. Of equal elements the first in row-major order wins; a NaN wins over every number; a window of
+// −Inf has a winner like any other.
+//
+// Derivative: the winner gets dy, all others 0 (article, "Pooling Layer"); an element that wins several windows gets their sum.
+//
+// MaxPool2D returns an error if x is not a float node of rank 4 or the parameters do not describe a pooling.
+func MaxPool2D(x *G.Node, p PoolParams) (*G.Node, error) {
+	y, _, err := MaxPool2DIndices(x, p)
+	return y, err
+}
+
+// MaxPool2DIndices is MaxPool2D and returns the winners too, as the forward pass notes them: an Int32 node of y's shape that holds each window's winner as its
+// index h·W + w in the plane (n, c) of x.
+func MaxPool2DIndices(x *G.Node, p PoolParams) (y, winner *G.Node, err error) {
+	g, err := p.pool("MaxPool2D", x)
+	if err != nil {
+		return nil, nil, err
+	}
+	if winner, err = node(maxWinners{g}, x); err != nil {
+		return nil, nil, err
+	}
+	y, err = node(gather{g}, x, winner)
+	return y, winner, err
+}
+
+// maxWinners notes each window's winner.
+type maxWinners struct{ Geometry kernel.Pool }
+
+func (o maxWinners) name() string { return "MaxPool2DWinners" }
+func (o maxWinners) args() []arg  { return []arg{{name: "x", rank: 4}} }
+func (o maxWinners) result() arg  { return arg{name: "winner", rank: 4, of: tensor.Int32} }
+func (o maxWinners) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return outSides(o.Geometry), want("x", in[0], inSides(o.Geometry)...)
+}
+func (o maxWinners) rule() []*term { return []*term{nil} }
+
+func (o maxWinners) exec(c call) error {
+	if c.double() {
+		kernel.MaxWinners(o.Geometry, slice[int32](c.dst), slice[float64](c.in[0]))
+	} else {
+		kernel.MaxWinners(o.Geometry, slice[int32](c.dst), slice[float32](c.in[0]))
+	}
+	return nil
+}
+
+// gather is y = x at the winners; scatter, its adjoint, gives the winners dy and everything else 0.
+type gather struct{ Geometry kernel.Pool }
+
+func (o gather) name() string { return "MaxPool2D" }
+func (o gather) args() []arg {
+	return []arg{{name: "x", rank: 4}, {name: "winner", rank: 4, of: tensor.Int32}}
+}
+func (o gather) result() arg { return arg{name: "y", rank: 4} }
+func (o gather) infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := want("x", in[0], inSides(o.Geometry)...); err != nil {
+		return nil, err
+	}
+	return outSides(o.Geometry), want("winner", in[1], outSides(o.Geometry)...)
+}
+func (o gather) rule() []*term { return []*term{apply(scatter(o), cotangent(), in(1)), nil} }
+
+func (o gather) exec(c call) error {
+	winner := slice[int32](c.in[1])
+	if err := checkWinners(o.Geometry, winner); err != nil {
+		return err
+	}
+	if c.double() {
+		kernel.Gather(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), winner)
+	} else {
+		kernel.Gather(o.Geometry, slice[float32](c.dst), slice[float32](c.in[0]), winner)
+	}
+	return nil
+}
+
+type scatter struct{ Geometry kernel.Pool }
+
+func (o scatter) name() string { return "MaxPool2DBackward" }
+func (o scatter) args() []arg {
+	return []arg{{name: "dy", rank: 4}, {name: "winner", rank: 4, of: tensor.Int32}}
+}
+func (o scatter) result() arg { return arg{name: "dx", rank: 4} }
+func (o scatter) infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := want("dy", in[0], outSides(o.Geometry)...); err != nil {
+		return nil, err
+	}
+	return inSides(o.Geometry), want("winner", in[1], outSides(o.Geometry)...)
+}
+func (o scatter) rule() []*term { return []*term{apply(gather(o), cotangent(), in(1)), nil} }
+
+func (o scatter) exec(c call) error {
+	winner := slice[int32](c.in[1])
+	if err := checkWinners(o.Geometry, winner); err != nil {
+		return err
+	}
+	if c.double() {
+		kernel.Scatter(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), winner)
+	} else {
+		kernel.Scatter(o.Geometry, slice[float32](c.dst), slice[float32](c.in[0]), winner)
+	}
+	return nil
+}
+
+// checkWinners guards against indices that no forward pass of this geometry noted.
+func checkWinners(g kernel.Pool, winner []int32) error {
+	if i := kernel.CheckWinners(g, winner); i >= 0 {
+		return errors.Errorf("winner: element %d is %d, want 0 to %d, an index into a plane of %d×%d", i, winner[i], g.H*g.W-1, g.H, g.W)
+	}
+	return nil
+}
+
+// FuseWith lets the executor note the winners and take their values in one pass.
+func (o op) FuseWith(consumer G.Op) func(dst, consumerDst G.Value, inputs []G.Value) error {
+	w, ok := o.spec.(maxWinners)
+	if !ok {
+		return nil
+	}
+	c, ok := consumer.(op)
+	if !ok || c.spec != spec(gather(w)) {
+		return nil
+	}
+	return func(dst, consumerDst G.Value, inputs []G.Value) error {
+		return maxPool(w.Geometry, dst, consumerDst, inputs[0])
+	}
+}
+
+func maxPool(g kernel.Pool, winner, y, x G.Value) error {
+	from, err := plain(x)
+	if err != nil {
+		return err
+	}
+	if err := want("x", from.shape, inSides(g)...); err != nil {
+		return err
+	}
+	index, err := destination(winner, outSides(g), tensor.Int32)
+	if err != nil {
+		return err
+	}
+	to, err := destination(y, outSides(g), from.dtype())
+	if err != nil {
+		return err
+	}
+	switch v := from.data.(type) {
+	case []float32:
+		kernel.MaxForward(g, slice[float32](to), slice[int32](index), v)
+	case []float64:
+		kernel.MaxForward(g, slice[float64](to), slice[int32](index), v)
+	default:
+		return errors.Errorf("x has elements of type %v, want float32 or float64", from.dtype())
+	}
+	return nil
+}

@@ -1,0 +1,341 @@
+package ops
+
+import (
+	"fmt"
+	"hash"
+	"hash/fnv"
+
+	"github.com/chewxy/hm"
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// A spec is an op of this package: a comparable value whose fields are all that its result depends on besides its operands. It has no state.
+type spec interface {
+	// name is what errors and drawings call the op.
+	name() string
+	// args are the operands, and result what comes out.
+	args() []arg
+	result() arg
+	// infer checks the operands' shapes, whose ranks are right already, and returns the result's. Its error says argument, got and wanted.
+	infer(in []tensor.Shape) (tensor.Shape, error)
+	// exec computes the whole of c.dst, whose contents are arbitrary, from c.in. Types and shapes have been checked.
+	exec(c call) error
+	// rule is the derivative: for each operand the cotangent that it gets, as an expression, or nil where there is none. A spec may be asked for its
+	// rule only when all its fields are final; the expressions are made anew at each call.
+	rule() []*term
+}
+
+// An arg describes an operand or a result.
+type arg struct {
+	name string
+	rank int
+	of   tensor.Dtype // of integers; the zero Dtype stands for float32 or float64, the same for all operands
+}
+
+func (a arg) integer() bool { return a.of.Type != nil }
+
+// hmType is rebuilt at every call: hm keeps types in a pool, and one that is cached corrupts it.
+func (a arg) hmType() hm.Type {
+	of := hm.Type(hm.TypeVariable('a'))
+	if a.integer() {
+		of = a.of
+	}
+	if a.rank == 0 {
+		return of
+	}
+	return G.TensorType{Dims: a.rank, Of: of}
+}
+
+// A term is an expression of a derivative rule. The same expression becomes nodes under SymDiff and values under DoDiff, so that the two cannot disagree.
+type term struct {
+	kind termKind
+	i    int // of an input
+	spec spec
+	args []*term
+}
+
+type termKind int
+
+const (
+	applied termKind = iota
+	inputTerm
+	outputTerm
+	cotangentTerm
+)
+
+func in(i int) *term                    { return &term{kind: inputTerm, i: i} }
+func out() *term                        { return &term{kind: outputTerm} }
+func cotangent() *term                  { return &term{kind: cotangentTerm} }
+func apply(s spec, args ...*term) *term { return &term{spec: s, args: args} }
+
+// An op makes a Gorgonia op of a spec. Both machines call Do; the executor of ops/vm calls UsePreallocDo.
+type op struct{ spec }
+
+var (
+	_ G.SDOp            = op{}
+	_ G.ADOp            = op{}
+	_ G.UsePreallocDoer = op{}
+)
+
+// node applies a spec to nodes.
+func node(s spec, children ...*G.Node) (*G.Node, error) {
+	n, err := G.ApplyOp(op{s}, children...)
+	if err != nil {
+		return nil, errors.Wrapf(err, "ops: %s", s.name())
+	}
+	return n, nil
+}
+
+func (o op) Arity() int { return len(o.args()) }
+
+func (o op) Type() hm.Type {
+	args := o.args()
+	ts := make([]hm.Type, 0, len(args)+1)
+	for _, a := range args {
+		ts = append(ts, a.hmType())
+	}
+	return hm.NewFnType(append(ts, o.result().hmType())...)
+}
+
+// The flags under which TapeMachine calls Do, gives no memory of its own, and overwrites no operand.
+func (o op) ReturnsPtr() bool     { return false }
+func (o op) CallsExtern() bool    { return false }
+func (o op) OverwritesInput() int { return -1 }
+
+// Preallocated marks the op as one that computes into memory it is handed: see ops/vm.
+func (o op) Preallocated() {}
+
+// String is the op's name, which is what a drawing of the graph has room for.
+func (o op) String() string { return o.name() }
+
+// WriteHash writes the spec's type and every one of its fields, so that two ops that differ are never merged.
+func (o op) WriteHash(h hash.Hash) { fmt.Fprintf(h, "convgrad|%T|%+v", o.spec, o.spec) }
+
+func (o op) Hashcode() uint32 {
+	h := fnv.New32a()
+	o.WriteHash(h)
+	return h.Sum32()
+}
+
+func (o op) InferShape(ds ...G.DimSizer) (tensor.Shape, error) {
+	shapes, err := G.DimSizersToShapes(ds)
+	if err != nil {
+		return nil, errors.Wrapf(err, "ops: %s", o.name())
+	}
+	return o.shape(shapes)
+}
+
+// shape checks the operands' number and ranks and asks the spec.
+func (o op) shape(in []tensor.Shape) (tensor.Shape, error) {
+	args := o.args()
+	if len(in) != len(args) {
+		return nil, errors.Errorf("ops: %s: got %d arguments, want %d", o.name(), len(in), len(args))
+	}
+	for i, s := range in {
+		if s.Dims() != args[i].rank {
+			return nil, errors.Errorf("ops: %s: %s has shape %v, of rank %d, want rank %d", o.name(), args[i].name, s, s.Dims(), args[i].rank)
+		}
+	}
+	s, err := o.infer(in)
+	return s, errors.Wrapf(err, "ops: %s", o.name())
+}
+
+// Do computes the op into new memory.
+func (o op) Do(vs ...G.Value) (G.Value, error) { return o.do(nil, vs) }
+
+// UsePreallocDo computes the op into dst, a plain dense tensor of the result's shape and type with arbitrary contents, and returns it.
+func (o op) UsePreallocDo(dst G.Value, vs ...G.Value) (G.Value, error) { return o.do(dst, vs) }
+
+func (o op) do(prealloc G.Value, vs []G.Value) (res G.Value, err error) {
+	defer func() { // a panic in an op kills the process: both machines run ops on goroutines of their own
+		if r := recover(); r != nil {
+			res, err = nil, errors.Errorf("ops: %s: internal error: %v", o.name(), r)
+		}
+	}()
+	args := o.args()
+	if len(vs) != len(args) {
+		return nil, errors.Errorf("ops: %s: got %d values, want %d", o.name(), len(vs), len(args))
+	}
+	c := call{in: make([]operand, len(vs))}
+	shapes := make([]tensor.Shape, len(vs))
+	float := tensor.Dtype{}
+	for i, v := range vs {
+		if c.in[i], err = plain(v); err != nil {
+			return nil, errors.Wrapf(err, "ops: %s: %s", o.name(), args[i].name)
+		}
+		shapes[i] = c.in[i].shape
+		got, want := c.in[i].dtype(), args[i].of
+		if !args[i].integer() {
+			if float.Type == nil {
+				float = got
+			}
+			want = float
+		}
+		if got != want || !args[i].integer() && got != tensor.Float32 && got != tensor.Float64 {
+			if want.Type == nil || !args[i].integer() && want != tensor.Float32 && want != tensor.Float64 {
+				return nil, errors.Errorf("ops: %s: %s has elements of type %v, want float32 or float64", o.name(), args[i].name, got)
+			}
+			return nil, errors.Errorf("ops: %s: %s has elements of type %v, want %v", o.name(), args[i].name, got, want)
+		}
+	}
+	shape, err := o.shape(shapes)
+	if err != nil {
+		return nil, err
+	}
+	of := o.result().of
+	if !o.result().integer() {
+		of = float
+	}
+	if prealloc != nil {
+		if c.dst, err = destination(prealloc, shape, of); err != nil {
+			return nil, errors.Wrapf(err, "ops: %s", o.name())
+		}
+		res = prealloc
+	} else {
+		c.dst, res = newValue(shape, of)
+	}
+	if err := o.exec(c); err != nil {
+		return nil, errors.Wrapf(err, "ops: %s", o.name())
+	}
+	if shape.Dims() == 0 {
+		return c.dst.scalar(), nil
+	}
+	return res, nil
+}
+
+// DiffWRT says which operands have a derivative.
+func (o op) DiffWRT(n int) []bool {
+	diff := make([]bool, n)
+	for i, t := range o.rule() {
+		if i < n {
+			diff[i] = t != nil
+		}
+	}
+	return diff
+}
+
+// SymDiff writes the rule as nodes.
+func (o op) SymDiff(inputs G.Nodes, output, grad *G.Node) (G.Nodes, error) {
+	rule := o.rule()
+	if len(inputs) != len(rule) {
+		return nil, errors.Errorf("ops: %s: SymDiff: got %d inputs, want %d", o.name(), len(inputs), len(rule))
+	}
+	made := map[*term]*G.Node{}
+	var build func(t *term) (*G.Node, error)
+	build = func(t *term) (*G.Node, error) {
+		switch t.kind {
+		case inputTerm:
+			return inputs[t.i], nil
+		case outputTerm:
+			return output, nil
+		case cotangentTerm:
+			return grad, nil
+		}
+		if n, ok := made[t]; ok {
+			return n, nil
+		}
+		children := make([]*G.Node, len(t.args))
+		for i, a := range t.args {
+			var err error
+			if children[i], err = build(a); err != nil {
+				return nil, err
+			}
+		}
+		n, err := node(t.spec, children...)
+		made[t] = n
+		return n, err
+	}
+	grads := make(G.Nodes, len(rule))
+	for i, t := range rule {
+		if t == nil {
+			continue
+		}
+		var err error
+		if grads[i], err = build(t); err != nil {
+			return nil, errors.Wrapf(err, "ops: %s: derivative by %s", o.name(), o.args()[i].name)
+		}
+	}
+	return grads, nil
+}
+
+// DoDiff computes the rule on values and adds each result to the gradient that its operand has already: an operand may have other consumers.
+func (o op) DoDiff(_ G.ExecutionContext, inputs G.Nodes, output *G.Node) error {
+	rule := o.rule()
+	if len(inputs) != len(rule) {
+		return errors.Errorf("ops: %s: DoDiff: got %d inputs, want %d", o.name(), len(inputs), len(rule))
+	}
+	dy, err := output.Grad()
+	if err != nil {
+		return errors.Wrapf(err, "ops: %s: DoDiff", o.name())
+	}
+	made := map[*term]G.Value{}
+	var eval func(t *term) (G.Value, error)
+	eval = func(t *term) (G.Value, error) {
+		switch t.kind {
+		case inputTerm:
+			return inputs[t.i].Value(), nil
+		case outputTerm:
+			return output.Value(), nil
+		case cotangentTerm:
+			return dy, nil
+		}
+		if v, ok := made[t]; ok {
+			return v, nil
+		}
+		vs := make([]G.Value, len(t.args))
+		for i, a := range t.args {
+			var err error
+			if vs[i], err = eval(a); err != nil {
+				return nil, err
+			}
+		}
+		v, err := op{t.spec}.Do(vs...)
+		made[t] = v
+		return v, err
+	}
+	// Everything is computed before anything is added: one node may be several operands, and its gradient is not its value, but an error should leave no half of a sum.
+	values := make([]G.Value, len(rule))
+	for i, t := range rule {
+		if t == nil {
+			continue
+		}
+		if values[i], err = eval(t); err != nil {
+			return errors.Wrapf(err, "ops: %s: derivative by %s", o.name(), o.args()[i].name)
+		}
+	}
+	for i, v := range values {
+		if v == nil {
+			continue
+		}
+		if err := accumulate(inputs[i], v); err != nil {
+			return errors.Wrapf(err, "ops: %s: gradient of %s", o.name(), o.args()[i].name)
+		}
+	}
+	return nil
+}
+
+// A call is one computation of a spec.
+type call struct {
+	dst operand
+	in  []operand
+}
+
+// double reports whether the computation is in float64 rather than float32.
+func (c call) double() bool {
+	if _, ok := c.dst.data.([]float64); ok {
+		return true
+	}
+	for _, o := range c.in {
+		if _, ok := o.data.([]float64); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// slice is the operand's data as the kernels take it.
+func slice[T kernel.Float | int32 | int64 | int](o operand) []T { return o.data.([]T) }

@@ -1,0 +1,222 @@
+package ops
+
+import (
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// An operand is a value as the kernels take it: row-major, without gaps. It shares memory with the value wherever that is plain already.
+type operand struct {
+	shape tensor.Shape
+	data  any // []float32, []float64, []int32, []int64 or []int
+}
+
+func (o operand) dtype() tensor.Dtype {
+	switch o.data.(type) {
+	case []float32:
+		return tensor.Float32
+	case []float64:
+		return tensor.Float64
+	case []int32:
+		return tensor.Int32
+	case []int64:
+		return tensor.Int64
+	}
+	return tensor.Int
+}
+
+// scalar is a rank-0 result as Gorgonia wants it: not a tensor.
+func (o operand) scalar() G.Value {
+	switch d := o.data.(type) {
+	case []float32:
+		return G.NewF32(d[0])
+	case []float64:
+		return G.NewF64(d[0])
+	}
+	return nil
+}
+
+// plain takes a value apart. Strides decide what is plain, not the flags that Gorgonia leaves on a tensor; slices, transposes and column-major tensors are copied.
+func plain(v G.Value) (operand, error) {
+	switch s := v.(type) {
+	case nil:
+		return operand{}, errors.New("there is no value")
+	case *G.F32:
+		return operand{tensor.ScalarShape(), []float32{float32(*s)}}, nil
+	case *G.F64:
+		return operand{tensor.ScalarShape(), []float64{float64(*s)}}, nil
+	case *tensor.Dense:
+		return plainDense(s)
+	}
+	return operand{}, errors.Errorf("got a value of type %T, want *tensor.Dense", v)
+}
+
+func plainDense(d *tensor.Dense) (operand, error) {
+	shape := d.Shape().Clone()
+	switch data := d.Data().(type) {
+	case []float32:
+		return flat(d, shape, data)
+	case []float64:
+		return flat(d, shape, data)
+	case []int32:
+		return flat(d, shape, data)
+	case []int64:
+		return flat(d, shape, data)
+	case []int:
+		return flat(d, shape, data)
+	case float32:
+		return operand{shape, []float32{data}}, nil
+	case float64:
+		return operand{shape, []float64{data}}, nil
+	case int32:
+		return operand{shape, []int32{data}}, nil
+	case int64:
+		return operand{shape, []int64{data}}, nil
+	case int:
+		return operand{shape, []int{data}}, nil
+	}
+	return operand{}, errors.Errorf("got elements of type %v, want float32, float64 or integers", d.Dtype())
+}
+
+// flat is the tensor's elements in row-major order: its own memory if they lie so, a copy otherwise.
+func flat[T any](d *tensor.Dense, shape tensor.Shape, data []T) (operand, error) {
+	n := shape.TotalSize()
+	strides := d.Strides()
+	if isPlain(shape, strides) && len(data) >= n {
+		return operand{shape, data[:n:n]}, nil
+	}
+	if len(strides) != shape.Dims() {
+		return operand{}, errors.Errorf("a tensor of shape %v has strides %v", shape, strides)
+	}
+	copied := make([]T, n)
+	at := make([]int, len(shape))
+	for i := range copied {
+		o := 0
+		for k, a := range at {
+			o += a * strides[k]
+		}
+		if o >= len(data) {
+			return operand{}, errors.Errorf("a tensor of shape %v and strides %v reaches element %d of %d", shape, strides, o, len(data))
+		}
+		copied[i] = data[o]
+		for k := len(at) - 1; k >= 0; k-- {
+			if at[k]++; at[k] < shape[k] {
+				break
+			}
+			at[k] = 0
+		}
+	}
+	return operand{shape, copied}, nil
+}
+
+// isPlain reports whether the strides are those of a row-major tensor without gaps. The stride of an axis of one element does not matter.
+func isPlain(shape tensor.Shape, strides []int) bool {
+	if len(strides) != len(shape) {
+		return len(shape) == 0
+	}
+	want := 1
+	for i := len(shape) - 1; i >= 0; i-- {
+		if shape[i] != 1 && strides[i] != want {
+			return false
+		}
+		want *= shape[i]
+	}
+	return true
+}
+
+// destination takes memory apart that a result is to be written into. It must be plain: a copy would be lost.
+func destination(v G.Value, shape tensor.Shape, of tensor.Dtype) (operand, error) {
+	d, ok := v.(*tensor.Dense)
+	if !ok {
+		return operand{}, errors.Errorf("destination is a %T, want *tensor.Dense", v)
+	}
+	if !d.Shape().Eq(shape) || d.Dtype() != of || !isPlain(d.Shape(), d.Strides()) {
+		return operand{}, errors.Errorf("destination is %v %v with strides %v, want row-major %v %v", d.Dtype(), d.Shape(), d.Strides(), of, shape)
+	}
+	o, err := plainDense(d)
+	o.shape = shape
+	return o, err
+}
+
+// newValue makes memory for a result. A rank-0 result is put into a value by operand.scalar when it is computed.
+func newValue(shape tensor.Shape, of tensor.Dtype) (operand, G.Value) {
+	o := operand{shape: shape}
+	n := shape.TotalSize()
+	switch of {
+	case tensor.Float32:
+		o.data = make([]float32, n)
+	case tensor.Float64:
+		o.data = make([]float64, n)
+	case tensor.Int32:
+		o.data = make([]int32, n)
+	default:
+		o.data = make([]int, n)
+	}
+	if shape.Dims() == 0 {
+		return o, nil
+	}
+	return o, tensor.New(tensor.WithShape(shape.Clone()...), tensor.WithBacking(o.data))
+}
+
+// accumulate adds v to the gradient of n in place: it may hold what other consumers gave, and others may hold it.
+func accumulate(n *G.Node, v G.Value) error {
+	g, err := n.Grad()
+	if err != nil {
+		return err
+	}
+	from, err := plain(v)
+	if err != nil {
+		return err
+	}
+	switch to := g.(type) {
+	case *G.F32:
+		if d, ok := from.data.([]float32); ok && len(d) == 1 {
+			*to += G.F32(d[0])
+			return nil
+		}
+	case *G.F64:
+		if d, ok := from.data.([]float64); ok && len(d) == 1 {
+			*to += G.F64(d[0])
+			return nil
+		}
+	case *tensor.Dense:
+		switch d := to.Data().(type) {
+		case []float32:
+			return addInto(to, d, from)
+		case []float64:
+			return addInto(to, d, from)
+		}
+	}
+	return errors.Errorf("it is a %T of shape %v, want one like the value, %v %v", g, g.Shape(), from.dtype(), from.shape)
+}
+
+// addInto adds from to the elements of a tensor of any strides.
+func addInto[T kernel.Float](to *tensor.Dense, data []T, from operand) error {
+	v, ok := from.data.([]T)
+	shape, strides := to.Shape(), to.Strides()
+	if !ok || len(v) != shape.TotalSize() {
+		return errors.Errorf("it has %v elements of shape %v, want %v of shape %v", to.Dtype(), shape, from.dtype(), from.shape)
+	}
+	if isPlain(shape, strides) {
+		kernel.Add(data[:len(v)], v)
+		return nil
+	}
+	at := make([]int, len(shape))
+	for _, x := range v {
+		o := 0
+		for k, a := range at {
+			o += a * strides[k]
+		}
+		data[o] += x
+		for k := len(at) - 1; k >= 0; k-- {
+			if at[k]++; at[k] < shape[k] {
+				break
+			}
+			at[k] = 0
+		}
+	}
+	return nil
+}
