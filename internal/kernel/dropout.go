@@ -20,9 +20,9 @@ func Dropout[T Float](y, x []T, p float64, seed, stream, step uint64) {
 // dropout drops the elements of a span whose first has index i.
 func dropout[T Float](y, x []T, i, key0, key1, drop uint32, scale T) {
 	y = y[:len(x)]
-	for j, v := range x {
+	for j := dropoutVector(y, x, i, key0, key1, drop, scale); j < len(x); j++ {
 		// A select by index, not a branch: the mask is as unpredictable as can be.
-		choice, k := [2]T{v * scale, 0}, 0
+		choice, k := [2]T{x[j] * scale, 0}, 0
 		if hash(i+uint32(j), key0, key1) < drop {
 			k = 1
 		}

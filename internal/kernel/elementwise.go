@@ -10,8 +10,8 @@ func ReLU[T Float](y, x []T) {
 
 func relu[T Float](y, x []T) {
 	y = y[:len(x)]
-	for i, v := range x {
-		y[i] = max(v, 0)
+	for i := reluVector(y, x); i < len(x); i++ {
+		y[i] = max(x[i], 0)
 	}
 }
 
@@ -24,6 +24,8 @@ func Gate[T Float](dx, dy, x []T) {
 
 // gate moves bits, not floats, so that the choice is a conditional move and no branch that random data mispredicts.
 func gate[T Float](dx, dy, x []T) {
+	done := gateVector(dx, dy, x)
+	dx, dy, x = dx[done:], dy[done:], x[done:]
 	switch x := any(x).(type) {
 	case []float32:
 		dx, dy := any(dx).([]float32), any(dy).([]float32)
@@ -56,24 +58,19 @@ func Add[T Float](y, x []T) {
 
 func add[T Float](y, x []T) {
 	y = y[:len(x)]
-	for i, v := range x {
-		y[i] += v
+	for i := addVector(y, x); i < len(x); i++ {
+		y[i] += x[i]
 	}
 }
 
 // NormaliseBatch gathers the images that indices names, per bytes each, out of src and turns each byte into (byte − mean)·scale: dst[i·per+j] =
 // (src[indices[i]·per+j] − mean)·scale. Every index must be that of an image in src.
 func NormaliseBatch[T Float](dst []T, src []uint8, indices []int, per int, mean, scale T) {
-	var table [256]T
-	for v := range table {
-		table[v] = (T(v) - mean) * scale
-	}
-	spans(len(indices), max(1, chunk/per), func(lo, hi int) {
+	spans(len(indices), max(1, chunk/max(per, 1)), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			image := src[indices[i]*per:][:per]
-			out := dst[i*per:][:per]
-			for j, v := range image {
-				out[j] = table[v]
+			image, out := src[indices[i]*per:][:per], dst[i*per:][:per]
+			for j := normaliseVector(out, image, mean, scale); j < per; j++ {
+				out[j] = (T(image[j]) - mean) * scale
 			}
 		}
 	})

@@ -243,3 +243,48 @@ func testOptimisers[T Float](t *testing.T) {
 		d.check(t)
 	}
 }
+
+// Vectors and the loops in Go that do the rest compute the same bits, so that a result does not depend on where a span begins.
+func TestOptimisersTiersAgree(t *testing.T) {
+	t.Run("float32", testOptimisersTiersAgree[float32])
+	t.Run("float64", testOptimisersTiersAgree[float64])
+}
+
+func testOptimisersTiersAgree[T Float](t *testing.T) {
+	r := rand.New(rand.NewPCG(29, 30))
+	const n = 173
+	state := [4][]T{uniform[T](r, n), uniform[T](r, n), uniform[T](r, n), uniform[T](r, n)}
+	for i, v := range state[3] {
+		state[3][i] = v * v
+	}
+	state[1][5], state[0][7], state[2][90] = T(math.NaN()), T(math.Inf(1)), T(math.Inf(-1))
+	was := CurrentTier()
+	defer SetTier(was)
+	for name, step := range map[string]func(w, g, m, v []T){
+		"SGD":                func(w, g, _, _ []T) { SGD(w, g, nil, 0.1, 0, 0.01, false) },
+		"SGD with momentum":  func(w, g, m, _ []T) { SGD(w, g, m, 0.1, 0.9, 0.01, false) },
+		"SGD after Nesterov": func(w, g, m, _ []T) { SGD(w, g, m, 0.1, 0.9, 0.01, true) },
+		"Adam":               func(w, g, m, v []T) { Adam(w, g, m, v, 7, 0.01, 0.9, 0.999, 1e-8, 0.1) },
+		"RMSProp":            func(w, g, _, v []T) { RMSProp(w, g, v, 0.01, 0.9, 1e-8) },
+		"Dropout":            func(w, g, _, _ []T) { Dropout(w, g, 0.3, 1, 2, 3) },
+	} {
+		var want [4][]T
+		for _, tier := range Tiers() {
+			if err := SetTier(tier); err != nil {
+				t.Fatal(err)
+			}
+			var got [4][]T
+			for i := range got {
+				got[i] = append([]T(nil), state[i]...)
+			}
+			step(got[0], got[1], got[2], got[3])
+			for i := range got {
+				if tier == Generic {
+					want[i] = got[i]
+				} else {
+					same(t, fmt.Sprint(name, " in ", tier), got[i], want[i])
+				}
+			}
+		}
+	}
+}

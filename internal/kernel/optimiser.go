@@ -21,14 +21,14 @@ func SGD[T Float](w, g, v []T, rate, momentum, decay T, nesterov bool) {
 
 func sgd[T Float](w, g []T, rate, decay T) {
 	g = g[:len(w)]
-	for i := range w {
+	for i := sgdVector(w, g, rate, decay); i < len(w); i++ {
 		w[i] -= rate * (g[i] + decay*w[i])
 	}
 }
 
 func sgdMomentum[T Float](w, g, v []T, rate, momentum, decay T, nesterov bool) {
 	g, v = g[:len(w)], v[:len(w)]
-	for i := range w {
+	for i := momentumVector(w, g, v, rate, momentum, decay, nesterov); i < len(w); i++ {
 		d := g[i] + decay*w[i]
 		v[i] = momentum*v[i] + d
 		if nesterov {
@@ -45,19 +45,24 @@ func sgdMomentum[T Float](w, g, v []T, rate, momentum, decay T, nesterov bool) {
 func Adam[T Float](w, g, m, v []T, t int, rate, beta1, beta2, epsilon, decay T) {
 	n := len(w)
 	g, m, v = g[:n], m[:n], v[:n]
-	c1 := T(1 - math.Pow(float64(beta1), float64(t)))
-	c2 := T(1 - math.Pow(float64(beta2), float64(t)))
-	spans(n, chunk, func(lo, hi int) {
-		adam(w[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], rate, beta1, beta2, c1, c2, epsilon, decay)
-	})
+	c := adamConstants[T]{
+		beta1: beta1, rest1: 1 - beta1, beta2: beta2, rest2: 1 - beta2,
+		rate:    T(float64(rate) / (1 - math.Pow(float64(beta1), float64(t)))),
+		unbias2: T(1 / (1 - math.Pow(float64(beta2), float64(t)))),
+		epsilon: epsilon, decay: rate * decay,
+	}
+	spans(n, chunk, func(lo, hi int) { adam(w[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], c) })
 }
 
-func adam[T Float](w, g, m, v []T, rate, beta1, beta2, c1, c2, epsilon, decay T) {
+// adamConstants holds what a step has in common for all elements: rest is 1−β, rate is rate/(1−β₁ᵗ), unbias2 is 1/(1−β₂ᵗ) and decay is rate·decay.
+type adamConstants[T Float] struct{ beta1, rest1, beta2, rest2, rate, unbias2, epsilon, decay T }
+
+func adam[T Float](w, g, m, v []T, c adamConstants[T]) {
 	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
-	for i := range w {
-		m[i] = beta1*m[i] + (1-beta1)*g[i]
-		v[i] = beta2*v[i] + (1-beta2)*g[i]*g[i]
-		w[i] -= rate*(m[i]/c1)/(T(math.Sqrt(float64(v[i]/c2)))+epsilon) + rate*decay*w[i]
+	for i := adamVector(w, g, m, v, c); i < len(w); i++ {
+		m[i] = c.beta1*m[i] + c.rest1*g[i]
+		v[i] = c.beta2*v[i] + c.rest2*g[i]*g[i]
+		w[i] -= c.rate*m[i]/(T(math.Sqrt(float64(v[i]*c.unbias2)))+c.epsilon) + c.decay*w[i]
 	}
 }
 
@@ -70,8 +75,9 @@ func RMSProp[T Float](w, g, s []T, rate, rho, epsilon T) {
 
 func rmsProp[T Float](w, g, s []T, rate, rho, epsilon T) {
 	g, s = g[:len(w)], s[:len(w)]
-	for i := range w {
-		s[i] = rho*s[i] + (1-rho)*g[i]*g[i]
+	rest := 1 - rho
+	for i := rmsPropVector(w, g, s, rate, rho, epsilon); i < len(w); i++ {
+		s[i] = rho*s[i] + rest*g[i]*g[i]
 		w[i] -= rate * g[i] / (T(math.Sqrt(float64(s[i]))) + epsilon)
 	}
 }

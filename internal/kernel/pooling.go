@@ -57,32 +57,52 @@ func maxPool[T Float](g Pool, y []T, winner []int32, x []T) {
 	if g.Rows.Dilation != 1 && g.R > 1 || g.Cols.Dilation != 1 || lo >= hi {
 		lo, hi = 0, 0
 	}
+	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
 	g.planes(func(plane int) {
 		x, winner := x[plane*in:][:in], winner[plane*out:][:out]
+		var val []T
+		if y == nil { // the assembly makes values along with winners, asked for or not
+			s := takeScratch[T](1)
+			defer s.free()
+			val = s.slice(0, g.Q)
+		}
 		for p, row := range rows {
 			win := winner[p*g.Q:][:g.Q]
+			if y != nil {
+				val = y[plane*out+p*g.Q:][:g.Q]
+			}
+			valued := 0 // columns from lo on whose values are there already
 			from, to := lo, hi
 			first := row.first*g.W + lo*g.Cols.Stride - g.Cols.Before
 			switch {
 			case lo == hi:
 			case row.taps == 2 && g.S == 2:
-				maxRow2x2(win[lo:hi], x, first, g.Cols.Stride, g.W)
+				done := 0
+				if g.Cols.Stride == 2 {
+					done = maxPoolVector(val[lo:hi], win[lo:hi], x[first:], x[first+g.W:], first, g.W)
+					valued = done
+				}
+				if lo+done < hi {
+					maxRow2x2(win[lo+done:hi], x, first+done*g.Cols.Stride, g.Cols.Stride, g.W)
+				}
 			case row.taps == 3 && g.S == 3:
 				maxRow3x3(win[lo:hi], x, first, g.Cols.Stride, g.W)
 			default:
 				from, to = 0, 0
 			}
 			for q := 0; q < from; q++ {
-				win[q] = maxWindow(x, row, cols[q], g.Rows.Dilation*g.W, g.Cols.Dilation, g.W)
+				win[q] = maxWindow(x, row, cols[q], dh, dw, g.W)
 			}
 			for q := to; q < g.Q; q++ {
-				win[q] = maxWindow(x, row, cols[q], g.Rows.Dilation*g.W, g.Cols.Dilation, g.W)
+				win[q] = maxWindow(x, row, cols[q], dh, dw, g.W)
 			}
-		}
-		if y != nil {
-			y := y[plane*out:][:out]
-			for i, k := range winner {
-				y[i] = x[k]
+			if y != nil {
+				for q := 0; q < lo; q++ {
+					val[q] = x[win[q]]
+				}
+				for q := lo + valued; q < g.Q; q++ {
+					val[q] = x[win[q]]
+				}
 			}
 		}
 	})
@@ -198,9 +218,13 @@ func firstNaN[T Float](x []T, taps, across, dh, dw int) int {
 // Gather is y[i] = x[winner[i]] in each plane. Every winner must be in [0, H·W): see CheckWinners.
 func Gather[T Float](g Pool, y, x []T, winner []int32) {
 	in, out := g.H*g.W, g.P*g.Q
+	tiled := g.tiled() && tier != Generic
 	g.planes(func(plane int) {
-		x, y := x[plane*in:][:in], y[plane*out:][:out]
-		for i, k := range winner[plane*out:][:out] {
+		x, y, winner := x[plane*in:][:in], y[plane*out:][:out], winner[plane*out:][:out]
+		if tiled && gatherTiles(g, y, x, winner) {
+			return
+		}
+		for i, k := range winner {
 			y[i] = x[k]
 		}
 	})
@@ -209,13 +233,84 @@ func Gather[T Float](g Pool, y, x []T, winner []int32) {
 // Scatter is the adjoint of Gather: dx[winner[i]] += dy[i] in each plane, all else 0. Every winner must be in [0, H·W): see CheckWinners.
 func Scatter[T Float](g Pool, dx, dy []T, winner []int32) {
 	in, out := g.H*g.W, g.P*g.Q
+	tiled := g.tiled() && tier != Generic // in Go, clearing and adding is as fast
 	g.planes(func(plane int) {
-		dx, dy := dx[plane*in:][:in], dy[plane*out:][:out]
+		dx, dy, winner := dx[plane*in:][:in], dy[plane*out:][:out], winner[plane*out:][:out]
+		if tiled && scatterTiles(g, dx, dy, winner) {
+			return
+		}
 		clear(dx)
-		for i, k := range winner[plane*out:][:out] {
+		for i, k := range winner {
 			dx[k] += dy[i]
 		}
 	})
+}
+
+// tiled reports whether the windows are tiles of 2×2 none of which reaches into padding; what is left of the plane is below and to the right of them.
+func (g Pool) tiled() bool {
+	if g.Rows.Stride != 2 || g.Cols.Stride != 2 || g.Rows.Before != 0 || g.Cols.Before != 0 {
+		return false
+	}
+	_, rows := g.Rows.full()
+	lo, cols := g.pairs()
+	return lo < cols && rows == g.P && cols == g.Q
+}
+
+// clearRest clears what tiles do not cover.
+func clearRest[T Float](g Pool, dx []T) {
+	if w := 2 * g.Q; w < g.W {
+		for h := range 2 * g.P {
+			clear(dx[h*g.W+w : (h+1)*g.W])
+		}
+	}
+	clear(dx[2*g.P*g.W:])
+}
+
+// gatherTiles is Gather for one plane of tiles; false, and y void, where a winner is outside its tile.
+func gatherTiles[T Float](g Pool, y, x []T, winner []int32) bool {
+	for p := range g.P {
+		first := 2 * p * g.W
+		y, winner := y[p*g.Q:][:g.Q], winner[p*g.Q:][:g.Q]
+		done, ok := maxGatherVector(y, x[first:][:2*g.Q], x[first+g.W:][:2*g.Q], winner, first, g.W)
+		if !ok {
+			return false
+		}
+		for q := done; q < g.Q; q++ {
+			y[q] = x[winner[q]]
+		}
+	}
+	return true
+}
+
+// scatterTiles is Scatter for one plane of tiles; false, and dx void, where a winner is outside its tile.
+func scatterTiles[T Float](g Pool, dx, dy []T, winner []int32) bool {
+	clearRest(g, dx)
+	for p := range g.P {
+		first := 2 * p * g.W
+		row0, row1 := dx[first:][:2*g.Q], dx[first+g.W:][:2*g.Q]
+		dy, winner := dy[p*g.Q:][:g.Q], winner[p*g.Q:][:g.Q]
+		done, ok := maxScatterVector(row0, row1, dy, winner, first, g.W)
+		if !ok {
+			return false
+		}
+		for q := done; q < g.Q; q++ {
+			var tile [4]T
+			switch int(winner[q]) - first - 2*q {
+			case 0:
+				tile[0] = 0 + dy[q]
+			case 1:
+				tile[1] = 0 + dy[q]
+			case g.W:
+				tile[2] = 0 + dy[q]
+			case g.W + 1:
+				tile[3] = 0 + dy[q]
+			default:
+				return false
+			}
+			row0[2*q], row0[2*q+1], row1[2*q], row1[2*q+1] = tile[0], tile[1], tile[2], tile[3]
+		}
+	}
+	return true
 }
 
 // CheckWinners returns the position of the first winner outside [0, H·W), or −1.
@@ -276,8 +371,12 @@ func (g Pool) pairs() (lo, hi int) {
 func avgRow2x2[T Float](y, x []T, at, stride, w int) {
 	n := (len(y)-1)*stride + 2
 	r0, r1 := x[at:][:n], x[at+w:][:n]
-	i := 0
-	for q := range y {
+	done := 0
+	if stride == 2 {
+		done = avgPoolVector(y, r0, r1)
+	}
+	i := done * stride
+	for q := done; q < len(y); q++ {
 		y[q] = (r0[i] + r0[i+1] + r1[i] + r1[i+1]) / 4
 		i += stride
 	}
@@ -285,11 +384,16 @@ func avgRow2x2[T Float](y, x []T, at, stride, w int) {
 
 // AvgBackward is the adjoint of AvgForward.
 func AvgBackward[T Float](g Pool, dx, dy []T, countPadding bool) {
+	tiled := g.tiled()
 	in, out := g.H*g.W, g.P*g.Q
 	rows, cols := g.Rows.inside(), g.Cols.inside()
 	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
 	g.planes(func(plane int) {
 		dx, dy := dx[plane*in:][:in], dy[plane*out:][:out]
+		if tiled {
+			spreadTiles(g, dx, dy)
+			return
+		}
 		clear(dx)
 		for p, row := range rows {
 			for q, d := range dy[p*g.Q:][:g.Q] {
@@ -303,6 +407,20 @@ func AvgBackward[T Float](g Pool, dx, dy []T, countPadding bool) {
 			}
 		}
 	})
+}
+
+// spreadTiles is AvgBackward for one plane of tiles.
+func spreadTiles[T Float](g Pool, dx, dy []T) {
+	clearRest(g, dx)
+	for p := range g.P {
+		first := 2 * p * g.W
+		row0, row1 := dx[first:][:2*g.Q], dx[first+g.W:][:2*g.Q]
+		dy := dy[p*g.Q:][:g.Q]
+		for q := avgSpreadVector(row0, row1, dy); q < g.Q; q++ {
+			d := 0 + dy[q]/4
+			row0[2*q], row0[2*q+1], row1[2*q], row1[2*q+1] = d, d, d, d
+		}
+	}
 }
 
 func (g Pool) divisor(inside int, countPadding bool) int {

@@ -193,6 +193,12 @@ func testPoolingSpecialValues[T Float](t *testing.T) {
 			compareWinners(t, some.name, got, want)
 			MaxForward(g, y, got, x)
 			compareWinners(t, some.name, got, want)
+			clear(got)
+			MaxWinners(g, got, x)
+			compareWinners(t, some.name, got, want)
+			again := make([]T, g.YLen())
+			Gather(g, again, x, got)
+			same(t, some.name+": Gather", again, y)
 			for i, k := range want {
 				if v := x[i/(g.P*g.Q)*(g.H*g.W)+int(k)]; math.Float64bits(float64(v)) != math.Float64bits(float64(y[i])) && (v == v || y[i] == y[i]) {
 					t.Fatalf("%s: maximum %d is %v, want %v", some.name, i, y[i], v)
