@@ -1,0 +1,49 @@
+package lab
+
+import (
+	"math"
+	"testing"
+
+	G "gorgonia.org/gorgonia"
+)
+
+func TestMat(t *testing.T) {
+	m := Mat{{1, 2, 3}, {4, 5, 6}}
+	if !m.Rot180().Equal(Mat{{6, 5, 4}, {3, 2, 1}}) || !m.Transpose().Equal(Mat{{1, 4}, {2, 5}, {3, 6}}) {
+		t.Error("turned wrongly")
+	}
+	if p := m.Pad(1); p.At(0, 0) != 0 || p.At(1, 1) != 1 || p.At(2, 3) != 6 || p.At(4, 0) != 0 || p.Sum() != 21 {
+		t.Errorf("padded:\n%v", p)
+	}
+	if m.Equal(Mat{{1, 2, 3}}) || m.Equal(Mat{{1, 2, 3}, {4, 5, 7}}) || m.Equal(Mat{{1, 2, 3}, {4, 5, math.NaN()}}) {
+		t.Error("Equal of different matrices")
+	}
+	if got, want := (Mat{{1, -2}, {0.5, math.Copysign(0, -1)}}).String(), "    1  -2\n  0.5   0\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestTensor(t *testing.T) {
+	planes := []Mat{Ints(2, 3, 1), Ints(2, 3, 2), Ints(2, 3, 3), Ints(2, 3, 4), Ints(2, 3, 5), Ints(2, 3, 6)}
+	x := Tensor(2, 3, planes...)
+	for k, p := range planes {
+		if !Plane(x, k/3, k%3).Equal(p) {
+			t.Errorf("plane %d is\n%vwant\n%v", k, Plane(x, k/3, k%3), p)
+		}
+	}
+}
+
+// The gradient of Σ dy·x² is 2·dy·x.
+func TestBackward(t *testing.T) {
+	x, dy := Vector(1, 2, -3), Vector(1, -1, 10)
+	square := func(in G.Nodes) (*G.Node, error) { return G.Square(in[0]) }
+	y, grads := Backward(square, dy, x)
+	for i, want := range []float64{2, -4, -60} {
+		if got := Floats(grads[0])[i]; got != want {
+			t.Errorf("gradient %d is %v, want %v", i, got, want)
+		}
+	}
+	if Floats(y)[2] != 9 || Floats(Forward(square, x))[2] != 9 {
+		t.Error("the value is not 9")
+	}
+}
