@@ -5,9 +5,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"html"
 	"image"
 	_ "image/png" // pictures are compared as pixels
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -41,9 +43,7 @@ type output struct {
 	Data     map[string]lines `json:"data,omitempty"`
 	Metadata *struct{}        `json:"metadata,omitempty"` // always empty where the format wants it
 	Count    *int             `json:"execution_count,omitempty"`
-	ErrName  string           `json:"ename,omitempty"`
 	ErrValue string           `json:"evalue,omitempty"`
-	Trace    []string         `json:"traceback,omitempty"`
 }
 
 // lines is a text, which the format has either as a string or as a list of lines; it is written as a list.
@@ -152,6 +152,8 @@ func (n *notebook) normalise() {
 	}
 }
 
+var tag = regexp.MustCompile(`(?s)<style>.*?</style>|<[^>]*>`)
+
 // failures returns an error that shows every cell that failed: one whose program did not compile or exited with an error, or that wrote to standard error,
 // which is where a failed shell line of the kernel ends.
 func (n *notebook) failures() error {
@@ -160,9 +162,18 @@ func (n *notebook) failures() error {
 		if c.Outputs == nil {
 			continue
 		}
+		failed := func(o output) bool { return o.Type == "error" || o.Type == "stream" && o.Name == "stderr" }
+		if !slices.ContainsFunc(*c.Outputs, failed) {
+			continue
+		}
+		fmt.Fprintf(&b, "cell %s failed:\n%s\n--- output\n", c.ID, c.Source)
 		for _, o := range *c.Outputs {
-			if o.Type == "error" || o.Type == "stream" && o.Name == "stderr" {
-				fmt.Fprintf(&b, "cell %s failed:\n%s\n--- output\n%s%s %s\n%s\n", c.ID, c.Source, o.Text, o.ErrName, o.ErrValue, strings.Join(o.Trace, "\n"))
+			// The kernel shows the compiler's messages as HTML.
+			shown := strings.TrimSpace(html.UnescapeString(tag.ReplaceAllString(string(o.Data["text/html"]), "")))
+			for _, s := range []string{string(o.Text), shown, o.ErrValue} {
+				if s != "" {
+					fmt.Fprintln(&b, s)
+				}
 			}
 		}
 	}

@@ -59,7 +59,7 @@ func TestNormalise(t *testing.T) {
 
 func TestFailures(t *testing.T) {
 	for name, o := range map[string]output{
-		"the program failed":  {Type: "error", ErrName: "ERROR", ErrValue: "exit status 2"},
+		"the program failed":  {Type: "error", ErrValue: "exit status 2"},
 		"a shell line failed": {Type: "stream", Name: "stderr", Text: "no such file"},
 	} {
 		n := executed()
