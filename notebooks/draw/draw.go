@@ -5,11 +5,13 @@ package draw
 
 import (
 	"bytes"
+	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
 	"image/png"
 	"math"
+	"strings"
 
 	"github.com/janpfeifer/gonb/gonbui"
 	"golang.org/x/image/font"
@@ -135,16 +137,8 @@ func Caption(text string, f Figure) Figure {
 	return out
 }
 
-// Text is a figure of one line, to stand between two others: "=", "+", or words. A lone "⊗" is the sign of cross-correlation.
+// Text is a figure of one line, to stand between two others: "⊗", "=", "+", or words.
 func Text(s string) Figure {
-	if s == "⊗" {
-		f := newFigure(24, 24)
-		f.circle(12, 12, 10, 1.6, Black)
-		const d = 6.4
-		f.line(12-d, 12-d, 12+d, 12+d, 1.6, Black)
-		f.line(12-d, 12+d, 12+d, 12-d, 1.6, Black)
-		return f
-	}
 	f := newFigure(textWidth(s, large)+4, 30)
 	f.text(s, 2, 22, large, Black)
 	return f
@@ -231,24 +225,61 @@ var (
 	large   = face(goregular.TTF, 22)
 )
 
-func face(ttf []byte, size float64) font.Face {
+var plain = parse(goregular.TTF)
+
+func parse(ttf []byte) *opentype.Font {
 	f, err := opentype.Parse(ttf)
 	if err != nil {
 		panic(err) // the fonts are compiled in
 	}
-	out, err := opentype.NewFace(f, &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingFull})
+	return f
+}
+
+func face(ttf []byte, size float64) font.Face {
+	out, err := opentype.NewFace(parse(ttf), &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingFull})
 	if err != nil {
 		panic(err)
 	}
 	return out
 }
 
-func textWidth(s string, f font.Face) int { return font.MeasureString(f, s).Ceil() }
+// cross is the sign of cross-correlation. The Go fonts do not have it, so it is drawn.
+const cross = "⊗"
 
-// text writes s with its baseline's left end at (x, y).
+func textWidth(s string, f font.Face) int {
+	w := 0
+	for i, part := range strings.Split(s, cross) {
+		if i > 0 {
+			w += crossWidth(f)
+		}
+		w += font.MeasureString(f, part).Ceil()
+	}
+	return w
+}
+
+func crossWidth(f font.Face) int { return f.Metrics().Ascent.Ceil() }
+
+// text writes s with its baseline's left end at (x, y). It panics if the font lacks one of the characters, so that no box is printed for it.
 func (f Figure) text(s string, x, y int, face font.Face, c color.Color) {
-	d := font.Drawer{Dst: f, Src: image.NewUniform(c), Face: face, Dot: fixed.P(x, y)}
-	d.DrawString(s)
+	for i, part := range strings.Split(s, cross) {
+		if i > 0 {
+			w := float64(crossWidth(face))
+			r, mx, my := w*0.42, float64(x)+w/2, float64(y)-float64(face.Metrics().CapHeight.Ceil())/2
+			d, width := r*math.Sqrt2/2, math.Max(1, w/14)
+			f.circle(mx, my, r, width, c)
+			f.line(mx-d, my-d, mx+d, my+d, width, c)
+			f.line(mx-d, my+d, mx+d, my-d, width, c)
+			x += crossWidth(face)
+		}
+		for _, r := range part {
+			if i, err := plain.GlyphIndex(nil, r); err != nil || i == 0 {
+				panic(fmt.Sprintf("draw: the font has no %q, in %q", r, s))
+			}
+		}
+		d := font.Drawer{Dst: f, Src: image.NewUniform(c), Face: face, Dot: fixed.P(x, y)}
+		d.DrawString(part)
+		x += font.MeasureString(face, part).Ceil()
+	}
 }
 
 // centred writes s with its middle at (x, y).
