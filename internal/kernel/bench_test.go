@@ -59,3 +59,89 @@ func benchMatMul[T Float](b *testing.B, r *rand.Rand, m, n, k int, other func(c,
 	measure(b, name+"convgrad", "GFLOP/s", flops, func() { MatMul(c, x, y, m, n, k, false, false, false) })
 	measure(b, name+"gonum", "GFLOP/s", flops, func() { other(c, x, y) })
 }
+
+// images are a LeNet layer's and a large network's.
+var images = [][4]int{{64, 6, 28, 28}, {16, 64, 56, 56}}
+
+func BenchmarkPooling(b *testing.B) {
+	r := rand.New(rand.NewPCG(2, 2))
+	for _, s := range images {
+		benchPooling[float32](b, r, s, 2, 2, 0)
+		benchPooling[float64](b, r, s, 2, 2, 0)
+		benchPooling[float32](b, r, s, 3, 2, 1)
+	}
+}
+
+func benchPooling[T Float](b *testing.B, r *rand.Rand, s [4]int, window, stride, pad int) {
+	g, err := NewPool(s[0], s[1], s[2], s[3], window, window, Spatial{stride, stride, 1, 1, pad, pad, pad, pad})
+	if err != nil {
+		b.Fatal(err)
+	}
+	x, y, winner := uniform[T](r, g.XLen()), make([]T, g.YLen()), make([]int32, g.YLen())
+	dx, dy := make([]T, g.XLen()), uniform[T](r, g.YLen())
+	size := map[bool]float64{true: 4, false: 8}[unit[T]() == 0x1p-24]
+	in, out := size*float64(g.XLen()), size*float64(g.YLen())
+	marks := 4 * float64(g.YLen())
+	for _, k := range []struct {
+		op    string
+		bytes float64
+		f     func()
+	}{
+		{"max", in + out + marks, func() { MaxForward(g, y, winner, x) }},
+		{"winners", in + marks, func() { MaxWinners(g, winner, x) }},
+		{"gather", in + out + marks, func() { Gather(g, y, x, winner) }},
+		{"scatter", in + out + marks, func() { Scatter(g, dx, dy, winner) }},
+		{"avg", in + out, func() { AvgForward(g, y, x, true) }},
+		{"avg-backward", in + out, func() { AvgBackward(g, dx, dy, true) }},
+		{"l2", in + out, func() { L2Forward(g, y, x) }},
+		{"l2-backward", 2*in + 2*out, func() { L2Backward(g, dx, x, y, dy) }},
+	} {
+		measure(b, fmt.Sprintf("shape=%dx%dx%dx%d-%dx%d-%d/op=%s/dtype=%T/impl=convgrad", s[0], s[1], s[2], s[3], window, window, stride, k.op, T(0)), "GB/s", k.bytes, k.f)
+	}
+}
+
+func BenchmarkElementwise(b *testing.B) {
+	r := rand.New(rand.NewPCG(3, 3))
+	for _, s := range images {
+		benchElementwise[float32](b, r, s)
+		benchElementwise[float64](b, r, s)
+	}
+}
+
+func benchElementwise[T Float](b *testing.B, r *rand.Rand, s [4]int) {
+	n := s[0] * s[1] * s[2] * s[3]
+	x, y, z, v := uniform[T](r, n), uniform[T](r, n), uniform[T](r, n), make([]T, n)
+	bytes := make([]uint8, n)
+	indices := r.Perm(s[0])
+	size := map[bool]float64{true: 4, false: 8}[unit[T]() == 0x1p-24] * float64(n)
+	for _, k := range []struct {
+		op    string
+		bytes float64
+		f     func()
+	}{
+		{"relu", 2 * size, func() { ReLU(y, x) }},
+		{"gate", 3 * size, func() { Gate(z, y, x) }},
+		{"add", 3 * size, func() { Add(z, x) }},
+		{"dropout", 2 * size, func() { Dropout(z, x, 0.5, 1, 2, 3) }},
+		{"sgd", 3 * size, func() { SGD(z, x, nil, 1e-3, 0, 0, false) }},
+		{"momentum", 5 * size, func() { SGD(z, x, y, 1e-3, 0.9, 0, false) }},
+		{"adam", 7 * size, func() { Adam(z, x, y, v, 9, 1e-3, 0.9, 0.999, 1e-8, 0) }},
+		{"rmsprop", 5 * size, func() { RMSProp(z, x, v, 1e-3, 0.9, 1e-8) }},
+		{"normalise", size + float64(n), func() { NormaliseBatch(z, bytes, indices, n/s[0], 0.5, 2) }},
+		{"sumrows", size, func() { SumRows(y[:s[3]], x, n/s[3]) }},
+		{"addrow", 2 * size, func() { AddRow(z, y[:s[3]], n/s[3]) }},
+	} {
+		measure(b, fmt.Sprintf("shape=%dx%dx%dx%d/op=%s/dtype=%T/impl=convgrad", s[0], s[1], s[2], s[3], k.op, T(0)), "GB/s", k.bytes, k.f)
+	}
+}
+
+func BenchmarkLoss(b *testing.B) {
+	r := rand.New(rand.NewPCG(4, 4))
+	for _, s := range [][2]int{{100, 10}, {256, 1000}} {
+		m, n := s[0], s[1]
+		x, dx, labels := uniform[float32](r, m*n), make([]float32, m*n), make([]int, m)
+		name := fmt.Sprintf("shape=%dx%d/op=", m, n)
+		measure(b, name+"crossentropy/dtype=float32/impl=convgrad", "Gexp/s", float64(m*n), func() { CrossEntropy(x, labels, m) })
+		measure(b, name+"crossentropy-backward/dtype=float32/impl=convgrad", "Gexp/s", float64(m*n), func() { CrossEntropyBackward(dx, x, labels, m, 1) })
+	}
+}

@@ -54,58 +54,82 @@ func maxPool[T Float](g Pool, y []T, winner []int32, x []T) {
 	in, out := g.H*g.W, g.P*g.Q
 	rows, cols := g.Rows.inside(), g.Cols.inside()
 	lo, hi := g.Cols.full()
-	if g.Rows.Dilation != 1 && g.R > 1 || g.Cols.Dilation != 1 || lo >= hi {
-		lo, hi = 0, 0
-	}
+	tiled := g.tiled()
 	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
+	taps := g.taps()
 	g.planes(func(plane int) {
 		x, winner := x[plane*in:][:in], winner[plane*out:][:out]
 		var val []T
-		if y == nil { // the assembly makes values along with winners, asked for or not
+		if y != nil {
+			val = y[plane*out:][:out]
+		} else { // the assembly makes values along with winners, asked for or not
 			s := takeScratch[T](1)
 			defer s.free()
-			val = s.slice(0, g.Q)
+			val = s.slice(0, out)
+		}
+		if tiled {
+			maxTiles(g, val, winner, x)
+			return
 		}
 		for p, row := range rows {
-			win := winner[p*g.Q:][:g.Q]
-			if y != nil {
-				val = y[plane*out+p*g.Q:][:g.Q]
-			}
-			valued := 0 // columns from lo on whose values are there already
-			from, to := lo, hi
-			first := row.first*g.W + lo*g.Cols.Stride - g.Cols.Before
-			switch {
-			case lo == hi:
-			case row.taps == 2 && g.S == 2:
-				done := 0
-				if g.Cols.Stride == 2 {
-					done = maxPoolVector(val[lo:hi], win[lo:hi], x[first:], x[first+g.W:], first, g.W)
-					valued = done
+			val, win := val[p*g.Q:][:g.Q], winner[p*g.Q:][:g.Q]
+			from, to, done := lo, hi, 0
+			if lo < hi {
+				first := row.first*g.W + lo*g.Cols.Stride - g.Cols.Before
+				done = maxTapsVector(val[lo:hi], win[lo:hi], x, taps[:row.taps*g.S], first, g.Cols.Stride)
+				switch {
+				case done == hi-lo:
+				case row.taps == 2 && g.S == 2 && dh == g.W && dw == 1:
+					maxRow2x2(win[lo:hi], x, first, g.Cols.Stride, g.W)
+				case row.taps == 3 && g.S == 3 && dh == g.W && dw == 1:
+					maxRow3x3(win[lo:hi], x, first, g.Cols.Stride, g.W)
+				default:
+					from, to = 0, 0
 				}
-				if lo+done < hi {
-					maxRow2x2(win[lo+done:hi], x, first+done*g.Cols.Stride, g.Cols.Stride, g.W)
-				}
-			case row.taps == 3 && g.S == 3:
-				maxRow3x3(win[lo:hi], x, first, g.Cols.Stride, g.W)
-			default:
-				from, to = 0, 0
 			}
 			for q := 0; q < from; q++ {
 				win[q] = maxWindow(x, row, cols[q], dh, dw, g.W)
 			}
-			for q := to; q < g.Q; q++ {
+			for q := max(from, to); q < g.Q; q++ {
 				win[q] = maxWindow(x, row, cols[q], dh, dw, g.W)
 			}
 			if y != nil {
 				for q := 0; q < lo; q++ {
 					val[q] = x[win[q]]
 				}
-				for q := lo + valued; q < g.Q; q++ {
+				for q := lo + done; q < g.Q; q++ {
 					val[q] = x[win[q]]
 				}
 			}
 		}
 	})
+}
+
+// taps is the distance of each of a window's taps to the first.
+func (g Pool) taps() []int32 {
+	taps := make([]int32, 0, g.R*g.S)
+	for r := range g.R {
+		for s := range g.S {
+			taps = append(taps, int32(r*g.Rows.Dilation*g.W+s*g.Cols.Dilation))
+		}
+	}
+	return taps
+}
+
+// maxTiles is maxPool for one plane of tiles.
+func maxTiles[T Float](g Pool, y []T, winner []int32, x []T) {
+	done := maxPoolVector(g.P, y, winner, x, 0, g.W)
+	if done == g.Q {
+		return
+	}
+	for p := range g.P {
+		first := 2 * (p*g.W + done)
+		y, win := y[p*g.Q+done:(p+1)*g.Q], winner[p*g.Q+done:(p+1)*g.Q]
+		maxRow2x2(win, x, first, 2, g.W)
+		for q, k := range win {
+			y[q] = x[k]
+		}
+	}
 }
 
 // The rows below look for the maximum first and then, from the last tap to the first, for an element that equals it: conditional moves instead of branches that
@@ -252,8 +276,8 @@ func (g Pool) tiled() bool {
 		return false
 	}
 	_, rows := g.Rows.full()
-	lo, cols := g.pairs()
-	return lo < cols && rows == g.P && cols == g.Q
+	_, cols := g.Cols.full()
+	return g.R == 2 && g.S == 2 && g.Rows.Dilation == 1 && g.Cols.Dilation == 1 && rows == g.P && cols == g.Q
 }
 
 // clearRest clears what tiles do not cover.
@@ -268,15 +292,13 @@ func clearRest[T Float](g Pool, dx []T) {
 
 // gatherTiles is Gather for one plane of tiles; false, and y void, where a winner is outside its tile.
 func gatherTiles[T Float](g Pool, y, x []T, winner []int32) bool {
+	done, ok := maxGatherVector(g.P, y, x, winner, g.W)
+	if !ok {
+		return false
+	}
 	for p := range g.P {
-		first := 2 * p * g.W
-		y, winner := y[p*g.Q:][:g.Q], winner[p*g.Q:][:g.Q]
-		done, ok := maxGatherVector(y, x[first:][:2*g.Q], x[first+g.W:][:2*g.Q], winner, first, g.W)
-		if !ok {
-			return false
-		}
-		for q := done; q < g.Q; q++ {
-			y[q] = x[winner[q]]
+		for i := p*g.Q + done; i < (p+1)*g.Q; i++ {
+			y[i] = x[winner[i]]
 		}
 	}
 	return true
@@ -285,29 +307,28 @@ func gatherTiles[T Float](g Pool, y, x []T, winner []int32) bool {
 // scatterTiles is Scatter for one plane of tiles; false, and dx void, where a winner is outside its tile.
 func scatterTiles[T Float](g Pool, dx, dy []T, winner []int32) bool {
 	clearRest(g, dx)
+	done, ok := maxScatterVector(g.P, dx, dy, winner, g.W)
+	if !ok {
+		return false
+	}
 	for p := range g.P {
-		first := 2 * p * g.W
-		row0, row1 := dx[first:][:2*g.Q], dx[first+g.W:][:2*g.Q]
-		dy, winner := dy[p*g.Q:][:g.Q], winner[p*g.Q:][:g.Q]
-		done, ok := maxScatterVector(row0, row1, dy, winner, first, g.W)
-		if !ok {
-			return false
-		}
 		for q := done; q < g.Q; q++ {
+			first := 2 * (p*g.W + q)
 			var tile [4]T
-			switch int(winner[q]) - first - 2*q {
+			d := 0 + dy[p*g.Q+q]
+			switch int(winner[p*g.Q+q]) - first {
 			case 0:
-				tile[0] = 0 + dy[q]
+				tile[0] = d
 			case 1:
-				tile[1] = 0 + dy[q]
+				tile[1] = d
 			case g.W:
-				tile[2] = 0 + dy[q]
+				tile[2] = d
 			case g.W + 1:
-				tile[3] = 0 + dy[q]
+				tile[3] = d
 			default:
 				return false
 			}
-			row0[2*q], row0[2*q+1], row1[2*q], row1[2*q+1] = tile[0], tile[1], tile[2], tile[3]
+			dx[first], dx[first+1], dx[first+g.W], dx[first+g.W+1] = tile[0], tile[1], tile[2], tile[3]
 		}
 	}
 	return true
@@ -325,33 +346,44 @@ func CheckWinners(g Pool, winner []int32) int {
 }
 
 // AvgForward is the mean of each window. The divisor is R·S where countPadding is set, otherwise the number of elements of the window that are not padding.
+//
+// A window's columns are summed first, for all windows of a row at a time, then their sums across.
 func AvgForward[T Float](g Pool, y, x []T, countPadding bool) {
 	in, out := g.H*g.W, g.P*g.Q
 	rows, cols := g.Rows.inside(), g.Cols.inside()
 	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
-	lo, hi := g.pairs()
+	tiled := g.tiled()
+	lo, hi := g.Cols.full()
 	g.planes(func(plane int) {
 		x, y := x[plane*in:][:in], y[plane*out:][:out]
+		if tiled {
+			avgTiles(g, y, x)
+			return
+		}
+		s := takeScratch[T](1)
+		defer s.free()
+		sums := s.slice(0, g.W)
 		for p, row := range rows {
-			y := y[p*g.Q:][:g.Q]
-			from, to := 0, 0
-			if row.taps == 2 && lo < hi {
-				from, to = lo, hi
-				avgRow2x2(y[lo:hi], x, row.first*g.W+lo*g.Cols.Stride-g.Cols.Before, g.Cols.Stride, g.W)
-			}
-			for q := 0; q < g.Q; q++ {
-				if q == from {
-					q = to
-					if q == g.Q {
-						break
-					}
+			at := row.first * g.W
+			column := x[at:][:g.W]
+			if row.taps > 1 {
+				copy(sums, column)
+				for r := 1; r < row.taps; r++ {
+					add(sums, x[at+r*dh:][:g.W])
 				}
+				column = sums
+			}
+			y := y[p*g.Q:][:g.Q]
+			for q := range y {
 				col := cols[q]
-				var sum T
-				for r, i := 0, row.first*g.W+col.first; r < row.taps; r, i = r+1, i+dh {
-					for s, i := 0, i; s < col.taps; s, i = s+1, i+dw {
-						sum += x[i]
-					}
+				if lo <= q && q < hi && g.S == 3 && dw == 1 {
+					c := column[col.first:][:3]
+					y[q] = (c[0] + c[1] + c[2]) / T(g.divisor(row.taps*3, countPadding))
+					continue
+				}
+				sum := column[col.first]
+				for s, i := 1, col.first+dw; s < col.taps; s, i = s+1, i+dw {
+					sum += column[i]
 				}
 				y[q] = sum / T(g.divisor(row.taps*col.taps, countPadding))
 			}
@@ -359,51 +391,54 @@ func AvgForward[T Float](g Pool, y, x []T, countPadding bool) {
 	})
 }
 
-// pairs returns the columns [lo, hi) of windows of 2×2 neighbours without padding left and right; none if the pool's windows are not such.
-func (g Pool) pairs() (lo, hi int) {
-	if g.R != 2 || g.S != 2 || g.Rows.Dilation != 1 || g.Cols.Dilation != 1 {
-		return 0, 0
-	}
-	return g.Cols.full()
-}
-
-// avgRow2x2 is the means of windows of 2×2, the first of which begins at x[at].
-func avgRow2x2[T Float](y, x []T, at, stride, w int) {
-	n := (len(y)-1)*stride + 2
-	r0, r1 := x[at:][:n], x[at+w:][:n]
-	done := 0
-	if stride == 2 {
-		done = avgPoolVector(y, r0, r1)
-	}
-	i := done * stride
-	for q := done; q < len(y); q++ {
-		y[q] = (r0[i] + r0[i+1] + r1[i] + r1[i+1]) / 4
-		i += stride
+// avgTiles is AvgForward for one plane of tiles.
+func avgTiles[T Float](g Pool, y, x []T) {
+	done := avgPoolVector(g.P, y, x, g.W)
+	for p := range g.P {
+		r0, r1 := x[2*p*g.W:][:2*g.Q], x[(2*p+1)*g.W:][:2*g.Q]
+		y := y[p*g.Q:][:g.Q]
+		for q := done; q < g.Q; q++ {
+			y[q] = (r0[2*q] + r0[2*q+1] + r1[2*q] + r1[2*q+1]) / 4
+		}
 	}
 }
 
-// AvgBackward is the adjoint of AvgForward.
+// AvgBackward is the adjoint of AvgForward: a row of windows is spread across first, then down.
 func AvgBackward[T Float](g Pool, dx, dy []T, countPadding bool) {
-	tiled := g.tiled()
 	in, out := g.H*g.W, g.P*g.Q
 	rows, cols := g.Rows.inside(), g.Cols.inside()
 	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
+	tiled := g.tiled()
+	lo, hi := g.Cols.full()
 	g.planes(func(plane int) {
 		dx, dy := dx[plane*in:][:in], dy[plane*out:][:out]
 		if tiled {
 			spreadTiles(g, dx, dy)
 			return
 		}
+		s := takeScratch[T](1)
+		defer s.free()
+		spread := s.slice(0, g.W)
 		clear(dx)
 		for p, row := range rows {
+			clear(spread)
 			for q, d := range dy[p*g.Q:][:g.Q] {
 				col := cols[q]
-				d /= T(g.divisor(row.taps*col.taps, countPadding))
-				for r, i := 0, row.first*g.W+col.first; r < row.taps; r, i = r+1, i+dh {
-					for s, i := 0, i; s < col.taps; s, i = s+1, i+dw {
-						dx[i] += d
-					}
+				if lo <= q && q < hi && g.S == 3 && dw == 1 {
+					d /= T(g.divisor(row.taps*3, countPadding))
+					c := spread[col.first:][:3]
+					c[0] += d
+					c[1] += d
+					c[2] += d
+					continue
 				}
+				d /= T(g.divisor(row.taps*col.taps, countPadding))
+				for s, i := 0, col.first; s < col.taps; s, i = s+1, i+dw {
+					spread[i] += d
+				}
+			}
+			for r := range row.taps {
+				add(dx[row.first*g.W+r*dh:][:g.W], spread)
 			}
 		}
 	})
@@ -412,11 +447,11 @@ func AvgBackward[T Float](g Pool, dx, dy []T, countPadding bool) {
 // spreadTiles is AvgBackward for one plane of tiles.
 func spreadTiles[T Float](g Pool, dx, dy []T) {
 	clearRest(g, dx)
+	done := avgSpreadVector(g.P, dx, dy, g.W)
 	for p := range g.P {
-		first := 2 * p * g.W
-		row0, row1 := dx[first:][:2*g.Q], dx[first+g.W:][:2*g.Q]
+		row0, row1 := dx[2*p*g.W:][:2*g.Q], dx[(2*p+1)*g.W:][:2*g.Q]
 		dy := dy[p*g.Q:][:g.Q]
-		for q := avgSpreadVector(row0, row1, dy); q < g.Q; q++ {
+		for q := done; q < g.Q; q++ {
 			d := 0 + dy[q]/4
 			row0[2*q], row0[2*q+1], row1[2*q], row1[2*q+1] = d, d, d, d
 		}

@@ -203,85 +203,131 @@ func rowPath[T Float](n int) (p path, done int) {
 	return vectorPath[T](n)
 }
 
-// maxPoolVector takes rows of at least 2·len(y) elements; first is the position in the plane of row0, and width its distance to row1.
-func maxPoolVector[T Float](y []T, winner []int32, row0, row1 []T, first, width int) int {
-	p, n := rowPath[T](len(y))
-	w := unsafe.SliceData(winner)
+// The functions below take the tiles of 2×2 of rows pairs of rows of the plane x, width wide, of which the first begins at x[first]. Each pair has len(y)/rows
+// outputs, n of which are done.
+
+func maxPoolVector[T Float](rows int, y []T, winner []int32, x []T, first, width int) (n int) {
+	q := len(y) / rows
+	p, n := rowPath[T](q)
+	if n == 0 {
+		return 0
+	}
+	w, x0, x1 := unsafe.SliceData(winner), x[first:], x[first+width:]
 	switch p {
 	case avx512x32:
-		maxPool2x2x32AVX512(n, p32(y), w, p32(row0), p32(row1), uint32(first), uint32(width))
+		maxPool2x2x32AVX512(rows, n, q, p32(y), w, p32(x0), p32(x1), uint32(first), uint32(width))
 	case avx512x64:
-		maxPool2x2x64AVX512(n, p64(y), w, p64(row0), p64(row1), uint32(first), uint32(width))
+		maxPool2x2x64AVX512(rows, n, q, p64(y), w, p64(x0), p64(x1), uint32(first), uint32(width))
 	case avx2x32:
-		maxPool2x2x32AVX2(n, p32(y), w, p32(row0), p32(row1), uint32(first), uint32(width))
+		maxPool2x2x32AVX2(rows, n, q, p32(y), w, p32(x0), p32(x1), uint32(first), uint32(width))
 	case avx2x64:
-		maxPool2x2x64AVX2(n, p64(y), w, p64(row0), p64(row1), uint32(first), uint32(width))
+		maxPool2x2x64AVX2(rows, n, q, p64(y), w, p64(x0), p64(x1), uint32(first), uint32(width))
 	}
 	return n
 }
 
-// maxScatterVector writes rows of 2·len(dy) elements; it is not ok where a winner lies outside its window.
-func maxScatterVector[T Float](row0, row1, dy []T, winner []int32, first, width int) (n int, ok bool) {
-	p, n := rowPath[T](len(dy))
-	w := unsafe.SliceData(winner)
+// maxScatterVector is not ok where a winner lies outside its window.
+func maxScatterVector[T Float](rows int, dx, dy []T, winner []int32, width int) (n int, ok bool) {
+	q := len(dy) / rows
+	p, n := rowPath[T](q)
+	if n == 0 {
+		return 0, true
+	}
+	w, x0, x1 := unsafe.SliceData(winner), dx, dx[width:]
 	done := uint32(1)
 	switch p {
 	case avx512x32:
-		done = maxScatter2x2x32AVX512(n, p32(row0), p32(row1), p32(dy), w, uint32(first), uint32(width))
+		done = maxScatter2x2x32AVX512(rows, n, q, p32(x0), p32(x1), p32(dy), w, 0, uint32(width))
 	case avx512x64:
-		done = maxScatter2x2x64AVX512(n, p64(row0), p64(row1), p64(dy), w, uint32(first), uint32(width))
+		done = maxScatter2x2x64AVX512(rows, n, q, p64(x0), p64(x1), p64(dy), w, 0, uint32(width))
 	case avx2x32:
-		done = maxScatter2x2x32AVX2(n, p32(row0), p32(row1), p32(dy), w, uint32(first), uint32(width))
+		done = maxScatter2x2x32AVX2(rows, n, q, p32(x0), p32(x1), p32(dy), w, 0, uint32(width))
 	case avx2x64:
-		done = maxScatter2x2x64AVX2(n, p64(row0), p64(row1), p64(dy), w, uint32(first), uint32(width))
+		done = maxScatter2x2x64AVX2(rows, n, q, p64(x0), p64(x1), p64(dy), w, 0, uint32(width))
 	}
 	return n, done == 1
 }
 
-// maxGatherVector reads rows of 2·len(y) elements; it is not ok where a winner lies outside its window.
-func maxGatherVector[T Float](y, row0, row1 []T, winner []int32, first, width int) (n int, ok bool) {
-	p, n := rowPath[T](len(y))
-	w := unsafe.SliceData(winner)
+// maxGatherVector is not ok where a winner lies outside its window.
+func maxGatherVector[T Float](rows int, y, x []T, winner []int32, width int) (n int, ok bool) {
+	q := len(y) / rows
+	p, n := rowPath[T](q)
+	if n == 0 {
+		return 0, true
+	}
+	w, x0, x1 := unsafe.SliceData(winner), x, x[width:]
 	done := uint32(1)
 	switch p {
 	case avx512x32:
-		done = maxGather2x2x32AVX512(n, p32(y), p32(row0), p32(row1), w, uint32(first), uint32(width))
+		done = maxGather2x2x32AVX512(rows, n, q, p32(y), p32(x0), p32(x1), w, 0, uint32(width))
 	case avx512x64:
-		done = maxGather2x2x64AVX512(n, p64(y), p64(row0), p64(row1), w, uint32(first), uint32(width))
+		done = maxGather2x2x64AVX512(rows, n, q, p64(y), p64(x0), p64(x1), w, 0, uint32(width))
 	case avx2x32:
-		done = maxGather2x2x32AVX2(n, p32(y), p32(row0), p32(row1), w, uint32(first), uint32(width))
+		done = maxGather2x2x32AVX2(rows, n, q, p32(y), p32(x0), p32(x1), w, 0, uint32(width))
 	case avx2x64:
-		done = maxGather2x2x64AVX2(n, p64(y), p64(row0), p64(row1), w, uint32(first), uint32(width))
+		done = maxGather2x2x64AVX2(rows, n, q, p64(y), p64(x0), p64(x1), w, 0, uint32(width))
 	}
 	return n, done == 1
 }
 
-func avgPoolVector[T Float](y, row0, row1 []T) int {
-	p, n := rowPath[T](len(y))
+func avgPoolVector[T Float](rows int, y, x []T, width int) int {
+	q := len(y) / rows
+	p, n := rowPath[T](q)
+	if n == 0 {
+		return 0
+	}
+	x0, x1 := x, x[width:]
 	switch p {
 	case avx512x32:
-		avgPool2x2x32AVX512(n, p32(y), p32(row0), p32(row1), 0.25)
+		avgPool2x2x32AVX512(rows, n, q, p32(y), p32(x0), p32(x1), uint32(width), 0.25)
 	case avx512x64:
-		avgPool2x2x64AVX512(n, p64(y), p64(row0), p64(row1), 0.25)
+		avgPool2x2x64AVX512(rows, n, q, p64(y), p64(x0), p64(x1), uint32(width), 0.25)
 	case avx2x32:
-		avgPool2x2x32AVX2(n, p32(y), p32(row0), p32(row1), 0.25)
+		avgPool2x2x32AVX2(rows, n, q, p32(y), p32(x0), p32(x1), uint32(width), 0.25)
 	case avx2x64:
-		avgPool2x2x64AVX2(n, p64(y), p64(row0), p64(row1), 0.25)
+		avgPool2x2x64AVX2(rows, n, q, p64(y), p64(x0), p64(x1), uint32(width), 0.25)
 	}
 	return n
 }
 
-func avgSpreadVector[T Float](row0, row1, dy []T) int {
-	p, n := rowPath[T](len(dy))
+func avgSpreadVector[T Float](rows int, dx, dy []T, width int) int {
+	q := len(dy) / rows
+	p, n := rowPath[T](q)
+	if n == 0 {
+		return 0
+	}
+	x0, x1 := dx, dx[width:]
 	switch p {
 	case avx512x32:
-		avgSpread2x2x32AVX512(n, p32(row0), p32(row1), p32(dy), 0.25)
+		avgSpread2x2x32AVX512(rows, n, q, p32(x0), p32(x1), p32(dy), uint32(width), 0.25)
 	case avx512x64:
-		avgSpread2x2x64AVX512(n, p64(row0), p64(row1), p64(dy), 0.25)
+		avgSpread2x2x64AVX512(rows, n, q, p64(x0), p64(x1), p64(dy), uint32(width), 0.25)
 	case avx2x32:
-		avgSpread2x2x32AVX2(n, p32(row0), p32(row1), p32(dy), 0.25)
+		avgSpread2x2x32AVX2(rows, n, q, p32(x0), p32(x1), p32(dy), uint32(width), 0.25)
 	case avx2x64:
-		avgSpread2x2x64AVX2(n, p64(row0), p64(row1), p64(dy), 0.25)
+		avgSpread2x2x64AVX2(rows, n, q, p64(x0), p64(x1), p64(dy), uint32(width), 0.25)
+	}
+	return n
+}
+
+// maxTapsVector is the row of windows, stride apart, of the taps from the window's begin, the first of which is at x[first]. It does all of them or none.
+func maxTapsVector[T Float](y []T, winner []int32, x []T, taps []int32, first, stride int) int {
+	if tier != AVX512 || stride > 2 {
+		return 0
+	}
+	n := len(y)
+	w, t, count := unsafe.SliceData(winner), unsafe.SliceData(taps), len(taps)
+	_ = x[first+(n-1)*stride+int(taps[count-1])]
+	x = x[first:]
+	switch {
+	case unsafe.Sizeof(T(0)) == 4 && stride == 1:
+		maxTaps1x32AVX512(n, p32(y), w, p32(x), t, count, uint32(first))
+	case unsafe.Sizeof(T(0)) == 4:
+		maxTaps2x32AVX512(n, p32(y), w, p32(x), t, count, uint32(first))
+	case stride == 1:
+		maxTaps1x64AVX512(n, p64(y), w, p64(x), t, count, uint32(first))
+	default:
+		maxTaps2x64AVX512(n, p64(y), w, p64(x), t, count, uint32(first))
 	}
 	return n
 }

@@ -54,30 +54,40 @@ func dropout32AVX512(n int, y *float32, x *float32, i uint32, key0 uint32, key1 
 //go:noescape
 func normalise32AVX512(n int, y *float32, x *uint8, mean float32, scale float32)
 
-// maxPool2x2x32AVX512 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs.
+// maxPool2x2x32AVX512 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs of each row.
 //
 //go:noescape
-func maxPool2x2x32AVX512(n int, y *float32, winner *int32, row0 *float32, row1 *float32, first uint32, width uint32)
+func maxPool2x2x32AVX512(rows int, n int, ld int, y *float32, winner *int32, row0 *float32, row1 *float32, first uint32, width uint32)
 
-// maxScatter2x2x32AVX512 is the adjoint of picking the winners out of windows of 2×2 with stride 2: both rows are 0 but for dy at the winners. ok is 1 if every winner was in its own window, else what was written is void. It takes n outputs.
+// maxScatter2x2x32AVX512 is the adjoint of picking the winners out of windows of 2×2 with stride 2: both rows are 0 but for dy at the winners. ok is 1 if every winner was in its own window, else what was written is void. It takes n outputs of each row.
 //
 //go:noescape
-func maxScatter2x2x32AVX512(n int, row0 *float32, row1 *float32, dy *float32, winner *int32, first uint32, width uint32) (ok uint32)
+func maxScatter2x2x32AVX512(rows int, n int, ld int, row0 *float32, row1 *float32, dy *float32, winner *int32, first uint32, width uint32) (ok uint32)
 
-// maxGather2x2x32AVX512 is the winners' values out of windows of 2×2 with stride 2. ok is 1 if every winner was in its own window, else what was written is void. It makes n outputs.
+// maxGather2x2x32AVX512 is the winners' values out of windows of 2×2 with stride 2. ok is 1 if every winner was in its own window, else what was written is void. It makes n outputs of each row.
 //
 //go:noescape
-func maxGather2x2x32AVX512(n int, y *float32, row0 *float32, row1 *float32, winner *int32, first uint32, width uint32) (ok uint32)
+func maxGather2x2x32AVX512(rows int, n int, ld int, y *float32, row0 *float32, row1 *float32, winner *int32, first uint32, width uint32) (ok uint32)
 
-// avgPool2x2x32AVX512 is the means of windows of 2×2 with stride 2, quarter being ¼. It makes n outputs.
+// maxTaps1x32AVX512 is the maxima of n windows, 1 elements apart, of count taps at the offsets taps from the window's begin at x, of which the first offset is 0, and their winners, counted from first: the first of equals, the first NaN before any number.
 //
 //go:noescape
-func avgPool2x2x32AVX512(n int, y *float32, row0 *float32, row1 *float32, quarter float32)
+func maxTaps1x32AVX512(n int, y *float32, winner *int32, x *float32, taps *int32, count int, first uint32)
 
-// avgSpread2x2x32AVX512 is the adjoint of the means of windows of 2×2 with stride 2, quarter being ¼. It takes n outputs.
+// maxTaps2x32AVX512 is the maxima of n windows, 2 elements apart, of count taps at the offsets taps from the window's begin at x, of which the first offset is 0, and their winners, counted from first: the first of equals, the first NaN before any number.
 //
 //go:noescape
-func avgSpread2x2x32AVX512(n int, row0 *float32, row1 *float32, dy *float32, quarter float32)
+func maxTaps2x32AVX512(n int, y *float32, winner *int32, x *float32, taps *int32, count int, first uint32)
+
+// avgPool2x2x32AVX512 is the means of windows of 2×2 with stride 2, quarter being ¼. It makes n outputs of each row.
+//
+//go:noescape
+func avgPool2x2x32AVX512(rows int, n int, ld int, y *float32, row0 *float32, row1 *float32, width uint32, quarter float32)
+
+// avgSpread2x2x32AVX512 is the adjoint of the means of windows of 2×2 with stride 2, quarter being ¼. It takes n outputs of each row.
+//
+//go:noescape
+func avgSpread2x2x32AVX512(rows int, n int, ld int, row0 *float32, row1 *float32, dy *float32, width uint32, quarter float32)
 
 // relu64AVX512 is y = max(0, x), NaN where x is NaN and +0 where x is −0, over n elements.
 //
@@ -129,30 +139,40 @@ func dropout64AVX512(n int, y *float64, x *float64, i uint32, key0 uint32, key1 
 //go:noescape
 func normalise64AVX512(n int, y *float64, x *uint8, mean float64, scale float64)
 
-// maxPool2x2x64AVX512 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs.
+// maxPool2x2x64AVX512 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs of each row.
 //
 //go:noescape
-func maxPool2x2x64AVX512(n int, y *float64, winner *int32, row0 *float64, row1 *float64, first uint32, width uint32)
+func maxPool2x2x64AVX512(rows int, n int, ld int, y *float64, winner *int32, row0 *float64, row1 *float64, first uint32, width uint32)
 
-// maxScatter2x2x64AVX512 is the adjoint of picking the winners out of windows of 2×2 with stride 2: both rows are 0 but for dy at the winners. ok is 1 if every winner was in its own window, else what was written is void. It takes n outputs.
+// maxScatter2x2x64AVX512 is the adjoint of picking the winners out of windows of 2×2 with stride 2: both rows are 0 but for dy at the winners. ok is 1 if every winner was in its own window, else what was written is void. It takes n outputs of each row.
 //
 //go:noescape
-func maxScatter2x2x64AVX512(n int, row0 *float64, row1 *float64, dy *float64, winner *int32, first uint32, width uint32) (ok uint32)
+func maxScatter2x2x64AVX512(rows int, n int, ld int, row0 *float64, row1 *float64, dy *float64, winner *int32, first uint32, width uint32) (ok uint32)
 
-// maxGather2x2x64AVX512 is the winners' values out of windows of 2×2 with stride 2. ok is 1 if every winner was in its own window, else what was written is void. It makes n outputs.
+// maxGather2x2x64AVX512 is the winners' values out of windows of 2×2 with stride 2. ok is 1 if every winner was in its own window, else what was written is void. It makes n outputs of each row.
 //
 //go:noescape
-func maxGather2x2x64AVX512(n int, y *float64, row0 *float64, row1 *float64, winner *int32, first uint32, width uint32) (ok uint32)
+func maxGather2x2x64AVX512(rows int, n int, ld int, y *float64, row0 *float64, row1 *float64, winner *int32, first uint32, width uint32) (ok uint32)
 
-// avgPool2x2x64AVX512 is the means of windows of 2×2 with stride 2, quarter being ¼. It makes n outputs.
+// maxTaps1x64AVX512 is the maxima of n windows, 1 elements apart, of count taps at the offsets taps from the window's begin at x, of which the first offset is 0, and their winners, counted from first: the first of equals, the first NaN before any number.
 //
 //go:noescape
-func avgPool2x2x64AVX512(n int, y *float64, row0 *float64, row1 *float64, quarter float64)
+func maxTaps1x64AVX512(n int, y *float64, winner *int32, x *float64, taps *int32, count int, first uint32)
 
-// avgSpread2x2x64AVX512 is the adjoint of the means of windows of 2×2 with stride 2, quarter being ¼. It takes n outputs.
+// maxTaps2x64AVX512 is the maxima of n windows, 2 elements apart, of count taps at the offsets taps from the window's begin at x, of which the first offset is 0, and their winners, counted from first: the first of equals, the first NaN before any number.
 //
 //go:noescape
-func avgSpread2x2x64AVX512(n int, row0 *float64, row1 *float64, dy *float64, quarter float64)
+func maxTaps2x64AVX512(n int, y *float64, winner *int32, x *float64, taps *int32, count int, first uint32)
+
+// avgPool2x2x64AVX512 is the means of windows of 2×2 with stride 2, quarter being ¼. It makes n outputs of each row.
+//
+//go:noescape
+func avgPool2x2x64AVX512(rows int, n int, ld int, y *float64, row0 *float64, row1 *float64, width uint32, quarter float64)
+
+// avgSpread2x2x64AVX512 is the adjoint of the means of windows of 2×2 with stride 2, quarter being ¼. It takes n outputs of each row.
+//
+//go:noescape
+func avgSpread2x2x64AVX512(rows int, n int, ld int, row0 *float64, row1 *float64, dy *float64, width uint32, quarter float64)
 
 // relu32AVX2 is y = max(0, x), NaN where x is NaN and +0 where x is −0, over n elements.
 //
@@ -204,30 +224,30 @@ func dropout32AVX2(n int, y *float32, x *float32, i uint32, key0 uint32, key1 ui
 //go:noescape
 func normalise32AVX2(n int, y *float32, x *uint8, mean float32, scale float32)
 
-// maxPool2x2x32AVX2 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs, a multiple of 8.
+// maxPool2x2x32AVX2 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs, a multiple of 8, of each row.
 //
 //go:noescape
-func maxPool2x2x32AVX2(n int, y *float32, winner *int32, row0 *float32, row1 *float32, first uint32, width uint32)
+func maxPool2x2x32AVX2(rows int, n int, ld int, y *float32, winner *int32, row0 *float32, row1 *float32, first uint32, width uint32)
 
-// maxScatter2x2x32AVX2 is the adjoint of picking the winners out of windows of 2×2 with stride 2: both rows are 0 but for dy at the winners. ok is 1 if every winner was in its own window, else what was written is void. It takes n outputs, a multiple of 8.
+// maxScatter2x2x32AVX2 is the adjoint of picking the winners out of windows of 2×2 with stride 2: both rows are 0 but for dy at the winners. ok is 1 if every winner was in its own window, else what was written is void. It takes n outputs, a multiple of 8, of each row.
 //
 //go:noescape
-func maxScatter2x2x32AVX2(n int, row0 *float32, row1 *float32, dy *float32, winner *int32, first uint32, width uint32) (ok uint32)
+func maxScatter2x2x32AVX2(rows int, n int, ld int, row0 *float32, row1 *float32, dy *float32, winner *int32, first uint32, width uint32) (ok uint32)
 
-// maxGather2x2x32AVX2 is the winners' values out of windows of 2×2 with stride 2. ok is 1 if every winner was in its own window, else what was written is void. It makes n outputs, a multiple of 8.
+// maxGather2x2x32AVX2 is the winners' values out of windows of 2×2 with stride 2. ok is 1 if every winner was in its own window, else what was written is void. It makes n outputs, a multiple of 8, of each row.
 //
 //go:noescape
-func maxGather2x2x32AVX2(n int, y *float32, row0 *float32, row1 *float32, winner *int32, first uint32, width uint32) (ok uint32)
+func maxGather2x2x32AVX2(rows int, n int, ld int, y *float32, row0 *float32, row1 *float32, winner *int32, first uint32, width uint32) (ok uint32)
 
-// avgPool2x2x32AVX2 is the means of windows of 2×2 with stride 2, quarter being ¼. It makes n outputs, a multiple of 8.
+// avgPool2x2x32AVX2 is the means of windows of 2×2 with stride 2, quarter being ¼. It makes n outputs, a multiple of 8, of each row.
 //
 //go:noescape
-func avgPool2x2x32AVX2(n int, y *float32, row0 *float32, row1 *float32, quarter float32)
+func avgPool2x2x32AVX2(rows int, n int, ld int, y *float32, row0 *float32, row1 *float32, width uint32, quarter float32)
 
-// avgSpread2x2x32AVX2 is the adjoint of the means of windows of 2×2 with stride 2, quarter being ¼. It takes n outputs, a multiple of 8.
+// avgSpread2x2x32AVX2 is the adjoint of the means of windows of 2×2 with stride 2, quarter being ¼. It takes n outputs, a multiple of 8, of each row.
 //
 //go:noescape
-func avgSpread2x2x32AVX2(n int, row0 *float32, row1 *float32, dy *float32, quarter float32)
+func avgSpread2x2x32AVX2(rows int, n int, ld int, row0 *float32, row1 *float32, dy *float32, width uint32, quarter float32)
 
 // relu64AVX2 is y = max(0, x), NaN where x is NaN and +0 where x is −0, over n elements.
 //
@@ -279,27 +299,27 @@ func dropout64AVX2(n int, y *float64, x *float64, i uint32, key0 uint32, key1 ui
 //go:noescape
 func normalise64AVX2(n int, y *float64, x *uint8, mean float64, scale float64)
 
-// maxPool2x2x64AVX2 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs, a multiple of 4.
+// maxPool2x2x64AVX2 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs, a multiple of 4, of each row.
 //
 //go:noescape
-func maxPool2x2x64AVX2(n int, y *float64, winner *int32, row0 *float64, row1 *float64, first uint32, width uint32)
+func maxPool2x2x64AVX2(rows int, n int, ld int, y *float64, winner *int32, row0 *float64, row1 *float64, first uint32, width uint32)
 
-// maxScatter2x2x64AVX2 is the adjoint of picking the winners out of windows of 2×2 with stride 2: both rows are 0 but for dy at the winners. ok is 1 if every winner was in its own window, else what was written is void. It takes n outputs, a multiple of 4.
+// maxScatter2x2x64AVX2 is the adjoint of picking the winners out of windows of 2×2 with stride 2: both rows are 0 but for dy at the winners. ok is 1 if every winner was in its own window, else what was written is void. It takes n outputs, a multiple of 4, of each row.
 //
 //go:noescape
-func maxScatter2x2x64AVX2(n int, row0 *float64, row1 *float64, dy *float64, winner *int32, first uint32, width uint32) (ok uint32)
+func maxScatter2x2x64AVX2(rows int, n int, ld int, row0 *float64, row1 *float64, dy *float64, winner *int32, first uint32, width uint32) (ok uint32)
 
-// maxGather2x2x64AVX2 is the winners' values out of windows of 2×2 with stride 2. ok is 1 if every winner was in its own window, else what was written is void. It makes n outputs, a multiple of 4.
+// maxGather2x2x64AVX2 is the winners' values out of windows of 2×2 with stride 2. ok is 1 if every winner was in its own window, else what was written is void. It makes n outputs, a multiple of 4, of each row.
 //
 //go:noescape
-func maxGather2x2x64AVX2(n int, y *float64, row0 *float64, row1 *float64, winner *int32, first uint32, width uint32) (ok uint32)
+func maxGather2x2x64AVX2(rows int, n int, ld int, y *float64, row0 *float64, row1 *float64, winner *int32, first uint32, width uint32) (ok uint32)
 
-// avgPool2x2x64AVX2 is the means of windows of 2×2 with stride 2, quarter being ¼. It makes n outputs, a multiple of 4.
+// avgPool2x2x64AVX2 is the means of windows of 2×2 with stride 2, quarter being ¼. It makes n outputs, a multiple of 4, of each row.
 //
 //go:noescape
-func avgPool2x2x64AVX2(n int, y *float64, row0 *float64, row1 *float64, quarter float64)
+func avgPool2x2x64AVX2(rows int, n int, ld int, y *float64, row0 *float64, row1 *float64, width uint32, quarter float64)
 
-// avgSpread2x2x64AVX2 is the adjoint of the means of windows of 2×2 with stride 2, quarter being ¼. It takes n outputs, a multiple of 4.
+// avgSpread2x2x64AVX2 is the adjoint of the means of windows of 2×2 with stride 2, quarter being ¼. It takes n outputs, a multiple of 4, of each row.
 //
 //go:noescape
-func avgSpread2x2x64AVX2(n int, row0 *float64, row1 *float64, dy *float64, quarter float64)
+func avgSpread2x2x64AVX2(rows int, n int, ld int, row0 *float64, row1 *float64, dy *float64, width uint32, quarter float64)

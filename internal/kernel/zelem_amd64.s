@@ -58,6 +58,24 @@ DATA odds32<>+56(SB)/4, $0x0000001d
 DATA odds32<>+60(SB)/4, $0x0000001f
 GLOBL odds32<>(SB), RODATA|NOPTR, $64
 
+DATA overlapped32<>+0(SB)/4, $0x00000000
+DATA overlapped32<>+4(SB)/4, $0x00000002
+DATA overlapped32<>+8(SB)/4, $0x00000004
+DATA overlapped32<>+12(SB)/4, $0x00000006
+DATA overlapped32<>+16(SB)/4, $0x00000008
+DATA overlapped32<>+20(SB)/4, $0x0000000a
+DATA overlapped32<>+24(SB)/4, $0x0000000c
+DATA overlapped32<>+28(SB)/4, $0x0000000e
+DATA overlapped32<>+32(SB)/4, $0x00000011
+DATA overlapped32<>+36(SB)/4, $0x00000013
+DATA overlapped32<>+40(SB)/4, $0x00000015
+DATA overlapped32<>+44(SB)/4, $0x00000017
+DATA overlapped32<>+48(SB)/4, $0x00000019
+DATA overlapped32<>+52(SB)/4, $0x0000001b
+DATA overlapped32<>+56(SB)/4, $0x0000001d
+DATA overlapped32<>+60(SB)/4, $0x0000001f
+GLOBL overlapped32<>(SB), RODATA|NOPTR, $64
+
 DATA lows32<>+0(SB)/4, $0x00000000
 DATA lows32<>+4(SB)/4, $0x00000010
 DATA lows32<>+8(SB)/4, $0x00000001
@@ -130,6 +148,24 @@ DATA odds64<>+56(SB)/4, $0x0000000f
 DATA odds64<>+60(SB)/4, $0x00000000
 GLOBL odds64<>(SB), RODATA|NOPTR, $64
 
+DATA overlapped64<>+0(SB)/4, $0x00000000
+DATA overlapped64<>+4(SB)/4, $0x00000000
+DATA overlapped64<>+8(SB)/4, $0x00000002
+DATA overlapped64<>+12(SB)/4, $0x00000000
+DATA overlapped64<>+16(SB)/4, $0x00000004
+DATA overlapped64<>+20(SB)/4, $0x00000000
+DATA overlapped64<>+24(SB)/4, $0x00000006
+DATA overlapped64<>+28(SB)/4, $0x00000000
+DATA overlapped64<>+32(SB)/4, $0x00000009
+DATA overlapped64<>+36(SB)/4, $0x00000000
+DATA overlapped64<>+40(SB)/4, $0x0000000b
+DATA overlapped64<>+44(SB)/4, $0x00000000
+DATA overlapped64<>+48(SB)/4, $0x0000000d
+DATA overlapped64<>+52(SB)/4, $0x00000000
+DATA overlapped64<>+56(SB)/4, $0x0000000f
+DATA overlapped64<>+60(SB)/4, $0x00000000
+GLOBL overlapped64<>(SB), RODATA|NOPTR, $64
+
 DATA lows64<>+0(SB)/4, $0x00000000
 DATA lows64<>+4(SB)/4, $0x00000000
 DATA lows64<>+8(SB)/4, $0x00000008
@@ -165,6 +201,24 @@ DATA highs64<>+52(SB)/4, $0x00000000
 DATA highs64<>+56(SB)/4, $0x0000000f
 DATA highs64<>+60(SB)/4, $0x00000000
 GLOBL highs64<>(SB), RODATA|NOPTR, $64
+
+DATA once<>+0(SB)/4, $0x00000000
+DATA once<>+4(SB)/4, $0x00000001
+DATA once<>+8(SB)/4, $0x00000002
+DATA once<>+12(SB)/4, $0x00000003
+DATA once<>+16(SB)/4, $0x00000004
+DATA once<>+20(SB)/4, $0x00000005
+DATA once<>+24(SB)/4, $0x00000006
+DATA once<>+28(SB)/4, $0x00000007
+DATA once<>+32(SB)/4, $0x00000008
+DATA once<>+36(SB)/4, $0x00000009
+DATA once<>+40(SB)/4, $0x0000000a
+DATA once<>+44(SB)/4, $0x0000000b
+DATA once<>+48(SB)/4, $0x0000000c
+DATA once<>+52(SB)/4, $0x0000000d
+DATA once<>+56(SB)/4, $0x0000000e
+DATA once<>+60(SB)/4, $0x0000000f
+GLOBL once<>(SB), RODATA|NOPTR, $64
 
 DATA twice<>+0(SB)/4, $0x00000000
 DATA twice<>+4(SB)/4, $0x00000002
@@ -972,393 +1026,617 @@ done:
 	VZEROUPPER
 	RET
 
-// func maxPool2x2x32AVX512(n int, y *float32, winner *int32, row0 *float32, row1 *float32, first uint32, width uint32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·maxPool2x2x32AVX512(SB), NOSPLIT, $0-48
-	MOVQ         n+0(FP), AX
-	MOVQ         y+8(FP), CX
-	MOVQ         winner+16(FP), DX
-	MOVQ         row0+24(FP), BX
-	MOVQ         row1+32(FP), SI
-	MOVL         first+40(FP), DI
-	VMOVD        DI, X0
+// func maxPool2x2x32AVX512(rows int, n int, ld int, y *float32, winner *int32, row0 *float32, row1 *float32, first uint32, width uint32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·maxPool2x2x32AVX512(SB), NOSPLIT, $0-64
+	MOVQ         y+24(FP), AX
+	MOVQ         winner+32(FP), CX
+	MOVQ         row0+40(FP), DX
+	MOVQ         row1+48(FP), BX
+	MOVL         first+56(FP), SI
+	VMOVD        SI, X0
 	VPBROADCASTD X0, Z0
 	VPADDD       twice<>+0(SB), Z0, Z0
-	MOVL         $0x00000020, DI
-	VMOVD        DI, X1
+	MOVL         $0x00000020, SI
+	VMOVD        SI, X1
 	VPBROADCASTD X1, Z1
-	MOVL         width+44(FP), DI
-	MOVL         $0x00000001, R8
-	VMOVD        R8, X2
+	MOVL         width+60(FP), SI
+	MOVL         $0x00000001, DI
+	VMOVD        DI, X2
 	VPBROADCASTD X2, Z2
-	VMOVD        DI, X3
+	VMOVD        SI, X3
 	VPBROADCASTD X3, Z3
-	INCL         DI
-	VMOVD        DI, X4
+	INCL         SI
+	VMOVD        SI, X4
 	VPBROADCASTD X4, Z4
 	VMOVUPS      evens32<>+0(SB), Z5
 	VMOVUPS      odds32<>+0(SB), Z6
-	XORQ         DI, DI
-	XORQ         R8, R8
-	MOVQ         AX, R9
-	SUBQ         $+16, R9
-	JLT          tail
+	MOVQ         n+8(FP), SI
+	MOVQ         rows+0(FP), DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, R9
+	BZHIQ        R8, R9, R9
+	KMOVW        R9, K1
+	SHLQ         $0x01, R8
+	MOVQ         $-1, R9
+	BZHIQ        R8, R9, R9
+	KMOVW        R9, K2
+	SHRQ         $0x10, R9
+	KMOVW        R9, K3
+	SUBQ         $+16, SI
+
+row:
+	XORQ R8, R8
+	XORQ R9, R9
+	CMPQ R8, SI
+	JGT  tail
 
 vectors:
-	VMOVUPS   (BX)(R8*4), Z7
-	VMOVUPS   64(BX)(R8*4), Z8
+	VMOVUPS   (DX)(R9*4), Z7
+	VMOVUPS   64(DX)(R9*4), Z8
 	VMOVDQU64 Z5, Z9
 	VMOVDQU64 Z6, Z10
 	VPERMI2PS Z8, Z7, Z9
 	VPERMI2PS Z8, Z7, Z10
-	VMOVUPS   (SI)(R8*4), Z7
-	VMOVUPS   64(SI)(R8*4), Z8
+	VMOVUPS   (BX)(R9*4), Z7
+	VMOVUPS   64(BX)(R9*4), Z8
 	VMOVDQU64 Z5, Z13
 	VMOVDQU64 Z6, Z14
 	VPERMI2PS Z8, Z7, Z13
 	VPERMI2PS Z8, Z7, Z14
 	VPXORD    Z11, Z11, Z11
-	VCMPPS    $0x07, Z9, Z9, K1
-	VCMPPS    $0x16, Z9, Z10, K1, K1
-	VMOVAPS   Z10, K1, Z9
-	VMOVDQA32 Z2, K1, Z11
-	VCMPPS    $0x07, Z9, Z9, K1
-	VCMPPS    $0x16, Z9, Z13, K1, K1
-	VMOVAPS   Z13, K1, Z9
-	VMOVDQA32 Z3, K1, Z11
-	VCMPPS    $0x07, Z9, Z9, K1
-	VCMPPS    $0x16, Z9, Z14, K1, K1
-	VMOVAPS   Z14, K1, Z9
-	VMOVDQA32 Z4, K1, Z11
+	VCMPPS    $0x07, Z9, Z9, K4
+	VCMPPS    $0x16, Z9, Z10, K4, K4
+	VMOVAPS   Z10, K4, Z9
+	VMOVDQA32 Z2, K4, Z11
+	VCMPPS    $0x07, Z9, Z9, K4
+	VCMPPS    $0x16, Z9, Z13, K4, K4
+	VMOVAPS   Z13, K4, Z9
+	VMOVDQA32 Z3, K4, Z11
+	VCMPPS    $0x07, Z9, Z9, K4
+	VCMPPS    $0x16, Z9, Z14, K4, K4
+	VMOVAPS   Z14, K4, Z9
+	VMOVDQA32 Z4, K4, Z11
 	VPADDD    Z0, Z11, Z11
 	VPADDD    Z1, Z0, Z0
-	VMOVDQU32 Z11, (DX)(DI*4)
-	VMOVUPS   Z9, (CX)(DI*4)
-	ADDQ      $+16, DI
-	ADDQ      $+32, R8
-	CMPQ      DI, R9
+	VMOVDQU32 Z11, (CX)(R8*4)
+	VMOVUPS   Z9, (AX)(R8*4)
+	ADDQ      $+16, R8
+	ADDQ      $+32, R9
+	CMPQ      R8, SI
 	JLE       vectors
 
 tail:
-	SUBQ      DI, AX
-	JZ        end
-	MOVQ      $-1, R9
-	BZHIQ     AX, R9, R9
-	KMOVW     R9, K1
-	SHLQ      $0x01, AX
-	MOVQ      $-1, R9
-	BZHIQ     AX, R9, R9
-	KMOVW     R9, K2
-	SHRQ      $0x10, R9
-	KMOVW     R9, K3
-	VMOVUPS.Z (BX)(R8*4), K2, Z7
-	VMOVUPS.Z 64(BX)(R8*4), K3, Z8
+	KTESTW    K1, K1
+	JZ        next
+	VMOVUPS.Z (DX)(R9*4), K2, Z7
+	VMOVUPS.Z 64(DX)(R9*4), K3, Z8
 	VMOVDQU64 Z5, Z9
 	VMOVDQU64 Z6, Z10
 	VPERMI2PS Z8, Z7, Z9
 	VPERMI2PS Z8, Z7, Z10
-	VMOVUPS.Z (SI)(R8*4), K2, Z7
-	VMOVUPS.Z 64(SI)(R8*4), K3, Z8
-	VMOVDQU64 Z5, Z5
-	VMOVDQU64 Z6, Z6
-	VPERMI2PS Z8, Z7, Z5
-	VPERMI2PS Z8, Z7, Z6
+	VMOVUPS.Z (BX)(R9*4), K2, Z7
+	VMOVUPS.Z 64(BX)(R9*4), K3, Z8
+	VMOVDQU64 Z5, Z13
+	VMOVDQU64 Z6, Z14
+	VPERMI2PS Z8, Z7, Z13
+	VPERMI2PS Z8, Z7, Z14
 	VPXORD    Z12, Z12, Z12
-	VCMPPS    $0x07, Z9, Z9, K2
-	VCMPPS    $0x16, Z9, Z10, K2, K2
-	VMOVAPS   Z10, K2, Z9
-	VMOVDQA32 Z2, K2, Z12
-	VCMPPS    $0x07, Z9, Z9, K2
-	VCMPPS    $0x16, Z9, Z5, K2, K2
-	VMOVAPS   Z5, K2, Z9
-	VMOVDQA32 Z3, K2, Z12
-	VCMPPS    $0x07, Z9, Z9, K2
-	VCMPPS    $0x16, Z9, Z6, K2, K2
-	VMOVAPS   Z6, K2, Z9
-	VMOVDQA32 Z4, K2, Z12
+	VCMPPS    $0x07, Z9, Z9, K4
+	VCMPPS    $0x16, Z9, Z10, K4, K4
+	VMOVAPS   Z10, K4, Z9
+	VMOVDQA32 Z2, K4, Z12
+	VCMPPS    $0x07, Z9, Z9, K4
+	VCMPPS    $0x16, Z9, Z13, K4, K4
+	VMOVAPS   Z13, K4, Z9
+	VMOVDQA32 Z3, K4, Z12
+	VCMPPS    $0x07, Z9, Z9, K4
+	VCMPPS    $0x16, Z9, Z14, K4, K4
+	VMOVAPS   Z14, K4, Z9
+	VMOVDQA32 Z4, K4, Z12
 	VPADDD    Z0, Z12, Z12
 	VPADDD    Z1, Z0, Z0
-	VMOVDQU32 Z12, K1, (DX)(DI*4)
-	VMOVUPS   Z9, K1, (CX)(DI*4)
+	VMOVDQU32 Z12, K1, (CX)(R8*4)
+	VMOVUPS   Z9, K1, (AX)(R8*4)
 
-end:
+next:
+	MOVQ         ld+16(FP), R8
+	LEAQ         (AX)(R8*4), AX
+	LEAQ         (CX)(R8*4), CX
+	XORQ         R8, R8
+	MOVL         width+60(FP), R8
+	ADDQ         R8, R8
+	LEAQ         (DX)(R8*4), DX
+	LEAQ         (BX)(R8*4), BX
+	MOVL         width+60(FP), R9
+	MOVL         first+56(FP), R8
+	LEAL         (R8)(R9*2), R8
+	MOVL         R8, first+56(FP)
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Z0
+	VPADDD       twice<>+0(SB), Z0, Z0
+	DECQ         DI
+	JNZ          row
 	VZEROUPPER
 	RET
 
-// func maxScatter2x2x32AVX512(n int, row0 *float32, row1 *float32, dy *float32, winner *int32, first uint32, width uint32) (ok uint32)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·maxScatter2x2x32AVX512(SB), NOSPLIT, $0-52
-	MOVQ         n+0(FP), AX
-	MOVQ         row0+8(FP), CX
-	MOVQ         row1+16(FP), DX
-	MOVQ         dy+24(FP), BX
+// func maxScatter2x2x32AVX512(rows int, n int, ld int, row0 *float32, row1 *float32, dy *float32, winner *int32, first uint32, width uint32) (ok uint32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·maxScatter2x2x32AVX512(SB), NOSPLIT, $0-68
+	MOVQ         row0+24(FP), AX
+	MOVQ         row1+32(FP), CX
+	MOVQ         dy+40(FP), DX
 	VMOVUPS      lows32<>+0(SB), Z0
 	VMOVUPS      highs32<>+0(SB), Z1
-	MOVQ         winner+32(FP), SI
-	MOVL         first+40(FP), DI
-	VMOVD        DI, X2
+	MOVQ         winner+48(FP), BX
+	MOVL         first+56(FP), SI
+	VMOVD        SI, X2
 	VPBROADCASTD X2, Z2
 	VPADDD       twice<>+0(SB), Z2, Z2
-	MOVL         $0x00000020, DI
-	VMOVD        DI, X3
+	MOVL         $0x00000020, SI
+	VMOVD        SI, X3
 	VPBROADCASTD X3, Z3
-	MOVL         width+44(FP), DI
-	MOVL         DI, R8
-	INCL         R8
-	MOVL         $0x00000001, R9
+	MOVL         width+60(FP), SI
+	MOVL         SI, DI
+	INCL         DI
+	MOVL         $0x00000001, R8
 	VPXORD       Z4, Z4, Z4
-	VMOVD        R9, X5
+	VMOVD        R8, X5
 	VPBROADCASTD X5, Z5
-	VMOVD        DI, X6
+	VMOVD        SI, X6
 	VPBROADCASTD X6, Z6
-	VMOVD        R8, X7
+	VMOVD        DI, X7
 	VPBROADCASTD X7, Z7
 	VPXORD       Z8, Z8, Z8
-	XORQ         DI, DI
-	XORQ         R8, R8
-	MOVQ         AX, R10
-	SUBQ         $+16, R10
-	JLT          tail
+	MOVQ         n+8(FP), SI
+	MOVQ         rows+0(FP), DI
+	MOVQ         SI, R9
+	ANDQ         $+15, R9
+	MOVQ         $-1, R10
+	BZHIQ        R9, R10, R10
+	KMOVW        R10, K1
+	SHLQ         $0x01, R9
+	MOVQ         $-1, R10
+	BZHIQ        R9, R10, R10
+	KMOVW        R10, K2
+	SHRQ         $0x10, R10
+	KMOVW        R10, K3
+	SUBQ         $+16, SI
+
+row:
+	XORQ R9, R9
+	XORQ R10, R10
+	CMPQ R9, SI
+	JGT  tail
 
 vectors:
-	VMOVUPS   (BX)(DI*4), Z9
+	VMOVUPS   (DX)(R9*4), Z9
 	VADDPS    Z8, Z9, Z9
-	VMOVDQU32 (SI)(DI*4), Z10
+	VMOVDQU32 (BX)(R9*4), Z10
 	VPSUBD    Z2, Z10, Z10
 	VPADDD    Z3, Z2, Z2
-	VPCMPEQD  Z4, Z10, K1
-	VMOVAPS.Z Z9, K1, Z11
-	KMOVW     K1, K1
-	VPCMPEQD  Z5, Z10, K2
-	VMOVAPS.Z Z9, K2, Z12
-	KORW      K2, K1, K1
-	VPCMPEQD  Z6, Z10, K2
-	VMOVAPS.Z Z9, K2, Z13
-	KORW      K2, K1, K1
-	VPCMPEQD  Z7, Z10, K2
-	VMOVAPS.Z Z9, K2, Z9
-	KORW      K2, K1, K1
-	KMOVW     K1, R11
+	VPCMPEQD  Z4, Z10, K4
+	VMOVAPS.Z Z9, K4, Z11
+	KMOVW     K4, K4
+	VPCMPEQD  Z5, Z10, K5
+	VMOVAPS.Z Z9, K5, Z12
+	KORW      K5, K4, K4
+	VPCMPEQD  Z6, Z10, K5
+	VMOVAPS.Z Z9, K5, Z13
+	KORW      K5, K4, K4
+	VPCMPEQD  Z7, Z10, K5
+	VMOVAPS.Z Z9, K5, Z9
+	KORW      K5, K4, K4
+	KMOVW     K4, R11
 	MOVL      $0x0000ffff, R12
 	XORL      R13, R13
 	CMPL      R11, R12
-	CMOVLNE   R13, R9
+	CMOVLNE   R13, R8
 	VMOVDQU64 Z0, Z10
 	VMOVDQU64 Z1, Z14
 	VPERMI2PS Z12, Z11, Z10
 	VPERMI2PS Z12, Z11, Z14
-	VMOVUPS   Z10, (CX)(R8*4)
-	VMOVUPS   Z14, 64(CX)(R8*4)
+	VMOVUPS   Z10, (AX)(R10*4)
+	VMOVUPS   Z14, 64(AX)(R10*4)
 	VMOVDQU64 Z0, Z10
 	VMOVDQU64 Z1, Z11
 	VPERMI2PS Z9, Z13, Z10
 	VPERMI2PS Z9, Z13, Z11
-	VMOVUPS   Z10, (DX)(R8*4)
-	VMOVUPS   Z11, 64(DX)(R8*4)
-	ADDQ      $+16, DI
-	ADDQ      $+32, R8
-	CMPQ      DI, R10
+	VMOVUPS   Z10, (CX)(R10*4)
+	VMOVUPS   Z11, 64(CX)(R10*4)
+	ADDQ      $+16, R9
+	ADDQ      $+32, R10
+	CMPQ      R9, SI
 	JLE       vectors
 
 tail:
-	SUBQ        DI, AX
-	JZ          end
-	MOVQ        $-1, R10
-	BZHIQ       AX, R10, R10
-	KMOVW       R10, K1
-	SHLQ        $0x01, AX
-	MOVQ        $-1, R10
-	BZHIQ       AX, R10, R10
-	KMOVW       R10, K2
-	SHRQ        $0x10, R10
-	KMOVW       R10, K3
-	VMOVUPS.Z   (BX)(DI*4), K1, Z9
+	KTESTW      K1, K1
+	JZ          next
+	VMOVUPS.Z   (DX)(R9*4), K1, Z9
 	VADDPS      Z8, Z9, Z9
-	VMOVDQU32.Z (SI)(DI*4), K1, Z8
-	VPSUBD      Z2, Z8, Z8
+	VMOVDQU32.Z (BX)(R9*4), K1, Z10
+	VPSUBD      Z2, Z10, Z10
 	VPADDD      Z3, Z2, Z2
-	VPCMPEQD    Z4, Z8, K1, K4
+	VPCMPEQD    Z4, Z10, K1, K4
 	VMOVAPS.Z   Z9, K4, Z2
 	KMOVW       K4, K4
-	VPCMPEQD    Z5, Z8, K1, K5
-	VMOVAPS.Z   Z9, K5, Z3
+	VPCMPEQD    Z5, Z10, K1, K5
+	VMOVAPS.Z   Z9, K5, Z11
 	KORW        K5, K4, K4
-	VPCMPEQD    Z6, Z8, K1, K5
-	VMOVAPS.Z   Z9, K5, Z4
+	VPCMPEQD    Z6, Z10, K1, K5
+	VMOVAPS.Z   Z9, K5, Z12
 	KORW        K5, K4, K4
-	VPCMPEQD    Z7, Z8, K1, K5
-	VMOVAPS.Z   Z9, K5, Z5
+	VPCMPEQD    Z7, Z10, K1, K5
+	VMOVAPS.Z   Z9, K5, Z9
 	KORW        K5, K4, K4
-	KMOVW       K4, AX
-	KMOVW       K1, BX
-	XORL        SI, SI
-	CMPL        AX, BX
-	CMOVLNE     SI, R9
-	VMOVDQU64   Z0, Z6
-	VMOVDQU64   Z1, Z7
-	VPERMI2PS   Z3, Z2, Z6
-	VPERMI2PS   Z3, Z2, Z7
-	VMOVUPS     Z6, K2, (CX)(R8*4)
-	VMOVUPS     Z7, K3, 64(CX)(R8*4)
-	VMOVDQU64   Z0, Z0
-	VMOVDQU64   Z1, Z1
-	VPERMI2PS   Z5, Z4, Z0
-	VPERMI2PS   Z5, Z4, Z1
-	VMOVUPS     Z0, K2, (DX)(R8*4)
-	VMOVUPS     Z1, K3, 64(DX)(R8*4)
+	KMOVW       K4, R9
+	KMOVW       K1, R11
+	XORL        R12, R12
+	CMPL        R9, R11
+	CMOVLNE     R12, R8
+	VMOVDQU64   Z0, Z10
+	VMOVDQU64   Z1, Z13
+	VPERMI2PS   Z11, Z2, Z10
+	VPERMI2PS   Z11, Z2, Z13
+	VMOVUPS     Z10, K2, (AX)(R10*4)
+	VMOVUPS     Z13, K3, 64(AX)(R10*4)
+	VMOVDQU64   Z0, Z2
+	VMOVDQU64   Z1, Z10
+	VPERMI2PS   Z9, Z12, Z2
+	VPERMI2PS   Z9, Z12, Z10
+	VMOVUPS     Z2, K2, (CX)(R10*4)
+	VMOVUPS     Z10, K3, 64(CX)(R10*4)
 
-end:
-	MOVL R9, ok+48(FP)
+next:
+	MOVQ         ld+16(FP), R9
+	LEAQ         (DX)(R9*4), DX
+	LEAQ         (BX)(R9*4), BX
+	XORQ         R9, R9
+	MOVL         width+60(FP), R9
+	ADDQ         R9, R9
+	LEAQ         (AX)(R9*4), AX
+	LEAQ         (CX)(R9*4), CX
+	MOVL         width+60(FP), R10
+	MOVL         first+56(FP), R9
+	LEAL         (R9)(R10*2), R9
+	MOVL         R9, first+56(FP)
+	VMOVD        R9, X2
+	VPBROADCASTD X2, Z2
+	VPADDD       twice<>+0(SB), Z2, Z2
+	DECQ         DI
+	JNZ          row
+	MOVL         R8, ok+64(FP)
 	VZEROUPPER
 	RET
 
-// func maxGather2x2x32AVX512(n int, y *float32, row0 *float32, row1 *float32, winner *int32, first uint32, width uint32) (ok uint32)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·maxGather2x2x32AVX512(SB), NOSPLIT, $0-52
-	MOVQ         n+0(FP), AX
-	MOVQ         y+8(FP), CX
-	MOVQ         row0+16(FP), DX
-	MOVQ         row1+24(FP), BX
+// func maxGather2x2x32AVX512(rows int, n int, ld int, y *float32, row0 *float32, row1 *float32, winner *int32, first uint32, width uint32) (ok uint32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·maxGather2x2x32AVX512(SB), NOSPLIT, $0-68
+	MOVQ         y+24(FP), AX
+	MOVQ         row0+32(FP), CX
+	MOVQ         row1+40(FP), DX
 	VMOVUPS      evens32<>+0(SB), Z0
 	VMOVUPS      odds32<>+0(SB), Z1
-	MOVQ         winner+32(FP), SI
-	MOVL         first+40(FP), DI
-	VMOVD        DI, X2
+	MOVQ         winner+48(FP), BX
+	MOVL         first+56(FP), SI
+	VMOVD        SI, X2
 	VPBROADCASTD X2, Z2
 	VPADDD       twice<>+0(SB), Z2, Z2
-	MOVL         $0x00000020, DI
-	VMOVD        DI, X3
+	MOVL         $0x00000020, SI
+	VMOVD        SI, X3
 	VPBROADCASTD X3, Z3
-	MOVL         width+44(FP), DI
-	MOVL         DI, R8
-	INCL         R8
-	MOVL         $0x00000001, R9
+	MOVL         width+60(FP), SI
+	MOVL         SI, DI
+	INCL         DI
+	MOVL         $0x00000001, R8
 	VPXORD       Z4, Z4, Z4
-	VMOVD        R9, X5
+	VMOVD        R8, X5
 	VPBROADCASTD X5, Z5
-	VMOVD        DI, X6
+	VMOVD        SI, X6
 	VPBROADCASTD X6, Z6
-	VMOVD        R8, X7
+	VMOVD        DI, X7
 	VPBROADCASTD X7, Z7
-	XORQ         DI, DI
-	XORQ         R8, R8
-	MOVQ         AX, R10
-	SUBQ         $+16, R10
-	JLT          tail
+	MOVQ         n+8(FP), SI
+	MOVQ         rows+0(FP), DI
+	MOVQ         SI, R9
+	ANDQ         $+15, R9
+	MOVQ         $-1, R10
+	BZHIQ        R9, R10, R10
+	KMOVW        R10, K1
+	SHLQ         $0x01, R9
+	MOVQ         $-1, R10
+	BZHIQ        R9, R10, R10
+	KMOVW        R10, K2
+	SHRQ         $0x10, R10
+	KMOVW        R10, K3
+	SUBQ         $+16, SI
+
+row:
+	XORQ R9, R9
+	XORQ R10, R10
+	CMPQ R9, SI
+	JGT  tail
 
 vectors:
-	VMOVUPS   (DX)(R8*4), Z8
-	VMOVUPS   64(DX)(R8*4), Z9
+	VMOVUPS   (CX)(R10*4), Z8
+	VMOVUPS   64(CX)(R10*4), Z9
 	VMOVDQU64 Z0, Z10
 	VMOVDQU64 Z1, Z11
 	VPERMI2PS Z9, Z8, Z10
 	VPERMI2PS Z9, Z8, Z11
-	VMOVUPS   (BX)(R8*4), Z8
-	VMOVUPS   64(BX)(R8*4), Z9
+	VMOVUPS   (DX)(R10*4), Z8
+	VMOVUPS   64(DX)(R10*4), Z9
 	VMOVDQU64 Z0, Z12
 	VMOVDQU64 Z1, Z13
 	VPERMI2PS Z9, Z8, Z12
 	VPERMI2PS Z9, Z8, Z13
-	VMOVDQU32 (SI)(DI*4), Z8
+	VMOVDQU32 (BX)(R9*4), Z8
 	VPSUBD    Z2, Z8, Z8
 	VPADDD    Z3, Z2, Z2
-	VPCMPEQD  Z4, Z8, K1
-	KMOVW     K1, K1
-	VPCMPEQD  Z5, Z8, K2
-	VMOVAPS   Z11, K2, Z10
-	KORW      K2, K1, K1
-	VPCMPEQD  Z6, Z8, K2
-	VMOVAPS   Z12, K2, Z10
-	KORW      K2, K1, K1
-	VPCMPEQD  Z7, Z8, K2
-	VMOVAPS   Z13, K2, Z10
-	KORW      K2, K1, K1
-	KMOVW     K1, R11
+	VPCMPEQD  Z4, Z8, K4
+	KMOVW     K4, K4
+	VPCMPEQD  Z5, Z8, K5
+	VMOVAPS   Z11, K5, Z10
+	KORW      K5, K4, K4
+	VPCMPEQD  Z6, Z8, K5
+	VMOVAPS   Z12, K5, Z10
+	KORW      K5, K4, K4
+	VPCMPEQD  Z7, Z8, K5
+	VMOVAPS   Z13, K5, Z10
+	KORW      K5, K4, K4
+	KMOVW     K4, R11
 	MOVL      $0x0000ffff, R12
 	XORL      R13, R13
 	CMPL      R11, R12
-	CMOVLNE   R13, R9
-	VMOVUPS   Z10, (CX)(DI*4)
-	ADDQ      $+16, DI
-	ADDQ      $+32, R8
-	CMPQ      DI, R10
+	CMOVLNE   R13, R8
+	VMOVUPS   Z10, (AX)(R9*4)
+	ADDQ      $+16, R9
+	ADDQ      $+32, R10
+	CMPQ      R9, SI
 	JLE       vectors
 
 tail:
-	SUBQ        DI, AX
-	JZ          end
-	MOVQ        $-1, R10
-	BZHIQ       AX, R10, R10
-	KMOVW       R10, K1
-	SHLQ        $0x01, AX
-	MOVQ        $-1, R10
-	BZHIQ       AX, R10, R10
-	KMOVW       R10, K2
-	SHRQ        $0x10, R10
-	KMOVW       R10, K3
-	VMOVUPS.Z   (DX)(R8*4), K2, Z8
-	VMOVUPS.Z   64(DX)(R8*4), K3, Z9
+	KTESTW      K1, K1
+	JZ          next
+	VMOVUPS.Z   (CX)(R10*4), K2, Z8
+	VMOVUPS.Z   64(CX)(R10*4), K3, Z9
 	VMOVDQU64   Z0, Z10
 	VMOVDQU64   Z1, Z11
 	VPERMI2PS   Z9, Z8, Z10
 	VPERMI2PS   Z9, Z8, Z11
-	VMOVUPS.Z   (BX)(R8*4), K2, Z8
-	VMOVUPS.Z   64(BX)(R8*4), K3, Z9
-	VMOVDQU64   Z0, Z0
-	VMOVDQU64   Z1, Z1
-	VPERMI2PS   Z9, Z8, Z0
-	VPERMI2PS   Z9, Z8, Z1
-	VMOVDQU32.Z (SI)(DI*4), K1, Z8
+	VMOVUPS.Z   (DX)(R10*4), K2, Z8
+	VMOVUPS.Z   64(DX)(R10*4), K3, Z9
+	VMOVDQU64   Z0, Z12
+	VMOVDQU64   Z1, Z13
+	VPERMI2PS   Z9, Z8, Z12
+	VPERMI2PS   Z9, Z8, Z13
+	VMOVDQU32.Z (BX)(R9*4), K1, Z8
 	VPSUBD      Z2, Z8, Z8
 	VPADDD      Z3, Z2, Z2
-	VPCMPEQD    Z4, Z8, K1, K2
-	KMOVW       K2, K2
-	VPCMPEQD    Z5, Z8, K1, K3
-	VMOVAPS     Z11, K3, Z10
-	KORW        K3, K2, K2
-	VPCMPEQD    Z6, Z8, K1, K3
-	VMOVAPS     Z0, K3, Z10
-	KORW        K3, K2, K2
-	VPCMPEQD    Z7, Z8, K1, K3
-	VMOVAPS     Z1, K3, Z10
-	KORW        K3, K2, K2
-	KMOVW       K2, AX
-	KMOVW       K1, DX
-	XORL        BX, BX
-	CMPL        AX, DX
-	CMOVLNE     BX, R9
-	VMOVUPS     Z10, K1, (CX)(DI*4)
+	VPCMPEQD    Z4, Z8, K1, K4
+	KMOVW       K4, K4
+	VPCMPEQD    Z5, Z8, K1, K5
+	VMOVAPS     Z11, K5, Z10
+	KORW        K5, K4, K4
+	VPCMPEQD    Z6, Z8, K1, K5
+	VMOVAPS     Z12, K5, Z10
+	KORW        K5, K4, K4
+	VPCMPEQD    Z7, Z8, K1, K5
+	VMOVAPS     Z13, K5, Z10
+	KORW        K5, K4, K4
+	KMOVW       K4, R10
+	KMOVW       K1, R11
+	XORL        R12, R12
+	CMPL        R10, R11
+	CMOVLNE     R12, R8
+	VMOVUPS     Z10, K1, (AX)(R9*4)
 
-end:
-	MOVL R9, ok+48(FP)
+next:
+	MOVQ         ld+16(FP), R9
+	LEAQ         (AX)(R9*4), AX
+	LEAQ         (BX)(R9*4), BX
+	XORQ         R9, R9
+	MOVL         width+60(FP), R9
+	ADDQ         R9, R9
+	LEAQ         (CX)(R9*4), CX
+	LEAQ         (DX)(R9*4), DX
+	MOVL         width+60(FP), R10
+	MOVL         first+56(FP), R9
+	LEAL         (R9)(R10*2), R9
+	MOVL         R9, first+56(FP)
+	VMOVD        R9, X2
+	VPBROADCASTD X2, Z2
+	VPADDD       twice<>+0(SB), Z2, Z2
+	DECQ         DI
+	JNZ          row
+	MOVL         R8, ok+64(FP)
 	VZEROUPPER
 	RET
 
-// func avgPool2x2x32AVX512(n int, y *float32, row0 *float32, row1 *float32, quarter float32)
+// func maxTaps1x32AVX512(n int, y *float32, winner *int32, x *float32, taps *int32, count int, first uint32)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·avgPool2x2x32AVX512(SB), NOSPLIT, $0-36
+TEXT ·maxTaps1x32AVX512(SB), NOSPLIT, $0-52
 	MOVQ         n+0(FP), AX
 	MOVQ         y+8(FP), CX
-	MOVQ         row0+16(FP), DX
-	MOVQ         row1+24(FP), BX
-	VBROADCASTSS quarter+32(FP), Z0
-	VMOVUPS      evens32<>+0(SB), Z1
-	VMOVUPS      odds32<>+0(SB), Z2
-	XORQ         SI, SI
-	XORQ         DI, DI
-	MOVQ         AX, R8
-	SUBQ         $+16, R8
-	JLT          tail
+	MOVQ         winner+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         taps+32(FP), SI
+	MOVQ         count+40(FP), DI
+	MOVL         first+48(FP), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Z0
+	VPADDD       once<>+0(SB), Z0, Z0
+	MOVL         $0x00000010, R8
+	VMOVD        R8, X1
+	VPBROADCASTD X1, Z1
+	KXNORW       K1, K1, K1
+	KMOVW        K1, K2
+	KMOVW        K1, K3
 
 vectors:
-	VMOVUPS   (DX)(DI*4), Z3
-	VMOVUPS   64(DX)(DI*4), Z4
+	CMPQ  AX, $+16
+	JGE   whole
+	TESTQ AX, AX
+	JLE   end
+	MOVQ  $-1, R8
+	BZHIQ AX, R8, R8
+	KMOVW R8, K1
+	KMOVW K1, K2
+
+whole:
+	XORQ      R8, R8
+	XORQ      R9, R9
+	VMOVUPS.Z (BX)(R9*4), K2, Z2
+	VPXORD    Z3, Z3, Z3
+	INCQ      R8
+	CMPQ      R8, DI
+	JGE       store
+
+taps:
+	MOVLQSX      (SI)(R8*4), R9
+	VMOVUPS.Z    (BX)(R9*4), K2, Z4
+	VCMPPS       $0x07, Z2, Z2, K3
+	VCMPPS       $0x16, Z2, Z4, K3, K3
+	VMOVAPS      Z4, K3, Z2
+	VPBROADCASTD R9, K3, Z3
+	INCQ         R8
+	CMPQ         R8, DI
+	JLT          taps
+
+store:
+	VPADDD    Z0, Z3, Z3
+	VPADDD    Z1, Z0, Z0
+	VMOVDQU32 Z3, K1, (DX)
+	VMOVUPS   Z2, K1, (CX)
+	ADDQ      $+64, DX
+	ADDQ      $+64, CX
+	ADDQ      $+64, BX
+	SUBQ      $+16, AX
+	JMP       vectors
+
+end:
+	VZEROUPPER
+	RET
+
+// func maxTaps2x32AVX512(n int, y *float32, winner *int32, x *float32, taps *int32, count int, first uint32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·maxTaps2x32AVX512(SB), NOSPLIT, $0-52
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         winner+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         taps+32(FP), SI
+	MOVQ         count+40(FP), DI
+	MOVL         first+48(FP), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Z0
+	VPADDD       twice<>+0(SB), Z0, Z0
+	MOVL         $0x00000020, R8
+	VMOVD        R8, X1
+	VPBROADCASTD X1, Z1
+	VMOVDQU64    overlapped32<>+0(SB), Z2
+	KXNORW       K1, K1, K1
+	KMOVW        K1, K2
+	KMOVW        K1, K3
+
+vectors:
+	CMPQ  AX, $+16
+	JGE   whole
+	TESTQ AX, AX
+	JLE   end
+	MOVQ  $-1, R8
+	BZHIQ AX, R8, R8
+	KMOVW R8, K1
+	LEAQ  -1(AX)(AX*1), R8
+	MOVQ  $-1, R9
+	BZHIQ R8, R9, R9
+	KMOVW R9, K2
+	SHRQ  $0x0f, R9
+	KMOVW R9, K3
+
+whole:
+	XORQ      R8, R8
+	XORQ      R9, R9
+	VMOVUPS.Z (BX)(R9*4), K2, Z3
+	VMOVUPS.Z 60(BX)(R9*4), K3, Z5
+	VMOVDQU64 Z2, Z6
+	VPERMI2PS Z5, Z3, Z6
+	VMOVDQU64 Z6, Z3
+	VPXORD    Z4, Z4, Z4
+	INCQ      R8
+	CMPQ      R8, DI
+	JGE       store
+
+taps:
+	MOVLQSX      (SI)(R8*4), R9
+	VMOVUPS.Z    (BX)(R9*4), K2, Z5
+	VMOVUPS.Z    60(BX)(R9*4), K3, Z6
+	VMOVDQU64    Z2, Z7
+	VPERMI2PS    Z6, Z5, Z7
+	VMOVDQU64    Z7, Z5
+	VCMPPS       $0x07, Z3, Z3, K4
+	VCMPPS       $0x16, Z3, Z5, K4, K4
+	VMOVAPS      Z5, K4, Z3
+	VPBROADCASTD R9, K4, Z4
+	INCQ         R8
+	CMPQ         R8, DI
+	JLT          taps
+
+store:
+	VPADDD    Z0, Z4, Z4
+	VPADDD    Z1, Z0, Z0
+	VMOVDQU32 Z4, K1, (DX)
+	VMOVUPS   Z3, K1, (CX)
+	ADDQ      $+64, DX
+	ADDQ      $+64, CX
+	ADDQ      $+128, BX
+	SUBQ      $+16, AX
+	JMP       vectors
+
+end:
+	VZEROUPPER
+	RET
+
+// func avgPool2x2x32AVX512(rows int, n int, ld int, y *float32, row0 *float32, row1 *float32, width uint32, quarter float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·avgPool2x2x32AVX512(SB), NOSPLIT, $0-56
+	MOVQ         y+24(FP), AX
+	MOVQ         row0+32(FP), CX
+	MOVQ         row1+40(FP), DX
+	VBROADCASTSS quarter+52(FP), Z0
+	VMOVUPS      evens32<>+0(SB), Z1
+	VMOVUPS      odds32<>+0(SB), Z2
+	MOVQ         n+8(FP), BX
+	MOVQ         rows+0(FP), SI
+	MOVQ         BX, DI
+	ANDQ         $+15, DI
+	MOVQ         $-1, R8
+	BZHIQ        DI, R8, R8
+	KMOVW        R8, K1
+	SHLQ         $0x01, DI
+	MOVQ         $-1, R8
+	BZHIQ        DI, R8, R8
+	KMOVW        R8, K2
+	SHRQ         $0x10, R8
+	KMOVW        R8, K3
+	SUBQ         $+16, BX
+
+row:
+	XORQ DI, DI
+	XORQ R8, R8
+	CMPQ DI, BX
+	JGT  tail
+
+vectors:
+	VMOVUPS   (CX)(R8*4), Z3
+	VMOVUPS   64(CX)(R8*4), Z4
 	VMOVDQU64 Z1, Z5
 	VMOVDQU64 Z2, Z6
 	VPERMI2PS Z4, Z3, Z5
 	VPERMI2PS Z4, Z3, Z6
-	VMOVUPS   (BX)(DI*4), Z3
-	VMOVUPS   64(BX)(DI*4), Z4
+	VMOVUPS   (DX)(R8*4), Z3
+	VMOVUPS   64(DX)(R8*4), Z4
 	VMOVDQU64 Z1, Z7
 	VMOVDQU64 Z2, Z8
 	VPERMI2PS Z4, Z3, Z7
@@ -1367,113 +1645,127 @@ vectors:
 	VADDPS    Z7, Z5, Z5
 	VADDPS    Z8, Z5, Z5
 	VMULPS    Z0, Z5, Z5
-	VMOVUPS   Z5, (CX)(SI*4)
-	ADDQ      $+16, SI
-	ADDQ      $+32, DI
-	CMPQ      SI, R8
+	VMOVUPS   Z5, (AX)(DI*4)
+	ADDQ      $+16, DI
+	ADDQ      $+32, R8
+	CMPQ      DI, BX
 	JLE       vectors
 
 tail:
-	SUBQ      SI, AX
-	JZ        end
-	MOVQ      $-1, R8
-	BZHIQ     AX, R8, R8
-	KMOVW     R8, K1
-	SHLQ      $0x01, AX
-	MOVQ      $-1, R8
-	BZHIQ     AX, R8, R8
-	KMOVW     R8, K2
-	SHRQ      $0x10, R8
-	KMOVW     R8, K3
-	VMOVUPS.Z (DX)(DI*4), K2, Z3
-	VMOVUPS.Z 64(DX)(DI*4), K3, Z4
+	KTESTW    K1, K1
+	JZ        next
+	VMOVUPS.Z (CX)(R8*4), K2, Z3
+	VMOVUPS.Z 64(CX)(R8*4), K3, Z4
 	VMOVDQU64 Z1, Z5
 	VMOVDQU64 Z2, Z6
 	VPERMI2PS Z4, Z3, Z5
 	VPERMI2PS Z4, Z3, Z6
-	VMOVUPS.Z (BX)(DI*4), K2, Z3
-	VMOVUPS.Z 64(BX)(DI*4), K3, Z4
-	VMOVDQU64 Z1, Z1
-	VMOVDQU64 Z2, Z2
-	VPERMI2PS Z4, Z3, Z1
-	VPERMI2PS Z4, Z3, Z2
+	VMOVUPS.Z (DX)(R8*4), K2, Z3
+	VMOVUPS.Z 64(DX)(R8*4), K3, Z4
+	VMOVDQU64 Z1, Z7
+	VMOVDQU64 Z2, Z8
+	VPERMI2PS Z4, Z3, Z7
+	VPERMI2PS Z4, Z3, Z8
 	VADDPS    Z6, Z5, Z5
-	VADDPS    Z1, Z5, Z5
-	VADDPS    Z2, Z5, Z5
+	VADDPS    Z7, Z5, Z5
+	VADDPS    Z8, Z5, Z5
 	VMULPS    Z0, Z5, Z5
-	VMOVUPS   Z5, K1, (CX)(SI*4)
+	VMOVUPS   Z5, K1, (AX)(DI*4)
 
-end:
+next:
+	MOVQ ld+16(FP), DI
+	LEAQ (AX)(DI*4), AX
+	XORQ DI, DI
+	MOVL width+48(FP), DI
+	ADDQ DI, DI
+	LEAQ (CX)(DI*4), CX
+	LEAQ (DX)(DI*4), DX
+	DECQ SI
+	JNZ  row
 	VZEROUPPER
 	RET
 
-// func avgSpread2x2x32AVX512(n int, row0 *float32, row1 *float32, dy *float32, quarter float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·avgSpread2x2x32AVX512(SB), NOSPLIT, $0-36
-	MOVQ         n+0(FP), AX
-	MOVQ         row0+8(FP), CX
-	MOVQ         row1+16(FP), DX
-	MOVQ         dy+24(FP), BX
-	VBROADCASTSS quarter+32(FP), Z0
+// func avgSpread2x2x32AVX512(rows int, n int, ld int, row0 *float32, row1 *float32, dy *float32, width uint32, quarter float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·avgSpread2x2x32AVX512(SB), NOSPLIT, $0-56
+	MOVQ         row0+24(FP), AX
+	MOVQ         row1+32(FP), CX
+	MOVQ         dy+40(FP), DX
+	VBROADCASTSS quarter+52(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	VMOVUPS      lows32<>+0(SB), Z2
 	VMOVUPS      highs32<>+0(SB), Z3
-	XORQ         SI, SI
-	XORQ         DI, DI
-	MOVQ         AX, R8
-	SUBQ         $+16, R8
-	JLT          tail
+	MOVQ         n+8(FP), BX
+	MOVQ         rows+0(FP), SI
+	MOVQ         BX, DI
+	ANDQ         $+15, DI
+	MOVQ         $-1, R8
+	BZHIQ        DI, R8, R8
+	KMOVW        R8, K1
+	SHLQ         $0x01, DI
+	MOVQ         $-1, R8
+	BZHIQ        DI, R8, R8
+	KMOVW        R8, K2
+	SHRQ         $0x10, R8
+	KMOVW        R8, K3
+	SUBQ         $+16, BX
+
+row:
+	XORQ DI, DI
+	XORQ R8, R8
+	CMPQ DI, BX
+	JGT  tail
 
 vectors:
-	VMOVUPS   (BX)(SI*4), Z4
+	VMOVUPS   (DX)(DI*4), Z4
 	VMULPS    Z0, Z4, Z4
 	VADDPS    Z1, Z4, Z4
 	VMOVDQU64 Z2, Z5
 	VMOVDQU64 Z3, Z6
 	VPERMI2PS Z4, Z4, Z5
 	VPERMI2PS Z4, Z4, Z6
-	VMOVUPS   Z5, (CX)(DI*4)
-	VMOVUPS   Z6, 64(CX)(DI*4)
+	VMOVUPS   Z5, (AX)(R8*4)
+	VMOVUPS   Z6, 64(AX)(R8*4)
 	VMOVDQU64 Z2, Z5
 	VMOVDQU64 Z3, Z6
 	VPERMI2PS Z4, Z4, Z5
 	VPERMI2PS Z4, Z4, Z6
-	VMOVUPS   Z5, (DX)(DI*4)
-	VMOVUPS   Z6, 64(DX)(DI*4)
-	ADDQ      $+16, SI
-	ADDQ      $+32, DI
-	CMPQ      SI, R8
+	VMOVUPS   Z5, (CX)(R8*4)
+	VMOVUPS   Z6, 64(CX)(R8*4)
+	ADDQ      $+16, DI
+	ADDQ      $+32, R8
+	CMPQ      DI, BX
 	JLE       vectors
 
 tail:
-	SUBQ      SI, AX
-	JZ        end
-	MOVQ      $-1, R8
-	BZHIQ     AX, R8, R8
-	KMOVW     R8, K1
-	SHLQ      $0x01, AX
-	MOVQ      $-1, R8
-	BZHIQ     AX, R8, R8
-	KMOVW     R8, K2
-	SHRQ      $0x10, R8
-	KMOVW     R8, K3
-	VMOVUPS.Z (BX)(SI*4), K1, Z4
+	KTESTW    K1, K1
+	JZ        next
+	VMOVUPS.Z (DX)(DI*4), K1, Z4
 	VMULPS    Z0, Z4, Z4
 	VADDPS    Z1, Z4, Z4
-	VMOVDQU64 Z2, Z0
-	VMOVDQU64 Z3, Z1
-	VPERMI2PS Z4, Z4, Z0
-	VPERMI2PS Z4, Z4, Z1
-	VMOVUPS   Z0, K2, (CX)(DI*4)
-	VMOVUPS   Z1, K3, 64(CX)(DI*4)
-	VMOVDQU64 Z2, Z0
-	VMOVDQU64 Z3, Z1
-	VPERMI2PS Z4, Z4, Z0
-	VPERMI2PS Z4, Z4, Z1
-	VMOVUPS   Z0, K2, (DX)(DI*4)
-	VMOVUPS   Z1, K3, 64(DX)(DI*4)
+	VMOVDQU64 Z2, Z5
+	VMOVDQU64 Z3, Z6
+	VPERMI2PS Z4, Z4, Z5
+	VPERMI2PS Z4, Z4, Z6
+	VMOVUPS   Z5, K2, (AX)(R8*4)
+	VMOVUPS   Z6, K3, 64(AX)(R8*4)
+	VMOVDQU64 Z2, Z5
+	VMOVDQU64 Z3, Z6
+	VPERMI2PS Z4, Z4, Z5
+	VPERMI2PS Z4, Z4, Z6
+	VMOVUPS   Z5, K2, (CX)(R8*4)
+	VMOVUPS   Z6, K3, 64(CX)(R8*4)
 
-end:
+next:
+	MOVQ ld+16(FP), DI
+	LEAQ (DX)(DI*4), DX
+	XORQ DI, DI
+	MOVL width+48(FP), DI
+	ADDQ DI, DI
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	DECQ SI
+	JNZ  row
 	VZEROUPPER
 	RET
 
@@ -2255,393 +2547,617 @@ done:
 	VZEROUPPER
 	RET
 
-// func maxPool2x2x64AVX512(n int, y *float64, winner *int32, row0 *float64, row1 *float64, first uint32, width uint32)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, BMI2
-TEXT ·maxPool2x2x64AVX512(SB), NOSPLIT, $0-48
-	MOVQ         n+0(FP), AX
-	MOVQ         y+8(FP), CX
-	MOVQ         winner+16(FP), DX
-	MOVQ         row0+24(FP), BX
-	MOVQ         row1+32(FP), SI
-	MOVL         first+40(FP), DI
-	VMOVD        DI, X0
+// func maxPool2x2x64AVX512(rows int, n int, ld int, y *float64, winner *int32, row0 *float64, row1 *float64, first uint32, width uint32)
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL, BMI2
+TEXT ·maxPool2x2x64AVX512(SB), NOSPLIT, $0-64
+	MOVQ         y+24(FP), AX
+	MOVQ         winner+32(FP), CX
+	MOVQ         row0+40(FP), DX
+	MOVQ         row1+48(FP), BX
+	MOVL         first+56(FP), SI
+	VMOVD        SI, X0
 	VPBROADCASTD X0, Y0
 	VPADDD       twice<>+0(SB), Y0, Y0
-	MOVL         $0x00000010, DI
-	VMOVD        DI, X1
+	MOVL         $0x00000010, SI
+	VMOVD        SI, X1
 	VPBROADCASTD X1, Y1
-	MOVL         width+44(FP), DI
-	MOVL         $0x00000001, R8
-	VMOVD        R8, X2
+	MOVL         width+60(FP), SI
+	MOVL         $0x00000001, DI
+	VMOVD        DI, X2
 	VPBROADCASTD X2, Y2
-	VMOVD        DI, X3
+	VMOVD        SI, X3
 	VPBROADCASTD X3, Y3
-	INCL         DI
-	VMOVD        DI, X4
+	INCL         SI
+	VMOVD        SI, X4
 	VPBROADCASTD X4, Y4
 	VMOVUPS      evens64<>+0(SB), Z5
 	VMOVUPS      odds64<>+0(SB), Z6
-	XORQ         DI, DI
-	XORQ         R8, R8
-	MOVQ         AX, R9
-	SUBQ         $+8, R9
-	JLT          tail
+	MOVQ         n+8(FP), SI
+	MOVQ         rows+0(FP), DI
+	MOVQ         SI, R8
+	ANDQ         $+7, R8
+	MOVQ         $-1, R9
+	BZHIQ        R8, R9, R9
+	KMOVW        R9, K1
+	SHLQ         $0x01, R8
+	MOVQ         $-1, R9
+	BZHIQ        R8, R9, R9
+	KMOVW        R9, K2
+	SHRQ         $0x08, R9
+	KMOVW        R9, K3
+	SUBQ         $+8, SI
+
+row:
+	XORQ R8, R8
+	XORQ R9, R9
+	CMPQ R8, SI
+	JGT  tail
 
 vectors:
-	VMOVUPD   (BX)(R8*8), Z7
-	VMOVUPD   64(BX)(R8*8), Z8
+	VMOVUPD   (DX)(R9*8), Z7
+	VMOVUPD   64(DX)(R9*8), Z8
 	VMOVDQU64 Z5, Z9
 	VMOVDQU64 Z6, Z10
 	VPERMI2PD Z8, Z7, Z9
 	VPERMI2PD Z8, Z7, Z10
-	VMOVUPD   (SI)(R8*8), Z7
-	VMOVUPD   64(SI)(R8*8), Z8
+	VMOVUPD   (BX)(R9*8), Z7
+	VMOVUPD   64(BX)(R9*8), Z8
 	VMOVDQU64 Z5, Z13
 	VMOVDQU64 Z6, Z14
 	VPERMI2PD Z8, Z7, Z13
 	VPERMI2PD Z8, Z7, Z14
 	VPXORD    Y11, Y11, Y11
-	VCMPPD    $0x07, Z9, Z9, K1
-	VCMPPD    $0x16, Z9, Z10, K1, K1
-	VMOVAPD   Z10, K1, Z9
-	VMOVDQA32 Y2, K1, Y11
-	VCMPPD    $0x07, Z9, Z9, K1
-	VCMPPD    $0x16, Z9, Z13, K1, K1
-	VMOVAPD   Z13, K1, Z9
-	VMOVDQA32 Y3, K1, Y11
-	VCMPPD    $0x07, Z9, Z9, K1
-	VCMPPD    $0x16, Z9, Z14, K1, K1
-	VMOVAPD   Z14, K1, Z9
-	VMOVDQA32 Y4, K1, Y11
+	VCMPPD    $0x07, Z9, Z9, K4
+	VCMPPD    $0x16, Z9, Z10, K4, K4
+	VMOVAPD   Z10, K4, Z9
+	VMOVDQA32 Y2, K4, Y11
+	VCMPPD    $0x07, Z9, Z9, K4
+	VCMPPD    $0x16, Z9, Z13, K4, K4
+	VMOVAPD   Z13, K4, Z9
+	VMOVDQA32 Y3, K4, Y11
+	VCMPPD    $0x07, Z9, Z9, K4
+	VCMPPD    $0x16, Z9, Z14, K4, K4
+	VMOVAPD   Z14, K4, Z9
+	VMOVDQA32 Y4, K4, Y11
 	VPADDD    Y0, Y11, Y11
 	VPADDD    Y1, Y0, Y0
-	VMOVDQU32 Y11, (DX)(DI*4)
-	VMOVUPD   Z9, (CX)(DI*8)
-	ADDQ      $+8, DI
-	ADDQ      $+16, R8
-	CMPQ      DI, R9
+	VMOVDQU32 Y11, (CX)(R8*4)
+	VMOVUPD   Z9, (AX)(R8*8)
+	ADDQ      $+8, R8
+	ADDQ      $+16, R9
+	CMPQ      R8, SI
 	JLE       vectors
 
 tail:
-	SUBQ      DI, AX
-	JZ        end
-	MOVQ      $-1, R9
-	BZHIQ     AX, R9, R9
-	KMOVW     R9, K1
-	SHLQ      $0x01, AX
-	MOVQ      $-1, R9
-	BZHIQ     AX, R9, R9
-	KMOVW     R9, K2
-	SHRQ      $0x08, R9
-	KMOVW     R9, K3
-	VMOVUPD.Z (BX)(R8*8), K2, Z7
-	VMOVUPD.Z 64(BX)(R8*8), K3, Z8
+	KTESTW    K1, K1
+	JZ        next
+	VMOVUPD.Z (DX)(R9*8), K2, Z7
+	VMOVUPD.Z 64(DX)(R9*8), K3, Z8
 	VMOVDQU64 Z5, Z9
 	VMOVDQU64 Z6, Z10
 	VPERMI2PD Z8, Z7, Z9
 	VPERMI2PD Z8, Z7, Z10
-	VMOVUPD.Z (SI)(R8*8), K2, Z7
-	VMOVUPD.Z 64(SI)(R8*8), K3, Z8
-	VMOVDQU64 Z5, Z5
-	VMOVDQU64 Z6, Z6
-	VPERMI2PD Z8, Z7, Z5
-	VPERMI2PD Z8, Z7, Z6
+	VMOVUPD.Z (BX)(R9*8), K2, Z7
+	VMOVUPD.Z 64(BX)(R9*8), K3, Z8
+	VMOVDQU64 Z5, Z13
+	VMOVDQU64 Z6, Z14
+	VPERMI2PD Z8, Z7, Z13
+	VPERMI2PD Z8, Z7, Z14
 	VPXORD    Y12, Y12, Y12
-	VCMPPD    $0x07, Z9, Z9, K2
-	VCMPPD    $0x16, Z9, Z10, K2, K2
-	VMOVAPD   Z10, K2, Z9
-	VMOVDQA32 Y2, K2, Y12
-	VCMPPD    $0x07, Z9, Z9, K2
-	VCMPPD    $0x16, Z9, Z5, K2, K2
-	VMOVAPD   Z5, K2, Z9
-	VMOVDQA32 Y3, K2, Y12
-	VCMPPD    $0x07, Z9, Z9, K2
-	VCMPPD    $0x16, Z9, Z6, K2, K2
-	VMOVAPD   Z6, K2, Z9
-	VMOVDQA32 Y4, K2, Y12
+	VCMPPD    $0x07, Z9, Z9, K4
+	VCMPPD    $0x16, Z9, Z10, K4, K4
+	VMOVAPD   Z10, K4, Z9
+	VMOVDQA32 Y2, K4, Y12
+	VCMPPD    $0x07, Z9, Z9, K4
+	VCMPPD    $0x16, Z9, Z13, K4, K4
+	VMOVAPD   Z13, K4, Z9
+	VMOVDQA32 Y3, K4, Y12
+	VCMPPD    $0x07, Z9, Z9, K4
+	VCMPPD    $0x16, Z9, Z14, K4, K4
+	VMOVAPD   Z14, K4, Z9
+	VMOVDQA32 Y4, K4, Y12
 	VPADDD    Y0, Y12, Y12
 	VPADDD    Y1, Y0, Y0
-	VMOVDQU32 Y12, K1, (DX)(DI*4)
-	VMOVUPD   Z9, K1, (CX)(DI*8)
+	VMOVDQU32 Y12, K1, (CX)(R8*4)
+	VMOVUPD   Z9, K1, (AX)(R8*8)
 
-end:
+next:
+	MOVQ         ld+16(FP), R8
+	LEAQ         (AX)(R8*8), AX
+	LEAQ         (CX)(R8*4), CX
+	XORQ         R8, R8
+	MOVL         width+60(FP), R8
+	ADDQ         R8, R8
+	LEAQ         (DX)(R8*8), DX
+	LEAQ         (BX)(R8*8), BX
+	MOVL         width+60(FP), R9
+	MOVL         first+56(FP), R8
+	LEAL         (R8)(R9*2), R8
+	MOVL         R8, first+56(FP)
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPADDD       twice<>+0(SB), Y0, Y0
+	DECQ         DI
+	JNZ          row
 	VZEROUPPER
 	RET
 
-// func maxScatter2x2x64AVX512(n int, row0 *float64, row1 *float64, dy *float64, winner *int32, first uint32, width uint32) (ok uint32)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·maxScatter2x2x64AVX512(SB), NOSPLIT, $0-52
-	MOVQ         n+0(FP), AX
-	MOVQ         row0+8(FP), CX
-	MOVQ         row1+16(FP), DX
-	MOVQ         dy+24(FP), BX
+// func maxScatter2x2x64AVX512(rows int, n int, ld int, row0 *float64, row1 *float64, dy *float64, winner *int32, first uint32, width uint32) (ok uint32)
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·maxScatter2x2x64AVX512(SB), NOSPLIT, $0-68
+	MOVQ         row0+24(FP), AX
+	MOVQ         row1+32(FP), CX
+	MOVQ         dy+40(FP), DX
 	VMOVUPS      lows64<>+0(SB), Z0
 	VMOVUPS      highs64<>+0(SB), Z1
-	MOVQ         winner+32(FP), SI
-	MOVL         first+40(FP), DI
-	VMOVD        DI, X2
+	MOVQ         winner+48(FP), BX
+	MOVL         first+56(FP), SI
+	VMOVD        SI, X2
 	VPBROADCASTD X2, Y2
 	VPADDD       twice<>+0(SB), Y2, Y2
-	MOVL         $0x00000010, DI
-	VMOVD        DI, X3
+	MOVL         $0x00000010, SI
+	VMOVD        SI, X3
 	VPBROADCASTD X3, Y3
-	MOVL         width+44(FP), DI
-	MOVL         DI, R8
-	INCL         R8
-	MOVL         $0x00000001, R9
+	MOVL         width+60(FP), SI
+	MOVL         SI, DI
+	INCL         DI
+	MOVL         $0x00000001, R8
 	VPXOR        Y4, Y4, Y4
-	VMOVD        R9, X5
+	VMOVD        R8, X5
 	VPBROADCASTD X5, Y5
-	VMOVD        DI, X6
+	VMOVD        SI, X6
 	VPBROADCASTD X6, Y6
-	VMOVD        R8, X7
+	VMOVD        DI, X7
 	VPBROADCASTD X7, Y7
 	VPXORD       Z8, Z8, Z8
-	XORQ         DI, DI
-	XORQ         R8, R8
-	MOVQ         AX, R10
-	SUBQ         $+8, R10
-	JLT          tail
+	MOVQ         n+8(FP), SI
+	MOVQ         rows+0(FP), DI
+	MOVQ         SI, R9
+	ANDQ         $+7, R9
+	MOVQ         $-1, R10
+	BZHIQ        R9, R10, R10
+	KMOVW        R10, K1
+	SHLQ         $0x01, R9
+	MOVQ         $-1, R10
+	BZHIQ        R9, R10, R10
+	KMOVW        R10, K2
+	SHRQ         $0x08, R10
+	KMOVW        R10, K3
+	SUBQ         $+8, SI
+
+row:
+	XORQ R9, R9
+	XORQ R10, R10
+	CMPQ R9, SI
+	JGT  tail
 
 vectors:
-	VMOVUPD   (BX)(DI*8), Z9
+	VMOVUPD   (DX)(R9*8), Z9
 	VADDPD    Z8, Z9, Z9
-	VMOVDQU32 (SI)(DI*4), Y10
+	VMOVDQU32 (BX)(R9*4), Y10
 	VPSUBD    Y2, Y10, Y10
 	VPADDD    Y3, Y2, Y2
-	VPCMPEQD  Y4, Y10, K1
-	VMOVAPD.Z Z9, K1, Z11
-	KMOVW     K1, K1
-	VPCMPEQD  Y5, Y10, K2
-	VMOVAPD.Z Z9, K2, Z12
-	KORW      K2, K1, K1
-	VPCMPEQD  Y6, Y10, K2
-	VMOVAPD.Z Z9, K2, Z13
-	KORW      K2, K1, K1
-	VPCMPEQD  Y7, Y10, K2
-	VMOVAPD.Z Z9, K2, Z9
-	KORW      K2, K1, K1
-	KMOVW     K1, R11
+	VPCMPEQD  Y4, Y10, K4
+	VMOVAPD.Z Z9, K4, Z11
+	KMOVW     K4, K4
+	VPCMPEQD  Y5, Y10, K5
+	VMOVAPD.Z Z9, K5, Z12
+	KORW      K5, K4, K4
+	VPCMPEQD  Y6, Y10, K5
+	VMOVAPD.Z Z9, K5, Z13
+	KORW      K5, K4, K4
+	VPCMPEQD  Y7, Y10, K5
+	VMOVAPD.Z Z9, K5, Z9
+	KORW      K5, K4, K4
+	KMOVW     K4, R11
 	MOVL      $0x000000ff, R12
 	XORL      R13, R13
 	CMPL      R11, R12
-	CMOVLNE   R13, R9
+	CMOVLNE   R13, R8
 	VMOVDQU64 Z0, Z10
 	VMOVDQU64 Z1, Z14
 	VPERMI2PD Z12, Z11, Z10
 	VPERMI2PD Z12, Z11, Z14
-	VMOVUPD   Z10, (CX)(R8*8)
-	VMOVUPD   Z14, 64(CX)(R8*8)
+	VMOVUPD   Z10, (AX)(R10*8)
+	VMOVUPD   Z14, 64(AX)(R10*8)
 	VMOVDQU64 Z0, Z10
 	VMOVDQU64 Z1, Z11
 	VPERMI2PD Z9, Z13, Z10
 	VPERMI2PD Z9, Z13, Z11
-	VMOVUPD   Z10, (DX)(R8*8)
-	VMOVUPD   Z11, 64(DX)(R8*8)
-	ADDQ      $+8, DI
-	ADDQ      $+16, R8
-	CMPQ      DI, R10
+	VMOVUPD   Z10, (CX)(R10*8)
+	VMOVUPD   Z11, 64(CX)(R10*8)
+	ADDQ      $+8, R9
+	ADDQ      $+16, R10
+	CMPQ      R9, SI
 	JLE       vectors
 
 tail:
-	SUBQ        DI, AX
-	JZ          end
-	MOVQ        $-1, R10
-	BZHIQ       AX, R10, R10
-	KMOVW       R10, K1
-	SHLQ        $0x01, AX
-	MOVQ        $-1, R10
-	BZHIQ       AX, R10, R10
-	KMOVW       R10, K2
-	SHRQ        $0x08, R10
-	KMOVW       R10, K3
-	VMOVUPD.Z   (BX)(DI*8), K1, Z9
+	KTESTW      K1, K1
+	JZ          next
+	VMOVUPD.Z   (DX)(R9*8), K1, Z9
 	VADDPD      Z8, Z9, Z9
-	VMOVDQU32.Z (SI)(DI*4), K1, Y8
-	VPSUBD      Y2, Y8, Y8
+	VMOVDQU32.Z (BX)(R9*4), K1, Y10
+	VPSUBD      Y2, Y10, Y10
 	VPADDD      Y3, Y2, Y2
-	VPCMPEQD    Y4, Y8, K1, K4
+	VPCMPEQD    Y4, Y10, K1, K4
 	VMOVAPD.Z   Z9, K4, Z2
 	KMOVW       K4, K4
-	VPCMPEQD    Y5, Y8, K1, K5
-	VMOVAPD.Z   Z9, K5, Z3
+	VPCMPEQD    Y5, Y10, K1, K5
+	VMOVAPD.Z   Z9, K5, Z11
 	KORW        K5, K4, K4
-	VPCMPEQD    Y6, Y8, K1, K5
-	VMOVAPD.Z   Z9, K5, Z4
+	VPCMPEQD    Y6, Y10, K1, K5
+	VMOVAPD.Z   Z9, K5, Z12
 	KORW        K5, K4, K4
-	VPCMPEQD    Y7, Y8, K1, K5
-	VMOVAPD.Z   Z9, K5, Z5
+	VPCMPEQD    Y7, Y10, K1, K5
+	VMOVAPD.Z   Z9, K5, Z9
 	KORW        K5, K4, K4
-	KMOVW       K4, AX
-	KMOVW       K1, BX
-	XORL        SI, SI
-	CMPL        AX, BX
-	CMOVLNE     SI, R9
-	VMOVDQU64   Z0, Z6
-	VMOVDQU64   Z1, Z7
-	VPERMI2PD   Z3, Z2, Z6
-	VPERMI2PD   Z3, Z2, Z7
-	VMOVUPD     Z6, K2, (CX)(R8*8)
-	VMOVUPD     Z7, K3, 64(CX)(R8*8)
-	VMOVDQU64   Z0, Z0
-	VMOVDQU64   Z1, Z1
-	VPERMI2PD   Z5, Z4, Z0
-	VPERMI2PD   Z5, Z4, Z1
-	VMOVUPD     Z0, K2, (DX)(R8*8)
-	VMOVUPD     Z1, K3, 64(DX)(R8*8)
+	KMOVW       K4, R9
+	KMOVW       K1, R11
+	XORL        R12, R12
+	CMPL        R9, R11
+	CMOVLNE     R12, R8
+	VMOVDQU64   Z0, Z10
+	VMOVDQU64   Z1, Z13
+	VPERMI2PD   Z11, Z2, Z10
+	VPERMI2PD   Z11, Z2, Z13
+	VMOVUPD     Z10, K2, (AX)(R10*8)
+	VMOVUPD     Z13, K3, 64(AX)(R10*8)
+	VMOVDQU64   Z0, Z2
+	VMOVDQU64   Z1, Z10
+	VPERMI2PD   Z9, Z12, Z2
+	VPERMI2PD   Z9, Z12, Z10
+	VMOVUPD     Z2, K2, (CX)(R10*8)
+	VMOVUPD     Z10, K3, 64(CX)(R10*8)
 
-end:
-	MOVL R9, ok+48(FP)
+next:
+	MOVQ         ld+16(FP), R9
+	LEAQ         (DX)(R9*8), DX
+	LEAQ         (BX)(R9*4), BX
+	XORQ         R9, R9
+	MOVL         width+60(FP), R9
+	ADDQ         R9, R9
+	LEAQ         (AX)(R9*8), AX
+	LEAQ         (CX)(R9*8), CX
+	MOVL         width+60(FP), R10
+	MOVL         first+56(FP), R9
+	LEAL         (R9)(R10*2), R9
+	MOVL         R9, first+56(FP)
+	VMOVD        R9, X2
+	VPBROADCASTD X2, Y2
+	VPADDD       twice<>+0(SB), Y2, Y2
+	DECQ         DI
+	JNZ          row
+	MOVL         R8, ok+64(FP)
 	VZEROUPPER
 	RET
 
-// func maxGather2x2x64AVX512(n int, y *float64, row0 *float64, row1 *float64, winner *int32, first uint32, width uint32) (ok uint32)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·maxGather2x2x64AVX512(SB), NOSPLIT, $0-52
-	MOVQ         n+0(FP), AX
-	MOVQ         y+8(FP), CX
-	MOVQ         row0+16(FP), DX
-	MOVQ         row1+24(FP), BX
+// func maxGather2x2x64AVX512(rows int, n int, ld int, y *float64, row0 *float64, row1 *float64, winner *int32, first uint32, width uint32) (ok uint32)
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·maxGather2x2x64AVX512(SB), NOSPLIT, $0-68
+	MOVQ         y+24(FP), AX
+	MOVQ         row0+32(FP), CX
+	MOVQ         row1+40(FP), DX
 	VMOVUPS      evens64<>+0(SB), Z0
 	VMOVUPS      odds64<>+0(SB), Z1
-	MOVQ         winner+32(FP), SI
-	MOVL         first+40(FP), DI
-	VMOVD        DI, X2
+	MOVQ         winner+48(FP), BX
+	MOVL         first+56(FP), SI
+	VMOVD        SI, X2
 	VPBROADCASTD X2, Y2
 	VPADDD       twice<>+0(SB), Y2, Y2
-	MOVL         $0x00000010, DI
-	VMOVD        DI, X3
+	MOVL         $0x00000010, SI
+	VMOVD        SI, X3
 	VPBROADCASTD X3, Y3
-	MOVL         width+44(FP), DI
-	MOVL         DI, R8
-	INCL         R8
-	MOVL         $0x00000001, R9
+	MOVL         width+60(FP), SI
+	MOVL         SI, DI
+	INCL         DI
+	MOVL         $0x00000001, R8
 	VPXOR        Y4, Y4, Y4
-	VMOVD        R9, X5
+	VMOVD        R8, X5
 	VPBROADCASTD X5, Y5
-	VMOVD        DI, X6
+	VMOVD        SI, X6
 	VPBROADCASTD X6, Y6
-	VMOVD        R8, X7
+	VMOVD        DI, X7
 	VPBROADCASTD X7, Y7
-	XORQ         DI, DI
-	XORQ         R8, R8
-	MOVQ         AX, R10
-	SUBQ         $+8, R10
-	JLT          tail
+	MOVQ         n+8(FP), SI
+	MOVQ         rows+0(FP), DI
+	MOVQ         SI, R9
+	ANDQ         $+7, R9
+	MOVQ         $-1, R10
+	BZHIQ        R9, R10, R10
+	KMOVW        R10, K1
+	SHLQ         $0x01, R9
+	MOVQ         $-1, R10
+	BZHIQ        R9, R10, R10
+	KMOVW        R10, K2
+	SHRQ         $0x08, R10
+	KMOVW        R10, K3
+	SUBQ         $+8, SI
+
+row:
+	XORQ R9, R9
+	XORQ R10, R10
+	CMPQ R9, SI
+	JGT  tail
 
 vectors:
-	VMOVUPD   (DX)(R8*8), Z8
-	VMOVUPD   64(DX)(R8*8), Z9
+	VMOVUPD   (CX)(R10*8), Z8
+	VMOVUPD   64(CX)(R10*8), Z9
 	VMOVDQU64 Z0, Z10
 	VMOVDQU64 Z1, Z11
 	VPERMI2PD Z9, Z8, Z10
 	VPERMI2PD Z9, Z8, Z11
-	VMOVUPD   (BX)(R8*8), Z8
-	VMOVUPD   64(BX)(R8*8), Z9
+	VMOVUPD   (DX)(R10*8), Z8
+	VMOVUPD   64(DX)(R10*8), Z9
 	VMOVDQU64 Z0, Z12
 	VMOVDQU64 Z1, Z13
 	VPERMI2PD Z9, Z8, Z12
 	VPERMI2PD Z9, Z8, Z13
-	VMOVDQU32 (SI)(DI*4), Y8
+	VMOVDQU32 (BX)(R9*4), Y8
 	VPSUBD    Y2, Y8, Y8
 	VPADDD    Y3, Y2, Y2
-	VPCMPEQD  Y4, Y8, K1
-	KMOVW     K1, K1
-	VPCMPEQD  Y5, Y8, K2
-	VMOVAPD   Z11, K2, Z10
-	KORW      K2, K1, K1
-	VPCMPEQD  Y6, Y8, K2
-	VMOVAPD   Z12, K2, Z10
-	KORW      K2, K1, K1
-	VPCMPEQD  Y7, Y8, K2
-	VMOVAPD   Z13, K2, Z10
-	KORW      K2, K1, K1
-	KMOVW     K1, R11
+	VPCMPEQD  Y4, Y8, K4
+	KMOVW     K4, K4
+	VPCMPEQD  Y5, Y8, K5
+	VMOVAPD   Z11, K5, Z10
+	KORW      K5, K4, K4
+	VPCMPEQD  Y6, Y8, K5
+	VMOVAPD   Z12, K5, Z10
+	KORW      K5, K4, K4
+	VPCMPEQD  Y7, Y8, K5
+	VMOVAPD   Z13, K5, Z10
+	KORW      K5, K4, K4
+	KMOVW     K4, R11
 	MOVL      $0x000000ff, R12
 	XORL      R13, R13
 	CMPL      R11, R12
-	CMOVLNE   R13, R9
-	VMOVUPD   Z10, (CX)(DI*8)
-	ADDQ      $+8, DI
-	ADDQ      $+16, R8
-	CMPQ      DI, R10
+	CMOVLNE   R13, R8
+	VMOVUPD   Z10, (AX)(R9*8)
+	ADDQ      $+8, R9
+	ADDQ      $+16, R10
+	CMPQ      R9, SI
 	JLE       vectors
 
 tail:
-	SUBQ        DI, AX
-	JZ          end
-	MOVQ        $-1, R10
-	BZHIQ       AX, R10, R10
-	KMOVW       R10, K1
-	SHLQ        $0x01, AX
-	MOVQ        $-1, R10
-	BZHIQ       AX, R10, R10
-	KMOVW       R10, K2
-	SHRQ        $0x08, R10
-	KMOVW       R10, K3
-	VMOVUPD.Z   (DX)(R8*8), K2, Z8
-	VMOVUPD.Z   64(DX)(R8*8), K3, Z9
+	KTESTW      K1, K1
+	JZ          next
+	VMOVUPD.Z   (CX)(R10*8), K2, Z8
+	VMOVUPD.Z   64(CX)(R10*8), K3, Z9
 	VMOVDQU64   Z0, Z10
 	VMOVDQU64   Z1, Z11
 	VPERMI2PD   Z9, Z8, Z10
 	VPERMI2PD   Z9, Z8, Z11
-	VMOVUPD.Z   (BX)(R8*8), K2, Z8
-	VMOVUPD.Z   64(BX)(R8*8), K3, Z9
-	VMOVDQU64   Z0, Z0
-	VMOVDQU64   Z1, Z1
-	VPERMI2PD   Z9, Z8, Z0
-	VPERMI2PD   Z9, Z8, Z1
-	VMOVDQU32.Z (SI)(DI*4), K1, Y8
+	VMOVUPD.Z   (DX)(R10*8), K2, Z8
+	VMOVUPD.Z   64(DX)(R10*8), K3, Z9
+	VMOVDQU64   Z0, Z12
+	VMOVDQU64   Z1, Z13
+	VPERMI2PD   Z9, Z8, Z12
+	VPERMI2PD   Z9, Z8, Z13
+	VMOVDQU32.Z (BX)(R9*4), K1, Y8
 	VPSUBD      Y2, Y8, Y8
 	VPADDD      Y3, Y2, Y2
-	VPCMPEQD    Y4, Y8, K1, K2
-	KMOVW       K2, K2
-	VPCMPEQD    Y5, Y8, K1, K3
-	VMOVAPD     Z11, K3, Z10
-	KORW        K3, K2, K2
-	VPCMPEQD    Y6, Y8, K1, K3
-	VMOVAPD     Z0, K3, Z10
-	KORW        K3, K2, K2
-	VPCMPEQD    Y7, Y8, K1, K3
-	VMOVAPD     Z1, K3, Z10
-	KORW        K3, K2, K2
-	KMOVW       K2, AX
-	KMOVW       K1, DX
-	XORL        BX, BX
-	CMPL        AX, DX
-	CMOVLNE     BX, R9
-	VMOVUPD     Z10, K1, (CX)(DI*8)
+	VPCMPEQD    Y4, Y8, K1, K4
+	KMOVW       K4, K4
+	VPCMPEQD    Y5, Y8, K1, K5
+	VMOVAPD     Z11, K5, Z10
+	KORW        K5, K4, K4
+	VPCMPEQD    Y6, Y8, K1, K5
+	VMOVAPD     Z12, K5, Z10
+	KORW        K5, K4, K4
+	VPCMPEQD    Y7, Y8, K1, K5
+	VMOVAPD     Z13, K5, Z10
+	KORW        K5, K4, K4
+	KMOVW       K4, R10
+	KMOVW       K1, R11
+	XORL        R12, R12
+	CMPL        R10, R11
+	CMOVLNE     R12, R8
+	VMOVUPD     Z10, K1, (AX)(R9*8)
 
-end:
-	MOVL R9, ok+48(FP)
+next:
+	MOVQ         ld+16(FP), R9
+	LEAQ         (AX)(R9*8), AX
+	LEAQ         (BX)(R9*4), BX
+	XORQ         R9, R9
+	MOVL         width+60(FP), R9
+	ADDQ         R9, R9
+	LEAQ         (CX)(R9*8), CX
+	LEAQ         (DX)(R9*8), DX
+	MOVL         width+60(FP), R10
+	MOVL         first+56(FP), R9
+	LEAL         (R9)(R10*2), R9
+	MOVL         R9, first+56(FP)
+	VMOVD        R9, X2
+	VPBROADCASTD X2, Y2
+	VPADDD       twice<>+0(SB), Y2, Y2
+	DECQ         DI
+	JNZ          row
+	MOVL         R8, ok+64(FP)
 	VZEROUPPER
 	RET
 
-// func avgPool2x2x64AVX512(n int, y *float64, row0 *float64, row1 *float64, quarter float64)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·avgPool2x2x64AVX512(SB), NOSPLIT, $0-40
+// func maxTaps1x64AVX512(n int, y *float64, winner *int32, x *float64, taps *int32, count int, first uint32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, BMI2
+TEXT ·maxTaps1x64AVX512(SB), NOSPLIT, $0-52
 	MOVQ         n+0(FP), AX
 	MOVQ         y+8(FP), CX
-	MOVQ         row0+16(FP), DX
-	MOVQ         row1+24(FP), BX
-	VBROADCASTSD quarter+32(FP), Z0
-	VMOVUPS      evens64<>+0(SB), Z1
-	VMOVUPS      odds64<>+0(SB), Z2
-	XORQ         SI, SI
-	XORQ         DI, DI
-	MOVQ         AX, R8
-	SUBQ         $+8, R8
-	JLT          tail
+	MOVQ         winner+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         taps+32(FP), SI
+	MOVQ         count+40(FP), DI
+	MOVL         first+48(FP), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPADDD       once<>+0(SB), Y0, Y0
+	MOVL         $0x00000008, R8
+	VMOVD        R8, X1
+	VPBROADCASTD X1, Y1
+	KXNORW       K1, K1, K1
+	KMOVW        K1, K2
+	KMOVW        K1, K3
 
 vectors:
-	VMOVUPD   (DX)(DI*8), Z3
-	VMOVUPD   64(DX)(DI*8), Z4
+	CMPQ  AX, $+8
+	JGE   whole
+	TESTQ AX, AX
+	JLE   end
+	MOVQ  $-1, R8
+	BZHIQ AX, R8, R8
+	KMOVW R8, K1
+	KMOVW K1, K2
+
+whole:
+	XORQ      R8, R8
+	XORQ      R9, R9
+	VMOVUPD.Z (BX)(R9*8), K2, Z2
+	VPXORD    Y3, Y3, Y3
+	INCQ      R8
+	CMPQ      R8, DI
+	JGE       store
+
+taps:
+	MOVLQSX      (SI)(R8*4), R9
+	VMOVUPD.Z    (BX)(R9*8), K2, Z4
+	VCMPPD       $0x07, Z2, Z2, K3
+	VCMPPD       $0x16, Z2, Z4, K3, K3
+	VMOVAPD      Z4, K3, Z2
+	VPBROADCASTD R9, K3, Y3
+	INCQ         R8
+	CMPQ         R8, DI
+	JLT          taps
+
+store:
+	VPADDD    Y0, Y3, Y3
+	VPADDD    Y1, Y0, Y0
+	VMOVDQU32 Y3, K1, (DX)
+	VMOVUPD   Z2, K1, (CX)
+	ADDQ      $+32, DX
+	ADDQ      $+64, CX
+	ADDQ      $+64, BX
+	SUBQ      $+8, AX
+	JMP       vectors
+
+end:
+	VZEROUPPER
+	RET
+
+// func maxTaps2x64AVX512(n int, y *float64, winner *int32, x *float64, taps *int32, count int, first uint32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, BMI2
+TEXT ·maxTaps2x64AVX512(SB), NOSPLIT, $0-52
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         winner+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         taps+32(FP), SI
+	MOVQ         count+40(FP), DI
+	MOVL         first+48(FP), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPADDD       twice<>+0(SB), Y0, Y0
+	MOVL         $0x00000010, R8
+	VMOVD        R8, X1
+	VPBROADCASTD X1, Y1
+	VMOVDQU64    overlapped64<>+0(SB), Z2
+	KXNORW       K1, K1, K1
+	KMOVW        K1, K2
+	KMOVW        K1, K3
+
+vectors:
+	CMPQ  AX, $+8
+	JGE   whole
+	TESTQ AX, AX
+	JLE   end
+	MOVQ  $-1, R8
+	BZHIQ AX, R8, R8
+	KMOVW R8, K1
+	LEAQ  -1(AX)(AX*1), R8
+	MOVQ  $-1, R9
+	BZHIQ R8, R9, R9
+	KMOVW R9, K2
+	SHRQ  $0x07, R9
+	KMOVW R9, K3
+
+whole:
+	XORQ      R8, R8
+	XORQ      R9, R9
+	VMOVUPD.Z (BX)(R9*8), K2, Z3
+	VMOVUPD.Z 56(BX)(R9*8), K3, Z5
+	VMOVDQU64 Z2, Z6
+	VPERMI2PD Z5, Z3, Z6
+	VMOVDQU64 Z6, Z3
+	VPXORD    Y4, Y4, Y4
+	INCQ      R8
+	CMPQ      R8, DI
+	JGE       store
+
+taps:
+	MOVLQSX      (SI)(R8*4), R9
+	VMOVUPD.Z    (BX)(R9*8), K2, Z5
+	VMOVUPD.Z    56(BX)(R9*8), K3, Z6
+	VMOVDQU64    Z2, Z7
+	VPERMI2PD    Z6, Z5, Z7
+	VMOVDQU64    Z7, Z5
+	VCMPPD       $0x07, Z3, Z3, K4
+	VCMPPD       $0x16, Z3, Z5, K4, K4
+	VMOVAPD      Z5, K4, Z3
+	VPBROADCASTD R9, K4, Y4
+	INCQ         R8
+	CMPQ         R8, DI
+	JLT          taps
+
+store:
+	VPADDD    Y0, Y4, Y4
+	VPADDD    Y1, Y0, Y0
+	VMOVDQU32 Y4, K1, (DX)
+	VMOVUPD   Z3, K1, (CX)
+	ADDQ      $+32, DX
+	ADDQ      $+64, CX
+	ADDQ      $+128, BX
+	SUBQ      $+8, AX
+	JMP       vectors
+
+end:
+	VZEROUPPER
+	RET
+
+// func avgPool2x2x64AVX512(rows int, n int, ld int, y *float64, row0 *float64, row1 *float64, width uint32, quarter float64)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·avgPool2x2x64AVX512(SB), NOSPLIT, $0-64
+	MOVQ         y+24(FP), AX
+	MOVQ         row0+32(FP), CX
+	MOVQ         row1+40(FP), DX
+	VBROADCASTSD quarter+56(FP), Z0
+	VMOVUPS      evens64<>+0(SB), Z1
+	VMOVUPS      odds64<>+0(SB), Z2
+	MOVQ         n+8(FP), BX
+	MOVQ         rows+0(FP), SI
+	MOVQ         BX, DI
+	ANDQ         $+7, DI
+	MOVQ         $-1, R8
+	BZHIQ        DI, R8, R8
+	KMOVW        R8, K1
+	SHLQ         $0x01, DI
+	MOVQ         $-1, R8
+	BZHIQ        DI, R8, R8
+	KMOVW        R8, K2
+	SHRQ         $0x08, R8
+	KMOVW        R8, K3
+	SUBQ         $+8, BX
+
+row:
+	XORQ DI, DI
+	XORQ R8, R8
+	CMPQ DI, BX
+	JGT  tail
+
+vectors:
+	VMOVUPD   (CX)(R8*8), Z3
+	VMOVUPD   64(CX)(R8*8), Z4
 	VMOVDQU64 Z1, Z5
 	VMOVDQU64 Z2, Z6
 	VPERMI2PD Z4, Z3, Z5
 	VPERMI2PD Z4, Z3, Z6
-	VMOVUPD   (BX)(DI*8), Z3
-	VMOVUPD   64(BX)(DI*8), Z4
+	VMOVUPD   (DX)(R8*8), Z3
+	VMOVUPD   64(DX)(R8*8), Z4
 	VMOVDQU64 Z1, Z7
 	VMOVDQU64 Z2, Z8
 	VPERMI2PD Z4, Z3, Z7
@@ -2650,113 +3166,127 @@ vectors:
 	VADDPD    Z7, Z5, Z5
 	VADDPD    Z8, Z5, Z5
 	VMULPD    Z0, Z5, Z5
-	VMOVUPD   Z5, (CX)(SI*8)
-	ADDQ      $+8, SI
-	ADDQ      $+16, DI
-	CMPQ      SI, R8
+	VMOVUPD   Z5, (AX)(DI*8)
+	ADDQ      $+8, DI
+	ADDQ      $+16, R8
+	CMPQ      DI, BX
 	JLE       vectors
 
 tail:
-	SUBQ      SI, AX
-	JZ        end
-	MOVQ      $-1, R8
-	BZHIQ     AX, R8, R8
-	KMOVW     R8, K1
-	SHLQ      $0x01, AX
-	MOVQ      $-1, R8
-	BZHIQ     AX, R8, R8
-	KMOVW     R8, K2
-	SHRQ      $0x08, R8
-	KMOVW     R8, K3
-	VMOVUPD.Z (DX)(DI*8), K2, Z3
-	VMOVUPD.Z 64(DX)(DI*8), K3, Z4
+	KTESTW    K1, K1
+	JZ        next
+	VMOVUPD.Z (CX)(R8*8), K2, Z3
+	VMOVUPD.Z 64(CX)(R8*8), K3, Z4
 	VMOVDQU64 Z1, Z5
 	VMOVDQU64 Z2, Z6
 	VPERMI2PD Z4, Z3, Z5
 	VPERMI2PD Z4, Z3, Z6
-	VMOVUPD.Z (BX)(DI*8), K2, Z3
-	VMOVUPD.Z 64(BX)(DI*8), K3, Z4
-	VMOVDQU64 Z1, Z1
-	VMOVDQU64 Z2, Z2
-	VPERMI2PD Z4, Z3, Z1
-	VPERMI2PD Z4, Z3, Z2
+	VMOVUPD.Z (DX)(R8*8), K2, Z3
+	VMOVUPD.Z 64(DX)(R8*8), K3, Z4
+	VMOVDQU64 Z1, Z7
+	VMOVDQU64 Z2, Z8
+	VPERMI2PD Z4, Z3, Z7
+	VPERMI2PD Z4, Z3, Z8
 	VADDPD    Z6, Z5, Z5
-	VADDPD    Z1, Z5, Z5
-	VADDPD    Z2, Z5, Z5
+	VADDPD    Z7, Z5, Z5
+	VADDPD    Z8, Z5, Z5
 	VMULPD    Z0, Z5, Z5
-	VMOVUPD   Z5, K1, (CX)(SI*8)
+	VMOVUPD   Z5, K1, (AX)(DI*8)
 
-end:
+next:
+	MOVQ ld+16(FP), DI
+	LEAQ (AX)(DI*8), AX
+	XORQ DI, DI
+	MOVL width+48(FP), DI
+	ADDQ DI, DI
+	LEAQ (CX)(DI*8), CX
+	LEAQ (DX)(DI*8), DX
+	DECQ SI
+	JNZ  row
 	VZEROUPPER
 	RET
 
-// func avgSpread2x2x64AVX512(n int, row0 *float64, row1 *float64, dy *float64, quarter float64)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·avgSpread2x2x64AVX512(SB), NOSPLIT, $0-40
-	MOVQ         n+0(FP), AX
-	MOVQ         row0+8(FP), CX
-	MOVQ         row1+16(FP), DX
-	MOVQ         dy+24(FP), BX
-	VBROADCASTSD quarter+32(FP), Z0
+// func avgSpread2x2x64AVX512(rows int, n int, ld int, row0 *float64, row1 *float64, dy *float64, width uint32, quarter float64)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·avgSpread2x2x64AVX512(SB), NOSPLIT, $0-64
+	MOVQ         row0+24(FP), AX
+	MOVQ         row1+32(FP), CX
+	MOVQ         dy+40(FP), DX
+	VBROADCASTSD quarter+56(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	VMOVUPS      lows64<>+0(SB), Z2
 	VMOVUPS      highs64<>+0(SB), Z3
-	XORQ         SI, SI
-	XORQ         DI, DI
-	MOVQ         AX, R8
-	SUBQ         $+8, R8
-	JLT          tail
+	MOVQ         n+8(FP), BX
+	MOVQ         rows+0(FP), SI
+	MOVQ         BX, DI
+	ANDQ         $+7, DI
+	MOVQ         $-1, R8
+	BZHIQ        DI, R8, R8
+	KMOVW        R8, K1
+	SHLQ         $0x01, DI
+	MOVQ         $-1, R8
+	BZHIQ        DI, R8, R8
+	KMOVW        R8, K2
+	SHRQ         $0x08, R8
+	KMOVW        R8, K3
+	SUBQ         $+8, BX
+
+row:
+	XORQ DI, DI
+	XORQ R8, R8
+	CMPQ DI, BX
+	JGT  tail
 
 vectors:
-	VMOVUPD   (BX)(SI*8), Z4
+	VMOVUPD   (DX)(DI*8), Z4
 	VMULPD    Z0, Z4, Z4
 	VADDPD    Z1, Z4, Z4
 	VMOVDQU64 Z2, Z5
 	VMOVDQU64 Z3, Z6
 	VPERMI2PD Z4, Z4, Z5
 	VPERMI2PD Z4, Z4, Z6
-	VMOVUPD   Z5, (CX)(DI*8)
-	VMOVUPD   Z6, 64(CX)(DI*8)
+	VMOVUPD   Z5, (AX)(R8*8)
+	VMOVUPD   Z6, 64(AX)(R8*8)
 	VMOVDQU64 Z2, Z5
 	VMOVDQU64 Z3, Z6
 	VPERMI2PD Z4, Z4, Z5
 	VPERMI2PD Z4, Z4, Z6
-	VMOVUPD   Z5, (DX)(DI*8)
-	VMOVUPD   Z6, 64(DX)(DI*8)
-	ADDQ      $+8, SI
-	ADDQ      $+16, DI
-	CMPQ      SI, R8
+	VMOVUPD   Z5, (CX)(R8*8)
+	VMOVUPD   Z6, 64(CX)(R8*8)
+	ADDQ      $+8, DI
+	ADDQ      $+16, R8
+	CMPQ      DI, BX
 	JLE       vectors
 
 tail:
-	SUBQ      SI, AX
-	JZ        end
-	MOVQ      $-1, R8
-	BZHIQ     AX, R8, R8
-	KMOVW     R8, K1
-	SHLQ      $0x01, AX
-	MOVQ      $-1, R8
-	BZHIQ     AX, R8, R8
-	KMOVW     R8, K2
-	SHRQ      $0x08, R8
-	KMOVW     R8, K3
-	VMOVUPD.Z (BX)(SI*8), K1, Z4
+	KTESTW    K1, K1
+	JZ        next
+	VMOVUPD.Z (DX)(DI*8), K1, Z4
 	VMULPD    Z0, Z4, Z4
 	VADDPD    Z1, Z4, Z4
-	VMOVDQU64 Z2, Z0
-	VMOVDQU64 Z3, Z1
-	VPERMI2PD Z4, Z4, Z0
-	VPERMI2PD Z4, Z4, Z1
-	VMOVUPD   Z0, K2, (CX)(DI*8)
-	VMOVUPD   Z1, K3, 64(CX)(DI*8)
-	VMOVDQU64 Z2, Z0
-	VMOVDQU64 Z3, Z1
-	VPERMI2PD Z4, Z4, Z0
-	VPERMI2PD Z4, Z4, Z1
-	VMOVUPD   Z0, K2, (DX)(DI*8)
-	VMOVUPD   Z1, K3, 64(DX)(DI*8)
+	VMOVDQU64 Z2, Z5
+	VMOVDQU64 Z3, Z6
+	VPERMI2PD Z4, Z4, Z5
+	VPERMI2PD Z4, Z4, Z6
+	VMOVUPD   Z5, K2, (AX)(R8*8)
+	VMOVUPD   Z6, K3, 64(AX)(R8*8)
+	VMOVDQU64 Z2, Z5
+	VMOVDQU64 Z3, Z6
+	VPERMI2PD Z4, Z4, Z5
+	VPERMI2PD Z4, Z4, Z6
+	VMOVUPD   Z5, K2, (CX)(R8*8)
+	VMOVUPD   Z6, K3, 64(CX)(R8*8)
 
-end:
+next:
+	MOVQ ld+16(FP), DI
+	LEAQ (DX)(DI*8), DX
+	XORQ DI, DI
+	MOVL width+48(FP), DI
+	ADDQ DI, DI
+	LEAQ (AX)(DI*8), AX
+	LEAQ (CX)(DI*8), CX
+	DECQ SI
+	JNZ  row
 	VZEROUPPER
 	RET
 
@@ -3548,44 +4078,48 @@ done:
 	VZEROUPPER
 	RET
 
-// func maxPool2x2x32AVX2(n int, y *float32, winner *int32, row0 *float32, row1 *float32, first uint32, width uint32)
+// func maxPool2x2x32AVX2(rows int, n int, ld int, y *float32, winner *int32, row0 *float32, row1 *float32, first uint32, width uint32)
 // Requires: AVX, AVX2
-TEXT ·maxPool2x2x32AVX2(SB), NOSPLIT, $0-48
-	MOVQ         n+0(FP), AX
-	MOVQ         y+8(FP), CX
-	MOVQ         winner+16(FP), DX
-	MOVQ         row0+24(FP), BX
-	MOVQ         row1+32(FP), SI
-	MOVL         first+40(FP), DI
-	VMOVD        DI, X0
+TEXT ·maxPool2x2x32AVX2(SB), NOSPLIT, $0-64
+	MOVQ         y+24(FP), AX
+	MOVQ         winner+32(FP), CX
+	MOVQ         row0+40(FP), DX
+	MOVQ         row1+48(FP), BX
+	MOVL         first+56(FP), SI
+	VMOVD        SI, X0
 	VPBROADCASTD X0, Y0
 	VPADDD       twice<>+0(SB), Y0, Y0
-	MOVL         $0x00000010, DI
-	VMOVD        DI, X1
+	MOVL         $0x00000010, SI
+	VMOVD        SI, X1
 	VPBROADCASTD X1, Y1
-	MOVL         width+44(FP), DI
-	MOVL         $0x00000001, R8
-	VMOVD        R8, X2
+	MOVL         width+60(FP), SI
+	MOVL         $0x00000001, DI
+	VMOVD        DI, X2
 	VPBROADCASTD X2, Y2
-	VMOVD        DI, X3
+	VMOVD        SI, X3
 	VPBROADCASTD X3, Y3
-	INCL         DI
-	VMOVD        DI, X4
+	INCL         SI
+	VMOVD        SI, X4
 	VPBROADCASTD X4, Y4
-	XORQ         DI, DI
-	XORQ         R8, R8
-	SUBQ         $+8, AX
-	JLT          tail
+	MOVQ         n+8(FP), SI
+	MOVQ         rows+0(FP), DI
+	SUBQ         $+8, SI
+
+row:
+	XORQ R8, R8
+	XORQ R9, R9
+	CMPQ R8, SI
+	JGT  tail
 
 vectors:
-	VMOVUPS    (BX)(R8*4), Y5
-	VMOVUPS    32(BX)(R8*4), Y6
+	VMOVUPS    (DX)(R9*4), Y5
+	VMOVUPS    32(DX)(R9*4), Y6
 	VPERM2F128 $0x20, Y6, Y5, Y7
 	VPERM2F128 $0x31, Y6, Y5, Y6
 	VSHUFPS    $0x88, Y6, Y7, Y5
 	VSHUFPS    $0xdd, Y6, Y7, Y6
-	VMOVUPS    (SI)(R8*4), Y7
-	VMOVUPS    32(SI)(R8*4), Y8
+	VMOVUPS    (BX)(R9*4), Y7
+	VMOVUPS    32(BX)(R9*4), Y8
 	VPERM2F128 $0x20, Y8, Y7, Y9
 	VPERM2F128 $0x31, Y8, Y7, Y8
 	VSHUFPS    $0x88, Y8, Y9, Y7
@@ -3608,53 +4142,74 @@ vectors:
 	VPBLENDVB  Y7, Y4, Y9, Y9
 	VPADDD     Y0, Y9, Y9
 	VPADDD     Y1, Y0, Y0
-	VMOVDQU    Y9, (DX)(DI*4)
-	VMOVUPS    Y5, (CX)(DI*4)
-	ADDQ       $+8, DI
-	ADDQ       $+16, R8
-	CMPQ       DI, AX
+	VMOVDQU    Y9, (CX)(R8*4)
+	VMOVUPS    Y5, (AX)(R8*4)
+	ADDQ       $+8, R8
+	ADDQ       $+16, R9
+	CMPQ       R8, SI
 	JLE        vectors
 
 tail:
+	MOVQ         ld+16(FP), R8
+	LEAQ         (AX)(R8*4), AX
+	LEAQ         (CX)(R8*4), CX
+	XORQ         R8, R8
+	MOVL         width+60(FP), R8
+	ADDQ         R8, R8
+	LEAQ         (DX)(R8*4), DX
+	LEAQ         (BX)(R8*4), BX
+	MOVL         width+60(FP), R9
+	MOVL         first+56(FP), R8
+	LEAL         (R8)(R9*2), R8
+	MOVL         R8, first+56(FP)
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPADDD       twice<>+0(SB), Y0, Y0
+	DECQ         DI
+	JNZ          row
 	VZEROUPPER
 	RET
 
-// func maxScatter2x2x32AVX2(n int, row0 *float32, row1 *float32, dy *float32, winner *int32, first uint32, width uint32) (ok uint32)
+// func maxScatter2x2x32AVX2(rows int, n int, ld int, row0 *float32, row1 *float32, dy *float32, winner *int32, first uint32, width uint32) (ok uint32)
 // Requires: AVX, AVX2, CMOV
-TEXT ·maxScatter2x2x32AVX2(SB), NOSPLIT, $0-52
-	MOVQ         n+0(FP), AX
-	MOVQ         row0+8(FP), CX
-	MOVQ         row1+16(FP), DX
-	MOVQ         dy+24(FP), BX
-	MOVQ         winner+32(FP), SI
-	MOVL         first+40(FP), DI
-	VMOVD        DI, X0
+TEXT ·maxScatter2x2x32AVX2(SB), NOSPLIT, $0-68
+	MOVQ         row0+24(FP), AX
+	MOVQ         row1+32(FP), CX
+	MOVQ         dy+40(FP), DX
+	MOVQ         winner+48(FP), BX
+	MOVL         first+56(FP), SI
+	VMOVD        SI, X0
 	VPBROADCASTD X0, Y0
 	VPADDD       twice<>+0(SB), Y0, Y0
-	MOVL         $0x00000010, DI
-	VMOVD        DI, X1
+	MOVL         $0x00000010, SI
+	VMOVD        SI, X1
 	VPBROADCASTD X1, Y1
-	MOVL         width+44(FP), DI
-	MOVL         DI, R8
-	INCL         R8
-	MOVL         $0x00000001, R9
+	MOVL         width+60(FP), SI
+	MOVL         SI, DI
+	INCL         DI
+	MOVL         $0x00000001, R8
 	VPXOR        Y2, Y2, Y2
-	VMOVD        R9, X3
+	VMOVD        R8, X3
 	VPBROADCASTD X3, Y3
-	VMOVD        DI, X4
+	VMOVD        SI, X4
 	VPBROADCASTD X4, Y4
-	VMOVD        R8, X5
+	VMOVD        DI, X5
 	VPBROADCASTD X5, Y5
 	VPXOR        Y6, Y6, Y6
-	XORQ         DI, DI
-	XORQ         R8, R8
-	SUBQ         $+8, AX
-	JLT          tail
+	MOVQ         n+8(FP), SI
+	MOVQ         rows+0(FP), DI
+	SUBQ         $+8, SI
+
+row:
+	XORQ R9, R9
+	XORQ R10, R10
+	CMPQ R9, SI
+	JGT  tail
 
 vectors:
-	VMOVUPS    (BX)(DI*4), Y7
+	VMOVUPS    (DX)(R9*4), Y7
 	VADDPS     Y6, Y7, Y7
-	VMOVDQU    (SI)(DI*4), Y8
+	VMOVDQU    (BX)(R9*4), Y8
 	VPSUBD     Y0, Y8, Y8
 	VPADDD     Y1, Y0, Y0
 	VPCMPEQD   Y2, Y8, Y10
@@ -3669,78 +4224,99 @@ vectors:
 	VPCMPEQD   Y5, Y8, Y8
 	VPOR       Y8, Y9, Y9
 	VANDPS     Y8, Y7, Y7
-	VMOVMSKPS  Y9, R10
-	MOVL       $0x000000ff, R11
-	XORL       R12, R12
-	CMPL       R10, R11
-	CMOVLNE    R12, R9
+	VMOVMSKPS  Y9, R11
+	MOVL       $0x000000ff, R12
+	XORL       R13, R13
+	CMPL       R11, R12
+	CMOVLNE    R13, R8
 	VUNPCKLPS  Y11, Y10, Y8
 	VUNPCKHPS  Y11, Y10, Y10
 	VPERM2F128 $0x20, Y10, Y8, Y9
 	VPERM2F128 $0x31, Y10, Y8, Y8
-	VMOVUPS    Y9, (CX)(R8*4)
-	VMOVUPS    Y8, 32(CX)(R8*4)
+	VMOVUPS    Y9, (AX)(R10*4)
+	VMOVUPS    Y8, 32(AX)(R10*4)
 	VUNPCKLPS  Y7, Y12, Y8
 	VUNPCKHPS  Y7, Y12, Y9
 	VPERM2F128 $0x20, Y9, Y8, Y7
 	VPERM2F128 $0x31, Y9, Y8, Y8
-	VMOVUPS    Y7, (DX)(R8*4)
-	VMOVUPS    Y8, 32(DX)(R8*4)
-	ADDQ       $+8, DI
-	ADDQ       $+16, R8
-	CMPQ       DI, AX
+	VMOVUPS    Y7, (CX)(R10*4)
+	VMOVUPS    Y8, 32(CX)(R10*4)
+	ADDQ       $+8, R9
+	ADDQ       $+16, R10
+	CMPQ       R9, SI
 	JLE        vectors
 
 tail:
-	MOVL R9, ok+48(FP)
+	MOVQ         ld+16(FP), R9
+	LEAQ         (DX)(R9*4), DX
+	LEAQ         (BX)(R9*4), BX
+	XORQ         R9, R9
+	MOVL         width+60(FP), R9
+	ADDQ         R9, R9
+	LEAQ         (AX)(R9*4), AX
+	LEAQ         (CX)(R9*4), CX
+	MOVL         width+60(FP), R10
+	MOVL         first+56(FP), R9
+	LEAL         (R9)(R10*2), R9
+	MOVL         R9, first+56(FP)
+	VMOVD        R9, X0
+	VPBROADCASTD X0, Y0
+	VPADDD       twice<>+0(SB), Y0, Y0
+	DECQ         DI
+	JNZ          row
+	MOVL         R8, ok+64(FP)
 	VZEROUPPER
 	RET
 
-// func maxGather2x2x32AVX2(n int, y *float32, row0 *float32, row1 *float32, winner *int32, first uint32, width uint32) (ok uint32)
+// func maxGather2x2x32AVX2(rows int, n int, ld int, y *float32, row0 *float32, row1 *float32, winner *int32, first uint32, width uint32) (ok uint32)
 // Requires: AVX, AVX2, CMOV
-TEXT ·maxGather2x2x32AVX2(SB), NOSPLIT, $0-52
-	MOVQ         n+0(FP), AX
-	MOVQ         y+8(FP), CX
-	MOVQ         row0+16(FP), DX
-	MOVQ         row1+24(FP), BX
-	MOVQ         winner+32(FP), SI
-	MOVL         first+40(FP), DI
-	VMOVD        DI, X0
+TEXT ·maxGather2x2x32AVX2(SB), NOSPLIT, $0-68
+	MOVQ         y+24(FP), AX
+	MOVQ         row0+32(FP), CX
+	MOVQ         row1+40(FP), DX
+	MOVQ         winner+48(FP), BX
+	MOVL         first+56(FP), SI
+	VMOVD        SI, X0
 	VPBROADCASTD X0, Y0
 	VPADDD       twice<>+0(SB), Y0, Y0
-	MOVL         $0x00000010, DI
-	VMOVD        DI, X1
+	MOVL         $0x00000010, SI
+	VMOVD        SI, X1
 	VPBROADCASTD X1, Y1
-	MOVL         width+44(FP), DI
-	MOVL         DI, R8
-	INCL         R8
-	MOVL         $0x00000001, R9
+	MOVL         width+60(FP), SI
+	MOVL         SI, DI
+	INCL         DI
+	MOVL         $0x00000001, R8
 	VPXOR        Y2, Y2, Y2
-	VMOVD        R9, X3
+	VMOVD        R8, X3
 	VPBROADCASTD X3, Y3
-	VMOVD        DI, X4
+	VMOVD        SI, X4
 	VPBROADCASTD X4, Y4
-	VMOVD        R8, X5
+	VMOVD        DI, X5
 	VPBROADCASTD X5, Y5
-	XORQ         DI, DI
-	XORQ         R8, R8
-	SUBQ         $+8, AX
-	JLT          tail
+	MOVQ         n+8(FP), SI
+	MOVQ         rows+0(FP), DI
+	SUBQ         $+8, SI
+
+row:
+	XORQ R9, R9
+	XORQ R10, R10
+	CMPQ R9, SI
+	JGT  tail
 
 vectors:
-	VMOVUPS    (DX)(R8*4), Y6
-	VMOVUPS    32(DX)(R8*4), Y7
+	VMOVUPS    (CX)(R10*4), Y6
+	VMOVUPS    32(CX)(R10*4), Y7
 	VPERM2F128 $0x20, Y7, Y6, Y8
 	VPERM2F128 $0x31, Y7, Y6, Y7
 	VSHUFPS    $0x88, Y7, Y8, Y6
 	VSHUFPS    $0xdd, Y7, Y8, Y7
-	VMOVUPS    (BX)(R8*4), Y8
-	VMOVUPS    32(BX)(R8*4), Y9
+	VMOVUPS    (DX)(R10*4), Y8
+	VMOVUPS    32(DX)(R10*4), Y9
 	VPERM2F128 $0x20, Y9, Y8, Y10
 	VPERM2F128 $0x31, Y9, Y8, Y9
 	VSHUFPS    $0x88, Y9, Y10, Y8
 	VSHUFPS    $0xdd, Y9, Y10, Y9
-	VMOVDQU    (SI)(DI*4), Y10
+	VMOVDQU    (BX)(R9*4), Y10
 	VPSUBD     Y0, Y10, Y10
 	VPADDD     Y1, Y0, Y0
 	VPCMPEQD   Y2, Y10, Y11
@@ -3754,44 +4330,65 @@ vectors:
 	VPCMPEQD   Y5, Y10, Y7
 	VPOR       Y7, Y11, Y11
 	VBLENDVPS  Y7, Y9, Y6, Y6
-	VMOVMSKPS  Y11, R10
-	MOVL       $0x000000ff, R11
-	XORL       R12, R12
-	CMPL       R10, R11
-	CMOVLNE    R12, R9
-	VMOVUPS    Y6, (CX)(DI*4)
-	ADDQ       $+8, DI
-	ADDQ       $+16, R8
-	CMPQ       DI, AX
+	VMOVMSKPS  Y11, R11
+	MOVL       $0x000000ff, R12
+	XORL       R13, R13
+	CMPL       R11, R12
+	CMOVLNE    R13, R8
+	VMOVUPS    Y6, (AX)(R9*4)
+	ADDQ       $+8, R9
+	ADDQ       $+16, R10
+	CMPQ       R9, SI
 	JLE        vectors
 
 tail:
-	MOVL R9, ok+48(FP)
+	MOVQ         ld+16(FP), R9
+	LEAQ         (AX)(R9*4), AX
+	LEAQ         (BX)(R9*4), BX
+	XORQ         R9, R9
+	MOVL         width+60(FP), R9
+	ADDQ         R9, R9
+	LEAQ         (CX)(R9*4), CX
+	LEAQ         (DX)(R9*4), DX
+	MOVL         width+60(FP), R10
+	MOVL         first+56(FP), R9
+	LEAL         (R9)(R10*2), R9
+	MOVL         R9, first+56(FP)
+	VMOVD        R9, X0
+	VPBROADCASTD X0, Y0
+	VPADDD       twice<>+0(SB), Y0, Y0
+	DECQ         DI
+	JNZ          row
+	MOVL         R8, ok+64(FP)
 	VZEROUPPER
 	RET
 
-// func avgPool2x2x32AVX2(n int, y *float32, row0 *float32, row1 *float32, quarter float32)
+// func avgPool2x2x32AVX2(rows int, n int, ld int, y *float32, row0 *float32, row1 *float32, width uint32, quarter float32)
 // Requires: AVX
-TEXT ·avgPool2x2x32AVX2(SB), NOSPLIT, $0-36
-	MOVQ         n+0(FP), AX
-	MOVQ         y+8(FP), CX
-	MOVQ         row0+16(FP), DX
-	MOVQ         row1+24(FP), BX
-	VBROADCASTSS quarter+32(FP), Y0
-	XORQ         SI, SI
-	XORQ         DI, DI
-	SUBQ         $+8, AX
-	JLT          tail
+TEXT ·avgPool2x2x32AVX2(SB), NOSPLIT, $0-56
+	MOVQ         y+24(FP), AX
+	MOVQ         row0+32(FP), CX
+	MOVQ         row1+40(FP), DX
+	VBROADCASTSS quarter+52(FP), Y0
+	MOVQ         n+8(FP), BX
+	MOVQ         rows+0(FP), SI
+	SUBQ         $+8, BX
+
+row:
+	XORQ DI, DI
+	XORQ R8, R8
+	CMPQ DI, BX
+	JGT  tail
 
 vectors:
-	VMOVUPS    (DX)(DI*4), Y1
-	VMOVUPS    32(DX)(DI*4), Y2
+	VMOVUPS    (CX)(R8*4), Y1
+	VMOVUPS    32(CX)(R8*4), Y2
 	VPERM2F128 $0x20, Y2, Y1, Y3
 	VPERM2F128 $0x31, Y2, Y1, Y2
 	VSHUFPS    $0x88, Y2, Y3, Y1
 	VSHUFPS    $0xdd, Y2, Y3, Y2
-	VMOVUPS    (BX)(DI*4), Y3
-	VMOVUPS    32(BX)(DI*4), Y4
+	VMOVUPS    (DX)(R8*4), Y3
+	VMOVUPS    32(DX)(R8*4), Y4
 	VPERM2F128 $0x20, Y4, Y3, Y5
 	VPERM2F128 $0x31, Y4, Y3, Y4
 	VSHUFPS    $0x88, Y4, Y5, Y3
@@ -3800,52 +4397,74 @@ vectors:
 	VADDPS     Y3, Y1, Y1
 	VADDPS     Y4, Y1, Y1
 	VMULPS     Y0, Y1, Y1
-	VMOVUPS    Y1, (CX)(SI*4)
-	ADDQ       $+8, SI
-	ADDQ       $+16, DI
-	CMPQ       SI, AX
+	VMOVUPS    Y1, (AX)(DI*4)
+	ADDQ       $+8, DI
+	ADDQ       $+16, R8
+	CMPQ       DI, BX
 	JLE        vectors
 
 tail:
+	MOVQ ld+16(FP), DI
+	LEAQ (AX)(DI*4), AX
+	XORQ DI, DI
+	MOVL width+48(FP), DI
+	ADDQ DI, DI
+	LEAQ (CX)(DI*4), CX
+	LEAQ (DX)(DI*4), DX
+	DECQ SI
+	JNZ  row
 	VZEROUPPER
 	RET
 
-// func avgSpread2x2x32AVX2(n int, row0 *float32, row1 *float32, dy *float32, quarter float32)
+// func avgSpread2x2x32AVX2(rows int, n int, ld int, row0 *float32, row1 *float32, dy *float32, width uint32, quarter float32)
 // Requires: AVX, AVX2
-TEXT ·avgSpread2x2x32AVX2(SB), NOSPLIT, $0-36
-	MOVQ         n+0(FP), AX
-	MOVQ         row0+8(FP), CX
-	MOVQ         row1+16(FP), DX
-	MOVQ         dy+24(FP), BX
-	VBROADCASTSS quarter+32(FP), Y0
+TEXT ·avgSpread2x2x32AVX2(SB), NOSPLIT, $0-56
+	MOVQ         row0+24(FP), AX
+	MOVQ         row1+32(FP), CX
+	MOVQ         dy+40(FP), DX
+	VBROADCASTSS quarter+52(FP), Y0
 	VPXOR        Y1, Y1, Y1
-	XORQ         SI, SI
-	XORQ         DI, DI
-	SUBQ         $+8, AX
-	JLT          tail
+	MOVQ         n+8(FP), BX
+	MOVQ         rows+0(FP), SI
+	SUBQ         $+8, BX
+
+row:
+	XORQ DI, DI
+	XORQ R8, R8
+	CMPQ DI, BX
+	JGT  tail
 
 vectors:
-	VMOVUPS    (BX)(SI*4), Y2
+	VMOVUPS    (DX)(DI*4), Y2
 	VMULPS     Y0, Y2, Y2
 	VADDPS     Y1, Y2, Y2
 	VUNPCKLPS  Y2, Y2, Y4
 	VUNPCKHPS  Y2, Y2, Y5
 	VPERM2F128 $0x20, Y5, Y4, Y3
 	VPERM2F128 $0x31, Y5, Y4, Y4
-	VMOVUPS    Y3, (CX)(DI*4)
-	VMOVUPS    Y4, 32(CX)(DI*4)
+	VMOVUPS    Y3, (AX)(R8*4)
+	VMOVUPS    Y4, 32(AX)(R8*4)
 	VUNPCKLPS  Y2, Y2, Y3
 	VUNPCKHPS  Y2, Y2, Y4
 	VPERM2F128 $0x20, Y4, Y3, Y2
 	VPERM2F128 $0x31, Y4, Y3, Y3
-	VMOVUPS    Y2, (DX)(DI*4)
-	VMOVUPS    Y3, 32(DX)(DI*4)
-	ADDQ       $+8, SI
-	ADDQ       $+16, DI
-	CMPQ       SI, AX
+	VMOVUPS    Y2, (CX)(R8*4)
+	VMOVUPS    Y3, 32(CX)(R8*4)
+	ADDQ       $+8, DI
+	ADDQ       $+16, R8
+	CMPQ       DI, BX
 	JLE        vectors
 
 tail:
+	MOVQ ld+16(FP), DI
+	LEAQ (DX)(DI*4), DX
+	XORQ DI, DI
+	MOVL width+48(FP), DI
+	ADDQ DI, DI
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	DECQ SI
+	JNZ  row
 	VZEROUPPER
 	RET
 
@@ -4642,44 +5261,48 @@ done:
 	VZEROUPPER
 	RET
 
-// func maxPool2x2x64AVX2(n int, y *float64, winner *int32, row0 *float64, row1 *float64, first uint32, width uint32)
+// func maxPool2x2x64AVX2(rows int, n int, ld int, y *float64, winner *int32, row0 *float64, row1 *float64, first uint32, width uint32)
 // Requires: AVX, AVX2
-TEXT ·maxPool2x2x64AVX2(SB), NOSPLIT, $0-48
-	MOVQ         n+0(FP), AX
-	MOVQ         y+8(FP), CX
-	MOVQ         winner+16(FP), DX
-	MOVQ         row0+24(FP), BX
-	MOVQ         row1+32(FP), SI
-	MOVL         first+40(FP), DI
-	VMOVD        DI, X0
+TEXT ·maxPool2x2x64AVX2(SB), NOSPLIT, $0-64
+	MOVQ         y+24(FP), AX
+	MOVQ         winner+32(FP), CX
+	MOVQ         row0+40(FP), DX
+	MOVQ         row1+48(FP), BX
+	MOVL         first+56(FP), SI
+	VMOVD        SI, X0
 	VPBROADCASTD X0, X0
 	VPADDD       twice<>+0(SB), X0, X0
-	MOVL         $0x00000008, DI
-	VMOVD        DI, X1
+	MOVL         $0x00000008, SI
+	VMOVD        SI, X1
 	VPBROADCASTD X1, X1
-	MOVL         width+44(FP), DI
-	MOVL         $0x00000001, R8
-	VMOVQ        R8, X2
+	MOVL         width+60(FP), SI
+	MOVL         $0x00000001, DI
+	VMOVQ        DI, X2
 	VPBROADCASTQ X2, Y2
-	VMOVQ        DI, X3
+	VMOVQ        SI, X3
 	VPBROADCASTQ X3, Y3
-	INCL         DI
-	VMOVQ        DI, X4
+	INCL         SI
+	VMOVQ        SI, X4
 	VPBROADCASTQ X4, Y4
-	XORQ         DI, DI
-	XORQ         R8, R8
-	SUBQ         $+4, AX
-	JLT          tail
+	MOVQ         n+8(FP), SI
+	MOVQ         rows+0(FP), DI
+	SUBQ         $+4, SI
+
+row:
+	XORQ R8, R8
+	XORQ R9, R9
+	CMPQ R8, SI
+	JGT  tail
 
 vectors:
-	VMOVUPD    (BX)(R8*8), Y5
-	VMOVUPD    32(BX)(R8*8), Y6
+	VMOVUPD    (DX)(R9*8), Y5
+	VMOVUPD    32(DX)(R9*8), Y6
 	VPERM2F128 $0x20, Y6, Y5, Y7
 	VPERM2F128 $0x31, Y6, Y5, Y6
 	VUNPCKLPD  Y6, Y7, Y5
 	VUNPCKHPD  Y6, Y7, Y6
-	VMOVUPD    (SI)(R8*8), Y7
-	VMOVUPD    32(SI)(R8*8), Y8
+	VMOVUPD    (BX)(R9*8), Y7
+	VMOVUPD    32(BX)(R9*8), Y8
 	VPERM2F128 $0x20, Y8, Y7, Y9
 	VPERM2F128 $0x31, Y8, Y7, Y8
 	VUNPCKLPD  Y8, Y9, Y7
@@ -4704,53 +5327,74 @@ vectors:
 	VPERMD     Y9, Y6, Y9
 	VPADDD     X0, X9, X9
 	VPADDD     X1, X0, X0
-	VMOVDQU    X9, (DX)(DI*4)
-	VMOVUPD    Y5, (CX)(DI*8)
-	ADDQ       $+4, DI
-	ADDQ       $+8, R8
-	CMPQ       DI, AX
+	VMOVDQU    X9, (CX)(R8*4)
+	VMOVUPD    Y5, (AX)(R8*8)
+	ADDQ       $+4, R8
+	ADDQ       $+8, R9
+	CMPQ       R8, SI
 	JLE        vectors
 
 tail:
+	MOVQ         ld+16(FP), R8
+	LEAQ         (AX)(R8*8), AX
+	LEAQ         (CX)(R8*4), CX
+	XORQ         R8, R8
+	MOVL         width+60(FP), R8
+	ADDQ         R8, R8
+	LEAQ         (DX)(R8*8), DX
+	LEAQ         (BX)(R8*8), BX
+	MOVL         width+60(FP), R9
+	MOVL         first+56(FP), R8
+	LEAL         (R8)(R9*2), R8
+	MOVL         R8, first+56(FP)
+	VMOVD        R8, X0
+	VPBROADCASTD X0, X0
+	VPADDD       twice<>+0(SB), X0, X0
+	DECQ         DI
+	JNZ          row
 	VZEROUPPER
 	RET
 
-// func maxScatter2x2x64AVX2(n int, row0 *float64, row1 *float64, dy *float64, winner *int32, first uint32, width uint32) (ok uint32)
+// func maxScatter2x2x64AVX2(rows int, n int, ld int, row0 *float64, row1 *float64, dy *float64, winner *int32, first uint32, width uint32) (ok uint32)
 // Requires: AVX, AVX2, CMOV
-TEXT ·maxScatter2x2x64AVX2(SB), NOSPLIT, $0-52
-	MOVQ         n+0(FP), AX
-	MOVQ         row0+8(FP), CX
-	MOVQ         row1+16(FP), DX
-	MOVQ         dy+24(FP), BX
-	MOVQ         winner+32(FP), SI
-	MOVL         first+40(FP), DI
-	VMOVD        DI, X0
+TEXT ·maxScatter2x2x64AVX2(SB), NOSPLIT, $0-68
+	MOVQ         row0+24(FP), AX
+	MOVQ         row1+32(FP), CX
+	MOVQ         dy+40(FP), DX
+	MOVQ         winner+48(FP), BX
+	MOVL         first+56(FP), SI
+	VMOVD        SI, X0
 	VPBROADCASTD X0, X0
 	VPADDD       twice<>+0(SB), X0, X0
-	MOVL         $0x00000008, DI
-	VMOVD        DI, X1
+	MOVL         $0x00000008, SI
+	VMOVD        SI, X1
 	VPBROADCASTD X1, X1
-	MOVL         width+44(FP), DI
-	MOVL         DI, R8
-	INCL         R8
-	MOVL         $0x00000001, R9
+	MOVL         width+60(FP), SI
+	MOVL         SI, DI
+	INCL         DI
+	MOVL         $0x00000001, R8
 	VPXOR        X2, X2, X2
-	VMOVD        R9, X3
+	VMOVD        R8, X3
 	VPBROADCASTD X3, X3
-	VMOVD        DI, X4
+	VMOVD        SI, X4
 	VPBROADCASTD X4, X4
-	VMOVD        R8, X5
+	VMOVD        DI, X5
 	VPBROADCASTD X5, X5
 	VPXOR        Y6, Y6, Y6
-	XORQ         DI, DI
-	XORQ         R8, R8
-	SUBQ         $+4, AX
-	JLT          tail
+	MOVQ         n+8(FP), SI
+	MOVQ         rows+0(FP), DI
+	SUBQ         $+4, SI
+
+row:
+	XORQ R9, R9
+	XORQ R10, R10
+	CMPQ R9, SI
+	JGT  tail
 
 vectors:
-	VMOVUPD    (BX)(DI*8), Y7
+	VMOVUPD    (DX)(R9*8), Y7
 	VADDPD     Y6, Y7, Y7
-	VMOVDQU    (SI)(DI*4), X8
+	VMOVDQU    (BX)(R9*4), X8
 	VPSUBD     X0, X8, X8
 	VPADDD     X1, X0, X0
 	VPCMPEQD   X2, X8, X10
@@ -4769,78 +5413,99 @@ vectors:
 	VPOR       X8, X9, X9
 	VPMOVSXDQ  X8, Y8
 	VANDPD     Y8, Y7, Y7
-	VMOVMSKPS  X9, R10
-	MOVL       $0x0000000f, R11
-	XORL       R12, R12
-	CMPL       R10, R11
-	CMOVLNE    R12, R9
+	VMOVMSKPS  X9, R11
+	MOVL       $0x0000000f, R12
+	XORL       R13, R13
+	CMPL       R11, R12
+	CMOVLNE    R13, R8
 	VUNPCKLPD  Y11, Y10, Y8
 	VUNPCKHPD  Y11, Y10, Y10
 	VPERM2F128 $0x20, Y10, Y8, Y9
 	VPERM2F128 $0x31, Y10, Y8, Y8
-	VMOVUPD    Y9, (CX)(R8*8)
-	VMOVUPD    Y8, 32(CX)(R8*8)
+	VMOVUPD    Y9, (AX)(R10*8)
+	VMOVUPD    Y8, 32(AX)(R10*8)
 	VUNPCKLPD  Y7, Y12, Y8
 	VUNPCKHPD  Y7, Y12, Y9
 	VPERM2F128 $0x20, Y9, Y8, Y7
 	VPERM2F128 $0x31, Y9, Y8, Y8
-	VMOVUPD    Y7, (DX)(R8*8)
-	VMOVUPD    Y8, 32(DX)(R8*8)
-	ADDQ       $+4, DI
-	ADDQ       $+8, R8
-	CMPQ       DI, AX
+	VMOVUPD    Y7, (CX)(R10*8)
+	VMOVUPD    Y8, 32(CX)(R10*8)
+	ADDQ       $+4, R9
+	ADDQ       $+8, R10
+	CMPQ       R9, SI
 	JLE        vectors
 
 tail:
-	MOVL R9, ok+48(FP)
+	MOVQ         ld+16(FP), R9
+	LEAQ         (DX)(R9*8), DX
+	LEAQ         (BX)(R9*4), BX
+	XORQ         R9, R9
+	MOVL         width+60(FP), R9
+	ADDQ         R9, R9
+	LEAQ         (AX)(R9*8), AX
+	LEAQ         (CX)(R9*8), CX
+	MOVL         width+60(FP), R10
+	MOVL         first+56(FP), R9
+	LEAL         (R9)(R10*2), R9
+	MOVL         R9, first+56(FP)
+	VMOVD        R9, X0
+	VPBROADCASTD X0, X0
+	VPADDD       twice<>+0(SB), X0, X0
+	DECQ         DI
+	JNZ          row
+	MOVL         R8, ok+64(FP)
 	VZEROUPPER
 	RET
 
-// func maxGather2x2x64AVX2(n int, y *float64, row0 *float64, row1 *float64, winner *int32, first uint32, width uint32) (ok uint32)
+// func maxGather2x2x64AVX2(rows int, n int, ld int, y *float64, row0 *float64, row1 *float64, winner *int32, first uint32, width uint32) (ok uint32)
 // Requires: AVX, AVX2, CMOV
-TEXT ·maxGather2x2x64AVX2(SB), NOSPLIT, $0-52
-	MOVQ         n+0(FP), AX
-	MOVQ         y+8(FP), CX
-	MOVQ         row0+16(FP), DX
-	MOVQ         row1+24(FP), BX
-	MOVQ         winner+32(FP), SI
-	MOVL         first+40(FP), DI
-	VMOVD        DI, X0
+TEXT ·maxGather2x2x64AVX2(SB), NOSPLIT, $0-68
+	MOVQ         y+24(FP), AX
+	MOVQ         row0+32(FP), CX
+	MOVQ         row1+40(FP), DX
+	MOVQ         winner+48(FP), BX
+	MOVL         first+56(FP), SI
+	VMOVD        SI, X0
 	VPBROADCASTD X0, X0
 	VPADDD       twice<>+0(SB), X0, X0
-	MOVL         $0x00000008, DI
-	VMOVD        DI, X1
+	MOVL         $0x00000008, SI
+	VMOVD        SI, X1
 	VPBROADCASTD X1, X1
-	MOVL         width+44(FP), DI
-	MOVL         DI, R8
-	INCL         R8
-	MOVL         $0x00000001, R9
+	MOVL         width+60(FP), SI
+	MOVL         SI, DI
+	INCL         DI
+	MOVL         $0x00000001, R8
 	VPXOR        X2, X2, X2
-	VMOVD        R9, X3
+	VMOVD        R8, X3
 	VPBROADCASTD X3, X3
-	VMOVD        DI, X4
+	VMOVD        SI, X4
 	VPBROADCASTD X4, X4
-	VMOVD        R8, X5
+	VMOVD        DI, X5
 	VPBROADCASTD X5, X5
-	XORQ         DI, DI
-	XORQ         R8, R8
-	SUBQ         $+4, AX
-	JLT          tail
+	MOVQ         n+8(FP), SI
+	MOVQ         rows+0(FP), DI
+	SUBQ         $+4, SI
+
+row:
+	XORQ R9, R9
+	XORQ R10, R10
+	CMPQ R9, SI
+	JGT  tail
 
 vectors:
-	VMOVUPD    (DX)(R8*8), Y6
-	VMOVUPD    32(DX)(R8*8), Y7
+	VMOVUPD    (CX)(R10*8), Y6
+	VMOVUPD    32(CX)(R10*8), Y7
 	VPERM2F128 $0x20, Y7, Y6, Y8
 	VPERM2F128 $0x31, Y7, Y6, Y7
 	VUNPCKLPD  Y7, Y8, Y6
 	VUNPCKHPD  Y7, Y8, Y7
-	VMOVUPD    (BX)(R8*8), Y8
-	VMOVUPD    32(BX)(R8*8), Y9
+	VMOVUPD    (DX)(R10*8), Y8
+	VMOVUPD    32(DX)(R10*8), Y9
 	VPERM2F128 $0x20, Y9, Y8, Y10
 	VPERM2F128 $0x31, Y9, Y8, Y9
 	VUNPCKLPD  Y9, Y10, Y8
 	VUNPCKHPD  Y9, Y10, Y9
-	VMOVDQU    (SI)(DI*4), X10
+	VMOVDQU    (BX)(R9*4), X10
 	VPSUBD     X0, X10, X10
 	VPADDD     X1, X0, X0
 	VPCMPEQD   X2, X10, X12
@@ -4858,44 +5523,65 @@ vectors:
 	VPOR       X7, X11, X11
 	VPMOVSXDQ  X7, Y7
 	VBLENDVPD  Y7, Y9, Y6, Y6
-	VMOVMSKPS  X11, R10
-	MOVL       $0x0000000f, R11
-	XORL       R12, R12
-	CMPL       R10, R11
-	CMOVLNE    R12, R9
-	VMOVUPD    Y6, (CX)(DI*8)
-	ADDQ       $+4, DI
-	ADDQ       $+8, R8
-	CMPQ       DI, AX
+	VMOVMSKPS  X11, R11
+	MOVL       $0x0000000f, R12
+	XORL       R13, R13
+	CMPL       R11, R12
+	CMOVLNE    R13, R8
+	VMOVUPD    Y6, (AX)(R9*8)
+	ADDQ       $+4, R9
+	ADDQ       $+8, R10
+	CMPQ       R9, SI
 	JLE        vectors
 
 tail:
-	MOVL R9, ok+48(FP)
+	MOVQ         ld+16(FP), R9
+	LEAQ         (AX)(R9*8), AX
+	LEAQ         (BX)(R9*4), BX
+	XORQ         R9, R9
+	MOVL         width+60(FP), R9
+	ADDQ         R9, R9
+	LEAQ         (CX)(R9*8), CX
+	LEAQ         (DX)(R9*8), DX
+	MOVL         width+60(FP), R10
+	MOVL         first+56(FP), R9
+	LEAL         (R9)(R10*2), R9
+	MOVL         R9, first+56(FP)
+	VMOVD        R9, X0
+	VPBROADCASTD X0, X0
+	VPADDD       twice<>+0(SB), X0, X0
+	DECQ         DI
+	JNZ          row
+	MOVL         R8, ok+64(FP)
 	VZEROUPPER
 	RET
 
-// func avgPool2x2x64AVX2(n int, y *float64, row0 *float64, row1 *float64, quarter float64)
+// func avgPool2x2x64AVX2(rows int, n int, ld int, y *float64, row0 *float64, row1 *float64, width uint32, quarter float64)
 // Requires: AVX
-TEXT ·avgPool2x2x64AVX2(SB), NOSPLIT, $0-40
-	MOVQ         n+0(FP), AX
-	MOVQ         y+8(FP), CX
-	MOVQ         row0+16(FP), DX
-	MOVQ         row1+24(FP), BX
-	VBROADCASTSD quarter+32(FP), Y0
-	XORQ         SI, SI
-	XORQ         DI, DI
-	SUBQ         $+4, AX
-	JLT          tail
+TEXT ·avgPool2x2x64AVX2(SB), NOSPLIT, $0-64
+	MOVQ         y+24(FP), AX
+	MOVQ         row0+32(FP), CX
+	MOVQ         row1+40(FP), DX
+	VBROADCASTSD quarter+56(FP), Y0
+	MOVQ         n+8(FP), BX
+	MOVQ         rows+0(FP), SI
+	SUBQ         $+4, BX
+
+row:
+	XORQ DI, DI
+	XORQ R8, R8
+	CMPQ DI, BX
+	JGT  tail
 
 vectors:
-	VMOVUPD    (DX)(DI*8), Y1
-	VMOVUPD    32(DX)(DI*8), Y2
+	VMOVUPD    (CX)(R8*8), Y1
+	VMOVUPD    32(CX)(R8*8), Y2
 	VPERM2F128 $0x20, Y2, Y1, Y3
 	VPERM2F128 $0x31, Y2, Y1, Y2
 	VUNPCKLPD  Y2, Y3, Y1
 	VUNPCKHPD  Y2, Y3, Y2
-	VMOVUPD    (BX)(DI*8), Y3
-	VMOVUPD    32(BX)(DI*8), Y4
+	VMOVUPD    (DX)(R8*8), Y3
+	VMOVUPD    32(DX)(R8*8), Y4
 	VPERM2F128 $0x20, Y4, Y3, Y5
 	VPERM2F128 $0x31, Y4, Y3, Y4
 	VUNPCKLPD  Y4, Y5, Y3
@@ -4904,51 +5590,73 @@ vectors:
 	VADDPD     Y3, Y1, Y1
 	VADDPD     Y4, Y1, Y1
 	VMULPD     Y0, Y1, Y1
-	VMOVUPD    Y1, (CX)(SI*8)
-	ADDQ       $+4, SI
-	ADDQ       $+8, DI
-	CMPQ       SI, AX
+	VMOVUPD    Y1, (AX)(DI*8)
+	ADDQ       $+4, DI
+	ADDQ       $+8, R8
+	CMPQ       DI, BX
 	JLE        vectors
 
 tail:
+	MOVQ ld+16(FP), DI
+	LEAQ (AX)(DI*8), AX
+	XORQ DI, DI
+	MOVL width+48(FP), DI
+	ADDQ DI, DI
+	LEAQ (CX)(DI*8), CX
+	LEAQ (DX)(DI*8), DX
+	DECQ SI
+	JNZ  row
 	VZEROUPPER
 	RET
 
-// func avgSpread2x2x64AVX2(n int, row0 *float64, row1 *float64, dy *float64, quarter float64)
+// func avgSpread2x2x64AVX2(rows int, n int, ld int, row0 *float64, row1 *float64, dy *float64, width uint32, quarter float64)
 // Requires: AVX, AVX2
-TEXT ·avgSpread2x2x64AVX2(SB), NOSPLIT, $0-40
-	MOVQ         n+0(FP), AX
-	MOVQ         row0+8(FP), CX
-	MOVQ         row1+16(FP), DX
-	MOVQ         dy+24(FP), BX
-	VBROADCASTSD quarter+32(FP), Y0
+TEXT ·avgSpread2x2x64AVX2(SB), NOSPLIT, $0-64
+	MOVQ         row0+24(FP), AX
+	MOVQ         row1+32(FP), CX
+	MOVQ         dy+40(FP), DX
+	VBROADCASTSD quarter+56(FP), Y0
 	VPXOR        Y1, Y1, Y1
-	XORQ         SI, SI
-	XORQ         DI, DI
-	SUBQ         $+4, AX
-	JLT          tail
+	MOVQ         n+8(FP), BX
+	MOVQ         rows+0(FP), SI
+	SUBQ         $+4, BX
+
+row:
+	XORQ DI, DI
+	XORQ R8, R8
+	CMPQ DI, BX
+	JGT  tail
 
 vectors:
-	VMOVUPD    (BX)(SI*8), Y2
+	VMOVUPD    (DX)(DI*8), Y2
 	VMULPD     Y0, Y2, Y2
 	VADDPD     Y1, Y2, Y2
 	VUNPCKLPD  Y2, Y2, Y4
 	VUNPCKHPD  Y2, Y2, Y5
 	VPERM2F128 $0x20, Y5, Y4, Y3
 	VPERM2F128 $0x31, Y5, Y4, Y4
-	VMOVUPD    Y3, (CX)(DI*8)
-	VMOVUPD    Y4, 32(CX)(DI*8)
+	VMOVUPD    Y3, (AX)(R8*8)
+	VMOVUPD    Y4, 32(AX)(R8*8)
 	VUNPCKLPD  Y2, Y2, Y3
 	VUNPCKHPD  Y2, Y2, Y4
 	VPERM2F128 $0x20, Y4, Y3, Y2
 	VPERM2F128 $0x31, Y4, Y3, Y3
-	VMOVUPD    Y2, (DX)(DI*8)
-	VMOVUPD    Y3, 32(DX)(DI*8)
-	ADDQ       $+4, SI
-	ADDQ       $+8, DI
-	CMPQ       SI, AX
+	VMOVUPD    Y2, (CX)(R8*8)
+	VMOVUPD    Y3, 32(CX)(R8*8)
+	ADDQ       $+4, DI
+	ADDQ       $+8, R8
+	CMPQ       DI, BX
 	JLE        vectors
 
 tail:
+	MOVQ ld+16(FP), DI
+	LEAQ (DX)(DI*8), DX
+	XORQ DI, DI
+	MOVL width+48(FP), DI
+	ADDQ DI, DI
+	LEAQ (AX)(DI*8), AX
+	LEAQ (CX)(DI*8), CX
+	DECQ SI
+	JNZ  row
 	VZEROUPPER
 	RET

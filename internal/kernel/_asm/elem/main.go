@@ -472,6 +472,10 @@ func main() {
 		maxPool(f)
 		maxScatter(f)
 		maxGather(f)
+		if f.wide() {
+			maxTaps(f, 1)
+			maxTaps(f, 2)
+		}
 		avgPool(f)
 		avgSpread(f)
 	}

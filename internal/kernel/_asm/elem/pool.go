@@ -8,12 +8,13 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Pools of 2×2 with stride 2 take a row of outputs from two rows of inputs. The wide ones do any number of outputs, the last few under a mask; the others do a
-// multiple of their lanes.
+// Pools of 2×2 with stride 2 take rows of outputs, ld apart, from pairs of rows of inputs, width apart. The wide ones do any number n of outputs of a row, the last few
+// under a mask; the others do a multiple of their lanes.
 
 // Tables of lanes for the wide flavours: the even and odd elements of two vectors, the two halves of the interleaved, and twice the lane's number.
 var evens, odds, lows, highs [2]Mem // by element size: float32, float64
-var twice, pick Mem
+var overlapped [2]Mem               // the even elements of two vectors that share one
+var once, twice, pick Mem
 
 func poolTables() {
 	for k, lanes := range []uint32{16, 8} {
@@ -29,15 +30,21 @@ func poolTables() {
 		name := []string{"32", "64"}[k]
 		evens[k] = data("evens"+name, words(func(i uint32) uint32 { return 2 * i })...)
 		odds[k] = data("odds"+name, words(func(i uint32) uint32 { return 2*i + 1 })...)
+		overlapped[k] = data("overlapped"+name, words(func(i uint32) uint32 {
+			if i < lanes/2 {
+				return 2 * i
+			}
+			return 2*i + 1
+		})...)
 		interleaved := func(i uint32) uint32 { return i/2 + i%2*lanes }
 		lows[k] = data("lows"+name, words(interleaved)...)
 		highs[k] = data("highs"+name, words(func(i uint32) uint32 { return interleaved(i + lanes) })...)
 	}
-	var v []uint32
+	var v, w []uint32
 	for i := range uint32(16) {
-		v = append(v, 2*i)
+		v, w = append(v, i), append(w, 2*i)
 	}
-	twice = data("twice", v...)
+	once, twice = data("once", v...), data("twice", w...)
 	pick = data("pick", 0, 2, 4, 6, 0, 2, 4, 6)
 }
 
@@ -154,47 +161,75 @@ func (p *pooler) join(even, odd reg.VecVirtual, row reg.Register) {
 	f.store(hi, p.inputs(row, 1))
 }
 
-// run emits body for every vector of the n outputs, and once more under masks for the last few where the flavour is wide.
-func (p *pooler) run(n reg.Register, body func()) {
+// An output is a pointer to rows of elements of that size.
+type output struct {
+	base reg.Register
+	size int
+}
+
+// run emits body for every vector of the n outputs of each of the rows, and once more under masks for the last few of a row where the flavour is wide. After a
+// row, the pointers to outputs, by the size of what they point to, and to rows of inputs, go on to the next.
+func (p *pooler) run(outputs []output, inputs []reg.Register, nextRow func(), body func()) {
 	f := p.f
+	n := Load(Param("n"), GP64())
+	rows := Load(Param("rows"), GP64())
 	p.q, p.in = GP64(), GP64()
+	if f.wide() {
+		rest := GP64()
+		MOVQ(n, rest)
+		ANDQ(I32(int32(f.lanes()-1)), rest)
+		bits := func() reg.GPVirtual {
+			b := GP64()
+			MOVQ(I32(-1), b)
+			BZHIQ(rest, b, b)
+			return b
+		}
+		p.out, p.inLow, p.inHigh = K(), K(), K()
+		KMOVW(bits().As32(), p.out)
+		SHLQ(U8(1), rest)
+		in := bits()
+		KMOVW(in.As32(), p.inLow)
+		SHRQ(U8(f.lanes()), in)
+		KMOVW(in.As32(), p.inHigh)
+	}
+	SUBQ(I32(int32(f.lanes())), n)
+	Label("row")
 	XORQ(p.q, p.q)
 	XORQ(p.in, p.in)
-	end := GP64()
-	MOVQ(n, end)
-	SUBQ(I32(int32(f.lanes())), end)
-	JLT(LabelRef("tail"))
+	CMPQ(p.q, n)
+	JGT(LabelRef("tail"))
 	Label("vectors")
+	p.masked = false
 	body()
 	ADDQ(I32(int32(f.lanes())), p.q)
 	ADDQ(I32(int32(2*f.lanes())), p.in)
-	CMPQ(p.q, end)
+	CMPQ(p.q, n)
 	JLE(LabelRef("vectors"))
 	Label("tail")
-	if !f.wide() {
-		return
+	if f.wide() {
+		KTESTW(p.out, p.out)
+		JZ(LabelRef("next"))
+		p.masked = true
+		body()
 	}
-	rest := GP64()
-	MOVQ(n, rest)
-	SUBQ(p.q, rest)
-	JZ(LabelRef("end"))
-	p.masked = true
-	bits := func(count reg.Register) reg.Register {
-		one := GP64()
-		MOVQ(I32(-1), one)
-		BZHIQ(count, one, one)
-		return one
+	Label("next")
+	ld := GP64()
+	Load(Param("ld"), ld)
+	for _, o := range outputs {
+		LEAQ(Mem{Base: o.base, Index: ld, Scale: uint8(o.size)}, o.base)
 	}
-	p.out, p.inLow, p.inHigh = K(), K(), K()
-	out := bits(rest)
-	KMOVW(out.(reg.GPVirtual).As32(), p.out)
-	SHLQ(U8(1), rest)
-	in := bits(rest)
-	KMOVW(in.(reg.GPVirtual).As32(), p.inLow)
-	SHRQ(U8(f.lanes()), in.(reg.GPVirtual))
-	KMOVW(in.(reg.GPVirtual).As32(), p.inHigh)
-	body()
-	Label("end")
+	width := GP64()
+	XORQ(width, width)
+	Load(Param("width"), width.As32())
+	ADDQ(width, width)
+	for _, base := range inputs {
+		LEAQ(Mem{Base: base, Index: width, Scale: uint8(f.size)}, base)
+	}
+	if nextRow != nil {
+		nextRow()
+	}
+	DECQ(rows)
+	JNZ(LabelRef("row"))
 }
 
 func newPooler(f flavour, split, join bool) *pooler {
@@ -212,9 +247,9 @@ func newPooler(f flavour, split, join bool) *pooler {
 
 func many(f flavour) string {
 	if f.wide() {
-		return "n outputs."
+		return "n outputs of each row."
 	}
-	return fmt.Sprintf("n outputs, a multiple of %d.", f.lanes())
+	return fmt.Sprintf("n outputs, a multiple of %d, of each row.", f.lanes())
 }
 
 // storeInts stores a vector's worth of int32.
@@ -230,10 +265,22 @@ func (p *pooler) storeInts(v reg.VecVirtual, m Mem) {
 }
 
 // positions is first + 2·lane for the lanes of a vector, and the step to the next vector.
-func (f flavour) positions(first reg.Register) (at, step reg.VecVirtual) {
-	at = broadcastReg(first, f.integers())
+func (f flavour) positions() (at, step reg.VecVirtual) {
+	at = broadcastReg(Load(Param("first"), GP32()), f.integers())
 	VPADDD(twice, at, at)
 	return at, broadcastInt(uint32(2*f.lanes()), f.integers())
+}
+
+// positionsOfNextRow sets at to the positions two rows below the last.
+func (f flavour) positionsOfNextRow(at reg.VecVirtual) {
+	first, width := GP32(), GP32()
+	Load(Param("width"), width)
+	f32, _ := Param("first").Resolve()
+	MOVL(f32.Addr, first)
+	LEAL(Mem{Base: first, Index: width, Scale: 2}, first)
+	MOVL(first, f32.Addr)
+	broadcastReg(first, at)
+	VPADDD(twice, at, at)
 }
 
 // lane32 is a broadcast of a 32-bit offset in lanes as wide as f's masks are: 64 bits for float64 on AVX2, else 32.
@@ -249,15 +296,14 @@ func (f flavour) offset(g reg.Register) reg.VecVirtual {
 }
 
 func maxPool(f flavour) {
-	begin("maxPool2x2x"+f.elem+f.tier, fmt.Sprintf("func(n int, y *%s, winner *int32, row0, row1 *%s, first, width uint32)", f.goType, f.goType),
+	begin("maxPool2x2x"+f.elem+f.tier, fmt.Sprintf("func(rows, n, ld int, y *%s, winner *int32, row0, row1 *%s, first, width uint32)", f.goType, f.goType),
 		"the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, "+
 			"the first NaN before any number. It makes "+many(f))
-	n := Load(Param("n"), GP64())
 	y := Load(Param("y"), GP64())
 	winner := Load(Param("winner"), GP64())
 	row0 := Load(Param("row0"), GP64())
 	row1 := Load(Param("row1"), GP64())
-	at, step := f.positions(Load(Param("first"), GP32()))
+	at, step := f.positions()
 	width := Load(Param("width"), GP32())
 	offsets := make([]reg.VecVirtual, 4)
 	one := GP32()
@@ -267,7 +313,7 @@ func maxPool(f flavour) {
 	INCL(width)
 	offsets[3] = f.offset(width)
 	p := newPooler(f, true, false)
-	p.run(n, func() {
+	p.run([]output{{y, f.size}, {winner, 4}}, []reg.Register{row0, row1}, func() { f.positionsOfNextRow(at) }, func() {
 		a, b := p.split(row0)
 		c, d := p.split(row1)
 		if f.wide() {
@@ -349,7 +395,7 @@ type finder struct {
 func newFinder(p *pooler) *finder {
 	f := p.f
 	winner := Load(Param("winner"), GP64())
-	at, step := f.positions(Load(Param("first"), GP32()))
+	at, step := f.positions()
 	width := Load(Param("width"), GP32())
 	next := GP32()
 	MOVL(width, next)
@@ -430,17 +476,16 @@ func (s *finder) find(use func(i int, here Op)) {
 }
 
 func maxScatter(f flavour) {
-	begin("maxScatter2x2x"+f.elem+f.tier, fmt.Sprintf("func(n int, row0, row1 *%s, dy *%s, winner *int32, first, width uint32) (ok uint32)", f.goType, f.goType),
+	begin("maxScatter2x2x"+f.elem+f.tier, fmt.Sprintf("func(rows, n, ld int, row0, row1, dy *%s, winner *int32, first, width uint32) (ok uint32)", f.goType),
 		"the adjoint of picking the winners out of windows of 2×2 with stride 2: both rows are 0 but for dy at the winners. ok is 1 if every winner was in its "+
 			"own window, else what was written is void. It takes "+many(f))
-	n := Load(Param("n"), GP64())
 	row0 := Load(Param("row0"), GP64())
 	row1 := Load(Param("row1"), GP64())
 	dy := Load(Param("dy"), GP64())
 	p := newPooler(f, false, true)
 	s := newFinder(p)
 	zero := f.zeroed()
-	p.run(n, func() {
+	p.run([]output{{dy, f.size}, {s.winner, 4}}, []reg.Register{row0, row1}, func() { f.positionsOfNextRow(s.at) }, func() {
 		v := f.vector()
 		p.loadOutputs(dy, v)
 		f.binary("add", zero, v, v) // 0 + dy, as the sum has it
@@ -465,15 +510,14 @@ func maxScatter(f flavour) {
 }
 
 func maxGather(f flavour) {
-	begin("maxGather2x2x"+f.elem+f.tier, fmt.Sprintf("func(n int, y, row0, row1 *%s, winner *int32, first, width uint32) (ok uint32)", f.goType),
+	begin("maxGather2x2x"+f.elem+f.tier, fmt.Sprintf("func(rows, n, ld int, y, row0, row1 *%s, winner *int32, first, width uint32) (ok uint32)", f.goType),
 		"the winners' values out of windows of 2×2 with stride 2. ok is 1 if every winner was in its own window, else what was written is void. It makes "+many(f))
-	n := Load(Param("n"), GP64())
 	y := Load(Param("y"), GP64())
 	row0 := Load(Param("row0"), GP64())
 	row1 := Load(Param("row1"), GP64())
 	p := newPooler(f, true, false)
 	s := newFinder(p)
-	p.run(n, func() {
+	p.run([]output{{y, f.size}, {s.winner, 4}}, []reg.Register{row0, row1}, func() { f.positionsOfNextRow(s.at) }, func() {
 		a, b := p.split(row0)
 		c, d := p.split(row1)
 		elements := []reg.VecVirtual{a, b, c, d}
@@ -499,15 +543,14 @@ func maxGather(f flavour) {
 }
 
 func avgPool(f flavour) {
-	begin("avgPool2x2x"+f.elem+f.tier, fmt.Sprintf("func(n int, y, row0, row1 *%s, quarter %s)", f.goType, f.goType),
+	begin("avgPool2x2x"+f.elem+f.tier, fmt.Sprintf("func(rows, n, ld int, y, row0, row1 *%s, width uint32, quarter %s)", f.goType, f.goType),
 		"the means of windows of 2×2 with stride 2, quarter being ¼. It makes "+many(f))
-	n := Load(Param("n"), GP64())
 	y := Load(Param("y"), GP64())
 	row0 := Load(Param("row0"), GP64())
 	row1 := Load(Param("row1"), GP64())
 	quarter := f.constant("quarter")
 	p := newPooler(f, true, false)
-	p.run(n, func() {
+	p.run([]output{{y, f.size}}, []reg.Register{row0, row1}, nil, func() {
 		a, b := p.split(row0)
 		c, d := p.split(row1)
 		for _, v := range []reg.VecVirtual{b, c, d} {
@@ -543,16 +586,15 @@ func (p *pooler) storeOutputs(v reg.VecVirtual, y reg.Register) {
 }
 
 func avgSpread(f flavour) {
-	begin("avgSpread2x2x"+f.elem+f.tier, fmt.Sprintf("func(n int, row0, row1, dy *%s, quarter %s)", f.goType, f.goType),
+	begin("avgSpread2x2x"+f.elem+f.tier, fmt.Sprintf("func(rows, n, ld int, row0, row1, dy *%s, width uint32, quarter %s)", f.goType, f.goType),
 		"the adjoint of the means of windows of 2×2 with stride 2, quarter being ¼. It takes "+many(f))
-	n := Load(Param("n"), GP64())
 	row0 := Load(Param("row0"), GP64())
 	row1 := Load(Param("row1"), GP64())
 	dy := Load(Param("dy"), GP64())
 	quarter := f.constant("quarter")
 	zero := f.zeroed()
 	p := newPooler(f, false, true)
-	p.run(n, func() {
+	p.run([]output{{dy, f.size}}, []reg.Register{row0, row1}, nil, func() {
 		v := f.vector()
 		p.loadOutputs(dy, v)
 		f.binary("mul", quarter, v, v)
@@ -560,6 +602,128 @@ func avgSpread(f flavour) {
 		p.join(v, v, row0)
 		p.join(v, v, row1)
 	})
+	VZEROUPPER()
+	RET()
+}
+
+// maxTaps takes a row of windows of any taps, stride 1 or 2 across.
+func maxTaps(f flavour, stride int) {
+	k := 1
+	if f.single() {
+		k = 0
+	}
+	begin(fmt.Sprintf("maxTaps%dx%s%s", stride, f.elem, f.tier),
+		fmt.Sprintf("func(n int, y *%s, winner *int32, x *%s, taps *int32, count int, first uint32)", f.goType, f.goType),
+		fmt.Sprintf("the maxima of n windows, %d elements apart, of count taps at the offsets taps from the window's begin at x, of which the first offset is 0, and their "+
+			"winners, counted from first: the first of equals, the first NaN before any number.", stride))
+	n := Load(Param("n"), GP64())
+	y := Load(Param("y"), GP64())
+	winner := Load(Param("winner"), GP64())
+	x := Load(Param("x"), GP64())
+	taps := Load(Param("taps"), GP64())
+	count := Load(Param("count"), GP64())
+	at := broadcastReg(Load(Param("first"), GP32()), f.integers())
+	if stride == 2 {
+		VPADDD(twice, at, at)
+	} else {
+		VPADDD(once, at, at)
+	}
+	step := broadcastInt(uint32(stride*f.lanes()), f.integers())
+	var even reg.VecVirtual
+	if stride == 2 {
+		even = f.vector()
+		VMOVDQU64(overlapped[k], even)
+	}
+	out, inLow, inHigh := K(), K(), K()
+	KXNORW(out, out, out)
+	KMOVW(out, inLow)
+	KMOVW(out, inHigh)
+	load := func(tap reg.Register, v reg.VecVirtual) {
+		at := Mem{Base: x, Index: tap, Scale: uint8(f.size)}
+		move := VMOVUPS_Z
+		if !f.single() {
+			move = VMOVUPD_Z
+		}
+		move(at, inLow, v)
+		if stride == 1 {
+			return
+		}
+		// The second vector begins at the last element of the first, so as not to read behind the last window.
+		hi, idx := f.vector(), f.vector()
+		move(at.Offset(f.bytes-f.size), inHigh, hi)
+		VMOVDQU64(even, idx)
+		if f.single() {
+			VPERMI2PS(hi, v, idx)
+		} else {
+			VPERMI2PD(hi, v, idx)
+		}
+		VMOVDQU64(idx, v)
+	}
+	Label("vectors")
+	CMPQ(n, I32(int32(f.lanes())))
+	JGE(LabelRef("whole"))
+	TESTQ(n, n)
+	JLE(LabelRef("end"))
+	bits := func(count reg.Register) reg.GPVirtual {
+		b := GP64()
+		MOVQ(I32(-1), b)
+		BZHIQ(count, b, b)
+		return b
+	}
+	KMOVW(bits(n).As32(), out)
+	if stride == 1 {
+		KMOVW(out, inLow)
+	} else {
+		in := GP64()
+		LEAQ(Mem{Base: n, Index: n, Scale: 1, Disp: -1}, in)
+		b := bits(in)
+		KMOVW(b.As32(), inLow)
+		SHRQ(U8(f.lanes()-1), b)
+		KMOVW(b.As32(), inHigh)
+	}
+	Label("whole")
+	top, won := f.vector(), f.integers()
+	t, tap := GP64(), GP64()
+	XORQ(t, t)
+	XORQ(tap, tap)
+	load(tap, top)
+	VPXORD(won, won, won)
+	INCQ(t)
+	CMPQ(t, count)
+	JGE(LabelRef("store"))
+	Label("taps")
+	MOVLQSX(Mem{Base: taps, Index: t, Scale: 4}, tap)
+	v := f.vector()
+	load(tap, v)
+	ordered, wins := K(), K()
+	if f.single() {
+		VCMPPS(U8(cmpOrdered), top, top, ordered)
+		VCMPPS(U8(cmpNotLE), top, v, ordered, wins)
+		VMOVAPS(v, wins, top)
+	} else {
+		VCMPPD(U8(cmpOrdered), top, top, ordered)
+		VCMPPD(U8(cmpNotLE), top, v, ordered, wins)
+		VMOVAPD(v, wins, top)
+	}
+	VPBROADCASTD(tap.As32(), wins, won)
+	INCQ(t)
+	CMPQ(t, count)
+	JLT(LabelRef("taps"))
+	Label("store")
+	VPADDD(at, won, won)
+	VPADDD(step, at, at)
+	VMOVDQU32(won, out, Mem{Base: winner})
+	if f.single() {
+		VMOVUPS(top, out, Mem{Base: y})
+	} else {
+		VMOVUPD(top, out, Mem{Base: y})
+	}
+	ADDQ(I32(int32(4*f.lanes())), winner)
+	ADDQ(I32(int32(f.bytes)), y)
+	ADDQ(I32(int32(stride*f.bytes)), x)
+	SUBQ(I32(int32(f.lanes())), n)
+	JMP(LabelRef("vectors"))
+	Label("end")
 	VZEROUPPER()
 	RET()
 }
