@@ -326,3 +326,22 @@ func Region(x, w tensor.Shape, p ConvParams, i, j int) (rows, cols [2]int, err e
 	cols[0], cols[1] = g.Cols.Reach(j)
 	return rows, cols, nil
 }
+
+// Conv2DShape returns the shape C×H×W of one image of Conv2D's output for such inputs and filters, and Conv2D's error where there is none.
+func Conv2DShape(x, w tensor.Shape, p ConvParams) (tensor.Shape, error) {
+	if len(x) != 4 || len(w) != 4 {
+		return nil, errors.Errorf("ops: Conv2DShape: x is %v and w is %v, want rank 4 both", x, w)
+	}
+	for _, s := range [][]int{x, w} {
+		for _, side := range s {
+			if side < 1 {
+				return nil, errors.Errorf("ops: Conv2DShape: x is %v and w is %v, want positive sides", x, w)
+			}
+		}
+	}
+	g, err := p.geometry(x, w)
+	if err != nil {
+		return nil, errors.Wrap(err, "ops: Conv2DShape")
+	}
+	return tensor.Shape{g.K, g.P, g.Q}, nil
+}

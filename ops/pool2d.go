@@ -28,3 +28,20 @@ func (p PoolParams) pool(name string, x *G.Node) (kernel.Pool, error) {
 
 func inSides(g kernel.Pool) tensor.Shape  { return tensor.Shape{g.N, g.C, g.H, g.W} }
 func outSides(g kernel.Pool) tensor.Shape { return tensor.Shape{g.N, g.C, g.P, g.Q} }
+
+// Pool2DShape returns the shape C×H×W of one image of a pooling's output for such an input, and the pooling's error where there is none.
+func Pool2DShape(x tensor.Shape, p PoolParams) (tensor.Shape, error) {
+	if len(x) != 4 {
+		return nil, errors.Errorf("ops: Pool2DShape: x is %v, want rank 4", x)
+	}
+	for _, side := range x {
+		if side < 1 {
+			return nil, errors.Errorf("ops: Pool2DShape: x is %v, want positive sides", x)
+		}
+	}
+	g, err := kernel.NewPool(x[0], x[1], x[2], x[3], p.Window[0], p.Window[1], spatial(p.Stride, p.Dilation, p.Pad, p.Window))
+	if err != nil {
+		return nil, errors.Wrapf(err, "ops: Pool2DShape: x is %v, the window %v", x, p.Window)
+	}
+	return tensor.Shape{g.C, g.P, g.Q}, nil
+}

@@ -1,0 +1,228 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/ops"
+)
+
+// A Param is a parameter of a network. Its value is shared by all graphs of the network: what changes it in place changes them all.
+type Param struct {
+	Name  string // the layer's kind and number, and the weight's name: "conv1.weight"
+	Value *tensor.Dense
+	FanIn int // inputs that each output sums
+}
+
+// A Network is a sequence of layers with weights.
+type Network struct {
+	name     string
+	input    tensor.Shape // C×H×W, or a vector's length
+	layers   []Layer
+	shapes   []tensor.Shape // of each layer's output
+	params   []*Param
+	owned    [][]int // the indices into params of each layer
+	dtype    tensor.Dtype
+	winograd bool
+
+	mu      sync.Mutex // guards predict, which keeps graphs
+	predict map[int]*Graph
+}
+
+// An Option changes what NewSequential makes.
+type Option func(*Network)
+
+// Float64 makes a network of float64 instead of float32: slower, for checking.
+func Float64(n *Network) { n.dtype = tensor.Float64 }
+
+// Winograd permits Winograd's algorithm in all convolutions: faster, with a larger rounding error.
+func Winograd(n *Network) { n.winograd = true }
+
+// NewSequential returns a network of the layers, one after the other, for inputs of the shape C×H×W (or, for layers that take vectors, of rank 1). Its weights are zero
+// until Init or Load.
+//
+// It returns an error that names the layer if one cannot take what the one before it gives.
+func NewSequential(name string, input tensor.Shape, layers []Layer, options ...Option) (*Network, error) {
+	n := &Network{name: name, input: input.Clone(), layers: append([]Layer(nil), layers...), dtype: tensor.Float32, predict: map[int]*Graph{}}
+	for _, o := range options {
+		o(n)
+	}
+	if len(layers) == 0 {
+		return nil, errors.Errorf("model: %s: no layers, want at least one", name)
+	}
+	if len(input) != 1 && len(input) != 3 {
+		return nil, errors.Errorf("model: %s: the input has shape %v, want C×H×W or a vector's length", name, input)
+	}
+	for _, s := range input {
+		if s < 1 {
+			return nil, errors.Errorf("model: %s: the input has shape %v, want positive sides", name, input)
+		}
+	}
+	count := map[string]int{}
+	at := n.input
+	for i, l := range layers {
+		if l == nil {
+			return nil, errors.Errorf("model: %s: layer %d is nil", name, i+1)
+		}
+		out, err := l.Output(at)
+		if err != nil {
+			return nil, errors.Wrapf(err, "model: %s: layer %d", name, i+1)
+		}
+		var own []int
+		weights := l.Weights(at)
+		if len(weights) > 0 {
+			count[l.Kind()]++
+		}
+		for _, w := range weights {
+			own = append(own, len(n.params))
+			n.params = append(n.params, &Param{
+				Name:  fmt.Sprintf("%s%d.%s", l.Kind(), count[l.Kind()], w.Name),
+				Value: tensor.New(tensor.WithShape(w.Shape...), tensor.Of(n.dtype)),
+				FanIn: w.FanIn,
+			})
+		}
+		n.owned, n.shapes, at = append(n.owned, own), append(n.shapes, out), out
+	}
+	return n, nil
+}
+
+// Name is what the network was called when it was made.
+func (n *Network) Name() string { return n.name }
+
+// Input is the shape of one sample, C×H×W; Output is the shape of what the network makes of it.
+func (n *Network) Input() tensor.Shape  { return n.input.Clone() }
+func (n *Network) Output() tensor.Shape { return n.shapes[len(n.shapes)-1].Clone() }
+
+// Dtype is the type of the weights and of everything that flows through the network.
+func (n *Network) Dtype() tensor.Dtype { return n.dtype }
+
+// Layers returns the layers, in order.
+func (n *Network) Layers() []Layer { return append([]Layer(nil), n.layers...) }
+
+// Params returns the parameters, in the order of the layers.
+func (n *Network) Params() []*Param { return append([]*Param(nil), n.params...) }
+
+// Param returns the parameter of that name, or nil.
+func (n *Network) Param(name string) *Param {
+	for _, p := range n.params {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// Init draws the weights: those of rank 2 and more from a normal distribution of variance 2/fan-in, which keeps the size of the signal through a ReLU (He, Zhang, Ren and Sun, 2015); biases
+// are 0. The same seed gives the same bits, whatever the type: they are drawn in float64 and rounded.
+func (n *Network) Init(seed uint64) {
+	for i, p := range n.params {
+		r := rand.New(rand.NewPCG(seed, uint64(i)))
+		sigma := math.Sqrt(2 / float64(p.FanIn))
+		if p.Value.Dims() < 2 {
+			sigma = 0
+		}
+		switch w := p.Value.Data().(type) {
+		case []float32:
+			for j := range w {
+				w[j] = float32(sigma * r.NormFloat64())
+			}
+		case []float64:
+			for j := range w {
+				w[j] = sigma * r.NormFloat64()
+			}
+		}
+	}
+}
+
+// A Loss is what a network is trained on.
+type Loss int
+
+const (
+	// NoLoss makes a graph that ends with the network's output.
+	NoLoss Loss = iota
+	// CrossEntropy is the softmax cross-entropy of the output against Int labels, the mean over the batch.
+	CrossEntropy
+	// SquaredError is the article's E = ½ Σ (t − y)² (Eq. 9) of a sample, the mean over the batch; targets are of the output's shape.
+	SquaredError
+)
+
+func (l Loss) String() string {
+	switch l {
+	case NoLoss:
+		return "none"
+	case CrossEntropy:
+		return "cross-entropy"
+	case SquaredError:
+		return "mse"
+	}
+	return "unknown loss"
+}
+
+// ParseLoss returns the loss of that name: "cross-entropy" or "mse".
+func ParseLoss(name string) (Loss, error) {
+	for _, l := range []Loss{CrossEntropy, SquaredError} {
+		if l.String() == name {
+			return l, nil
+		}
+	}
+	return NoLoss, errors.Errorf("model: the loss is %q, want cross-entropy or mse", name)
+}
+
+// BuildOptions say what a graph is for.
+type BuildOptions struct {
+	Loss Loss
+	// Training asks for the gradients of the loss by all parameters, and lets Dropout drop.
+	Training bool
+	// Seed is that of the dropout masks.
+	Seed uint64
+	// InputGradient asks for the gradient by the input too. It is otherwise not computed.
+	InputGradient bool
+}
+
+// nodes adds the network to a graph: the output for the input x, and what each layer gives (nil where a ReLU was fused into the layer before).
+func (n *Network) nodes(b *Builder, x *G.Node, params []*G.Node, inputGradient bool) (y *G.Node, each []*G.Node, err error) {
+	each = make([]*G.Node, len(n.layers))
+	y = x
+	for i := 0; i < len(n.layers); i++ {
+		l := n.layers[i]
+		b.first, b.relu = y == x && !inputGradient, false
+		if _, conv := l.(Conv); conv && i+1 < len(n.layers) {
+			_, b.relu = n.layers[i+1].(ReLU)
+		}
+		own := make([]*G.Node, len(n.owned[i]))
+		for j, k := range n.owned[i] {
+			own[j] = params[k]
+		}
+		if y, err = l.Apply(b, y, own); err != nil {
+			return nil, nil, errors.Wrapf(err, "model: %s: layer %d, %s", n.name, i+1, l.Kind())
+		}
+		if b.relu {
+			i++
+		}
+		each[i] = y
+	}
+	return y, each, nil
+}
+
+func (n *Network) builder(g *G.ExprGraph, o BuildOptions) (*Builder, error) {
+	b := &Builder{Winograd: n.winograd}
+	if !o.Training {
+		return b, nil
+	}
+	for _, l := range n.layers {
+		if _, ok := l.(Dropout); ok && b.Random == nil {
+			r, err := ops.NewRandom(g, o.Seed)
+			if err != nil {
+				return nil, errors.Wrapf(err, "model: %s", n.name)
+			}
+			b.Random = r
+		}
+	}
+	return b, nil
+}
