@@ -2,6 +2,7 @@ package lab
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	G "gorgonia.org/gorgonia"
@@ -45,5 +46,44 @@ func TestBackward(t *testing.T) {
 	}
 	if Floats(y)[2] != 9 || Floats(Forward(square, x))[2] != 9 {
 		t.Error("the value is not 9")
+	}
+}
+
+// Digits are the same for the same seed, differ for another, and look like something: bright where the strokes are.
+func TestDigits(t *testing.T) {
+	a, la := Digits(50, 1)
+	b, lb := Digits(50, 1)
+	c, _ := Digits(50, 2)
+	if !slices.Equal(Floats(a), Floats(b)) || !slices.Equal(la, lb) {
+		t.Error("one seed, two sets")
+	}
+	if slices.Equal(Floats(a), Floats(c)) {
+		t.Error("two seeds, one set")
+	}
+	for i := range 50 {
+		bright := 0
+		for _, row := range Plane(a, i, 0) {
+			for _, v := range row {
+				if v > 0.5 {
+					bright++
+				}
+			}
+		}
+		if bright < 10 || bright > 200 {
+			t.Errorf("digit %d, a %d, has %d bright pixels of 400", i, la[i], bright)
+		}
+	}
+	if r := Rows(a, []int{3, 1}); !Plane(r, 0, 0).Equal(Plane(a, 3, 0)) || !Plane(r, 1, 0).Equal(Plane(a, 1, 0)) {
+		t.Error("Rows took others")
+	}
+}
+
+func TestSaveLoad(t *testing.T) {
+	t.Setenv("GONB_TMP_DIR", t.TempDir())
+	a, b := Tensor(1, 2, Ints(3, 4, 1), Ints(3, 4, 2)), Vector(1, 2)
+	Save("x", a, b)
+	got := Load("x")
+	if len(got) != 2 || !got[0].Shape().Eq(a.Shape()) || !slices.Equal(Floats(got[0]), Floats(a)) || !slices.Equal(Floats(got[1]), Floats(b)) {
+		t.Errorf("loaded %v", got)
 	}
 }
