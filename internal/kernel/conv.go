@@ -5,20 +5,457 @@ type Float interface{ float32 | float64 }
 
 // Forward is y = x ⋆ w + b, then max(0, ·) where relu is set; b may be nil.
 func Forward[T Float](g Conv, y, x, w, b []T, relu bool) {
-	RefForward(g, y, x, w)
+	if g.outlandish() {
+		RefForward(g, y, x, w)
+		finish(g, y, b, relu)
+		return
+	}
+	if g.depthwise() {
+		depthwiseForward(g, y, x, w)
+		finish(g, y, b, relu)
+		return
+	}
+	c, k := g.C/g.Groups, g.K/g.Groups
+	var rows, cols []tap
+	for r := range g.R {
+		rows = append(rows, tap{g.element(r, g.R), r * g.Rows.Dilation})
+	}
+	for s := range g.S {
+		cols = append(cols, tap{g.element(s, g.S), s * g.Cols.Dilation})
+	}
+	for group := range g.Groups {
+		p := correlation[T]{
+			n: g.N, planes: c, m: k,
+			src: x[group*c*g.H*g.W:], srcImage: g.C * g.H * g.W, h: g.H, w: g.W,
+			top: g.Rows.Before, left: g.Cols.Before,
+			hp: (g.P-1)*g.Rows.Stride + g.Rows.Extent(), wp: (g.Q-1)*g.Cols.Stride + g.Cols.Extent(),
+			outH: g.P, outW: g.Q, stepH: g.Rows.Stride, stepW: g.Cols.Stride,
+			dst: y[group*k*g.P*g.Q:], dstImage: g.K * g.P * g.Q, dstPlane: g.P * g.Q, dstRow: g.Q, dstCol: 1,
+			rows: rows, cols: cols,
+			weights: w[group*k*c*g.R*g.S:], wm: c * g.R * g.S, wPlane: g.R * g.S, wRow: g.S,
+			relu: relu,
+		}
+		if b != nil {
+			p.bias = b[group*k:][:k]
+		}
+		p.run()
+	}
+}
+
+// finish adds the bias and cuts negative values, for the paths that do not as they store.
+func finish[T Float](g Conv, y, b []T, relu bool) {
 	if b != nil {
-		RefAddBias(g, y, b)
+		plane := g.P * g.Q
+		spans(g.N*g.K, max(1, chunk/plane), func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				v := b[i%g.K]
+				row := y[i*plane:][:plane]
+				for j := range row {
+					row[j] += v
+				}
+			}
+		})
 	}
 	if relu {
-		ReLU(y, y)
+		ReLU(y[:g.YLen()], y[:g.YLen()])
 	}
 }
 
 // BackwardData is dx, the derivative of Forward by x applied to dy.
-func BackwardData[T Float](g Conv, dx, dy, w []T) { RefBackwardData(g, dx, dy, w) }
+//
+// The elements of dx whose positions have the same remainders by the strides are a phase: they see the same taps, those that fall on windows, and are a correlation of dy
+// with stride 1. So no product with zero is made for the gaps that a stride leaves.
+func BackwardData[T Float](g Conv, dx, dy, w []T) {
+	if g.outlandish() {
+		RefBackwardData(g, dx, dy, w)
+		return
+	}
+	if g.depthwise() {
+		depthwiseBackwardData(g, dx, dy, w)
+		return
+	}
+	c, k := g.C/g.Groups, g.K/g.Groups
+	if g.gaps(g.Rows, g.H, g.R) || g.gaps(g.Cols, g.W, g.S) {
+		clear(dx[:g.XLen()])
+	}
+	for ph := range min(g.Rows.Stride, g.H) {
+		rows, top, hp := g.phase(g.Rows, ph, g.H, g.R)
+		for pw := range min(g.Cols.Stride, g.W) {
+			cols, left, wp := g.phase(g.Cols, pw, g.W, g.S)
+			if len(rows) == 0 || len(cols) == 0 {
+				continue
+			}
+			for group := range g.Groups {
+				p := correlation[T]{
+					n: g.N, planes: k, m: c,
+					src: dy[group*k*g.P*g.Q:], srcImage: g.K * g.P * g.Q, h: g.P, w: g.Q,
+					top: top, left: left, hp: hp, wp: wp,
+					outH: (g.H-ph-1)/g.Rows.Stride + 1, outW: (g.W-pw-1)/g.Cols.Stride + 1, stepH: 1, stepW: 1,
+					dst: dx[group*c*g.H*g.W+ph*g.W+pw:], dstImage: g.C * g.H * g.W, dstPlane: g.H * g.W,
+					dstRow: g.Rows.Stride * g.W, dstCol: g.Cols.Stride,
+					rows: rows, cols: cols,
+					weights: w[group*k*c*g.R*g.S:], wm: g.R * g.S, wPlane: c * g.R * g.S, wRow: g.S,
+				}
+				p.run()
+			}
+		}
+	}
+}
 
-// BackwardFilter is dw, the derivative of Forward by w applied to dy.
-func BackwardFilter[T Float](g Conv, dw, dy, x []T) { RefBackwardFilter(g, dw, dy, x) }
+// gaps reports whether some phase of an axis of n elements meets no tap.
+func (g Conv) gaps(w Window, n, size int) bool {
+	for ph := range min(w.Stride, n) {
+		if taps, _, _ := g.phase(w, ph, n, size); len(taps) == 0 {
+			return true
+		}
+	}
+	return false
+}
 
-// BackwardBias is db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q].
-func BackwardBias[T Float](g Conv, db, dy []T) { RefBackwardBias(g, db, dy) }
+// phase lists the taps that the elements ph, ph+Stride, … of an axis of n elements meet, with the position in the padded delta of the first element's; margin is the padding
+// before the delta and padded its length.
+func (g Conv) phase(w Window, ph, n, size int) (taps []tap, margin, padded int) {
+	last := (n - ph - 1) / w.Stride
+	for r := range size {
+		if d := ph + w.Before - r*w.Dilation; d%w.Stride == 0 {
+			d /= w.Stride
+			// Taps that no element of the phase meets are left out: they could ask for any padding.
+			if d+last < 0 || d >= w.Out {
+				continue
+			}
+			taps = append(taps, tap{g.element(r, size), d})
+		}
+	}
+	for _, t := range taps {
+		margin = max(margin, -t.at)
+	}
+	for i := range taps {
+		taps[i].at += margin
+		padded = max(padded, taps[i].at+last+1)
+	}
+	return taps, margin, padded
+}
+
+// element is the filter's row or column, of size, that lies over tap r.
+func (g Conv) element(r, size int) int {
+	if g.Flip {
+		return size - 1 - r
+	}
+	return r
+}
+
+// outlandish reports whether the padding is so much more than the image that copying it with its padding is out of the question; then, and at that size, the reference is
+// as good as any.
+func (g Conv) outlandish() bool {
+	const much = 1 << 24
+	hp, wp := (g.P-1)*g.Rows.Stride+g.Rows.Extent(), (g.Q-1)*g.Cols.Stride+g.Cols.Extent()
+	return hp > much || wp > much || hp*wp > much && hp*wp > 8*g.H*g.W
+}
+
+// A tap is a row or column of the filters and the position in the padded image of what the first output's meets.
+type tap struct{ element, at int }
+
+// A correlation is dst[n,m,i,j] = Σ_c Σ_r Σ_s weights[m,c,r,s]·src[n, c, i·stepH + row_r, j·stepW + col_s], src being zero outside its borders: what forward passes and
+// the phases of backward passes are.
+//
+// It is a product of matrices, weights of m rows by a matrix that is never made: its columns, one for each output, are gathered panel by panel out of an image
+// with its padding, where the elements of a column lie at fixed distances from the first.
+type correlation[T Float] struct {
+	n, planes, m   int
+	src            []T
+	srcImage, h, w int // distance of images; sides of a plane
+	top, left      int // padding before; hp and wp are the sides with padding, of what is read
+	hp, wp         int
+	outH, outW     int
+	stepH, stepW   int
+	dst            []T
+	dstImage       int
+	dstPlane       int
+	dstRow, dstCol int
+	rows, cols     []tap
+	weights        []T // weights[m·wm + c·wPlane + row·wRow + col]
+	wm             int
+	wPlane, wRow   int
+	bias           []T
+	relu           bool
+
+	kern    microKernelShape
+	depth   int   // products of a sum: planes·rows·cols
+	offsets []int // of each in the padded image
+	packed  []T
+}
+
+// depthBlock is how many products of a sum are made at a time: a panel of so many stays in the second-level cache.
+const depthBlock = 256
+
+func (p *correlation[T]) run() {
+	p.kern = microKernel[T]()
+	mr, nr := p.kern.mr, p.kern.nr
+	p.depth = p.planes * len(p.rows) * len(p.cols)
+	mPanels := (p.m + mr - 1) / mr
+	s := takeScratch[T](1)
+	defer s.free()
+	p.packed = s.slice(0, mPanels*mr*p.depth)
+	p.offsets = make([]int, 0, p.depth)
+	for c := range p.planes {
+		for _, r := range p.rows {
+			for _, q := range p.cols {
+				p.offsets = append(p.offsets, (c*p.hp+r.at)*p.wp+q.at)
+			}
+		}
+	}
+	small := p.n*p.m*p.outH*p.outW*p.depth < 1<<16
+	each(small, mPanels, 1, p.packWeights)
+
+	// Several small images make one block of columns; a large one is cut into parts, at multiples of whole panels.
+	pixels := p.outH * p.outW
+	together := min(p.n, max(1, 4*nr/pixels))
+	blocks := (p.n + together - 1) / together
+	parts := 1
+	if blocks < 16 {
+		parts = min((16+blocks-1)/blocks, max(1, (together*pixels+2*nr-1)/(2*nr)))
+	}
+	each(small, blocks*parts, 1, func(t int) {
+		first := t / parts * together
+		p.block(first, min(together, p.n-first), t%parts, parts)
+	})
+}
+
+// packWeights packs panel i, in blocks of depth.
+func (p *correlation[T]) packWeights(i int) {
+	mr := p.kern.mr
+	mPanels := (p.m + mr - 1) / mr
+	plain := len(p.cols) == p.wRow && len(p.rows)*len(p.cols) == p.wPlane
+	for k, q := range p.cols {
+		plain = plain && q.element == k
+	}
+	for k, r := range p.rows {
+		plain = plain && r.element == k
+	}
+	for k0 := 0; k0 < p.depth; k0 += depthBlock {
+		kb := min(depthBlock, p.depth-k0)
+		dst := p.packed[k0*mPanels*mr+i*mr*kb:][:mr*kb]
+		if plain { // rows of a matrix
+			packPanel(dst, p.weights, p.wm, i*mr, min(mr, p.m-i*mr), mr, k0, kb, true, 1)
+			continue
+		}
+		area := len(p.rows) * len(p.cols)
+		for j := range mr {
+			if i*mr+j >= p.m {
+				for l := j; l < len(dst); l += mr {
+					dst[l] = 0
+				}
+				continue
+			}
+			w := p.weights[(i*mr+j)*p.wm:]
+			c, r, q := k0/area, k0%area/len(p.cols), k0%len(p.cols)
+			for l := j; l < len(dst); l += mr {
+				dst[l] = w[c*p.wPlane+p.rows[r].element*p.wRow+p.cols[q].element]
+				if q++; q == len(p.cols) {
+					q = 0
+					if r++; r == len(p.rows) {
+						r, c = 0, c+1
+					}
+				}
+			}
+		}
+	}
+}
+
+// pad copies count images with their padding.
+func pad[T Float](dst, src []T, count, srcImage, planes, h, w, top, left, hp, wp int) {
+	clear(dst)
+	rows, cols := min(h, hp-top), min(w, wp-left)
+	if rows <= 0 || cols <= 0 {
+		return
+	}
+	for i := range count {
+		for c := range planes {
+			copyRows(dst[((i*planes+c)*hp+top)*wp+left:], wp, src[i*srcImage+c*h*w:], w, rows, cols)
+		}
+	}
+}
+
+// copyRows copies rows of cols elements.
+func copyRows[T Float](dst []T, ldd int, src []T, lds, rows, cols int) {
+	if copyRowsVector(dst, ldd, src, lds, rows, cols) {
+		return
+	}
+	for r := range rows {
+		copy(dst[r*ldd:][:cols], src[r*lds:][:cols])
+	}
+}
+
+// slack is how far behind what it needs a vector may reach, in scratch.
+const slack = 64
+
+// A segment is a run of columns of a panel that lie stepW apart in the padded image: src is the distance of the first from the image's begin, dst its column.
+type segment struct{ src, dst int }
+
+// block does part of the columns of a block of images.
+func (p *correlation[T]) block(first, count, part, parts int) {
+	mr, nr := p.kern.mr, p.kern.nr
+	mPanels := (p.m + mr - 1) / mr
+	pixels := p.outH * p.outW
+	total := count * pixels
+	panels := (total + nr - 1) / nr
+	s := takeScratch[T](3)
+	defer s.free()
+	image := p.planes * p.hp * p.wp
+	padded := s.slice(0, count*image+slack)
+	panel := s.slice(1, depthBlock*nr+slack)
+	edge := s.slice(2, mPanels*mr*nr)
+	pad(padded, p.src[first*p.srcImage:], count, p.srcImage, p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp)
+	contiguous := p.dstCol == 1 && p.dstRow == p.outW
+	var buf [2 * maxColumns]segment
+	for j := panels * part / parts; j < panels*(part+1)/parts; j++ {
+		col := j * nr
+		cols := min(nr, total-col)
+		width := p.kern.width(cols)
+		segs := p.segments(buf[:0], col, cols, image)
+		direct := contiguous && cols == width && col/pixels == (col+cols-1)/pixels
+		at := (first+col/pixels)*p.dstImage + col%pixels
+		for k0 := 0; k0 < p.depth; k0 += depthBlock {
+			kb := min(depthBlock, p.depth-k0)
+			gather(panel, width, cols, padded, p.offsets[k0:][:kb], segs, p.stepW)
+			for i := range mPanels {
+				a := p.packed[k0*mPanels*mr+i*mr*kb:][:mr*kb]
+				if direct && (i+1)*mr <= p.m {
+					runTile(p.kern, kb, width, a, panel, p.dst[at+i*mr*p.dstPlane:], p.dstPlane, k0 > 0)
+				} else {
+					runTile(p.kern, kb, width, a, panel, edge[i*mr*nr:], width, k0 > 0)
+				}
+			}
+		}
+		done := 0 // rows that are in place
+		if direct {
+			done = p.m / mr * mr
+			if p.bias != nil || p.relu {
+				for m := range done {
+					row := p.dst[at+m*p.dstPlane:][:cols]
+					finishRow(row, row, p.biasOf(m), p.relu)
+				}
+			}
+		}
+		for m := done; m < p.m; m++ {
+			row := edge[m/mr*mr*nr+m%mr*width:][:cols]
+			if p.bias != nil || p.relu {
+				finishRow(row, row, p.biasOf(m), p.relu)
+			}
+			p.scatter(row, first, col, m)
+		}
+	}
+}
+
+func (p *correlation[T]) biasOf(m int) T {
+	if p.bias == nil {
+		return 0
+	}
+	return p.bias[m]
+}
+
+// finishRow is y = x + b, then max(0, ·) where relu is set.
+func finishRow[T Float](y, x []T, b T, relu bool) {
+	y = y[:len(x)]
+	i := finishVector(y, x, b, relu)
+	if relu {
+		for ; i < len(x); i++ {
+			y[i] = max(x[i]+b, 0)
+		}
+		return
+	}
+	for ; i < len(x); i++ {
+		y[i] = x[i] + b
+	}
+}
+
+// scatter stores the columns col, col+1, … of row m where they belong.
+func (p *correlation[T]) scatter(row []T, first, col, m int) {
+	pixels := p.outH * p.outW
+	for len(row) > 0 {
+		n, at := col/pixels, col%pixels
+		i, j := at/p.outW, at%p.outW
+		run := min(len(row), p.outW-j)
+		dst := p.dst[(first+n)*p.dstImage+m*p.dstPlane+i*p.dstRow+j*p.dstCol:]
+		if p.dstCol == 1 {
+			copy(dst[:run], row)
+		} else {
+			d := 0
+			for _, v := range row[:run] {
+				dst[d] = v
+				d += p.dstCol
+			}
+		}
+		row, col = row[run:], col+run
+	}
+}
+
+// maxColumns is the largest nr of any micro-kernel.
+const maxColumns = 48
+
+// segments lists the runs of the columns col to col+cols−1 of a block of images, each cut to a vector where the tier has them.
+func (p *correlation[T]) segments(segs []segment, col, cols, image int) []segment {
+	pixels := p.outH * p.outW
+	for c := 0; c < cols; {
+		n, at := (col+c)/pixels, (col+c)%pixels
+		i, j := at/p.outW, at%p.outW
+		run := min(cols-c, p.outW-j)
+		src := n*image + i*p.stepH*p.wp + j*p.stepW
+		for d := 0; d < run; d += p.kern.vector {
+			segs = append(segs, segment{src + d*p.stepW, c + d})
+		}
+		c += run
+	}
+	return segs
+}
+
+// gather is panel[l·width + dst] = src[offsets[l] + segment's src], and so on step apart to the next segment's dst. What a panel holds beyond its columns is any number.
+func gather[T Float](panel []T, width, cols int, src []T, offsets []int, segs []segment, step int) {
+	if gatherVector(panel, width, src, offsets, segs, step) {
+		return
+	}
+	for l, off := range offsets {
+		row, from := panel[l*width:][:width], src[off:]
+		for k, s := range segs {
+			end := cols
+			if k+1 < len(segs) {
+				end = segs[k+1].dst
+			}
+			i := s.src
+			for d := s.dst; d < end; d++ {
+				row[d] = from[i]
+				i += step
+			}
+		}
+		clear(row[cols:])
+	}
+}
+
+// BackwardBias is db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q]: planes are summed alone, then over the batch in order.
+func BackwardBias[T Float](g Conv, db, dy []T) {
+	plane := g.P * g.Q
+	spans(g.K, max(1, chunk/(g.N*plane)), func(lo, hi int) {
+		for k := lo; k < hi; k++ {
+			var total T
+			for n := range g.N {
+				total += sum(dy[(n*g.K+k)*plane:][:plane])
+			}
+			db[k] = total
+		}
+	})
+}
+
+// sum adds in eight interleaved sums.
+func sum[T Float](x []T) T {
+	var s [8]T
+	for len(x) >= 8 {
+		for i, v := range x[:8] {
+			s[i] += v
+		}
+		x = x[8:]
+	}
+	for i, v := range x {
+		s[i] += v
+	}
+	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+}

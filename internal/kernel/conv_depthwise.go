@@ -1,0 +1,179 @@
+package kernel
+
+// A depthwise convolution has one input channel for each group: a plane by itself, read by K/C filters. It is bound by memory, not by arithmetic, so
+// that a matrix product has nothing to gain: rows of outputs are sums of shifted rows of inputs.
+
+func (g Conv) depthwise() bool { return g.Groups == g.C && g.Groups > 1 }
+
+// depthwiseForward pads a plane and sums its rows under the taps of each filter that reads it.
+func depthwiseForward[T Float](g Conv, y, x, w []T) {
+	hp, wp := (g.P-1)*g.Rows.Stride+g.Rows.Extent(), (g.Q-1)*g.Cols.Stride+g.Cols.Extent()
+	k := g.K / g.C
+	offsets := make([]int, 0, g.R*g.S)
+	for r := range g.R {
+		for s := range g.S {
+			offsets = append(offsets, g.element(r, g.R)*g.Rows.Dilation*wp+g.element(s, g.S)*g.Cols.Dilation)
+		}
+	}
+	spans(g.N*g.C, max(1, chunk/(g.H*g.W+k*g.P*g.Q)), func(lo, hi int) {
+		s := takeScratch[T](1)
+		defer s.free()
+		padded := s.slice(0, hp*wp+slack)
+		for plane := lo; plane < hi; plane++ {
+			pad(padded, x[plane*g.H*g.W:], 1, 0, 1, g.H, g.W, g.Rows.Before, g.Cols.Before, hp, wp)
+			for f := plane % g.C * k; f < (plane%g.C+1)*k; f++ {
+				out := y[(plane/g.C*g.K+f)*g.P*g.Q:][:g.P*g.Q]
+				weights := w[f*g.R*g.S:][:g.R*g.S]
+				for p := range g.P {
+					sumTaps(out[p*g.Q:][:g.Q], padded[p*g.Rows.Stride*wp:], offsets, weights, g.Cols.Stride, false)
+				}
+			}
+		}
+	})
+}
+
+// sumTaps is y[q] (+)= Σ_t weights[t]·x[offsets[t] + q·step].
+func sumTaps[T Float](y, x []T, offsets []int, weights []T, step int, accumulate bool) {
+	if !accumulate {
+		clear(y)
+	}
+	if sumTapsVector(y, x, offsets, weights, step) {
+		return
+	}
+	for t, off := range offsets {
+		v := weights[t]
+		from := x[off:]
+		if step == 1 {
+			for q, u := range from[:len(y)] {
+				y[q] += v * u
+			}
+			continue
+		}
+		i := 0
+		for q := range y {
+			y[q] += v * from[i]
+			i += step
+		}
+	}
+}
+
+// depthwiseBackwardData sums, for each input plane, its filters' deltas: for stride 1 as a correlation of the padded delta, otherwise by spreading rows.
+func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
+	k := g.K / g.C
+	type part struct {
+		offsets    []int
+		rows, cols []tap
+		ph, pw     int
+		top, left  int
+		hp, wp     int
+	}
+	var phases []part
+	size := 0
+	for ph := range min(g.Rows.Stride, g.H) {
+		rows, top, hp := g.phase(g.Rows, ph, g.H, g.R)
+		for pw := range min(g.Cols.Stride, g.W) {
+			cols, left, wp := g.phase(g.Cols, pw, g.W, g.S)
+			if len(rows) == 0 || len(cols) == 0 {
+				continue
+			}
+			p := part{rows: rows, cols: cols, ph: ph, pw: pw, top: top, left: left, hp: hp, wp: wp}
+			for _, r := range rows {
+				for _, s := range cols {
+					p.offsets = append(p.offsets, r.at*wp+s.at)
+				}
+			}
+			phases = append(phases, p)
+			size = max(size, hp*wp)
+		}
+	}
+	spans(g.N*g.C, max(1, chunk/(g.H*g.W+k*g.P*g.Q)), func(lo, hi int) {
+		s := takeScratch[T](3)
+		defer s.free()
+		padded := s.slice(0, size+slack)
+		row := s.slice(1, g.W)
+		weights := s.slice(2, g.R*g.S)
+		for plane := lo; plane < hi; plane++ {
+			out := dx[plane*g.H*g.W:][:g.H*g.W]
+			clear(out)
+			for f := plane % g.C * k; f < (plane%g.C+1)*k; f++ {
+				delta := dy[(plane/g.C*g.K+f)*g.P*g.Q:][:g.P*g.Q]
+				for _, p := range phases {
+					pad(padded[:p.hp*p.wp], delta, 1, 0, 1, g.P, g.Q, p.top, p.left, p.hp, p.wp)
+					t := 0
+					for _, r := range p.rows {
+						for _, q := range p.cols {
+							weights[t] = w[f*g.R*g.S+r.element*g.S+q.element]
+							t++
+						}
+					}
+					cols := (g.W-p.pw-1)/g.Cols.Stride + 1
+					for h, i := p.ph, 0; h < g.H; h, i = h+g.Rows.Stride, i+1 {
+						to := out[h*g.W:][:g.W]
+						if g.Cols.Stride == 1 {
+							sumTaps(to, padded[i*p.wp:], p.offsets, weights[:t], 1, true)
+							continue
+						}
+						sumTaps(row[:cols], padded[i*p.wp:], p.offsets, weights[:t], 1, false)
+						at := p.pw
+						for _, v := range row[:cols] {
+							to[at] += v
+							at += g.Cols.Stride
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// depthwiseBackwardFilter makes each tap's sum over a plane as dot products of rows, and joins the batch in order.
+func depthwiseBackwardFilter[T Float](g Conv, dw, dy, x []T) {
+	hp, wp := (g.P-1)*g.Rows.Stride+g.Rows.Extent(), (g.Q-1)*g.Cols.Stride+g.Cols.Extent()
+	k := g.K / g.C
+	spans(g.C, max(1, chunk/(g.N*(g.H*g.W+k*g.P*g.Q))), func(lo, hi int) {
+		s := takeScratch[T](1)
+		defer s.free()
+		padded := s.slice(0, hp*wp+slack)
+		for c := lo; c < hi; c++ {
+			sums := dw[c*k*g.R*g.S:][:k*g.R*g.S]
+			clear(sums)
+			for n := range g.N {
+				pad(padded, x[(n*g.C+c)*g.H*g.W:], 1, 0, 1, g.H, g.W, g.Rows.Before, g.Cols.Before, hp, wp)
+				for f := range k {
+					delta := dy[(n*g.K+c*k+f)*g.P*g.Q:][:g.P*g.Q]
+					for r := range g.R {
+						for s := range g.S {
+							at := g.element(r, g.R)*g.Rows.Dilation*wp + g.element(s, g.S)*g.Cols.Dilation
+							var total T
+							for p := range g.P {
+								total += dotStep(delta[p*g.Q:][:g.Q], padded[p*g.Rows.Stride*wp+at:], g.Cols.Stride)
+							}
+							sums[(f*g.R+r)*g.S+s] += total
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// dotStep is Σ_q d[q]·x[q·step], in four interleaved sums.
+func dotStep[T Float](d, x []T, step int) T {
+	var s0, s1, s2, s3 T
+	if step == 1 {
+		x = x[:len(d)]
+		for len(d) >= 4 && len(x) >= 4 {
+			s0 += d[0] * x[0]
+			s1 += d[1] * x[1]
+			s2 += d[2] * x[2]
+			s3 += d[3] * x[3]
+			d, x = d[4:], x[4:]
+		}
+	}
+	i := 0
+	for _, v := range d {
+		s0 += v * x[i]
+		i += step
+	}
+	return (s0 + s2) + (s1 + s3)
+}
