@@ -115,7 +115,7 @@ func (f *filterGradient[T]) slice(sums []T, lo, hi, p0, p1 int) {
 				packPanel(panel[:count*g.Q*width], f.dy[n*g.K*g.P*g.Q:], g.P*g.Q, p*nr, have, width, row*g.Q, count*g.Q, true, 1)
 				for i := 0; i < f.filled; i += mr {
 					runOuter(f.kern, count, g.Q, width, padded[row*g.Rows.Stride*f.wp:], f.offsets[i:][:mr], g.Cols.Stride, g.Rows.Stride*f.wp, panel,
-						sums[(p*nr*f.filled+i*width):][:mr*width], n > lo || row > 0)
+						sums[(p*nr*f.filled + i*width):][:mr*width], n > lo || row > 0)
 				}
 			}
 		}

@@ -120,7 +120,9 @@ func positive0[T Float](s []T) []T {
 
 // Sums in any order, fused or not, of k products differ from the exact one by at most (k+1)·u·Σ|products| (Higham, 2002, §3.1), and the bias is one more term.
 func TestConvolutionWithinBounds(t *testing.T) {
-	everyTier(t, func(t *testing.T) { both(t, testConvolutionWithinBounds[float32], testConvolutionWithinBounds[float64]) })
+	everyTier(t, func(t *testing.T) {
+		both(t, testConvolutionWithinBounds[float32], testConvolutionWithinBounds[float64])
+	})
 }
 
 func testConvolutionWithinBounds[T Float](t *testing.T) {
