@@ -1,0 +1,212 @@
+package train
+
+import (
+	"fmt"
+	"image"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+
+	"github.com/pkg/errors"
+	"golang.org/x/image/font/gofont/gobold"
+	"golang.org/x/image/font/gofont/gobolditalic"
+	"golang.org/x/image/font/gofont/goitalic"
+	"golang.org/x/image/font/gofont/gomedium"
+	"golang.org/x/image/font/gofont/gomediumitalic"
+	"golang.org/x/image/font/gofont/gomono"
+	"golang.org/x/image/font/gofont/gomonobold"
+	"golang.org/x/image/font/gofont/gomonoitalic"
+	"golang.org/x/image/font/gofont/goregular"
+	"golang.org/x/image/font/sfnt"
+	"golang.org/x/image/math/fixed"
+	"golang.org/x/image/vector"
+	"gorgonia.org/tensor"
+)
+
+// side is the height and width of a drawn digit, MNIST's.
+const side = 28
+
+// DrawDigits draws a dataset of digits 28×28 from the Go fonts, so that training needs no files: each with a random face, an affine distortion (rotation, shear, scale, shift), a wave through its
+// outline, a stroke widened by a random amount, a stray line, contrast and noise. An image is a function of the seed and its number alone.
+//
+// It returns an error if there are fewer than one training or test image.
+func DrawDigits(training, test int, seed uint64) (*Dataset, error) {
+	if training < 1 || test < 1 {
+		return nil, errors.Errorf("train: drawing digits: %d training and %d test images, want at least one of each", training, test)
+	}
+	outlines, err := loadOutlines()
+	if err != nil {
+		return nil, err
+	}
+	d := &Dataset{Name: "digits", Input: tensor.Shape{1, side, side}, Classes: digits()}
+	d.Train = drawSplit(outlines, training, seed, 0)
+	d.Test = drawSplit(outlines, test, seed, 1)
+	return d, d.Check()
+}
+
+// An outline is a glyph as segments in units of its height, the middle of its box at the origin and y downwards.
+type outline []segment
+
+type segment struct {
+	op   sfnt.SegmentOp
+	args [3]point
+}
+
+type point struct{ x, y float64 }
+
+// loadOutlines takes the ten digits out of each face.
+func loadOutlines() (all [10][]outline, err error) {
+	const ppem = 64
+	var buf sfnt.Buffer
+	for _, ttf := range [][]byte{
+		goregular.TTF, goitalic.TTF, gomedium.TTF, gomediumitalic.TTF, gobold.TTF, gobolditalic.TTF, gomono.TTF, gomonobold.TTF, gomonoitalic.TTF,
+	} {
+		f, err := sfnt.Parse(ttf)
+		if err != nil {
+			return all, errors.Wrap(err, "train: drawing digits: a Go font")
+		}
+		for digit := range all {
+			g, err := f.GlyphIndex(&buf, rune('0'+digit))
+			if err != nil {
+				return all, errors.Wrapf(err, "train: drawing digits: the glyph of %d", digit)
+			}
+			segments, err := f.LoadGlyph(&buf, g, fixed.I(ppem), nil)
+			if err != nil {
+				return all, errors.Wrapf(err, "train: drawing digits: the outline of %d", digit)
+			}
+			all[digit] = append(all[digit], normalise(segments))
+		}
+	}
+	return all, nil
+}
+
+// normalise moves the middle of a glyph's box to the origin and scales its height to 1.
+func normalise(segments sfnt.Segments) outline {
+	b := segments.Bounds()
+	of := func(v fixed.Int26_6) float64 { return float64(v) / 64 }
+	cx, cy, h := of(b.Min.X+b.Max.X)/2, of(b.Min.Y+b.Max.Y)/2, of(b.Max.Y-b.Min.Y)
+	o := make(outline, len(segments))
+	for i, s := range segments {
+		o[i].op = s.Op
+		for j, a := range s.Args {
+			o[i].args[j] = point{(of(a.X) - cx) / h, (of(a.Y) - cy) / h}
+		}
+	}
+	return o
+}
+
+// drawSplit draws n images, in parallel; part keeps the splits' random numbers apart.
+func drawSplit(outlines [10][]outline, n int, seed, part uint64) Split {
+	s := Split{Images: make([]uint8, n*side*side), Labels: make([]uint8, n)}
+	workers := runtime.GOMAXPROCS(0)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			p := newPen()
+			for i := w; i < n; i += workers {
+				r := rand.New(rand.NewPCG(seed, part<<32|uint64(i)))
+				s.Labels[i] = uint8(i % 10)
+				p.draw(s.Images[i*side*side:][:side*side], outlines[i%10][r.IntN(len(outlines[0]))], r)
+			}
+		})
+	}
+	wg.Wait()
+	return s
+}
+
+// A pen draws images; it keeps its buffers.
+type pen struct {
+	raster *vector.Rasterizer
+	mask   *image.Alpha
+	ink    [side * side]float64
+}
+
+func newPen() *pen {
+	return &pen{raster: vector.NewRasterizer(side, side), mask: image.NewAlpha(image.Rect(0, 0, side, side))}
+}
+
+// draw draws one digit into dst.
+func (p *pen) draw(dst []uint8, o outline, r *rand.Rand) {
+	between := func(lo, hi float64) float64 { return lo + (hi-lo)*r.Float64() }
+	angle, shear := between(-0.45, 0.45), between(-0.4, 0.4)
+	high, wide := between(12, 22), between(0.7, 1.35)
+	dx, dy := side/2+between(-3.5, 3.5), side/2+between(-3.5, 3.5)
+	bend, length, phase := between(0, 0.07), between(0.7, 1.6), between(0, 2*math.Pi)
+	sin, cos := math.Sincos(angle)
+	place := func(q point) (float32, float32) {
+		x, y := q.x+bend*math.Sin(2*math.Pi*q.y/length+phase), q.y+bend*math.Sin(2*math.Pi*q.x/length+phase)
+		x, y = (x+shear*y)*wide*high, y*high
+		return float32(cos*x - sin*y + dx), float32(sin*x + cos*y + dy)
+	}
+	clear(p.ink[:])
+	// A stroke is widened by drawing it again a little aside.
+	for width, a := between(0, 0.7), 0; a < 4; a++ {
+		ox, oy := width*float64(a&1), width*float64(a>>1)
+		p.fill(o, place, float32(ox), float32(oy))
+	}
+	if r.Float64() < 0.35 {
+		p.line(r)
+	}
+	paper, ink, noise := between(0, 0.25), between(0.6, 1), between(0.03, 0.2)
+	for i, v := range p.ink {
+		v = paper + (ink-paper)*v + noise*r.NormFloat64()
+		dst[i] = uint8(255*min(1, max(0, v)) + 0.5)
+	}
+}
+
+// fill adds a glyph to the ink: a pixel is as dark as the darkest that touches it.
+func (p *pen) fill(o outline, place func(point) (float32, float32), ox, oy float32) {
+	p.raster.Reset(side, side)
+	at := func(q point) (float32, float32) { x, y := place(q); return x + ox, y + oy }
+	for _, s := range o {
+		x, y := at(s.args[0])
+		switch s.op {
+		case sfnt.SegmentOpMoveTo:
+			p.raster.ClosePath()
+			p.raster.MoveTo(x, y)
+		case sfnt.SegmentOpLineTo:
+			p.raster.LineTo(x, y)
+		case sfnt.SegmentOpQuadTo:
+			x1, y1 := at(s.args[1])
+			p.raster.QuadTo(x, y, x1, y1)
+		case sfnt.SegmentOpCubeTo:
+			x1, y1 := at(s.args[1])
+			x2, y2 := at(s.args[2])
+			p.raster.CubeTo(x, y, x1, y1, x2, y2)
+		}
+	}
+	p.raster.ClosePath()
+	p.add()
+}
+
+// line adds a thin stray line across the image.
+func (p *pen) line(r *rand.Rand) {
+	x0, y0, x1, y1 := r.Float64()*side, r.Float64()*side, r.Float64()*side, r.Float64()*side
+	l := math.Hypot(x1-x0, y1-y0)
+	if l < 4 {
+		return
+	}
+	nx, ny := -(y1-y0)/l*0.4, (x1-x0)/l*0.4
+	p.raster.Reset(side, side)
+	p.raster.MoveTo(float32(x0+nx), float32(y0+ny))
+	p.raster.LineTo(float32(x1+nx), float32(y1+ny))
+	p.raster.LineTo(float32(x1-nx), float32(y1-ny))
+	p.raster.LineTo(float32(x0-nx), float32(y0-ny))
+	p.raster.ClosePath()
+	p.add()
+}
+
+// add takes what is in the rasteriser into the ink.
+func (p *pen) add() {
+	clear(p.mask.Pix)
+	p.raster.Draw(p.mask, p.mask.Bounds(), image.Opaque, image.Point{})
+	for i, a := range p.mask.Pix {
+		p.ink[i] = max(p.ink[i], float64(a)/255)
+	}
+}
+
+// String describes a dataset in a line.
+func (d *Dataset) String() string {
+	return fmt.Sprintf("%s: %d training and %d test images %v, %d classes", d.Name, d.Train.Len(), d.Test.Len(), d.Input, len(d.Classes))
+}
