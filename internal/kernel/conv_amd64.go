@@ -2,28 +2,144 @@
 
 package kernel
 
-func copyRowsVector[T Float](_ []T, _ int, _ []T, _, _, _ int) bool               { return false }
-func gatherVector[T Float](_ []T, _ int, _ []T, _ []int, _ []segment, _ int) bool { return false }
-func finishVector[T Float](_, _ []T, _ T, _ bool) int                             { return 0 }
-func sumTapsVector[T Float](_, _ []T, _ []int, _ []T, _ int) bool                 { return false }
+import "unsafe"
 
+// copyRowsVector reports whether it did.
+func copyRowsVector[T Float](dst []T, ldd int, src []T, lds, rows, cols int) bool {
+	if tier != AVX512 {
+		return false
+	}
+	_, _ = dst[(rows-1)*ldd+cols-1], src[(rows-1)*lds+cols-1]
+	if unsafe.Sizeof(T(0)) == 4 {
+		copyRows32AVX512(rows, cols, p32(dst), ldd, p32(src), lds)
+	} else {
+		copyRows64AVX512(rows, cols, p64(dst), ldd, p64(src), lds)
+	}
+	return true
+}
+
+// gatherVector reports whether it did. It reads up to two vectors from a segment's begin and writes one, into the slack of its operands.
+func gatherVector[T Float](panel []T, width int, src []T, offsets []int, segs []segment, step int) bool {
+	if tier == Generic || step > 2 {
+		return false
+	}
+	s, off := (*int)(unsafe.Pointer(unsafe.SliceData(segs))), unsafe.SliceData(offsets)
+	n, count := len(segs), len(offsets)
+	switch p, _ := vectorPath[T](1 << 10); {
+	case p == avx512x32 && step == 1:
+		gather1x32AVX512(count, p32(panel), width, p32(src), off, s, n)
+	case p == avx512x32:
+		gather2x32AVX512(count, p32(panel), width, p32(src), off, s, n)
+	case p == avx512x64 && step == 1:
+		gather1x64AVX512(count, p64(panel), width, p64(src), off, s, n)
+	case p == avx512x64:
+		gather2x64AVX512(count, p64(panel), width, p64(src), off, s, n)
+	case p == avx2x32 && step == 1:
+		gather1x32AVX2(count, p32(panel), width, p32(src), off, s, n)
+	case p == avx2x32:
+		gather2x32AVX2(count, p32(panel), width, p32(src), off, s, n)
+	case p == avx2x64 && step == 1:
+		gather1x64AVX2(count, p64(panel), width, p64(src), off, s, n)
+	default:
+		gather2x64AVX2(count, p64(panel), width, p64(src), off, s, n)
+	}
+	return true
+}
+
+// finishVector returns how many elements it did.
+func finishVector[T Float](y, x []T, b T, relu bool) int {
+	p, n := vectorPath[T](len(x))
+	switch {
+	case p == goPath:
+	case p == avx512x32 && relu:
+		biasReLU32AVX512(n, p32(y), p32(x), float32(b))
+	case p == avx512x32:
+		bias32AVX512(n, p32(y), p32(x), float32(b))
+	case p == avx512x64 && relu:
+		biasReLU64AVX512(n, p64(y), p64(x), float64(b))
+	case p == avx512x64:
+		bias64AVX512(n, p64(y), p64(x), float64(b))
+	case p == avx2x32 && relu:
+		biasReLU32AVX2(n, p32(y), p32(x), float32(b))
+	case p == avx2x32:
+		bias32AVX2(n, p32(y), p32(x), float32(b))
+	case relu:
+		biasReLU64AVX2(n, p64(y), p64(x), float64(b))
+	default:
+		bias64AVX2(n, p64(y), p64(x), float64(b))
+	}
+	return n
+}
+
+// sumTapsVector reports whether it did. It reads whole vectors, into the slack of x.
+func sumTapsVector[T Float](rows, cols int, y []T, ldy int, x []T, ldx int, offsets []int, weights []T, step int, accumulate bool) bool {
+	if tier != AVX512 || step > 2 {
+		return false
+	}
+	_ = y[(rows-1)*ldy+cols-1]
+	off, n := unsafe.SliceData(offsets), len(offsets)
+	acc := 0
+	if accumulate {
+		acc = 1
+	}
+	switch {
+	case unsafe.Sizeof(T(0)) == 4 && step == 1:
+		sumTaps1x32AVX512(rows, cols, p32(y), ldy, p32(x), ldx, off, p32(weights), n, acc)
+	case unsafe.Sizeof(T(0)) == 4:
+		sumTaps2x32AVX512(rows, cols, p32(y), ldy, p32(x), ldx, off, p32(weights), n, acc)
+	case step == 1:
+		sumTaps1x64AVX512(rows, cols, p64(y), ldy, p64(x), ldx, off, p64(weights), n, acc)
+	default:
+		sumTaps2x64AVX512(rows, cols, p64(y), ldy, p64(x), ldx, off, p64(weights), n, acc)
+	}
+	return true
+}
+
+// runOuter is c[i·width+j] (+)= Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·width + j] for mr taps and width filters.
 func runOuter[T Float](s microKernelShape, rows, n, width int, x []T, offsets []int, xStep, xRow int, d, c []T, accumulate bool) {
 	if s.tier == Generic {
 		outerGo2x4(rows, n, x, offsets, xStep, xRow, d, c, accumulate)
 		return
 	}
-	if !accumulate {
-		clear(c[:s.mr*width])
+	_, _, _ = d[rows*n*width-1], c[s.mr*width-1], offsets[s.mr-1]
+	acc := 0
+	if accumulate {
+		acc = 1
 	}
-	for i, off := range offsets {
-		to := c[i*width:][:width]
-		for r := range rows {
-			for q := range n {
-				v := x[off+r*xRow+q*xStep]
-				for j, u := range d[(r*n+q)*width:][:width] {
-					to[j] += v * u
-				}
-			}
+	off := unsafe.SliceData(offsets)
+	if unsafe.Sizeof(T(0)) == 4 {
+		x, d, c := p32(x), p32(d), p32(c)
+		switch {
+		case width == 48:
+			outer8x48x32AVX512(rows, n, x, off, xStep, xRow, d, c, acc)
+		case width == 32:
+			outer8x32x32AVX512(rows, n, x, off, xStep, xRow, d, c, acc)
+		case width == 16 && s.tier == AVX512:
+			outer8x16x32AVX512(rows, n, x, off, xStep, xRow, d, c, acc)
+		case width == 24:
+			outer4x24x32AVX2(rows, n, x, off, xStep, xRow, d, c, acc)
+		case width == 16:
+			outer4x16x32AVX2(rows, n, x, off, xStep, xRow, d, c, acc)
+		default:
+			outer4x8x32AVX2(rows, n, x, off, xStep, xRow, d, c, acc)
+		}
+		return
+	}
+	{
+		x, d, c := p64(x), p64(d), p64(c)
+		switch {
+		case width == 24:
+			outer8x24x64AVX512(rows, n, x, off, xStep, xRow, d, c, acc)
+		case width == 16:
+			outer8x16x64AVX512(rows, n, x, off, xStep, xRow, d, c, acc)
+		case width == 8 && s.tier == AVX512:
+			outer8x8x64AVX512(rows, n, x, off, xStep, xRow, d, c, acc)
+		case width == 12:
+			outer4x12x64AVX2(rows, n, x, off, xStep, xRow, d, c, acc)
+		case width == 8:
+			outer4x8x64AVX2(rows, n, x, off, xStep, xRow, d, c, acc)
+		default:
+			outer4x4x64AVX2(rows, n, x, off, xStep, xRow, d, c, acc)
 		}
 	}
 }

@@ -24,35 +24,36 @@ func depthwiseForward[T Float](g Conv, y, x, w []T) {
 			for f := plane % g.C * k; f < (plane%g.C+1)*k; f++ {
 				out := y[(plane/g.C*g.K+f)*g.P*g.Q:][:g.P*g.Q]
 				weights := w[f*g.R*g.S:][:g.R*g.S]
-				for p := range g.P {
-					sumTaps(out[p*g.Q:][:g.Q], padded[p*g.Rows.Stride*wp:], offsets, weights, g.Cols.Stride, false)
-				}
+				sumTaps(g.P, g.Q, out, g.Q, padded, g.Rows.Stride*wp, offsets, weights, g.Cols.Stride, false)
 			}
 		}
 	})
 }
 
-// sumTaps is y[q] (+)= Σ_t weights[t]·x[offsets[t] + q·step].
-func sumTaps[T Float](y, x []T, offsets []int, weights []T, step int, accumulate bool) {
-	if !accumulate {
-		clear(y)
-	}
-	if sumTapsVector(y, x, offsets, weights, step) {
+// sumTaps is y[r·ldy+q] (+)= Σ_t weights[t]·x[offsets[t] + r·ldx + q·step] for rows of cols. It may read, but not use, up to slack elements behind.
+func sumTaps[T Float](rows, cols int, y []T, ldy int, x []T, ldx int, offsets []int, weights []T, step int, accumulate bool) {
+	if sumTapsVector(rows, cols, y, ldy, x, ldx, offsets, weights, step, accumulate) {
 		return
 	}
-	for t, off := range offsets {
-		v := weights[t]
-		from := x[off:]
-		if step == 1 {
-			for q, u := range from[:len(y)] {
-				y[q] += v * u
-			}
-			continue
+	for r := range rows {
+		row := y[r*ldy:][:cols]
+		if !accumulate {
+			clear(row)
 		}
-		i := 0
-		for q := range y {
-			y[q] += v * from[i]
-			i += step
+		for t, off := range offsets {
+			v := weights[t]
+			from := x[off+r*ldx:]
+			if step == 1 {
+				for q, u := range from[:cols] {
+					row[q] += v * u
+				}
+				continue
+			}
+			i := 0
+			for q := range row {
+				row[q] += v * from[i]
+				i += step
+			}
 		}
 	}
 }
@@ -90,7 +91,7 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 		s := takeScratch[T](3)
 		defer s.free()
 		padded := s.slice(0, size+slack)
-		row := s.slice(1, g.W)
+		phase := s.slice(1, g.H*g.W)
 		weights := s.slice(2, g.R*g.S)
 		for plane := lo; plane < hi; plane++ {
 			out := dx[plane*g.H*g.W:][:g.H*g.W]
@@ -106,17 +107,17 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 							t++
 						}
 					}
-					cols := (g.W-p.pw-1)/g.Cols.Stride + 1
-					for h, i := p.ph, 0; h < g.H; h, i = h+g.Rows.Stride, i+1 {
-						to := out[h*g.W:][:g.W]
-						if g.Cols.Stride == 1 {
-							sumTaps(to, padded[i*p.wp:], p.offsets, weights[:t], 1, true)
-							continue
-						}
-						sumTaps(row[:cols], padded[i*p.wp:], p.offsets, weights[:t], 1, false)
-						at := p.pw
-						for _, v := range row[:cols] {
-							to[at] += v
+					count, cols := (g.H-p.ph-1)/g.Rows.Stride+1, (g.W-p.pw-1)/g.Cols.Stride+1
+					first := p.ph*g.W + p.pw
+					if g.Cols.Stride == 1 {
+						sumTaps(count, cols, out[first:], g.Rows.Stride*g.W, padded, p.wp, p.offsets, weights[:t], 1, true)
+						continue
+					}
+					sumTaps(count, cols, phase, cols, padded, p.wp, p.offsets, weights[:t], 1, false)
+					for i := range count {
+						at := first + i*g.Rows.Stride*g.W
+						for _, v := range phase[i*cols:][:cols] {
+							out[at] += v
 							at += g.Cols.Stride
 						}
 					}

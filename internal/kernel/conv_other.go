@@ -5,7 +5,9 @@ package kernel
 func copyRowsVector[T Float](_ []T, _ int, _ []T, _, _, _ int) bool               { return false }
 func gatherVector[T Float](_ []T, _ int, _ []T, _ []int, _ []segment, _ int) bool { return false }
 func finishVector[T Float](_, _ []T, _ T, _ bool) int                             { return 0 }
-func sumTapsVector[T Float](_, _ []T, _ []int, _ []T, _ int) bool                 { return false }
+func sumTapsVector[T Float](_, _ int, _ []T, _ int, _ []T, _ int, _ []int, _ []T, _ int, _ bool) bool {
+	return false
+}
 
 func runOuter[T Float](_ microKernelShape, rows, n, _ int, x []T, offsets []int, xStep, xRow int, d, c []T, accumulate bool) {
 	outerGo2x4(rows, n, x, offsets, xStep, xRow, d, c, accumulate)

@@ -1,0 +1,437 @@
+// Command conv generates the kernels that only convolutions need: the outer products of the filter's gradient, the gathering of panels out of padded images, the
+// copying of images into their padding, and sums of shifted rows for depthwise filters.
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// A flavour is a vector width and an element type, with the instructions that depend on them.
+type flavour struct {
+	tier, elem string // parts of the functions' names
+	goType     string
+	bytes      int // of a vector
+	size       int // of an element
+}
+
+var flavours = []flavour{
+	{"AVX512", "32", "float32", 64, 4},
+	{"AVX512", "64", "float64", 64, 8},
+	{"AVX2", "32", "float32", 32, 4},
+	{"AVX2", "64", "float64", 32, 8},
+}
+
+func (f flavour) wide() bool   { return f.bytes == 64 }
+func (f flavour) single() bool { return f.size == 4 }
+func (f flavour) lanes() int   { return f.bytes / f.size }
+
+// shift is the logarithm of the size.
+func (f flavour) shift() uint8 { return map[int]uint8{4: 2, 8: 3}[f.size] }
+
+func (f flavour) vector() reg.VecVirtual {
+	if f.wide() {
+		return ZMM()
+	}
+	return YMM()
+}
+
+func (f flavour) zeroed() reg.VecVirtual {
+	v := f.vector()
+	if f.wide() {
+		VPXORD(v, v, v)
+	} else {
+		VPXOR(v, v, v)
+	}
+	return v
+}
+
+func (f flavour) broadcast(m Mem, v reg.VecVirtual) {
+	if f.single() {
+		VBROADCASTSS(m, v)
+	} else {
+		VBROADCASTSD(m, v)
+	}
+}
+
+func (f flavour) fma(a, b, c Op) {
+	if f.single() {
+		VFMADD231PS(a, b, c)
+	} else {
+		VFMADD231PD(a, b, c)
+	}
+}
+
+func (f flavour) add(a, b, c Op) {
+	if f.single() {
+		VADDPS(a, b, c)
+	} else {
+		VADDPD(a, b, c)
+	}
+}
+
+func begin(name, signature, doc string) {
+	TEXT(name, NOSPLIT, signature)
+	Doc(name + " is " + doc)
+	Pragma("noescape")
+}
+
+// outer keeps mr taps by some vectors of filters in registers.
+func outer(f flavour, mr, vectors int) {
+	width := vectors * f.lanes()
+	begin(fmt.Sprintf("outer%dx%dx%s%s", mr, width, f.elem, f.tier),
+		fmt.Sprintf("func(rows, n int, x *%s, offsets *int, xStep, xRow int, d, c *%s, accumulate int)", f.goType, f.goType),
+		fmt.Sprintf("c[i·%d+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·%d+j] (+ c[i·%d+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, "+
+			"0 ≤ i < %d, 0 ≤ j < %d.", width, width, width, mr, width))
+	sums := make([][]reg.VecVirtual, mr)
+	for i := range sums {
+		for range vectors {
+			sums[i] = append(sums[i], f.zeroed())
+		}
+	}
+	var dv []reg.VecVirtual
+	for range vectors {
+		dv = append(dv, f.vector())
+	}
+	av := []reg.VecVirtual{f.vector()}
+	if f.wide() {
+		av = append(av, f.vector())
+	}
+	x := Load(Param("x"), GP64())
+	offsets := Load(Param("offsets"), GP64())
+	at := make([]reg.Register, mr)
+	for i := range at {
+		p := GP64()
+		MOVQ(Mem{Base: offsets, Disp: 8 * i}, p)
+		LEAQ(Mem{Base: x, Index: p, Scale: uint8(f.size)}, p)
+		at[i] = p
+	}
+	d := Load(Param("d"), GP64())
+	step := Load(Param("xStep"), GP64())
+	SHLQ(U8(f.shift()), step)
+	row, rows, n, q := GP64(), GP64(), GP64(), GP64()
+	Load(Param("rows"), rows)
+	XORQ(row, row)
+	Label("row")
+	Load(Param("n"), n)
+	MOVQ(row, q)
+	Label("loop")
+	for j, v := range dv {
+		VMOVUPS(Mem{Base: d, Disp: j * f.bytes}, v)
+	}
+	for i := range sums {
+		u := av[i%len(av)]
+		f.broadcast(Mem{Base: at[i], Index: q, Scale: 1}, u)
+		for j, v := range dv {
+			f.fma(v, u, sums[i][j])
+		}
+	}
+	ADDQ(I32(int32(vectors*f.bytes)), d)
+	ADDQ(step, q)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	next := GP64()
+	Load(Param("xRow"), next)
+	LEAQ(Mem{Base: row, Index: next, Scale: uint8(f.size)}, row)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	c := Load(Param("c"), GP64())
+	accumulate := Load(Param("accumulate"), GP64())
+	TESTQ(accumulate, accumulate)
+	JZ(LabelRef("store"))
+	for i := range sums {
+		for j, v := range sums[i] {
+			f.add(Mem{Base: c, Disp: (i*vectors + j) * f.bytes}, v, v)
+		}
+	}
+	Label("store")
+	for i := range sums {
+		for j, v := range sums[i] {
+			VMOVUPS(v, Mem{Base: c, Disp: (i*vectors + j) * f.bytes})
+		}
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// Tables of the even lanes of two vectors.
+var evens [2]Mem
+
+func table(name string, words ...uint32) Mem {
+	m := GLOBL(name, RODATA|NOPTR)
+	for i, v := range words {
+		DATA(4*i, U32(v))
+	}
+	return m
+}
+
+// loader returns what loads a vector of elements step apart.
+func (f flavour) loader(step int) func(m Mem, v reg.VecVirtual) {
+	if step == 1 {
+		return func(m Mem, v reg.VecVirtual) { VMOVUPS(m, v) }
+	}
+	if f.wide() {
+		k := 1
+		if f.single() {
+			k = 0
+		}
+		idx := ZMM()
+		VMOVDQU64(evens[k], idx)
+		return func(m Mem, v reg.VecVirtual) {
+			lo := ZMM()
+			VMOVUPS(m, lo)
+			VMOVDQU64(idx, v)
+			if f.single() {
+				VPERMI2PS(m.Offset(f.bytes), lo, v)
+			} else {
+				VPERMI2PD(m.Offset(f.bytes), lo, v)
+			}
+		}
+	}
+	return func(m Mem, v reg.VecVirtual) {
+		lo, a, b := YMM(), YMM(), YMM()
+		VMOVUPS(m, lo)
+		VPERM2F128(U8(0x20), m.Offset(f.bytes), lo, a)
+		VPERM2F128(U8(0x31), m.Offset(f.bytes), lo, b)
+		if f.single() {
+			VSHUFPS(U8(0x88), b, a, v)
+		} else {
+			VUNPCKLPD(b, a, v)
+		}
+	}
+}
+
+func gather(f flavour, step int) {
+	name := fmt.Sprintf("gather%dx%s%s", step, f.elem, f.tier)
+	begin(name, fmt.Sprintf("func(count int, dst *%s, width int, src *%s, offsets *int, segments *int, n int)", f.goType, f.goType),
+		fmt.Sprintf("dst[l·width + s₁ + i] = src[offsets[l] + s₀ + %d·i], 0 ≤ l < count, for each of the n segments, pairs s, and a whole vector of i. It reads and writes "+
+			"whole vectors, the later ones over the earlier.", step))
+	load := f.loader(step)
+	count := Load(Param("count"), GP64())
+	dst := Load(Param("dst"), GP64())
+	width := Load(Param("width"), GP64())
+	SHLQ(U8(f.shift()), width)
+	src := Load(Param("src"), GP64())
+	offsets := Load(Param("offsets"), GP64())
+	segments := Load(Param("segments"), GP64())
+	n := Load(Param("n"), GP64())
+	SHLQ(U8(4), n)
+	ADDQ(segments, n) // the end
+	Label("line")
+	from, s := GP64(), GP64()
+	MOVQ(Mem{Base: offsets}, from)
+	LEAQ(Mem{Base: src, Index: from, Scale: uint8(f.size)}, from)
+	MOVQ(segments, s)
+	Label("segment")
+	at, to, v := GP64(), GP64(), f.vector()
+	MOVQ(Mem{Base: s}, at)
+	MOVQ(Mem{Base: s, Disp: 8}, to)
+	load(Mem{Base: from, Index: at, Scale: uint8(f.size)}, v)
+	VMOVUPS(v, Mem{Base: dst, Index: to, Scale: uint8(f.size)})
+	ADDQ(I8(16), s)
+	CMPQ(s, n)
+	JNE(LabelRef("segment"))
+	ADDQ(width, dst)
+	ADDQ(I8(8), offsets)
+	DECQ(count)
+	JNZ(LabelRef("line"))
+	VZEROUPPER()
+	RET()
+}
+
+// tailMask makes the mask of the n mod lanes last elements and leaves in n the number of those before, in bytes.
+func (f flavour) tailMask(n reg.GPVirtual) reg.Register {
+	rest, bits, k := GP64(), GP64(), K()
+	MOVQ(n, rest)
+	ANDQ(I32(int32(f.lanes()-1)), rest)
+	SUBQ(rest, n)
+	SHLQ(U8(f.shift()), n)
+	MOVQ(I32(-1), bits)
+	BZHIQ(rest, bits, bits)
+	KMOVW(bits.As32(), k)
+	return k
+}
+
+func copyRows(f flavour) {
+	begin("copyRows"+f.elem+f.tier, fmt.Sprintf("func(rows, n int, dst *%s, ldd int, src *%s, lds int)", f.goType, f.goType),
+		"dst[r·ldd+i] = src[r·lds+i], 0 ≤ r < rows, 0 ≤ i < n.")
+	rows := Load(Param("rows"), GP64())
+	n := GP64()
+	Load(Param("n"), n)
+	dst := Load(Param("dst"), GP64())
+	ldd := Load(Param("ldd"), GP64())
+	src := Load(Param("src"), GP64())
+	lds := Load(Param("lds"), GP64())
+	k := f.tailMask(n)
+	i := GP64()
+	Label("row")
+	XORQ(i, i)
+	CMPQ(i, n)
+	JGE(LabelRef("tail"))
+	Label("loop")
+	v := f.vector()
+	VMOVUPS(Mem{Base: src, Index: i, Scale: 1}, v)
+	VMOVUPS(v, Mem{Base: dst, Index: i, Scale: 1})
+	ADDQ(I32(int32(f.bytes)), i)
+	CMPQ(i, n)
+	JLT(LabelRef("loop"))
+	Label("tail")
+	t := f.vector()
+	if f.single() {
+		VMOVUPS_Z(Mem{Base: src, Index: i, Scale: 1}, k, t)
+		VMOVUPS(t, k, Mem{Base: dst, Index: i, Scale: 1})
+	} else {
+		VMOVUPD_Z(Mem{Base: src, Index: i, Scale: 1}, k, t)
+		VMOVUPD(t, k, Mem{Base: dst, Index: i, Scale: 1})
+	}
+	LEAQ(Mem{Base: dst, Index: ldd, Scale: uint8(f.size)}, dst.(reg.GPVirtual))
+	LEAQ(Mem{Base: src, Index: lds, Scale: uint8(f.size)}, src.(reg.GPVirtual))
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+func sumTaps(f flavour, step int) {
+	begin(fmt.Sprintf("sumTaps%dx%s%s", step, f.elem, f.tier),
+		fmt.Sprintf("func(rows, n int, y *%s, ldy int, x *%s, ldx int, offsets *int, weights *%s, count, accumulate int)", f.goType, f.goType, f.goType),
+		fmt.Sprintf("y[r·ldy+q] = Σ_t weights[t]·x[offsets[t] + r·ldx + %d·q] (+ y[r·ldy+q] where accumulate is not 0), 0 ≤ t < count, 0 ≤ r < rows, 0 ≤ q < n. "+
+			"Of x it reads whole vectors.", step))
+	load := f.loader(step)
+	rows := Load(Param("rows"), GP64())
+	n := GP64()
+	Load(Param("n"), n)
+	y := Load(Param("y"), GP64())
+	x := Load(Param("x"), GP64())
+	offsets := Load(Param("offsets"), GP64())
+	weights := Load(Param("weights"), GP64())
+	count := Load(Param("count"), GP64())
+	k := f.tailMask(n)
+	all, tail := K(), K()
+	KMOVW(k, tail)
+	KXNORW(all, all, all)
+	i, t := GP64(), GP64()
+	bytes := GP64() // n in bytes, whole vectors
+	MOVQ(n, bytes)
+	Label("row")
+	XORQ(i, i)
+	Label("vector")
+	KMOVW(all, k)
+	CMPQ(i, bytes)
+	JLT(LabelRef("whole"))
+	KTESTW(tail, tail)
+	JZ(LabelRef("next"))
+	KMOVW(tail, k)
+	Label("whole")
+	s := f.zeroed()
+	accumulate := GP64()
+	Load(Param("accumulate"), accumulate)
+	TESTQ(accumulate, accumulate)
+	JZ(LabelRef("start"))
+	if f.single() {
+		VMOVUPS_Z(Mem{Base: y, Index: i, Scale: 1}, k, s)
+	} else {
+		VMOVUPD_Z(Mem{Base: y, Index: i, Scale: 1}, k, s)
+	}
+	Label("start")
+	XORQ(t, t)
+	from := GP64()
+	LEAQ(Mem{Base: x, Index: i, Scale: uint8(step)}, from)
+	Label("taps")
+	off, v := GP64(), f.vector()
+	MOVQ(Mem{Base: offsets, Index: t, Scale: 8}, off)
+	load(Mem{Base: from, Index: off, Scale: uint8(f.size)}, v)
+	if f.single() {
+		VFMADD231PS_BCST(Mem{Base: weights, Index: t, Scale: 4}, v, s)
+	} else {
+		VFMADD231PD_BCST(Mem{Base: weights, Index: t, Scale: 8}, v, s)
+	}
+	INCQ(t)
+	CMPQ(t, count)
+	JLT(LabelRef("taps"))
+	if f.single() {
+		VMOVUPS(s, k, Mem{Base: y, Index: i, Scale: 1})
+	} else {
+		VMOVUPD(s, k, Mem{Base: y, Index: i, Scale: 1})
+	}
+	ADDQ(I32(int32(f.bytes)), i)
+	CMPQ(i, bytes)
+	JLE(LabelRef("vector"))
+	Label("next")
+	ld := GP64()
+	Load(Param("ldy"), ld)
+	LEAQ(Mem{Base: y, Index: ld, Scale: uint8(f.size)}, y.(reg.GPVirtual))
+	Load(Param("ldx"), ld)
+	LEAQ(Mem{Base: x, Index: ld, Scale: uint8(f.size)}, x.(reg.GPVirtual))
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+// bias is the end of a row of outputs: y = x + b, then max(0, ·) where it has a ReLU.
+func bias(f flavour, relu bool) {
+	name, doc := "bias", "y = x + b over n elements, a multiple of the vector's."
+	if relu {
+		name, doc = "biasReLU", "y = max(0, x + b), NaN where the sum is, over n elements, a multiple of the vector's."
+	}
+	begin(name+f.elem+f.tier, fmt.Sprintf("func(n int, y, x *%s, b %s)", f.goType, f.goType), doc)
+	n := Load(Param("n"), GP64())
+	y := Load(Param("y"), GP64())
+	x := Load(Param("x"), GP64())
+	p, err := Param("b").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	b, zero := f.vector(), f.zeroed()
+	f.broadcast(p.Addr, b)
+	i := GP64()
+	XORQ(i, i)
+	Label("loop")
+	v := f.vector()
+	f.add(Mem{Base: x, Index: i, Scale: uint8(f.size)}, b, v)
+	if relu { // the maximum's second operand where either is NaN or both are zeros; +0 makes +0 of −0
+		if f.single() {
+			VMAXPS(v, zero, v)
+		} else {
+			VMAXPD(v, zero, v)
+		}
+		f.add(zero, v, v)
+	}
+	VMOVUPS(v, Mem{Base: y, Index: i, Scale: uint8(f.size)})
+	ADDQ(I32(int32(f.lanes())), i)
+	CMPQ(i, n)
+	JLT(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+func main() {
+	ConstraintExpr("amd64,!noasm")
+	var e32, e64 []uint32
+	for i := range uint32(16) {
+		e32 = append(e32, 2*i)
+		if i < 8 {
+			e64 = append(e64, 2*i, 0)
+		}
+	}
+	evens = [2]Mem{table("convEvens32", e32...), table("convEvens64", e64...)}
+	for _, f := range flavours {
+		for vectors := 3; vectors > 0; vectors-- {
+			outer(f, map[string]int{"AVX512": 8, "AVX2": 4}[f.tier], vectors)
+		}
+		gather(f, 1)
+		gather(f, 2)
+		bias(f, false)
+		bias(f, true)
+		if f.wide() {
+			copyRows(f)
+			sumTaps(f, 1)
+			sumTaps(f, 2)
+		}
+	}
+	Generate()
+}
