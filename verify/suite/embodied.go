@@ -1,0 +1,201 @@
+package suite
+
+import (
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/ops"
+)
+
+// Each equation's function, run on a world. The numbers are small integers (and quarters), so float64 computes them without rounding and both sides are equal to the bit.
+
+func image(m matrix) array { return array{[]int{1, 1, m.rows, m.cols}, m.floats()} }
+
+func only(y array, err error) ([]float64, error) { return y.data, err }
+
+// correlate is I ⊗ K over the positions inside I, by ops.Conv2D.
+func correlate(p ops.ConvParams) builder {
+	return func(in []*G.Node) (*G.Node, error) {
+		var b *G.Node
+		if len(in) > 2 {
+			b = in[2]
+		}
+		return ops.Conv2D(in[0], in[1], b, p)
+	}
+}
+
+func embodiedCorrelation(w *world) (got, want []float64, err error) {
+	I, K := w.I[0], w.K[0][0]
+	got, err = only(forward(correlate(ops.ConvParams{}), []array{image(I), image(K)}, tensor.Float64))
+	return got, rowsOf(w.P(), w.Q(), func(i, j int) rational { return crossCorrelation(I, K, i, j) }), err
+}
+
+// embodiedConvolution has zeros around I, so that every index at which Eq. 2 is not 0 is an output.
+func embodiedConvolution(w *world) (got, want []float64, err error) {
+	I, K := w.I[0], w.K[0][0]
+	full := ops.ConvParams{Flip: true, Pad: [4]int{w.k1 - 1, w.k1 - 1, w.k2 - 1, w.k2 - 1}}
+	got, err = only(forward(correlate(full), []array{image(I), image(K)}, tensor.Float64))
+	return got, rowsOf(w.H+w.k1-1, w.W+w.k2-1, func(i, j int) rational { return convolution(I, K, i, j) }), err
+}
+
+func embodiedChannels(w *world) (got, want []float64, err error) {
+	x, k, b := newArray(1, w.C, w.H, w.W), newArray(w.D, w.C, w.k1, w.k2), newArray(w.D)
+	x.data, k.data = x.data[:0], k.data[:0]
+	for _, m := range w.I {
+		x.data = append(x.data, m.floats()...)
+	}
+	for d, f := range w.K {
+		for _, m := range f {
+			k.data = append(k.data, m.floats()...)
+		}
+		b.data[d] = float64(w.bias[d])
+		want = append(want, rowsOf(w.P(), w.Q(), func(i, j int) rational { return w.eq4(d, i, j) })...)
+	}
+	got, err = only(forward(correlate(ops.ConvParams{}), []array{x, k, b}, tensor.Float64))
+	return got, want, err
+}
+
+func (w *world) biasArray() array { return array{[]int{1}, []float64{float64(w.b)}} }
+
+func embodiedTurnedTwice(w *world) (got, want []float64, err error) {
+	got, err = only(forward(correlate(ops.ConvParams{Flip: true}), []array{image(w.o), image(rot180(w.w)), w.biasArray()}, tensor.Float64))
+	return got, rowsOf(w.P(), w.Q(), w.eq7), err
+}
+
+func embodiedForward(w *world) (got, want []float64, err error) {
+	got, err = only(forward(correlate(ops.ConvParams{}), []array{image(w.o), image(w.w), w.biasArray()}, tensor.Float64))
+	return got, rowsOf(w.P(), w.Q(), w.eq7), err
+}
+
+func embodiedReLU(w *world) (got, want []float64, err error) {
+	got, err = only(forward(func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) }, []array{image(w.o)}, tensor.Float64))
+	return got, rowsOf(w.H, w.W, func(i, j int) rational { return relu(w.o.at(i, j)) }), err
+}
+
+func embodiedError(w *world) (got, want []float64, err error) {
+	got, err = only(forward(func(in []*G.Node) (*G.Node, error) { return ops.MSE(in[0], in[1], ops.ArticleError) }, []array{image(w.x), image(w.o)}, tensor.Float64))
+	e := sum(0, w.H-1, 0, w.W-1, func(i, j int) rational { d := w.o.at(i, j).minus(w.x.at(i, j)); return d.times(d) })
+	return got, []float64{e.times(ratio(1, 2)).float()}, err
+}
+
+// embodiedFilter is the gradient of Eq. 9's error by w, through the graph of Conv2D and MSE that a network has: Conv2DBackwardFilter is what computes it.
+func embodiedFilter(w *world) (got, want []float64, err error) {
+	t := image(w.delta).clone()
+	for i, y := range rowsOf(w.P(), w.Q(), w.eq7) {
+		t.data[i] = y - t.data[i]
+	}
+	build := func(in []*G.Node) (*G.Node, error) {
+		y, err := ops.Conv2D(in[0], in[1], in[2], ops.ConvParams{})
+		if err != nil {
+			return nil, err
+		}
+		return ops.MSE(y, in[3], ops.ArticleError)
+	}
+	out, err := run(build, []array{image(w.o), image(w.w), w.biasArray(), t}, array{nil, []float64{1}}, tensor.Float64, tape)
+	if err != nil {
+		return nil, nil, err
+	}
+	return out.dx[1].data, rowsOf(w.k1, w.k2, w.eq13), nil
+}
+
+func embodiedDelta(w *world) (got, want []float64, err error) {
+	t := image(w.x).clone()
+	for i := range t.data {
+		t.data[i] -= float64(w.o.v[i]) // so that δ is o
+	}
+	build := func(in []*G.Node) (*G.Node, error) { return ops.MSE(in[0], in[1], ops.ArticleError) }
+	out, err := run(build, []array{image(w.x), t}, array{nil, []float64{1}}, tensor.Float64, tape)
+	if err != nil {
+		return nil, nil, err
+	}
+	return out.dx[0].data, w.o.floats(), nil
+}
+
+// embodiedRegion compares Q with the outputs that change when the pixel does.
+func embodiedRegion(w *world) (got, want []float64, err error) {
+	ones := newMatrix(w.k1, w.k2)
+	for i := range ones.v {
+		ones.v[i] = 1
+	}
+	pixel := newMatrix(w.H, w.W)
+	for i := range w.H {
+		for j := range w.W {
+			rows, cols, err := ops.Region([]int{1, 1, w.H, w.W}, []int{1, 1, w.k1, w.k2}, ops.ConvParams{}, i, j)
+			if err != nil {
+				return nil, nil, err
+			}
+			clear(pixel.v)
+			pixel.v[i*w.W+j] = 1
+			for p := range w.P() {
+				for q := range w.Q() {
+					in := 0.0
+					if rows[0] <= p && p < rows[1] && cols[0] <= q && q < cols[1] {
+						in = 1
+					}
+					got, want = append(got, in), append(want, crossCorrelation(pixel, ones, p, q).float())
+				}
+			}
+		}
+	}
+	return got, want, nil
+}
+
+// embodiedData is the gradient of ⟨δ, Conv2D⟩ by its input, times f′ as in Eq. 20.
+func embodiedData(w *world) (got, want []float64, err error) {
+	out, err := run(correlate(ops.ConvParams{}), []array{image(w.outputs()), image(w.w)}, image(w.delta), tensor.Float64, tape)
+	if err != nil {
+		return nil, nil, err
+	}
+	f := rowsOf(w.H, w.W, w.fPrime)
+	for i, dx := range out.dx[0].data {
+		got = append(got, dx*f[i])
+	}
+	return got, rowsOf(w.H, w.W, w.eq20), nil
+}
+
+func poolGradient(w *world, x matrix, pool func(x *G.Node, p ops.PoolParams) (*G.Node, error)) ([]float64, error) {
+	out, err := run(func(in []*G.Node) (*G.Node, error) { return pool(in[0], ops.PoolParams{Window: [2]int{2, 2}}) }, []array{image(x)}, image(w.delta), tensor.Float64, tape)
+	if err != nil {
+		return nil, err
+	}
+	return out.dx[0].data, nil
+}
+
+func embodiedMaxPool(w *world) (got, want []float64, err error) {
+	got, err = poolGradient(w, w.blocks, ops.MaxPool2D)
+	return got, rowsOf(2*w.P(), 2*w.Q(), w.routed), err
+}
+
+func embodiedAvgPool(w *world) (got, want []float64, err error) {
+	got, err = poolGradient(w, w.blocks, func(x *G.Node, p ops.PoolParams) (*G.Node, error) { return ops.AvgPool2D(x, p, true) })
+	return got, rowsOf(2*w.P(), 2*w.Q(), func(i, j int) rational { return w.delta.at(i/2, j/2).times(ratio(1, 4)) }), err
+}
+
+func embodiedL2Pool(w *world) (got, want []float64, err error) {
+	got, err = poolGradient(w, w.norms, ops.L2Pool2D)
+	return got, rowsOf(2*w.P(), 2*w.Q(), func(i, j int) rational {
+		y := norm(blockOf(plainOf(w.norms), i/2, j/2)).v
+		return w.delta.at(i/2, j/2).times(w.norms.at(i, j)).over(y)
+	}), err
+}
+
+func embodiedReLUGradient(w *world) (got, want []float64, err error) {
+	out, err := run(func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) }, []array{image(w.o)}, image(w.x), tensor.Float64, tape)
+	if err != nil {
+		return nil, nil, err
+	}
+	return out.dx[0].data, rowsOf(w.H, w.W, func(i, j int) rational {
+		if w.o.at(i, j).n > 0 {
+			return w.x.at(i, j)
+		}
+		return rational{}
+	}), nil
+}
+
+// embodiedUpdate is one step of gradient descent with the rate ¼.
+func embodiedUpdate(w *world) (got, want []float64, err error) {
+	got = w.w.floats()
+	kernel.SGD(got, rowsOf(w.k1, w.k2, w.eq13), nil, 0.25, 0, 0, false)
+	return got, rowsOf(w.k1, w.k2, func(m, n int) rational { return w.w.at(m, n).minus(ratio(1, 4).times(w.eq13(m, n))) }), nil
+}

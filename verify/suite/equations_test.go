@@ -1,0 +1,133 @@
+package suite
+
+import (
+	"strings"
+	"testing"
+)
+
+const equationSeed = 7
+
+// expected are the verdicts. They are computed; this table only makes a change of one show.
+var expected = map[string]Verdict{
+	"Eq. 1": HoldsAsPrinted, "Eq. 2": HoldsAsPrinted, "Eq. 3": HoldsUnderReading, "Eq. 3, the sentence": HoldsUnderReading,
+	"Eq. 4": HoldsUnderReading, "Eq. 5": HoldsUnderReading, "Eq. 6": HoldsUnderReading, "Eq. 7": HoldsAsPrinted, "Eq. 8": HoldsAsPrinted,
+	"Eq. 9": HoldsAsPrinted, "Eq. 10": HoldsAsPrinted, "Eq. 11": HoldsAsPrinted, "Eq. 12": HoldsAsPrinted, "Eq. 13": HoldsAsPrinted,
+	"Eq. 14": HoldsUnderReading, "Eq. 15": HoldsAsPrinted, "Eq. 16": HoldsAsPrinted, "Eq. 17": HoldsAsPrinted, "Eq. 18": HoldsAsPrinted,
+	"Eq. 19": HoldsAsPrinted, "Eq. 20": HoldsAsPrinted, "Eq. 21": HoldsUnderReading, "Eq. 22": HoldsUnderReading,
+	"max pooling": HoldsAsPrinted, "average pooling": HoldsAsPrinted, "L2-norm pooling": HoldsAsPrinted, "ReLU": HoldsAsPrinted, "the update": HoldsAsPrinted,
+}
+
+func TestEquations(t *testing.T) {
+	t.Logf("seed %d", equationSeed)
+	seen := map[string]bool{}
+	for _, e := range equations() {
+		seen[e.number] = true
+		t.Run(e.number, func(t *testing.T) {
+			r := e.decide(equationSeed, 40)
+			t.Logf("%s; reading: %s; counter-example: %s", r.Verdict, r.Reading, r.CounterExample)
+			if want := expected[e.number]; r.Verdict != want {
+				t.Errorf("verdict %q, want %q: %s", r.Verdict, want, r.CounterExample)
+			}
+			if !r.Embodied {
+				t.Errorf("%s does not compute it: %s", r.Function, r.EmbodiedError)
+			}
+			if (r.Verdict == HoldsAsPrinted) != (r.CounterExample == "") || (r.Verdict == HoldsUnderReading) != (r.Reading != "") {
+				t.Errorf("verdict %q with the counter-example %q and the reading %q", r.Verdict, r.CounterExample, r.Reading)
+			}
+			if r.Says == "" || r.Function == "" || !strings.HasPrefix(t.Name(), "TestEquations/") || !sameName(r.Test, t.Name()) {
+				t.Errorf("row %+v has an empty cell, or its test is not %s", r, t.Name())
+			}
+		})
+	}
+	for number := range expected {
+		if !seen[number] {
+			t.Errorf("%s has no row", number)
+		}
+	}
+}
+
+// sameName compares a test's name with what go test makes of it.
+func sameName(name, run string) bool { return strings.ReplaceAll(name, " ", "_") == run }
+
+// tampered changes one side of a claim.
+func tampered(e equation, change func(c claim) claim) equation {
+	of := e.claim
+	e.claim = func(w *world) claim { return change(of(w)) }
+	readings := append([]reading(nil), e.readings...)
+	for i, r := range readings {
+		of := r.claim
+		readings[i].claim = func(w *world) claim { return change(of(w)) }
+	}
+	e.readings = readings
+	return e
+}
+
+// An equation that is tampered with changes its verdict: verdicts are computed.
+func TestTamperedEquations(t *testing.T) {
+	tampering := map[string]func(c claim) claim{
+		"transposed": func(c claim) claim {
+			left := c.left
+			c.left = func(i, j int) rational { return left(j, i) }
+			return c
+		},
+		"shifted by a row": func(c claim) claim {
+			left := c.left
+			c.left = func(i, j int) rational { return left(i-1, j) }
+			return c
+		},
+		"doubled": func(c claim) claim {
+			left := c.left
+			c.left = func(i, j int) rational { return left(i, j).times(integer(2)) }
+			return c
+		},
+		"sign": func(c claim) claim {
+			left := c.left
+			c.left = func(i, j int) rational { return left(i, j).times(integer(-1)) }
+			return c
+		},
+	}
+	for _, e := range equations() {
+		for name, change := range tampering {
+			switch {
+			case e.number == "Eq. 9" && name != "doubled" && name != "sign", e.number == "the update" && name != "doubled" && name != "sign":
+				continue // a single number has no rows to move
+			}
+			if r := tampered(e, change).decide(equationSeed, 40); r.Verdict != DoesNotHold {
+				t.Errorf("%s %s: verdict %q, want %q", e.number, name, r.Verdict, DoesNotHold)
+			}
+		}
+	}
+}
+
+// What does not hold as printed does once it is mended, so a verdict is no property of the row's name.
+func TestMendedEquations(t *testing.T) {
+	for _, e := range equations() {
+		for _, r := range e.readings {
+			mended := e
+			mended.claim, mended.readings = r.claim, nil
+			holds, _, _ := e.try(r.claim, equationSeed, 40)
+			want := DoesNotHold
+			if holds {
+				want = HoldsAsPrinted
+			}
+			if got := mended.decide(equationSeed, 40); got.Verdict != want {
+				t.Errorf("%s with %q: verdict %q, want %q", e.number, r.words, got.Verdict, want)
+			}
+		}
+	}
+}
+
+// A function that computes something else is found out.
+func TestEmbodiedIsChecked(t *testing.T) {
+	for _, e := range equations() {
+		of := e.embodied
+		e.embodied = func(w *world) (got, want []float64, err error) {
+			got, want, err = of(w)
+			got[len(got)-1]++
+			return got, want, err
+		}
+		if r := e.decide(equationSeed, 1); r.Embodied {
+			t.Errorf("%s: a wrong last element passed", e.number)
+		}
+	}
+}
