@@ -5,3 +5,4 @@ package kernel
 //go:generate go run -C _asm ./gemm -out ../zgemm_amd64.s -stubs ../zgemm_amd64.go -pkg kernel
 //go:generate go run -C _asm ./elem -out ../zelem_amd64.s -stubs ../zelem_amd64.go -pkg kernel
 //go:generate go run -C _asm ./conv -out ../zconv_amd64.s -stubs ../zconv_amd64.go -pkg kernel
+//go:generate go run -C _asm ./lanes -out ../zlanes_amd64.s -stubs ../zlanes_amd64.go -pkg kernel

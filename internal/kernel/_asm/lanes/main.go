@@ -1,0 +1,206 @@
+// Command lanes generates the convolution's micro-kernels whose lanes are filters, and the loops that measure the processor's peak.
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// A flavour is a vector width and an element type, with the instructions that depend on them.
+type flavour struct {
+	tier, elem string // parts of the functions' names
+	goType     string
+	bytes      int // of a vector
+	size       int // of an element
+}
+
+var flavours = []flavour{
+	{"AVX512", "32", "float32", 64, 4},
+	{"AVX512", "64", "float64", 64, 8},
+	{"AVX2", "32", "float32", 32, 4},
+	{"AVX2", "64", "float64", 32, 8},
+}
+
+func (f flavour) vector() reg.VecVirtual {
+	if f.bytes == 64 {
+		return ZMM()
+	}
+	return YMM()
+}
+
+func (f flavour) zero(v reg.VecVirtual) {
+	if f.bytes == 64 {
+		VPXORD(v, v, v)
+	} else {
+		VPXOR(v, v, v)
+	}
+}
+
+// op emits the instruction for single or double precision.
+func (f flavour) op(single, double func(...Op), operands ...Op) {
+	if f.size == 4 {
+		single(operands...)
+	} else {
+		double(operands...)
+	}
+}
+
+func (f flavour) broadcast(m Mem, v reg.VecVirtual) {
+	if f.size == 4 {
+		VBROADCASTSS(m, v)
+	} else {
+		VBROADCASTSD(m, v)
+	}
+}
+
+func (f flavour) fma(a, b, c reg.VecVirtual) { f.op(VFMADD231PS, VFMADD231PD, a, b, c) }
+
+// pixels is how many outputs a micro-kernel makes at a time.
+const pixels = 6
+
+// lanes is a tile of six outputs by the filters of so many vectors, kept in registers: for each product of the sum, one load of the filters' weights and one broadcast of each
+// output's input, straight out of the padded image.
+func lanes(f flavour, vectors int) {
+	const unroll = 2
+	nr := vectors * f.bytes / f.size
+	name := fmt.Sprintf("lanes%dx%dx%s%s", pixels, nr, f.elem, f.tier)
+	TEXT(name, NOSPLIT, fmt.Sprintf("func(kc int, x *%[1]s, at, off *int, w, c *%[1]s, accumulate int, bias *%[1]s, relu int)", f.goType))
+	Doc(fmt.Sprintf("%s is c[i·%d+j] = Σ_k x[at[i]+off[k]]·w[k·%d+j] (+ c[i·%d+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, "+
+		"0 ≤ k < kc, 0 ≤ i < %d, 0 ≤ j < %d.", name, nr, nr, nr, pixels, nr))
+	Pragma("noescape")
+	kc := Load(Param("kc"), GP64())
+	off := Load(Param("off"), GP64())
+	w := Load(Param("w"), GP64())
+	var from [pixels]reg.GPVirtual
+	{
+		x := Load(Param("x"), GP64())
+		at := Load(Param("at"), GP64())
+		for i := range from {
+			o := GP64()
+			MOVQ(Mem{Base: at, Disp: 8 * i}, o)
+			from[i] = GP64()
+			LEAQ(Mem{Base: x, Index: o, Scale: uint8(f.size)}, from[i])
+		}
+	}
+	var sums [pixels][]reg.VecVirtual
+	for i := range sums {
+		for range vectors {
+			v := f.vector()
+			f.zero(v)
+			sums[i] = append(sums[i], v)
+		}
+	}
+	var wv []reg.VecVirtual
+	for range vectors {
+		wv = append(wv, f.vector())
+	}
+	xv := []reg.VecVirtual{f.vector(), f.vector()}
+	step := func(u int) {
+		o := GP64()
+		MOVQ(Mem{Base: off, Disp: 8 * u}, o)
+		for j, v := range wv {
+			VMOVUPS(Mem{Base: w, Disp: (u*vectors + j) * f.bytes}, v)
+		}
+		for i, b := range from {
+			x := xv[i%2]
+			f.broadcast(Mem{Base: b, Index: o, Scale: uint8(f.size)}, x)
+			for j, v := range wv {
+				f.fma(v, x, sums[i][j])
+			}
+		}
+	}
+	SUBQ(I32(unroll), kc)
+	JLT(LabelRef("rest"))
+	Label("loop")
+	for u := range unroll {
+		step(u)
+	}
+	ADDQ(I32(8*unroll), off)
+	ADDQ(I32(int32(unroll*vectors*f.bytes)), w)
+	SUBQ(I32(unroll), kc)
+	JGE(LabelRef("loop"))
+	Label("rest")
+	ADDQ(I32(unroll), kc)
+	JLE(LabelRef("done"))
+	step(0)
+	Label("done")
+	c := Load(Param("c"), GP64())
+	accumulate := Load(Param("accumulate"), GP64())
+	TESTQ(accumulate, accumulate)
+	JZ(LabelRef("bias"))
+	for i := range sums {
+		for j, v := range sums[i] {
+			f.op(VADDPS, VADDPD, Mem{Base: c, Disp: (i*vectors + j) * f.bytes}, v, v)
+		}
+	}
+	Label("bias")
+	bias := Load(Param("bias"), GP64())
+	TESTQ(bias, bias)
+	JZ(LabelRef("relu"))
+	for j, b := range wv {
+		VMOVUPS(Mem{Base: bias, Disp: j * f.bytes}, b)
+		for i := range sums {
+			f.op(VADDPS, VADDPD, b, sums[i][j], sums[i][j])
+		}
+	}
+	Label("relu")
+	relu := Load(Param("relu"), GP64())
+	TESTQ(relu, relu)
+	JZ(LabelRef("store"))
+	zero := xv[0]
+	f.zero(zero)
+	for i := range sums {
+		for _, v := range sums[i] {
+			f.op(VMAXPS, VMAXPD, v, zero, v) // a NaN in v stays
+		}
+	}
+	Label("store")
+	for i := range sums {
+		for j, v := range sums[i] {
+			VMOVUPS(v, Mem{Base: c, Disp: (i*vectors + j) * f.bytes})
+		}
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// chains is how many sums peak keeps going: more than the latency of a multiply-add asks for.
+const chains = 12
+
+func peak(f flavour) {
+	name := "peak" + f.elem + f.tier
+	TEXT(name, NOSPLIT, "func(n int)")
+	Doc(fmt.Sprintf("%s does n rounds of %d independent vector multiply-adds.", name, chains))
+	n := Load(Param("n"), GP64())
+	a := f.vector()
+	f.zero(a)
+	var sums []reg.VecVirtual
+	for range chains {
+		v := f.vector()
+		f.zero(v)
+		sums = append(sums, v)
+	}
+	Label("loop")
+	for _, v := range sums {
+		f.fma(a, a, v)
+	}
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+func main() {
+	ConstraintExpr("amd64,!noasm")
+	for _, f := range flavours {
+		// 24 of 32 registers, or 12 of 16, hold sums; fewer vectors are for the last filters.
+		for vectors := map[string]int{"AVX512": 4, "AVX2": 2}[f.tier]; vectors > 0; vectors-- {
+			lanes(f, vectors)
+		}
+		peak(f)
+	}
+	Generate()
+}
