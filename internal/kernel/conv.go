@@ -195,7 +195,6 @@ func (p *correlation[T]) run() {
 	mPanels := (p.m + mr - 1) / mr
 	s := takeScratch[T](1)
 	defer s.free()
-	p.packed = s.slice(0, mPanels*mr*p.depth)
 	p.offsets = make([]int, 0, p.depth)
 	for c := range p.planes {
 		for _, r := range p.rows {
@@ -204,6 +203,11 @@ func (p *correlation[T]) run() {
 			}
 		}
 	}
+	if p.wide() {
+		p.runWide()
+		return
+	}
+	p.packed = s.slice(0, mPanels*mr*p.depth)
 	small := p.n*p.m*p.outH*p.outW*p.depth < 1<<16
 	each(small, mPanels, 1, p.packWeights)
 

@@ -1,0 +1,221 @@
+package kernel
+
+import "sync"
+
+// Where a convolution has many filters, its micro-kernels have filters in their lanes: the weights are packed filter by filter beside each other, and each output's inputs are broadcast from
+// the padded image, through a table of the taps' distances. No panel of inputs is ever put together. A tile of outputs comes out with its filters side by side and is transposed into place.
+
+// lanePixels is how many outputs a micro-kernel makes at a time.
+const lanePixels = 6
+
+// A laneShape says which micro-kernels are in use: up to so many vectors of so many lanes; no vectors where there are none.
+type laneShape struct {
+	tier           Tier
+	vectors, lanes int
+}
+
+const (
+	// A chunk of outputs goes through all filters while its tile, and the inputs that it reads, are in the nearest caches; a multiple of lanePixels and of the transposition's side.
+	laneChunk = 96
+	// laneDepth is how many products of a sum are made at a time, so that the filters' weights stay in the first-level cache for the whole chunk.
+	laneDepth = 192
+)
+
+// wide reports whether the correlation is one for filters in lanes: they fill their vectors, and the sums are long enough to be worth the transposition.
+func (p *correlation[T]) wide() bool {
+	s := laneKernels[T]()
+	return s.vectors > 0 && p.m > s.lanes && p.depth >= 32
+}
+
+// A laneBlock is a run of filters that one micro-kernel makes.
+type laneBlock struct{ first, have, width int }
+
+// laneBlocks cuts m filters into blocks of nearly equal widths.
+func (s laneShape) laneBlocks(m int) []laneBlock {
+	vectors := (m + s.lanes - 1) / s.lanes
+	blocks := (vectors + s.vectors - 1) / s.vectors
+	list := make([]laneBlock, blocks)
+	for i := range list {
+		lo, hi := vectors*i/blocks*s.lanes, vectors*(i+1)/blocks*s.lanes
+		list[i] = laneBlock{lo, min(hi, m) - lo, hi - lo}
+	}
+	return list
+}
+
+// runWide is run for filters in lanes.
+func (p *correlation[T]) runWide() {
+	shape := laneKernels[T]()
+	blocks := shape.laneBlocks(p.m)
+	filled := blocks[len(blocks)-1].first + blocks[len(blocks)-1].width
+	s := takeScratch[T](2)
+	defer s.free()
+	p.packed = s.slice(0, filled*p.depth)
+	var bias []T
+	if p.bias != nil {
+		bias = s.slice(1, filled)
+		clear(bias[copy(bias, p.bias):])
+	}
+	small := p.n*p.m*p.outH*p.outW*p.depth < 1<<16
+	// Weights are packed in pieces, of some planes of a block of filters.
+	area := len(p.rows) * len(p.cols)
+	planes := max(1, (1<<13)/(area*shape.vectors*shape.lanes))
+	pieces := (p.planes + planes - 1) / planes
+	each(small, len(blocks)*pieces, 1, func(t int) {
+		c := t % pieces * planes
+		p.packLanes(blocks[t/pieces], c, min(p.planes, c+planes))
+	})
+
+	pixels := p.outH * p.outW
+	together := min(p.n, max(1, laneChunk/pixels))
+	groups := (p.n + together - 1) / together
+	parts := 1
+	if groups < 16 {
+		parts = min((16+groups-1)/groups, (together*pixels+laneChunk-1)/laneChunk)
+	}
+	table := takeInts(together*pixels + lanePixels)
+	defer table.free()
+	image := p.planes * p.hp * p.wp
+	at := table.ints[:0]
+	for n := range together {
+		for i := range p.outH {
+			for j := range p.outW {
+				at = append(at, n*image+i*p.stepH*p.wp+j*p.stepW)
+			}
+		}
+	}
+	for range lanePixels {
+		at = append(at, at[together*pixels-1])
+	}
+	each(small, groups*parts, 1, func(t int) {
+		first := t / parts * together
+		p.wideBlock(shape, blocks, bias, at, first, min(together, p.n-first), t%parts, parts)
+	})
+}
+
+// packLanes packs the weights of planes c0 to c1−1 for one block of filters: the filters of a tap beside each other, tap after tap.
+func (p *correlation[T]) packLanes(b laneBlock, c0, c1 int) {
+	area := len(p.rows) * len(p.cols)
+	dst := p.packed[b.first*p.depth:][:b.width*p.depth]
+	natural := len(p.cols) == p.wRow && area == len(p.rows)*p.wRow
+	for k, q := range p.cols {
+		natural = natural && q.element == k
+	}
+	for k, r := range p.rows {
+		natural = natural && r.element == k
+	}
+	if natural && area == p.wPlane {
+		packPanel(dst[c0*area*b.width:], p.weights, p.wm, b.first, b.have, b.width, c0*area, (c1-c0)*area, true, 1)
+		return
+	}
+	for c := c0; c < c1; c++ {
+		to := dst[c*area*b.width:][:area*b.width]
+		if natural {
+			packPanel(to, p.weights[c*p.wPlane:], p.wm, b.first, b.have, b.width, 0, area, true, 1)
+			continue
+		}
+		for _, r := range p.rows {
+			for _, q := range p.cols {
+				w := p.weights[b.first*p.wm+c*p.wPlane+r.element*p.wRow+q.element:]
+				for j := range b.have {
+					to[j] = w[j*p.wm]
+				}
+				clear(to[b.have:b.width])
+				to = to[b.width:]
+			}
+		}
+	}
+}
+
+// wideBlock does part of the outputs of count images.
+func (p *correlation[T]) wideBlock(shape laneShape, blocks []laneBlock, bias []T, at []int, first, count, part, parts int) {
+	pixels := p.outH * p.outW
+	total := count * pixels
+	chunks := (total + laneChunk - 1) / laneChunk
+	lo, hi := chunks*part/parts*laneChunk, min(total, chunks*(part+1)/parts*laneChunk)
+	s := takeScratch[T](3)
+	defer s.free()
+	image := p.planes * p.hp * p.wp
+	padded := s.slice(0, (len(at)-lanePixels)/pixels*image) // where fewer images remain, the table reaches behind them
+	pad(padded[:count*image], p.src[first*p.srcImage:], count, p.srcImage, p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp)
+	tile := s.slice(1, (laneChunk+lanePixels)*shape.vectors*shape.lanes)
+	row := s.slice(2, laneChunk)
+	for col := lo; col < hi; col += laneChunk {
+		cols := min(laneChunk, hi-col)
+		for _, b := range blocks {
+			var biases []T
+			for k0 := 0; k0 < p.depth; k0 += laneDepth {
+				kb := min(laneDepth, p.depth-k0)
+				last := k0+kb == p.depth
+				if last && bias != nil {
+					biases = bias[b.first:]
+				}
+				w := p.packed[b.first*p.depth+k0*b.width:][:kb*b.width]
+				for i := 0; i < cols; i += lanePixels {
+					runLanes(shape, b.width, padded, at[col+i:], p.offsets[k0:][:kb], w, tile[i*b.width:], k0 > 0, biases, last && p.relu)
+				}
+			}
+			p.place(tile, b, row, first, col, cols)
+		}
+	}
+}
+
+// place transposes the outputs col to col+cols−1 of a block of filters into their places.
+func (p *correlation[T]) place(tile []T, b laneBlock, row []T, first, col, cols int) {
+	pixels := p.outH * p.outW
+	if p.dstCol != 1 || p.dstRow != p.outW {
+		for m := range b.have {
+			for i := range cols {
+				row[i] = tile[i*b.width+m]
+			}
+			p.scatter(row[:cols], first, col, b.first+m)
+		}
+		return
+	}
+	for i := 0; i < cols; {
+		n, from := (col+i)/pixels, (col+i)%pixels
+		run := min(cols-i, pixels-from)
+		transpose(p.dst[(first+n)*p.dstImage+b.first*p.dstPlane+from:], p.dstPlane, tile[i*b.width:], b.width, run, b.have)
+		i += run
+	}
+}
+
+// transpose is dst[l·ldd+i] = src[i·lds+l] for so many lines i and columns l.
+func transpose[T Float](dst []T, ldd int, src []T, lds, lines, cols int) {
+	doneLines := 0
+	for doneLines < lines {
+		n, c := transposeBlocks(dst[doneLines:], ldd, src[doneLines*lds:], lds, lines-doneLines, cols)
+		if n == 0 {
+			break
+		}
+		doneLines += n
+		for l := c; l < cols; l++ {
+			to := dst[l*ldd+doneLines-n:][:n]
+			for i := range to {
+				to[i] = src[(doneLines-n+i)*lds+l]
+			}
+		}
+	}
+	for l := range cols {
+		to := dst[l*ldd:]
+		for i := doneLines; i < lines; i++ {
+			to[i] = src[i*lds+l]
+		}
+	}
+}
+
+// An intTable is a table of distances, reused from call to call.
+type intTable struct{ ints []int }
+
+var intTables = sync.Pool{New: func() any { return new(intTable) }}
+
+// takeInts takes a table of n integers.
+func takeInts(n int) *intTable {
+	t := intTables.Get().(*intTable)
+	if cap(t.ints) < n {
+		t.ints = make([]int, n)
+	}
+	t.ints = t.ints[:n]
+	return t
+}
+
+func (t *intTable) free() { intTables.Put(t) }

@@ -1,0 +1,9 @@
+//go:build !amd64 || noasm
+
+package kernel
+
+func laneKernels[T Float]() laneShape { return laneShape{} }
+
+func runLanes[T Float](laneShape, int, []T, []int, []int, []T, []T, bool, []T, bool) {}
+
+func peakRounds(_ Tier, _ bool, n int) int { return peakRoundsGo(n) }
