@@ -109,6 +109,15 @@ func (o op) OverwritesInput() int { return -1 }
 // Preallocated marks the op as one that computes into memory it is handed: see ops/vm.
 func (o op) Preallocated() {}
 
+// InPlace tells ops/vm which operand's memory the result may be written over: the first, in ops that go element by element.
+func (o op) InPlace() int {
+	switch o.spec.(type) {
+	case relu, gate, dropout, reshape, scale, scaleBy, product, difference, quotient, minusOneHot:
+		return 0
+	}
+	return -1
+}
+
 // String is the op's name, which is what a drawing of the graph has room for.
 func (o op) String() string { return o.name() }
 

@@ -16,8 +16,17 @@ type slot struct {
 	first, last int // the steps that write it first and read it last
 	offset      int
 	output      bool
-	backing     any // a slice of length elements
+	over        *slot // the operand's slot that the value lies over where it is computed in place
+	backing     any   // a slice of length elements
 	header      *tensor.Dense
+}
+
+// root is the slot whose place this one takes: its own unless it is computed in place.
+func (s *slot) root() *slot {
+	for s.over != nil {
+		s = s.over
+	}
+	return s
 }
 
 // tensor is the slot's memory as a dense tensor. The header is kept, except where somebody else may have given it back to the tensor package's pool, as
@@ -169,20 +178,24 @@ func isSum(s step) bool {
 	return s.node.Dtype() == tensor.Float32 || s.node.Dtype() == tensor.Float64
 }
 
-// lifetimes returns the last step that reads each step's value; an output's is beyond the end.
+// lifetimes returns the last step that reads each step's memory; an output's is beyond the end. An op of which nothing is known may return a view of an operand, as Gorgonia's
+// Reshape does: its operands' memory lives as long as its result.
 func (m *Machine) lifetimes() []int {
 	last := make([]int, len(m.steps))
-	for i, s := range m.steps {
-		last[i] = i
+	for i := len(m.steps) - 1; i >= 0; i-- { // consumers come later, so last[i] is final when step i is reached
+		s := &m.steps[i]
+		if s.output = slices.Contains(m.outputs, s.node); s.output {
+			last[i] = len(m.steps)
+		}
+		last[i] = max(last[i], i)
+		reads := i
+		if !s.planned() && s.node.Dims() > 0 {
+			reads = last[i]
+		}
 		for _, a := range s.args {
 			if a.step >= 0 {
-				last[a.step] = i
+				last[a.step] = max(last[a.step], reads)
 			}
-		}
-	}
-	for i := range m.steps {
-		if m.steps[i].isOutput(m) {
-			last[i] = len(m.steps)
 		}
 	}
 	return last
@@ -234,7 +247,11 @@ func (m *Machine) place(last []int) error {
 			}
 			continue
 		}
-		s.slot = &slot{dtype: s.node.Dtype(), length: s.node.Shape().TotalSize(), first: s.first, last: last[i], output: last[i] == len(m.steps)}
+		s.slot = &slot{dtype: s.node.Dtype(), length: s.node.Shape().TotalSize(), first: s.first, last: last[i], output: s.output}
+		if s.slot.over = m.inPlace(i, last); s.slot.over != nil {
+			root := s.slot.root()
+			root.last = max(root.last, last[i])
+		}
 		byType[s.slot.dtype] = append(byType[s.slot.dtype], s.slot)
 	}
 	m.peak, m.total = 0, 0
@@ -242,13 +259,43 @@ func (m *Machine) place(last []int) error {
 		slices.SortStableFunc(slots, func(a, b *slot) int { return b.length - a.length })
 		size := 0
 		for i, s := range slots {
+			m.total += s.length * int(dtype.Size())
+			if s.over != nil {
+				continue
+			}
 			s.offset = lowest(s, slots[:i])
 			size = max(size, s.offset+s.length)
-			m.total += s.length * int(dtype.Size())
 		}
 		m.peak += size * int(dtype.Size())
 		if err := back(dtype, size, slots); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// inPlace returns the slot of an operand of step i over which the result may be written: one of its length, read by nothing after the step. It returns nil if there is none or the op
+// cannot.
+func (m *Machine) inPlace(i int, last []int) *slot {
+	s := &m.steps[i]
+	if s.first != i || s.fused != nil {
+		return nil
+	}
+	var operands []int
+	if p, ok := s.op.(InPlace); ok {
+		if k := p.InPlace(); k >= 0 && k < len(s.args) {
+			operands = []int{k}
+		}
+	} else if s.add {
+		operands = []int{0, 1}
+	}
+	for _, k := range operands {
+		a := s.args[k].step
+		if a < 0 || last[a] != i || m.steps[a].slot == nil {
+			continue
+		}
+		if over := m.steps[a].slot; over.dtype == s.node.Dtype() && over.length == s.node.Shape().TotalSize() {
+			return over
 		}
 	}
 	return nil
@@ -260,7 +307,7 @@ const lineElements = 16 // offsets are whole cache lines of the smallest element
 func lowest(s *slot, placed []*slot) int {
 	var busy [][2]int
 	for _, p := range placed {
-		if p.first <= s.last && s.first <= p.last {
+		if p.over == nil && p.first <= s.last && s.first <= p.last {
 			busy = append(busy, [2]int{p.offset, p.offset + p.length})
 		}
 	}
@@ -299,7 +346,8 @@ func back(dtype tensor.Dtype, size int, slots []*slot) error {
 func carve[T any](size int, slots []*slot) {
 	all := make([]T, size)
 	for _, s := range slots {
-		s.backing = all[s.offset : s.offset+s.length : s.offset+s.length]
+		at := s.root().offset
+		s.backing = all[at : at+s.length : at+s.length]
 		s.header = nil
 	}
 }

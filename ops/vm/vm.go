@@ -38,6 +38,13 @@ type Fused interface {
 	FuseWith(consumer G.Op) func(dst, consumerDst G.Value, inputs []G.Value) error
 }
 
+// InPlace is implemented by a Preallocated op that may be handed the memory of one of its operands to write into, because each element of the result is computed from the elements
+// of the same index alone. InPlace returns the operand's number, or a negative number if there is none.
+type InPlace interface {
+	Preallocated
+	InPlace() int
+}
+
 // A Machine runs the part of a graph that its outputs need.
 type Machine struct {
 	outputs []*G.Node
@@ -53,18 +60,19 @@ var _ G.VM = (*Machine)(nil)
 
 // A step computes one node.
 type step struct {
-	node  *G.Node
-	op    G.Op
-	args  []source
-	slot  *slot // memory of the result, nil where the op brings its own
-	value G.Value
-	add   bool                                                   // a sum of two tensors of one shape, which Gorgonia's Grad makes for each further consumer
-	fused func(dst, consumerDst G.Value, inputs []G.Value) error // computes this step and the one at partner
-	with  int
-	skip  bool // computed by an earlier step, first
-	first int  // the step that writes the value
-	in    []G.Value
-	drop  []int // steps whose values are needed no more, for those that own their memory
+	node   *G.Node
+	op     G.Op
+	args   []source
+	slot   *slot // memory of the result, nil where the op brings its own
+	value  G.Value
+	add    bool                                                   // a sum of two tensors of one shape, which Gorgonia's Grad makes for each further consumer
+	fused  func(dst, consumerDst G.Value, inputs []G.Value) error // computes this step and the one at partner
+	with   int
+	skip   bool // computed by an earlier step, first
+	first  int  // the step that writes the value
+	output bool
+	in     []G.Value
+	drop   []int // steps whose values are needed no more, for those that own their memory
 }
 
 // A source is where an argument comes from: an earlier step, or a leaf.
@@ -245,7 +253,11 @@ func addTo[T kernel.Float](s *step, dst *tensor.Dense, y []T, a, b *tensor.Dense
 	if !ok || !ok2 || len(av) != len(y) || len(bv) != len(y) {
 		return false
 	}
-	copy(y, av)
+	if len(y) > 0 && &y[0] == &bv[0] {
+		bv = av
+	} else if len(y) > 0 && &y[0] != &av[0] {
+		copy(y, av)
+	}
 	kernel.Add(y, bv)
 	s.value = dst
 	return true
@@ -260,7 +272,7 @@ func (m *Machine) publish() (err error) {
 	}()
 	for i := range m.steps {
 		s := &m.steps[i]
-		if (s.slot == nil || s.slot.output) && s.isOutput(m) && s.node.Value() != s.value {
+		if s.output && s.node.Value() != s.value {
 			G.WithValue(s.value)(s.node)
 		}
 	}
@@ -282,13 +294,4 @@ func (m *Machine) publish() (err error) {
 		}
 	}
 	return nil
-}
-
-func (s *step) isOutput(m *Machine) bool {
-	for _, o := range m.outputs {
-		if o == s.node {
-			return true
-		}
-	}
-	return false
 }
