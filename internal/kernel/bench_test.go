@@ -145,3 +145,51 @@ func BenchmarkLoss(b *testing.B) {
 		measure(b, name+"crossentropy-backward/dtype=float32/impl=convgrad", "Gexp/s", float64(m*n), func() { CrossEntropyBackward(dx, x, labels, m, 1) })
 	}
 }
+
+// convolutions are N, C, H, W, K, R, padding, stride.
+var convolutions = [][8]int{
+	{32, 32, 14, 14, 64, 3, 1, 1},
+	{16, 64, 56, 56, 64, 3, 1, 1},
+	{32, 1, 28, 28, 32, 3, 1, 1},
+	{64, 6, 14, 14, 16, 5, 0, 1},
+	{8, 128, 28, 28, 128, 3, 1, 1},
+	{8, 256, 14, 14, 256, 3, 1, 1},
+	{8, 256, 14, 14, 512, 1, 0, 1},
+	{8, 64, 56, 56, 128, 3, 1, 2},
+	{4, 3, 224, 224, 64, 7, 3, 2},
+	{64, 1, 28, 28, 6, 5, 2, 1},
+}
+
+func BenchmarkConvolution(b *testing.B) {
+	r := rand.New(rand.NewPCG(5, 5))
+	for _, s := range convolutions {
+		benchConvolution[float32](b, r, s, 1)
+	}
+	for _, s := range convolutions[:2] {
+		benchConvolution[float64](b, r, s, 1)
+	}
+	for _, s := range [][8]int{{8, 64, 56, 56, 64, 3, 1, 1}, {8, 128, 28, 28, 128, 3, 1, 1}, {8, 256, 14, 14, 256, 3, 1, 1}} {
+		benchConvolution[float32](b, r, s, s[1])
+	}
+}
+
+func benchConvolution[T Float](b *testing.B, r *rand.Rand, s [8]int, groups int) {
+	g, err := NewConv(s[0], s[1], s[2], s[3], s[4], s[5], s[5], groups, Spatial{s[7], s[7], 1, 1, s[6], s[6], s[6], s[6]}, false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	x, w, y := uniform[T](r, g.XLen()), uniform[T](r, g.WLen()), uniform[T](r, g.YLen())
+	dx, dw, out := make([]T, g.XLen()), make([]T, g.WLen()), make([]T, g.YLen())
+	flops := 2 * float64(g.MACs())
+	for _, k := range []struct {
+		op string
+		f  func()
+	}{
+		{"forward", func() { Forward(g, out, x, w, nil, false) }},
+		{"backward-data", func() { BackwardData(g, dx, y, w) }},
+		{"backward-filter", func() { BackwardFilter(g, dw, y, x) }},
+	} {
+		measure(b, fmt.Sprintf("shape=%dx%dx%dx%d-%dx%dx%d-%d-%d-groups%d/op=%s/dtype=%T/impl=convgrad",
+			s[0], s[1], s[2], s[3], s[4], s[5], s[5], s[6], s[7], groups, k.op, T(0)), "GFLOP/s", flops, k.f)
+	}
+}
