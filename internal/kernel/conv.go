@@ -209,7 +209,12 @@ func (p *correlation[T]) run() {
 	}
 	p.packed = s.slice(0, mPanels*mr*p.depth)
 	small := p.n*p.m*p.outH*p.outW*p.depth < 1<<16
-	each(small, mPanels, 1, p.packWeights)
+	direct := p.preferDirect()
+	if direct {
+		p.packDirect()
+	} else {
+		each(small, mPanels, 1, p.packWeights)
+	}
 
 	// Several small images make one block of columns; a large one is cut into parts, at multiples of whole panels.
 	pixels := p.outH * p.outW
@@ -217,10 +222,14 @@ func (p *correlation[T]) run() {
 	blocks := (p.n + together - 1) / together
 	parts := 1
 	if blocks < 16 {
-		parts = min((16+blocks-1)/blocks, max(1, (together*pixels+2*nr-1)/(2*nr)))
+		parts = min((16+blocks-1)/blocks, max(1, (together*pixels+2*nr-1)/(2*nr)), together*p.outH)
 	}
 	each(small, blocks*parts, 1, func(t int) {
 		first := t / parts * together
+		if direct {
+			p.directBlock(first, min(together, p.n-first), t%parts, parts)
+			return
+		}
 		p.block(first, min(together, p.n-first), t%parts, parts)
 	})
 }

@@ -12,3 +12,7 @@ func sumTapsVector[T Float](_, _ int, _ []T, _ int, _ []T, _ int, _ []int, _ []T
 func runOuter[T Float](_ microKernelShape, rows, n, _ int, x []T, offsets []int, xStep, xRow int, d, c []T, accumulate bool) {
 	outerGo2x4(rows, n, x, offsets, xStep, xRow, d, c, accumulate)
 }
+
+func canDirect(int) bool { return false }
+
+func directVector[T Float](_, _, _ int, _, _ []T, _, _ []int, _ []T, _ int, _ []T, _ T) {}

@@ -692,6 +692,1912 @@ next:
 	VZEROUPPER
 	RET
 
+// func direct1x8x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F
+TEXT ·direct1x8x1x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VMOVUPS      Z0, Z5
+	VMOVUPS      Z0, Z6
+	VMOVUPS      Z0, Z7
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*4), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*4), R12
+	MOVQ         144(SI), R13
+	LEAQ         (DX)(R13*4), R13
+	MOVQ         168(SI), R14
+	LEAQ         (DX)(R14*4), R14
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z8
+	VMOVUPS      (R8)(DX*4), Z9
+	VMOVUPS      (R9)(DX*4), Z10
+	VMOVUPS      (R10)(DX*4), Z11
+	VMOVUPS      (R11)(DX*4), Z12
+	VMOVUPS      (R12)(DX*4), Z13
+	VMOVUPS      (R13)(DX*4), Z14
+	VMOVUPS      (R14)(DX*4), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z8, Z16, Z0
+	VFMADD231PS  Z9, Z16, Z1
+	VFMADD231PS  Z10, Z16, Z2
+	VFMADD231PS  Z11, Z16, Z3
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	ADDQ         $+8, BX
+	ADDQ         $+4, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z8
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         16(SI), DX
+	KMOVW        DX, K1
+	VMAXPS       Z0, Z8, Z0
+	VMOVUPS      Z0, K1, (CX)
+	MOVQ         32(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         40(SI), DX
+	KMOVW        DX, K1
+	VMAXPS       Z1, Z8, Z1
+	VMOVUPS      Z1, K1, (CX)
+	MOVQ         56(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         64(SI), DX
+	KMOVW        DX, K1
+	VMAXPS       Z2, Z8, Z2
+	VMOVUPS      Z2, K1, (CX)
+	MOVQ         80(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         88(SI), DX
+	KMOVW        DX, K1
+	VMAXPS       Z3, Z8, Z3
+	VMOVUPS      Z3, K1, (CX)
+	MOVQ         104(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         112(SI), DX
+	KMOVW        DX, K1
+	VMAXPS       Z4, Z8, Z4
+	VMOVUPS      Z4, K1, (CX)
+	MOVQ         128(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         136(SI), DX
+	KMOVW        DX, K1
+	VMAXPS       Z5, Z8, Z5
+	VMOVUPS      Z5, K1, (CX)
+	MOVQ         152(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         160(SI), DX
+	KMOVW        DX, K1
+	VMAXPS       Z6, Z8, Z6
+	VMOVUPS      Z6, K1, (CX)
+	MOVQ         176(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         184(SI), AX
+	KMOVW        AX, K1
+	VMAXPS       Z7, Z8, Z7
+	VMOVUPS      Z7, K1, (CX)
+	VZEROUPPER
+	RET
+
+// func direct1x8x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F
+TEXT ·direct1x8x2x32AVX512(SB), NOSPLIT, $0-72
+	VMOVDQU64    convEvens32<>+0(SB), Z0
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z1
+	VMOVUPS      Z1, Z2
+	VMOVUPS      Z1, Z3
+	VMOVUPS      Z1, Z4
+	VMOVUPS      Z1, Z5
+	VMOVUPS      Z1, Z6
+	VMOVUPS      Z1, Z7
+	VMOVUPS      Z1, Z8
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*4), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*4), R12
+	MOVQ         144(SI), R13
+	LEAQ         (DX)(R13*4), R13
+	MOVQ         168(SI), R14
+	LEAQ         (DX)(R14*4), R14
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z10
+	VMOVDQU64    Z0, Z9
+	VPERMI2PS    64(DI)(DX*4), Z10, Z9
+	VMOVUPS      (R8)(DX*4), Z11
+	VMOVDQU64    Z0, Z10
+	VPERMI2PS    64(R8)(DX*4), Z11, Z10
+	VMOVUPS      (R9)(DX*4), Z12
+	VMOVDQU64    Z0, Z11
+	VPERMI2PS    64(R9)(DX*4), Z12, Z11
+	VMOVUPS      (R10)(DX*4), Z13
+	VMOVDQU64    Z0, Z12
+	VPERMI2PS    64(R10)(DX*4), Z13, Z12
+	VMOVUPS      (R11)(DX*4), Z14
+	VMOVDQU64    Z0, Z13
+	VPERMI2PS    64(R11)(DX*4), Z14, Z13
+	VMOVUPS      (R12)(DX*4), Z15
+	VMOVDQU64    Z0, Z14
+	VPERMI2PS    64(R12)(DX*4), Z15, Z14
+	VMOVUPS      (R13)(DX*4), Z16
+	VMOVDQU64    Z0, Z15
+	VPERMI2PS    64(R13)(DX*4), Z16, Z15
+	VMOVUPS      (R14)(DX*4), Z17
+	VMOVDQU64    Z0, Z16
+	VPERMI2PS    64(R14)(DX*4), Z17, Z16
+	VBROADCASTSS (CX), Z17
+	VFMADD231PS  Z9, Z17, Z1
+	VFMADD231PS  Z10, Z17, Z2
+	VFMADD231PS  Z11, Z17, Z3
+	VFMADD231PS  Z12, Z17, Z4
+	VFMADD231PS  Z13, Z17, Z5
+	VFMADD231PS  Z14, Z17, Z6
+	VFMADD231PS  Z15, Z17, Z7
+	VFMADD231PS  Z16, Z17, Z8
+	ADDQ         $+8, BX
+	ADDQ         $+4, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z0
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         16(SI), DX
+	KMOVW        DX, K1
+	VMAXPS       Z1, Z0, Z1
+	VMOVUPS      Z1, K1, (CX)
+	MOVQ         32(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         40(SI), DX
+	KMOVW        DX, K1
+	VMAXPS       Z2, Z0, Z2
+	VMOVUPS      Z2, K1, (CX)
+	MOVQ         56(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         64(SI), DX
+	KMOVW        DX, K1
+	VMAXPS       Z3, Z0, Z3
+	VMOVUPS      Z3, K1, (CX)
+	MOVQ         80(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         88(SI), DX
+	KMOVW        DX, K1
+	VMAXPS       Z4, Z0, Z4
+	VMOVUPS      Z4, K1, (CX)
+	MOVQ         104(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         112(SI), DX
+	KMOVW        DX, K1
+	VMAXPS       Z5, Z0, Z5
+	VMOVUPS      Z5, K1, (CX)
+	MOVQ         128(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         136(SI), DX
+	KMOVW        DX, K1
+	VMAXPS       Z6, Z0, Z6
+	VMOVUPS      Z6, K1, (CX)
+	MOVQ         152(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         160(SI), DX
+	KMOVW        DX, K1
+	VMAXPS       Z7, Z0, Z7
+	VMOVUPS      Z7, K1, (CX)
+	MOVQ         176(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         184(SI), AX
+	KMOVW        AX, K1
+	VMAXPS       Z8, Z0, Z8
+	VMOVUPS      Z8, K1, (CX)
+	VZEROUPPER
+	RET
+
+// func direct2x8x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F
+TEXT ·direct2x8x1x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VMOVUPS      Z0, Z5
+	VMOVUPS      Z0, Z6
+	VMOVUPS      Z0, Z7
+	VBROADCASTSS 4(AX), Z8
+	VMOVUPS      Z8, Z9
+	VMOVUPS      Z8, Z10
+	VMOVUPS      Z8, Z11
+	VMOVUPS      Z8, Z12
+	VMOVUPS      Z8, Z13
+	VMOVUPS      Z8, Z14
+	VMOVUPS      Z8, Z15
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*4), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*4), R12
+	MOVQ         144(SI), R13
+	LEAQ         (DX)(R13*4), R13
+	MOVQ         168(SI), R14
+	LEAQ         (DX)(R14*4), R14
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z16
+	VMOVUPS      (R8)(DX*4), Z17
+	VMOVUPS      (R9)(DX*4), Z18
+	VMOVUPS      (R10)(DX*4), Z19
+	VMOVUPS      (R11)(DX*4), Z20
+	VMOVUPS      (R12)(DX*4), Z21
+	VMOVUPS      (R13)(DX*4), Z22
+	VMOVUPS      (R14)(DX*4), Z23
+	VBROADCASTSS (CX), Z24
+	VFMADD231PS  Z16, Z24, Z0
+	VFMADD231PS  Z17, Z24, Z1
+	VFMADD231PS  Z18, Z24, Z2
+	VFMADD231PS  Z19, Z24, Z3
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 4(CX), Z24
+	VFMADD231PS  Z16, Z24, Z8
+	VFMADD231PS  Z17, Z24, Z9
+	VFMADD231PS  Z18, Z24, Z10
+	VFMADD231PS  Z19, Z24, Z11
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	ADDQ         $+8, BX
+	ADDQ         $+8, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z16
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z0, Z16, Z0
+	VMOVUPS      Z0, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z8, Z16, Z8
+	VMOVUPS      Z8, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z1, Z16, Z1
+	VMOVUPS      Z1, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z16, Z9
+	VMOVUPS      Z9, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z2, Z16, Z2
+	VMOVUPS      Z2, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z16, Z10
+	VMOVUPS      Z10, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         88(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z3, Z16, Z3
+	VMOVUPS      Z3, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z16, Z11
+	VMOVUPS      Z11, K1, (DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         112(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z4, Z16, Z4
+	VMOVUPS      Z4, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z16, Z12
+	VMOVUPS      Z12, K1, (DX)
+	MOVQ         128(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         136(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z5, Z16, Z5
+	VMOVUPS      Z5, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z16, Z13
+	VMOVUPS      Z13, K1, (DX)
+	MOVQ         152(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         160(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z6, Z16, Z6
+	VMOVUPS      Z6, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z16, Z14
+	VMOVUPS      Z14, K1, (DX)
+	MOVQ         176(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         184(SI), AX
+	KMOVW        AX, K1
+	VMAXPS       Z7, Z16, Z7
+	VMOVUPS      Z7, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z16, Z15
+	VMOVUPS      Z15, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct2x8x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F
+TEXT ·direct2x8x2x32AVX512(SB), NOSPLIT, $0-72
+	VMOVDQU64    convEvens32<>+0(SB), Z0
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z1
+	VMOVUPS      Z1, Z2
+	VMOVUPS      Z1, Z3
+	VMOVUPS      Z1, Z4
+	VMOVUPS      Z1, Z5
+	VMOVUPS      Z1, Z6
+	VMOVUPS      Z1, Z7
+	VMOVUPS      Z1, Z8
+	VBROADCASTSS 4(AX), Z9
+	VMOVUPS      Z9, Z10
+	VMOVUPS      Z9, Z11
+	VMOVUPS      Z9, Z12
+	VMOVUPS      Z9, Z13
+	VMOVUPS      Z9, Z14
+	VMOVUPS      Z9, Z15
+	VMOVUPS      Z9, Z16
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*4), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*4), R12
+	MOVQ         144(SI), R13
+	LEAQ         (DX)(R13*4), R13
+	MOVQ         168(SI), R14
+	LEAQ         (DX)(R14*4), R14
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z18
+	VMOVDQU64    Z0, Z17
+	VPERMI2PS    64(DI)(DX*4), Z18, Z17
+	VMOVUPS      (R8)(DX*4), Z19
+	VMOVDQU64    Z0, Z18
+	VPERMI2PS    64(R8)(DX*4), Z19, Z18
+	VMOVUPS      (R9)(DX*4), Z20
+	VMOVDQU64    Z0, Z19
+	VPERMI2PS    64(R9)(DX*4), Z20, Z19
+	VMOVUPS      (R10)(DX*4), Z21
+	VMOVDQU64    Z0, Z20
+	VPERMI2PS    64(R10)(DX*4), Z21, Z20
+	VMOVUPS      (R11)(DX*4), Z22
+	VMOVDQU64    Z0, Z21
+	VPERMI2PS    64(R11)(DX*4), Z22, Z21
+	VMOVUPS      (R12)(DX*4), Z23
+	VMOVDQU64    Z0, Z22
+	VPERMI2PS    64(R12)(DX*4), Z23, Z22
+	VMOVUPS      (R13)(DX*4), Z24
+	VMOVDQU64    Z0, Z23
+	VPERMI2PS    64(R13)(DX*4), Z24, Z23
+	VMOVUPS      (R14)(DX*4), Z25
+	VMOVDQU64    Z0, Z24
+	VPERMI2PS    64(R14)(DX*4), Z25, Z24
+	VBROADCASTSS (CX), Z25
+	VFMADD231PS  Z17, Z25, Z1
+	VFMADD231PS  Z18, Z25, Z2
+	VFMADD231PS  Z19, Z25, Z3
+	VFMADD231PS  Z20, Z25, Z4
+	VFMADD231PS  Z21, Z25, Z5
+	VFMADD231PS  Z22, Z25, Z6
+	VFMADD231PS  Z23, Z25, Z7
+	VFMADD231PS  Z24, Z25, Z8
+	VBROADCASTSS 4(CX), Z25
+	VFMADD231PS  Z17, Z25, Z9
+	VFMADD231PS  Z18, Z25, Z10
+	VFMADD231PS  Z19, Z25, Z11
+	VFMADD231PS  Z20, Z25, Z12
+	VFMADD231PS  Z21, Z25, Z13
+	VFMADD231PS  Z22, Z25, Z14
+	VFMADD231PS  Z23, Z25, Z15
+	VFMADD231PS  Z24, Z25, Z16
+	ADDQ         $+8, BX
+	ADDQ         $+8, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z0
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z1, Z0, Z1
+	VMOVUPS      Z1, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z0, Z9
+	VMOVUPS      Z9, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z2, Z0, Z2
+	VMOVUPS      Z2, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z0, Z10
+	VMOVUPS      Z10, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z3, Z0, Z3
+	VMOVUPS      Z3, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z0, Z11
+	VMOVUPS      Z11, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         88(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z4, Z0, Z4
+	VMOVUPS      Z4, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z0, Z12
+	VMOVUPS      Z12, K1, (DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         112(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z5, Z0, Z5
+	VMOVUPS      Z5, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z0, Z13
+	VMOVUPS      Z13, K1, (DX)
+	MOVQ         128(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         136(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z6, Z0, Z6
+	VMOVUPS      Z6, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z0, Z14
+	VMOVUPS      Z14, K1, (DX)
+	MOVQ         152(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         160(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z7, Z0, Z7
+	VMOVUPS      Z7, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z0, Z15
+	VMOVUPS      Z15, K1, (DX)
+	MOVQ         176(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         184(SI), AX
+	KMOVW        AX, K1
+	VMAXPS       Z8, Z0, Z8
+	VMOVUPS      Z8, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z16, Z0, Z16
+	VMOVUPS      Z16, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct3x6x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F
+TEXT ·direct3x6x1x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VMOVUPS      Z0, Z5
+	VBROADCASTSS 4(AX), Z6
+	VMOVUPS      Z6, Z7
+	VMOVUPS      Z6, Z8
+	VMOVUPS      Z6, Z9
+	VMOVUPS      Z6, Z10
+	VMOVUPS      Z6, Z11
+	VBROADCASTSS 8(AX), Z12
+	VMOVUPS      Z12, Z13
+	VMOVUPS      Z12, Z14
+	VMOVUPS      Z12, Z15
+	VMOVUPS      Z12, Z16
+	VMOVUPS      Z12, Z17
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*4), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*4), R12
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z18
+	VMOVUPS      (R8)(DX*4), Z19
+	VMOVUPS      (R9)(DX*4), Z20
+	VMOVUPS      (R10)(DX*4), Z21
+	VMOVUPS      (R11)(DX*4), Z22
+	VMOVUPS      (R12)(DX*4), Z23
+	VBROADCASTSS (CX), Z24
+	VFMADD231PS  Z18, Z24, Z0
+	VFMADD231PS  Z19, Z24, Z1
+	VFMADD231PS  Z20, Z24, Z2
+	VFMADD231PS  Z21, Z24, Z3
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Z23, Z24, Z5
+	VBROADCASTSS 4(CX), Z24
+	VFMADD231PS  Z18, Z24, Z6
+	VFMADD231PS  Z19, Z24, Z7
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 8(CX), Z24
+	VFMADD231PS  Z18, Z24, Z12
+	VFMADD231PS  Z19, Z24, Z13
+	VFMADD231PS  Z20, Z24, Z14
+	VFMADD231PS  Z21, Z24, Z15
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	ADDQ         $+8, BX
+	ADDQ         $+12, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z18
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z0, Z18, Z0
+	VMOVUPS      Z0, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z6, Z18, Z6
+	VMOVUPS      Z6, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z18, Z12
+	VMOVUPS      Z12, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z1, Z18, Z1
+	VMOVUPS      Z1, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z7, Z18, Z7
+	VMOVUPS      Z7, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z18, Z13
+	VMOVUPS      Z13, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z2, Z18, Z2
+	VMOVUPS      Z2, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z8, Z18, Z8
+	VMOVUPS      Z8, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z18, Z14
+	VMOVUPS      Z14, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         88(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z3, Z18, Z3
+	VMOVUPS      Z3, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z18, Z9
+	VMOVUPS      Z9, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z18, Z15
+	VMOVUPS      Z15, K1, (DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         112(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z4, Z18, Z4
+	VMOVUPS      Z4, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z18, Z10
+	VMOVUPS      Z10, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z16, Z18, Z16
+	VMOVUPS      Z16, K1, (DX)
+	MOVQ         128(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         136(SI), AX
+	KMOVW        AX, K1
+	VMAXPS       Z5, Z18, Z5
+	VMOVUPS      Z5, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z18, Z11
+	VMOVUPS      Z11, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z17, Z18, Z17
+	VMOVUPS      Z17, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct3x6x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F
+TEXT ·direct3x6x2x32AVX512(SB), NOSPLIT, $0-72
+	VMOVDQU64    convEvens32<>+0(SB), Z0
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z1
+	VMOVUPS      Z1, Z2
+	VMOVUPS      Z1, Z3
+	VMOVUPS      Z1, Z4
+	VMOVUPS      Z1, Z5
+	VMOVUPS      Z1, Z6
+	VBROADCASTSS 4(AX), Z7
+	VMOVUPS      Z7, Z8
+	VMOVUPS      Z7, Z9
+	VMOVUPS      Z7, Z10
+	VMOVUPS      Z7, Z11
+	VMOVUPS      Z7, Z12
+	VBROADCASTSS 8(AX), Z13
+	VMOVUPS      Z13, Z14
+	VMOVUPS      Z13, Z15
+	VMOVUPS      Z13, Z16
+	VMOVUPS      Z13, Z17
+	VMOVUPS      Z13, Z18
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*4), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*4), R12
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z20
+	VMOVDQU64    Z0, Z19
+	VPERMI2PS    64(DI)(DX*4), Z20, Z19
+	VMOVUPS      (R8)(DX*4), Z21
+	VMOVDQU64    Z0, Z20
+	VPERMI2PS    64(R8)(DX*4), Z21, Z20
+	VMOVUPS      (R9)(DX*4), Z22
+	VMOVDQU64    Z0, Z21
+	VPERMI2PS    64(R9)(DX*4), Z22, Z21
+	VMOVUPS      (R10)(DX*4), Z23
+	VMOVDQU64    Z0, Z22
+	VPERMI2PS    64(R10)(DX*4), Z23, Z22
+	VMOVUPS      (R11)(DX*4), Z24
+	VMOVDQU64    Z0, Z23
+	VPERMI2PS    64(R11)(DX*4), Z24, Z23
+	VMOVUPS      (R12)(DX*4), Z25
+	VMOVDQU64    Z0, Z24
+	VPERMI2PS    64(R12)(DX*4), Z25, Z24
+	VBROADCASTSS (CX), Z25
+	VFMADD231PS  Z19, Z25, Z1
+	VFMADD231PS  Z20, Z25, Z2
+	VFMADD231PS  Z21, Z25, Z3
+	VFMADD231PS  Z22, Z25, Z4
+	VFMADD231PS  Z23, Z25, Z5
+	VFMADD231PS  Z24, Z25, Z6
+	VBROADCASTSS 4(CX), Z25
+	VFMADD231PS  Z19, Z25, Z7
+	VFMADD231PS  Z20, Z25, Z8
+	VFMADD231PS  Z21, Z25, Z9
+	VFMADD231PS  Z22, Z25, Z10
+	VFMADD231PS  Z23, Z25, Z11
+	VFMADD231PS  Z24, Z25, Z12
+	VBROADCASTSS 8(CX), Z25
+	VFMADD231PS  Z19, Z25, Z13
+	VFMADD231PS  Z20, Z25, Z14
+	VFMADD231PS  Z21, Z25, Z15
+	VFMADD231PS  Z22, Z25, Z16
+	VFMADD231PS  Z23, Z25, Z17
+	VFMADD231PS  Z24, Z25, Z18
+	ADDQ         $+8, BX
+	ADDQ         $+12, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z0
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z1, Z0, Z1
+	VMOVUPS      Z1, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z7, Z0, Z7
+	VMOVUPS      Z7, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z0, Z13
+	VMOVUPS      Z13, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z2, Z0, Z2
+	VMOVUPS      Z2, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z8, Z0, Z8
+	VMOVUPS      Z8, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z0, Z14
+	VMOVUPS      Z14, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z3, Z0, Z3
+	VMOVUPS      Z3, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z0, Z9
+	VMOVUPS      Z9, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z0, Z15
+	VMOVUPS      Z15, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         88(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z4, Z0, Z4
+	VMOVUPS      Z4, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z0, Z10
+	VMOVUPS      Z10, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z16, Z0, Z16
+	VMOVUPS      Z16, K1, (DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         112(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z5, Z0, Z5
+	VMOVUPS      Z5, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z0, Z11
+	VMOVUPS      Z11, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z17, Z0, Z17
+	VMOVUPS      Z17, K1, (DX)
+	MOVQ         128(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         136(SI), AX
+	KMOVW        AX, K1
+	VMAXPS       Z6, Z0, Z6
+	VMOVUPS      Z6, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z0, Z12
+	VMOVUPS      Z12, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z18, Z0, Z18
+	VMOVUPS      Z18, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct4x5x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F
+TEXT ·direct4x5x1x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VBROADCASTSS 4(AX), Z5
+	VMOVUPS      Z5, Z6
+	VMOVUPS      Z5, Z7
+	VMOVUPS      Z5, Z8
+	VMOVUPS      Z5, Z9
+	VBROADCASTSS 8(AX), Z10
+	VMOVUPS      Z10, Z11
+	VMOVUPS      Z10, Z12
+	VMOVUPS      Z10, Z13
+	VMOVUPS      Z10, Z14
+	VBROADCASTSS 12(AX), Z15
+	VMOVUPS      Z15, Z16
+	VMOVUPS      Z15, Z17
+	VMOVUPS      Z15, Z18
+	VMOVUPS      Z15, Z19
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*4), R11
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z20
+	VMOVUPS      (R8)(DX*4), Z21
+	VMOVUPS      (R9)(DX*4), Z22
+	VMOVUPS      (R10)(DX*4), Z23
+	VMOVUPS      (R11)(DX*4), Z24
+	VBROADCASTSS (CX), Z25
+	VFMADD231PS  Z20, Z25, Z0
+	VFMADD231PS  Z21, Z25, Z1
+	VFMADD231PS  Z22, Z25, Z2
+	VFMADD231PS  Z23, Z25, Z3
+	VFMADD231PS  Z24, Z25, Z4
+	VBROADCASTSS 4(CX), Z25
+	VFMADD231PS  Z20, Z25, Z5
+	VFMADD231PS  Z21, Z25, Z6
+	VFMADD231PS  Z22, Z25, Z7
+	VFMADD231PS  Z23, Z25, Z8
+	VFMADD231PS  Z24, Z25, Z9
+	VBROADCASTSS 8(CX), Z25
+	VFMADD231PS  Z20, Z25, Z10
+	VFMADD231PS  Z21, Z25, Z11
+	VFMADD231PS  Z22, Z25, Z12
+	VFMADD231PS  Z23, Z25, Z13
+	VFMADD231PS  Z24, Z25, Z14
+	VBROADCASTSS 12(CX), Z25
+	VFMADD231PS  Z20, Z25, Z15
+	VFMADD231PS  Z21, Z25, Z16
+	VFMADD231PS  Z22, Z25, Z17
+	VFMADD231PS  Z23, Z25, Z18
+	VFMADD231PS  Z24, Z25, Z19
+	ADDQ         $+8, BX
+	ADDQ         $+16, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z20
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z0, Z20, Z0
+	VMOVUPS      Z0, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z5, Z20, Z5
+	VMOVUPS      Z5, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z20, Z10
+	VMOVUPS      Z10, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z20, Z15
+	VMOVUPS      Z15, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z1, Z20, Z1
+	VMOVUPS      Z1, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z6, Z20, Z6
+	VMOVUPS      Z6, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z20, Z11
+	VMOVUPS      Z11, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z16, Z20, Z16
+	VMOVUPS      Z16, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z2, Z20, Z2
+	VMOVUPS      Z2, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z7, Z20, Z7
+	VMOVUPS      Z7, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z20, Z12
+	VMOVUPS      Z12, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z17, Z20, Z17
+	VMOVUPS      Z17, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         88(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z3, Z20, Z3
+	VMOVUPS      Z3, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z8, Z20, Z8
+	VMOVUPS      Z8, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z20, Z13
+	VMOVUPS      Z13, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z18, Z20, Z18
+	VMOVUPS      Z18, K1, (DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         112(SI), AX
+	KMOVW        AX, K1
+	VMAXPS       Z4, Z20, Z4
+	VMOVUPS      Z4, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z20, Z9
+	VMOVUPS      Z9, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z20, Z14
+	VMOVUPS      Z14, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z19, Z20, Z19
+	VMOVUPS      Z19, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct4x5x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F
+TEXT ·direct4x5x2x32AVX512(SB), NOSPLIT, $0-72
+	VMOVDQU64    convEvens32<>+0(SB), Z0
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z1
+	VMOVUPS      Z1, Z2
+	VMOVUPS      Z1, Z3
+	VMOVUPS      Z1, Z4
+	VMOVUPS      Z1, Z5
+	VBROADCASTSS 4(AX), Z6
+	VMOVUPS      Z6, Z7
+	VMOVUPS      Z6, Z8
+	VMOVUPS      Z6, Z9
+	VMOVUPS      Z6, Z10
+	VBROADCASTSS 8(AX), Z11
+	VMOVUPS      Z11, Z12
+	VMOVUPS      Z11, Z13
+	VMOVUPS      Z11, Z14
+	VMOVUPS      Z11, Z15
+	VBROADCASTSS 12(AX), Z16
+	VMOVUPS      Z16, Z17
+	VMOVUPS      Z16, Z18
+	VMOVUPS      Z16, Z19
+	VMOVUPS      Z16, Z20
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*4), R11
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z22
+	VMOVDQU64    Z0, Z21
+	VPERMI2PS    64(DI)(DX*4), Z22, Z21
+	VMOVUPS      (R8)(DX*4), Z23
+	VMOVDQU64    Z0, Z22
+	VPERMI2PS    64(R8)(DX*4), Z23, Z22
+	VMOVUPS      (R9)(DX*4), Z24
+	VMOVDQU64    Z0, Z23
+	VPERMI2PS    64(R9)(DX*4), Z24, Z23
+	VMOVUPS      (R10)(DX*4), Z25
+	VMOVDQU64    Z0, Z24
+	VPERMI2PS    64(R10)(DX*4), Z25, Z24
+	VMOVUPS      (R11)(DX*4), Z26
+	VMOVDQU64    Z0, Z25
+	VPERMI2PS    64(R11)(DX*4), Z26, Z25
+	VBROADCASTSS (CX), Z26
+	VFMADD231PS  Z21, Z26, Z1
+	VFMADD231PS  Z22, Z26, Z2
+	VFMADD231PS  Z23, Z26, Z3
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS 4(CX), Z26
+	VFMADD231PS  Z21, Z26, Z6
+	VFMADD231PS  Z22, Z26, Z7
+	VFMADD231PS  Z23, Z26, Z8
+	VFMADD231PS  Z24, Z26, Z9
+	VFMADD231PS  Z25, Z26, Z10
+	VBROADCASTSS 8(CX), Z26
+	VFMADD231PS  Z21, Z26, Z11
+	VFMADD231PS  Z22, Z26, Z12
+	VFMADD231PS  Z23, Z26, Z13
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS 12(CX), Z26
+	VFMADD231PS  Z21, Z26, Z16
+	VFMADD231PS  Z22, Z26, Z17
+	VFMADD231PS  Z23, Z26, Z18
+	VFMADD231PS  Z24, Z26, Z19
+	VFMADD231PS  Z25, Z26, Z20
+	ADDQ         $+8, BX
+	ADDQ         $+16, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z0
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z1, Z0, Z1
+	VMOVUPS      Z1, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z6, Z0, Z6
+	VMOVUPS      Z6, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z0, Z11
+	VMOVUPS      Z11, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z16, Z0, Z16
+	VMOVUPS      Z16, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z2, Z0, Z2
+	VMOVUPS      Z2, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z7, Z0, Z7
+	VMOVUPS      Z7, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z0, Z12
+	VMOVUPS      Z12, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z17, Z0, Z17
+	VMOVUPS      Z17, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z3, Z0, Z3
+	VMOVUPS      Z3, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z8, Z0, Z8
+	VMOVUPS      Z8, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z0, Z13
+	VMOVUPS      Z13, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z18, Z0, Z18
+	VMOVUPS      Z18, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         88(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z4, Z0, Z4
+	VMOVUPS      Z4, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z0, Z9
+	VMOVUPS      Z9, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z0, Z14
+	VMOVUPS      Z14, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z19, Z0, Z19
+	VMOVUPS      Z19, K1, (DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         112(SI), AX
+	KMOVW        AX, K1
+	VMAXPS       Z5, Z0, Z5
+	VMOVUPS      Z5, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z0, Z10
+	VMOVUPS      Z10, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z0, Z15
+	VMOVUPS      Z15, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z20, Z0, Z20
+	VMOVUPS      Z20, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct6x4x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F
+TEXT ·direct6x4x1x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VBROADCASTSS 4(AX), Z4
+	VMOVUPS      Z4, Z5
+	VMOVUPS      Z4, Z6
+	VMOVUPS      Z4, Z7
+	VBROADCASTSS 8(AX), Z8
+	VMOVUPS      Z8, Z9
+	VMOVUPS      Z8, Z10
+	VMOVUPS      Z8, Z11
+	VBROADCASTSS 12(AX), Z12
+	VMOVUPS      Z12, Z13
+	VMOVUPS      Z12, Z14
+	VMOVUPS      Z12, Z15
+	VBROADCASTSS 16(AX), Z16
+	VMOVUPS      Z16, Z17
+	VMOVUPS      Z16, Z18
+	VMOVUPS      Z16, Z19
+	VBROADCASTSS 20(AX), Z20
+	VMOVUPS      Z20, Z21
+	VMOVUPS      Z20, Z22
+	VMOVUPS      Z20, Z23
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z24
+	VMOVUPS      (R8)(DX*4), Z25
+	VMOVUPS      (R9)(DX*4), Z26
+	VMOVUPS      (R10)(DX*4), Z27
+	VBROADCASTSS (CX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 4(CX), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 8(CX), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 12(CX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 16(CX), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 20(CX), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	ADDQ         $+8, BX
+	ADDQ         $+24, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z24
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z0, Z24, Z0
+	VMOVUPS      Z0, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z4, Z24, Z4
+	VMOVUPS      Z4, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z8, Z24, Z8
+	VMOVUPS      Z8, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z24, Z12
+	VMOVUPS      Z12, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z16, Z24, Z16
+	VMOVUPS      Z16, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z20, Z24, Z20
+	VMOVUPS      Z20, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z1, Z24, Z1
+	VMOVUPS      Z1, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z5, Z24, Z5
+	VMOVUPS      Z5, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z24, Z9
+	VMOVUPS      Z9, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z24, Z13
+	VMOVUPS      Z13, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z17, Z24, Z17
+	VMOVUPS      Z17, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z21, Z24, Z21
+	VMOVUPS      Z21, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z2, Z24, Z2
+	VMOVUPS      Z2, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z6, Z24, Z6
+	VMOVUPS      Z6, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z24, Z10
+	VMOVUPS      Z10, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z24, Z14
+	VMOVUPS      Z14, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z18, Z24, Z18
+	VMOVUPS      Z18, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z22, Z24, Z22
+	VMOVUPS      Z22, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         88(SI), AX
+	KMOVW        AX, K1
+	VMAXPS       Z3, Z24, Z3
+	VMOVUPS      Z3, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z7, Z24, Z7
+	VMOVUPS      Z7, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z24, Z11
+	VMOVUPS      Z11, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z24, Z15
+	VMOVUPS      Z15, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z19, Z24, Z19
+	VMOVUPS      Z19, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z23, Z24, Z23
+	VMOVUPS      Z23, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct6x4x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F
+TEXT ·direct6x4x2x32AVX512(SB), NOSPLIT, $0-72
+	VMOVDQU64    convEvens32<>+0(SB), Z0
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z1
+	VMOVUPS      Z1, Z2
+	VMOVUPS      Z1, Z3
+	VMOVUPS      Z1, Z4
+	VBROADCASTSS 4(AX), Z5
+	VMOVUPS      Z5, Z6
+	VMOVUPS      Z5, Z7
+	VMOVUPS      Z5, Z8
+	VBROADCASTSS 8(AX), Z9
+	VMOVUPS      Z9, Z10
+	VMOVUPS      Z9, Z11
+	VMOVUPS      Z9, Z12
+	VBROADCASTSS 12(AX), Z13
+	VMOVUPS      Z13, Z14
+	VMOVUPS      Z13, Z15
+	VMOVUPS      Z13, Z16
+	VBROADCASTSS 16(AX), Z17
+	VMOVUPS      Z17, Z18
+	VMOVUPS      Z17, Z19
+	VMOVUPS      Z17, Z20
+	VBROADCASTSS 20(AX), Z21
+	VMOVUPS      Z21, Z22
+	VMOVUPS      Z21, Z23
+	VMOVUPS      Z21, Z24
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z26
+	VMOVDQU64    Z0, Z25
+	VPERMI2PS    64(DI)(DX*4), Z26, Z25
+	VMOVUPS      (R8)(DX*4), Z27
+	VMOVDQU64    Z0, Z26
+	VPERMI2PS    64(R8)(DX*4), Z27, Z26
+	VMOVUPS      (R9)(DX*4), Z28
+	VMOVDQU64    Z0, Z27
+	VPERMI2PS    64(R9)(DX*4), Z28, Z27
+	VMOVUPS      (R10)(DX*4), Z29
+	VMOVDQU64    Z0, Z28
+	VPERMI2PS    64(R10)(DX*4), Z29, Z28
+	VBROADCASTSS (CX), Z29
+	VFMADD231PS  Z25, Z29, Z1
+	VFMADD231PS  Z26, Z29, Z2
+	VFMADD231PS  Z27, Z29, Z3
+	VFMADD231PS  Z28, Z29, Z4
+	VBROADCASTSS 4(CX), Z29
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VFMADD231PS  Z28, Z29, Z8
+	VBROADCASTSS 8(CX), Z29
+	VFMADD231PS  Z25, Z29, Z9
+	VFMADD231PS  Z26, Z29, Z10
+	VFMADD231PS  Z27, Z29, Z11
+	VFMADD231PS  Z28, Z29, Z12
+	VBROADCASTSS 12(CX), Z29
+	VFMADD231PS  Z25, Z29, Z13
+	VFMADD231PS  Z26, Z29, Z14
+	VFMADD231PS  Z27, Z29, Z15
+	VFMADD231PS  Z28, Z29, Z16
+	VBROADCASTSS 16(CX), Z29
+	VFMADD231PS  Z25, Z29, Z17
+	VFMADD231PS  Z26, Z29, Z18
+	VFMADD231PS  Z27, Z29, Z19
+	VFMADD231PS  Z28, Z29, Z20
+	VBROADCASTSS 20(CX), Z29
+	VFMADD231PS  Z25, Z29, Z21
+	VFMADD231PS  Z26, Z29, Z22
+	VFMADD231PS  Z27, Z29, Z23
+	VFMADD231PS  Z28, Z29, Z24
+	ADDQ         $+8, BX
+	ADDQ         $+24, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z0
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z1, Z0, Z1
+	VMOVUPS      Z1, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z5, Z0, Z5
+	VMOVUPS      Z5, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z0, Z9
+	VMOVUPS      Z9, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z0, Z13
+	VMOVUPS      Z13, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z17, Z0, Z17
+	VMOVUPS      Z17, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z21, Z0, Z21
+	VMOVUPS      Z21, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z2, Z0, Z2
+	VMOVUPS      Z2, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z6, Z0, Z6
+	VMOVUPS      Z6, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z0, Z10
+	VMOVUPS      Z10, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z0, Z14
+	VMOVUPS      Z14, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z18, Z0, Z18
+	VMOVUPS      Z18, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z22, Z0, Z22
+	VMOVUPS      Z22, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z3, Z0, Z3
+	VMOVUPS      Z3, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z7, Z0, Z7
+	VMOVUPS      Z7, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z0, Z11
+	VMOVUPS      Z11, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z0, Z15
+	VMOVUPS      Z15, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z19, Z0, Z19
+	VMOVUPS      Z19, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z23, Z0, Z23
+	VMOVUPS      Z23, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         88(SI), AX
+	KMOVW        AX, K1
+	VMAXPS       Z4, Z0, Z4
+	VMOVUPS      Z4, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z8, Z0, Z8
+	VMOVUPS      Z8, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z0, Z12
+	VMOVUPS      Z12, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z16, Z0, Z16
+	VMOVUPS      Z16, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z20, Z0, Z20
+	VMOVUPS      Z20, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z24, Z0, Z24
+	VMOVUPS      Z24, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct8x3x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F
+TEXT ·direct8x3x1x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VBROADCASTSS 4(AX), Z3
+	VMOVUPS      Z3, Z4
+	VMOVUPS      Z3, Z5
+	VBROADCASTSS 8(AX), Z6
+	VMOVUPS      Z6, Z7
+	VMOVUPS      Z6, Z8
+	VBROADCASTSS 12(AX), Z9
+	VMOVUPS      Z9, Z10
+	VMOVUPS      Z9, Z11
+	VBROADCASTSS 16(AX), Z12
+	VMOVUPS      Z12, Z13
+	VMOVUPS      Z12, Z14
+	VBROADCASTSS 20(AX), Z15
+	VMOVUPS      Z15, Z16
+	VMOVUPS      Z15, Z17
+	VBROADCASTSS 24(AX), Z18
+	VMOVUPS      Z18, Z19
+	VMOVUPS      Z18, Z20
+	VBROADCASTSS 28(AX), Z21
+	VMOVUPS      Z21, Z22
+	VMOVUPS      Z21, Z23
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z24
+	VMOVUPS      (R8)(DX*4), Z25
+	VMOVUPS      (R9)(DX*4), Z26
+	VBROADCASTSS (CX), Z27
+	VFMADD231PS  Z24, Z27, Z0
+	VFMADD231PS  Z25, Z27, Z1
+	VFMADD231PS  Z26, Z27, Z2
+	VBROADCASTSS 4(CX), Z27
+	VFMADD231PS  Z24, Z27, Z3
+	VFMADD231PS  Z25, Z27, Z4
+	VFMADD231PS  Z26, Z27, Z5
+	VBROADCASTSS 8(CX), Z27
+	VFMADD231PS  Z24, Z27, Z6
+	VFMADD231PS  Z25, Z27, Z7
+	VFMADD231PS  Z26, Z27, Z8
+	VBROADCASTSS 12(CX), Z27
+	VFMADD231PS  Z24, Z27, Z9
+	VFMADD231PS  Z25, Z27, Z10
+	VFMADD231PS  Z26, Z27, Z11
+	VBROADCASTSS 16(CX), Z27
+	VFMADD231PS  Z24, Z27, Z12
+	VFMADD231PS  Z25, Z27, Z13
+	VFMADD231PS  Z26, Z27, Z14
+	VBROADCASTSS 20(CX), Z27
+	VFMADD231PS  Z24, Z27, Z15
+	VFMADD231PS  Z25, Z27, Z16
+	VFMADD231PS  Z26, Z27, Z17
+	VBROADCASTSS 24(CX), Z27
+	VFMADD231PS  Z24, Z27, Z18
+	VFMADD231PS  Z25, Z27, Z19
+	VFMADD231PS  Z26, Z27, Z20
+	VBROADCASTSS 28(CX), Z27
+	VFMADD231PS  Z24, Z27, Z21
+	VFMADD231PS  Z25, Z27, Z22
+	VFMADD231PS  Z26, Z27, Z23
+	ADDQ         $+8, BX
+	ADDQ         $+32, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z24
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z0, Z24, Z0
+	VMOVUPS      Z0, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z3, Z24, Z3
+	VMOVUPS      Z3, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z6, Z24, Z6
+	VMOVUPS      Z6, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z24, Z9
+	VMOVUPS      Z9, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z24, Z12
+	VMOVUPS      Z12, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z24, Z15
+	VMOVUPS      Z15, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z18, Z24, Z18
+	VMOVUPS      Z18, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z21, Z24, Z21
+	VMOVUPS      Z21, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z1, Z24, Z1
+	VMOVUPS      Z1, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z4, Z24, Z4
+	VMOVUPS      Z4, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z7, Z24, Z7
+	VMOVUPS      Z7, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z24, Z10
+	VMOVUPS      Z10, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z24, Z13
+	VMOVUPS      Z13, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z16, Z24, Z16
+	VMOVUPS      Z16, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z19, Z24, Z19
+	VMOVUPS      Z19, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z22, Z24, Z22
+	VMOVUPS      Z22, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), AX
+	KMOVW        AX, K1
+	VMAXPS       Z2, Z24, Z2
+	VMOVUPS      Z2, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z5, Z24, Z5
+	VMOVUPS      Z5, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z8, Z24, Z8
+	VMOVUPS      Z8, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z24, Z11
+	VMOVUPS      Z11, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z24, Z14
+	VMOVUPS      Z14, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z17, Z24, Z17
+	VMOVUPS      Z17, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z20, Z24, Z20
+	VMOVUPS      Z20, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z23, Z24, Z23
+	VMOVUPS      Z23, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct8x3x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F
+TEXT ·direct8x3x2x32AVX512(SB), NOSPLIT, $0-72
+	VMOVDQU64    convEvens32<>+0(SB), Z0
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z1
+	VMOVUPS      Z1, Z2
+	VMOVUPS      Z1, Z3
+	VBROADCASTSS 4(AX), Z4
+	VMOVUPS      Z4, Z5
+	VMOVUPS      Z4, Z6
+	VBROADCASTSS 8(AX), Z7
+	VMOVUPS      Z7, Z8
+	VMOVUPS      Z7, Z9
+	VBROADCASTSS 12(AX), Z10
+	VMOVUPS      Z10, Z11
+	VMOVUPS      Z10, Z12
+	VBROADCASTSS 16(AX), Z13
+	VMOVUPS      Z13, Z14
+	VMOVUPS      Z13, Z15
+	VBROADCASTSS 20(AX), Z16
+	VMOVUPS      Z16, Z17
+	VMOVUPS      Z16, Z18
+	VBROADCASTSS 24(AX), Z19
+	VMOVUPS      Z19, Z20
+	VMOVUPS      Z19, Z21
+	VBROADCASTSS 28(AX), Z22
+	VMOVUPS      Z22, Z23
+	VMOVUPS      Z22, Z24
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z26
+	VMOVDQU64    Z0, Z25
+	VPERMI2PS    64(DI)(DX*4), Z26, Z25
+	VMOVUPS      (R8)(DX*4), Z27
+	VMOVDQU64    Z0, Z26
+	VPERMI2PS    64(R8)(DX*4), Z27, Z26
+	VMOVUPS      (R9)(DX*4), Z28
+	VMOVDQU64    Z0, Z27
+	VPERMI2PS    64(R9)(DX*4), Z28, Z27
+	VBROADCASTSS (CX), Z28
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 4(CX), Z28
+	VFMADD231PS  Z25, Z28, Z4
+	VFMADD231PS  Z26, Z28, Z5
+	VFMADD231PS  Z27, Z28, Z6
+	VBROADCASTSS 8(CX), Z28
+	VFMADD231PS  Z25, Z28, Z7
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Z27, Z28, Z9
+	VBROADCASTSS 12(CX), Z28
+	VFMADD231PS  Z25, Z28, Z10
+	VFMADD231PS  Z26, Z28, Z11
+	VFMADD231PS  Z27, Z28, Z12
+	VBROADCASTSS 16(CX), Z28
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 20(CX), Z28
+	VFMADD231PS  Z25, Z28, Z16
+	VFMADD231PS  Z26, Z28, Z17
+	VFMADD231PS  Z27, Z28, Z18
+	VBROADCASTSS 24(CX), Z28
+	VFMADD231PS  Z25, Z28, Z19
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Z27, Z28, Z21
+	VBROADCASTSS 28(CX), Z28
+	VFMADD231PS  Z25, Z28, Z22
+	VFMADD231PS  Z26, Z28, Z23
+	VFMADD231PS  Z27, Z28, Z24
+	ADDQ         $+8, BX
+	ADDQ         $+32, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z0
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z1, Z0, Z1
+	VMOVUPS      Z1, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z4, Z0, Z4
+	VMOVUPS      Z4, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z7, Z0, Z7
+	VMOVUPS      Z7, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z0, Z10
+	VMOVUPS      Z10, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z0, Z13
+	VMOVUPS      Z13, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z16, Z0, Z16
+	VMOVUPS      Z16, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z19, Z0, Z19
+	VMOVUPS      Z19, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z22, Z0, Z22
+	VMOVUPS      Z22, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPS       Z2, Z0, Z2
+	VMOVUPS      Z2, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z5, Z0, Z5
+	VMOVUPS      Z5, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z8, Z0, Z8
+	VMOVUPS      Z8, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z0, Z11
+	VMOVUPS      Z11, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z0, Z14
+	VMOVUPS      Z14, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z17, Z0, Z17
+	VMOVUPS      Z17, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z20, Z0, Z20
+	VMOVUPS      Z20, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z23, Z0, Z23
+	VMOVUPS      Z23, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), AX
+	KMOVW        AX, K1
+	VMAXPS       Z3, Z0, Z3
+	VMOVUPS      Z3, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z6, Z0, Z6
+	VMOVUPS      Z6, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z0, Z9
+	VMOVUPS      Z9, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z0, Z12
+	VMOVUPS      Z12, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z0, Z15
+	VMOVUPS      Z15, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z18, Z0, Z18
+	VMOVUPS      Z18, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z21, Z0, Z21
+	VMOVUPS      Z21, K1, (DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z24, Z0, Z24
+	VMOVUPS      Z24, K1, (DX)
+	VZEROUPPER
+	RET
+
 // func outer8x24x64AVX512(rows int, n int, x *float64, offsets *int, xStep int, xRow int, d *float64, c *float64, accumulate int)
 // Requires: AVX, AVX512F
 TEXT ·outer8x24x64AVX512(SB), NOSPLIT, $0-72
@@ -1341,6 +3247,1912 @@ next:
 	LEAQ (BX)(CX*8), BX
 	DECQ AX
 	JNZ  row
+	VZEROUPPER
+	RET
+
+// func direct1x8x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F
+TEXT ·direct1x8x1x64AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VMOVUPS      Z0, Z5
+	VMOVUPS      Z0, Z6
+	VMOVUPS      Z0, Z7
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*8), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*8), R12
+	MOVQ         144(SI), R13
+	LEAQ         (DX)(R13*8), R13
+	MOVQ         168(SI), R14
+	LEAQ         (DX)(R14*8), R14
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z8
+	VMOVUPS      (R8)(DX*8), Z9
+	VMOVUPS      (R9)(DX*8), Z10
+	VMOVUPS      (R10)(DX*8), Z11
+	VMOVUPS      (R11)(DX*8), Z12
+	VMOVUPS      (R12)(DX*8), Z13
+	VMOVUPS      (R13)(DX*8), Z14
+	VMOVUPS      (R14)(DX*8), Z15
+	VBROADCASTSD (CX), Z16
+	VFMADD231PD  Z8, Z16, Z0
+	VFMADD231PD  Z9, Z16, Z1
+	VFMADD231PD  Z10, Z16, Z2
+	VFMADD231PD  Z11, Z16, Z3
+	VFMADD231PD  Z12, Z16, Z4
+	VFMADD231PD  Z13, Z16, Z5
+	VFMADD231PD  Z14, Z16, Z6
+	VFMADD231PD  Z15, Z16, Z7
+	ADDQ         $+8, BX
+	ADDQ         $+8, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z8
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         16(SI), DX
+	KMOVW        DX, K1
+	VMAXPD       Z0, Z8, Z0
+	VMOVUPD      Z0, K1, (CX)
+	MOVQ         32(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         40(SI), DX
+	KMOVW        DX, K1
+	VMAXPD       Z1, Z8, Z1
+	VMOVUPD      Z1, K1, (CX)
+	MOVQ         56(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         64(SI), DX
+	KMOVW        DX, K1
+	VMAXPD       Z2, Z8, Z2
+	VMOVUPD      Z2, K1, (CX)
+	MOVQ         80(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         88(SI), DX
+	KMOVW        DX, K1
+	VMAXPD       Z3, Z8, Z3
+	VMOVUPD      Z3, K1, (CX)
+	MOVQ         104(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         112(SI), DX
+	KMOVW        DX, K1
+	VMAXPD       Z4, Z8, Z4
+	VMOVUPD      Z4, K1, (CX)
+	MOVQ         128(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         136(SI), DX
+	KMOVW        DX, K1
+	VMAXPD       Z5, Z8, Z5
+	VMOVUPD      Z5, K1, (CX)
+	MOVQ         152(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         160(SI), DX
+	KMOVW        DX, K1
+	VMAXPD       Z6, Z8, Z6
+	VMOVUPD      Z6, K1, (CX)
+	MOVQ         176(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         184(SI), AX
+	KMOVW        AX, K1
+	VMAXPD       Z7, Z8, Z7
+	VMOVUPD      Z7, K1, (CX)
+	VZEROUPPER
+	RET
+
+// func direct1x8x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F
+TEXT ·direct1x8x2x64AVX512(SB), NOSPLIT, $0-72
+	VMOVDQU64    convEvens64<>+0(SB), Z0
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z1
+	VMOVUPS      Z1, Z2
+	VMOVUPS      Z1, Z3
+	VMOVUPS      Z1, Z4
+	VMOVUPS      Z1, Z5
+	VMOVUPS      Z1, Z6
+	VMOVUPS      Z1, Z7
+	VMOVUPS      Z1, Z8
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*8), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*8), R12
+	MOVQ         144(SI), R13
+	LEAQ         (DX)(R13*8), R13
+	MOVQ         168(SI), R14
+	LEAQ         (DX)(R14*8), R14
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z10
+	VMOVDQU64    Z0, Z9
+	VPERMI2PD    64(DI)(DX*8), Z10, Z9
+	VMOVUPS      (R8)(DX*8), Z11
+	VMOVDQU64    Z0, Z10
+	VPERMI2PD    64(R8)(DX*8), Z11, Z10
+	VMOVUPS      (R9)(DX*8), Z12
+	VMOVDQU64    Z0, Z11
+	VPERMI2PD    64(R9)(DX*8), Z12, Z11
+	VMOVUPS      (R10)(DX*8), Z13
+	VMOVDQU64    Z0, Z12
+	VPERMI2PD    64(R10)(DX*8), Z13, Z12
+	VMOVUPS      (R11)(DX*8), Z14
+	VMOVDQU64    Z0, Z13
+	VPERMI2PD    64(R11)(DX*8), Z14, Z13
+	VMOVUPS      (R12)(DX*8), Z15
+	VMOVDQU64    Z0, Z14
+	VPERMI2PD    64(R12)(DX*8), Z15, Z14
+	VMOVUPS      (R13)(DX*8), Z16
+	VMOVDQU64    Z0, Z15
+	VPERMI2PD    64(R13)(DX*8), Z16, Z15
+	VMOVUPS      (R14)(DX*8), Z17
+	VMOVDQU64    Z0, Z16
+	VPERMI2PD    64(R14)(DX*8), Z17, Z16
+	VBROADCASTSD (CX), Z17
+	VFMADD231PD  Z9, Z17, Z1
+	VFMADD231PD  Z10, Z17, Z2
+	VFMADD231PD  Z11, Z17, Z3
+	VFMADD231PD  Z12, Z17, Z4
+	VFMADD231PD  Z13, Z17, Z5
+	VFMADD231PD  Z14, Z17, Z6
+	VFMADD231PD  Z15, Z17, Z7
+	VFMADD231PD  Z16, Z17, Z8
+	ADDQ         $+8, BX
+	ADDQ         $+8, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z0
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         16(SI), DX
+	KMOVW        DX, K1
+	VMAXPD       Z1, Z0, Z1
+	VMOVUPD      Z1, K1, (CX)
+	MOVQ         32(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         40(SI), DX
+	KMOVW        DX, K1
+	VMAXPD       Z2, Z0, Z2
+	VMOVUPD      Z2, K1, (CX)
+	MOVQ         56(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         64(SI), DX
+	KMOVW        DX, K1
+	VMAXPD       Z3, Z0, Z3
+	VMOVUPD      Z3, K1, (CX)
+	MOVQ         80(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         88(SI), DX
+	KMOVW        DX, K1
+	VMAXPD       Z4, Z0, Z4
+	VMOVUPD      Z4, K1, (CX)
+	MOVQ         104(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         112(SI), DX
+	KMOVW        DX, K1
+	VMAXPD       Z5, Z0, Z5
+	VMOVUPD      Z5, K1, (CX)
+	MOVQ         128(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         136(SI), DX
+	KMOVW        DX, K1
+	VMAXPD       Z6, Z0, Z6
+	VMOVUPD      Z6, K1, (CX)
+	MOVQ         152(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         160(SI), DX
+	KMOVW        DX, K1
+	VMAXPD       Z7, Z0, Z7
+	VMOVUPD      Z7, K1, (CX)
+	MOVQ         176(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         184(SI), AX
+	KMOVW        AX, K1
+	VMAXPD       Z8, Z0, Z8
+	VMOVUPD      Z8, K1, (CX)
+	VZEROUPPER
+	RET
+
+// func direct2x8x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F
+TEXT ·direct2x8x1x64AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VMOVUPS      Z0, Z5
+	VMOVUPS      Z0, Z6
+	VMOVUPS      Z0, Z7
+	VBROADCASTSD 8(AX), Z8
+	VMOVUPS      Z8, Z9
+	VMOVUPS      Z8, Z10
+	VMOVUPS      Z8, Z11
+	VMOVUPS      Z8, Z12
+	VMOVUPS      Z8, Z13
+	VMOVUPS      Z8, Z14
+	VMOVUPS      Z8, Z15
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*8), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*8), R12
+	MOVQ         144(SI), R13
+	LEAQ         (DX)(R13*8), R13
+	MOVQ         168(SI), R14
+	LEAQ         (DX)(R14*8), R14
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z16
+	VMOVUPS      (R8)(DX*8), Z17
+	VMOVUPS      (R9)(DX*8), Z18
+	VMOVUPS      (R10)(DX*8), Z19
+	VMOVUPS      (R11)(DX*8), Z20
+	VMOVUPS      (R12)(DX*8), Z21
+	VMOVUPS      (R13)(DX*8), Z22
+	VMOVUPS      (R14)(DX*8), Z23
+	VBROADCASTSD (CX), Z24
+	VFMADD231PD  Z16, Z24, Z0
+	VFMADD231PD  Z17, Z24, Z1
+	VFMADD231PD  Z18, Z24, Z2
+	VFMADD231PD  Z19, Z24, Z3
+	VFMADD231PD  Z20, Z24, Z4
+	VFMADD231PD  Z21, Z24, Z5
+	VFMADD231PD  Z22, Z24, Z6
+	VFMADD231PD  Z23, Z24, Z7
+	VBROADCASTSD 8(CX), Z24
+	VFMADD231PD  Z16, Z24, Z8
+	VFMADD231PD  Z17, Z24, Z9
+	VFMADD231PD  Z18, Z24, Z10
+	VFMADD231PD  Z19, Z24, Z11
+	VFMADD231PD  Z20, Z24, Z12
+	VFMADD231PD  Z21, Z24, Z13
+	VFMADD231PD  Z22, Z24, Z14
+	VFMADD231PD  Z23, Z24, Z15
+	ADDQ         $+8, BX
+	ADDQ         $+16, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z16
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z0, Z16, Z0
+	VMOVUPD      Z0, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z8, Z16, Z8
+	VMOVUPD      Z8, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z1, Z16, Z1
+	VMOVUPD      Z1, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z16, Z9
+	VMOVUPD      Z9, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z2, Z16, Z2
+	VMOVUPD      Z2, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z16, Z10
+	VMOVUPD      Z10, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         88(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z3, Z16, Z3
+	VMOVUPD      Z3, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z16, Z11
+	VMOVUPD      Z11, K1, (DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         112(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z4, Z16, Z4
+	VMOVUPD      Z4, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z16, Z12
+	VMOVUPD      Z12, K1, (DX)
+	MOVQ         128(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         136(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z5, Z16, Z5
+	VMOVUPD      Z5, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z16, Z13
+	VMOVUPD      Z13, K1, (DX)
+	MOVQ         152(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         160(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z6, Z16, Z6
+	VMOVUPD      Z6, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z16, Z14
+	VMOVUPD      Z14, K1, (DX)
+	MOVQ         176(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         184(SI), AX
+	KMOVW        AX, K1
+	VMAXPD       Z7, Z16, Z7
+	VMOVUPD      Z7, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z16, Z15
+	VMOVUPD      Z15, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct2x8x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F
+TEXT ·direct2x8x2x64AVX512(SB), NOSPLIT, $0-72
+	VMOVDQU64    convEvens64<>+0(SB), Z0
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z1
+	VMOVUPS      Z1, Z2
+	VMOVUPS      Z1, Z3
+	VMOVUPS      Z1, Z4
+	VMOVUPS      Z1, Z5
+	VMOVUPS      Z1, Z6
+	VMOVUPS      Z1, Z7
+	VMOVUPS      Z1, Z8
+	VBROADCASTSD 8(AX), Z9
+	VMOVUPS      Z9, Z10
+	VMOVUPS      Z9, Z11
+	VMOVUPS      Z9, Z12
+	VMOVUPS      Z9, Z13
+	VMOVUPS      Z9, Z14
+	VMOVUPS      Z9, Z15
+	VMOVUPS      Z9, Z16
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*8), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*8), R12
+	MOVQ         144(SI), R13
+	LEAQ         (DX)(R13*8), R13
+	MOVQ         168(SI), R14
+	LEAQ         (DX)(R14*8), R14
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z18
+	VMOVDQU64    Z0, Z17
+	VPERMI2PD    64(DI)(DX*8), Z18, Z17
+	VMOVUPS      (R8)(DX*8), Z19
+	VMOVDQU64    Z0, Z18
+	VPERMI2PD    64(R8)(DX*8), Z19, Z18
+	VMOVUPS      (R9)(DX*8), Z20
+	VMOVDQU64    Z0, Z19
+	VPERMI2PD    64(R9)(DX*8), Z20, Z19
+	VMOVUPS      (R10)(DX*8), Z21
+	VMOVDQU64    Z0, Z20
+	VPERMI2PD    64(R10)(DX*8), Z21, Z20
+	VMOVUPS      (R11)(DX*8), Z22
+	VMOVDQU64    Z0, Z21
+	VPERMI2PD    64(R11)(DX*8), Z22, Z21
+	VMOVUPS      (R12)(DX*8), Z23
+	VMOVDQU64    Z0, Z22
+	VPERMI2PD    64(R12)(DX*8), Z23, Z22
+	VMOVUPS      (R13)(DX*8), Z24
+	VMOVDQU64    Z0, Z23
+	VPERMI2PD    64(R13)(DX*8), Z24, Z23
+	VMOVUPS      (R14)(DX*8), Z25
+	VMOVDQU64    Z0, Z24
+	VPERMI2PD    64(R14)(DX*8), Z25, Z24
+	VBROADCASTSD (CX), Z25
+	VFMADD231PD  Z17, Z25, Z1
+	VFMADD231PD  Z18, Z25, Z2
+	VFMADD231PD  Z19, Z25, Z3
+	VFMADD231PD  Z20, Z25, Z4
+	VFMADD231PD  Z21, Z25, Z5
+	VFMADD231PD  Z22, Z25, Z6
+	VFMADD231PD  Z23, Z25, Z7
+	VFMADD231PD  Z24, Z25, Z8
+	VBROADCASTSD 8(CX), Z25
+	VFMADD231PD  Z17, Z25, Z9
+	VFMADD231PD  Z18, Z25, Z10
+	VFMADD231PD  Z19, Z25, Z11
+	VFMADD231PD  Z20, Z25, Z12
+	VFMADD231PD  Z21, Z25, Z13
+	VFMADD231PD  Z22, Z25, Z14
+	VFMADD231PD  Z23, Z25, Z15
+	VFMADD231PD  Z24, Z25, Z16
+	ADDQ         $+8, BX
+	ADDQ         $+16, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z0
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z1, Z0, Z1
+	VMOVUPD      Z1, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z0, Z9
+	VMOVUPD      Z9, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z2, Z0, Z2
+	VMOVUPD      Z2, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z0, Z10
+	VMOVUPD      Z10, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z3, Z0, Z3
+	VMOVUPD      Z3, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z0, Z11
+	VMOVUPD      Z11, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         88(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z4, Z0, Z4
+	VMOVUPD      Z4, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z0, Z12
+	VMOVUPD      Z12, K1, (DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         112(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z5, Z0, Z5
+	VMOVUPD      Z5, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z0, Z13
+	VMOVUPD      Z13, K1, (DX)
+	MOVQ         128(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         136(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z6, Z0, Z6
+	VMOVUPD      Z6, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z0, Z14
+	VMOVUPD      Z14, K1, (DX)
+	MOVQ         152(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         160(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z7, Z0, Z7
+	VMOVUPD      Z7, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z0, Z15
+	VMOVUPD      Z15, K1, (DX)
+	MOVQ         176(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         184(SI), AX
+	KMOVW        AX, K1
+	VMAXPD       Z8, Z0, Z8
+	VMOVUPD      Z8, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z16, Z0, Z16
+	VMOVUPD      Z16, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct3x6x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F
+TEXT ·direct3x6x1x64AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VMOVUPS      Z0, Z5
+	VBROADCASTSD 8(AX), Z6
+	VMOVUPS      Z6, Z7
+	VMOVUPS      Z6, Z8
+	VMOVUPS      Z6, Z9
+	VMOVUPS      Z6, Z10
+	VMOVUPS      Z6, Z11
+	VBROADCASTSD 16(AX), Z12
+	VMOVUPS      Z12, Z13
+	VMOVUPS      Z12, Z14
+	VMOVUPS      Z12, Z15
+	VMOVUPS      Z12, Z16
+	VMOVUPS      Z12, Z17
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*8), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*8), R12
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z18
+	VMOVUPS      (R8)(DX*8), Z19
+	VMOVUPS      (R9)(DX*8), Z20
+	VMOVUPS      (R10)(DX*8), Z21
+	VMOVUPS      (R11)(DX*8), Z22
+	VMOVUPS      (R12)(DX*8), Z23
+	VBROADCASTSD (CX), Z24
+	VFMADD231PD  Z18, Z24, Z0
+	VFMADD231PD  Z19, Z24, Z1
+	VFMADD231PD  Z20, Z24, Z2
+	VFMADD231PD  Z21, Z24, Z3
+	VFMADD231PD  Z22, Z24, Z4
+	VFMADD231PD  Z23, Z24, Z5
+	VBROADCASTSD 8(CX), Z24
+	VFMADD231PD  Z18, Z24, Z6
+	VFMADD231PD  Z19, Z24, Z7
+	VFMADD231PD  Z20, Z24, Z8
+	VFMADD231PD  Z21, Z24, Z9
+	VFMADD231PD  Z22, Z24, Z10
+	VFMADD231PD  Z23, Z24, Z11
+	VBROADCASTSD 16(CX), Z24
+	VFMADD231PD  Z18, Z24, Z12
+	VFMADD231PD  Z19, Z24, Z13
+	VFMADD231PD  Z20, Z24, Z14
+	VFMADD231PD  Z21, Z24, Z15
+	VFMADD231PD  Z22, Z24, Z16
+	VFMADD231PD  Z23, Z24, Z17
+	ADDQ         $+8, BX
+	ADDQ         $+24, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z18
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z0, Z18, Z0
+	VMOVUPD      Z0, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z6, Z18, Z6
+	VMOVUPD      Z6, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z18, Z12
+	VMOVUPD      Z12, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z1, Z18, Z1
+	VMOVUPD      Z1, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z7, Z18, Z7
+	VMOVUPD      Z7, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z18, Z13
+	VMOVUPD      Z13, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z2, Z18, Z2
+	VMOVUPD      Z2, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z8, Z18, Z8
+	VMOVUPD      Z8, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z18, Z14
+	VMOVUPD      Z14, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         88(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z3, Z18, Z3
+	VMOVUPD      Z3, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z18, Z9
+	VMOVUPD      Z9, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z18, Z15
+	VMOVUPD      Z15, K1, (DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         112(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z4, Z18, Z4
+	VMOVUPD      Z4, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z18, Z10
+	VMOVUPD      Z10, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z16, Z18, Z16
+	VMOVUPD      Z16, K1, (DX)
+	MOVQ         128(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         136(SI), AX
+	KMOVW        AX, K1
+	VMAXPD       Z5, Z18, Z5
+	VMOVUPD      Z5, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z18, Z11
+	VMOVUPD      Z11, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z17, Z18, Z17
+	VMOVUPD      Z17, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct3x6x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F
+TEXT ·direct3x6x2x64AVX512(SB), NOSPLIT, $0-72
+	VMOVDQU64    convEvens64<>+0(SB), Z0
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z1
+	VMOVUPS      Z1, Z2
+	VMOVUPS      Z1, Z3
+	VMOVUPS      Z1, Z4
+	VMOVUPS      Z1, Z5
+	VMOVUPS      Z1, Z6
+	VBROADCASTSD 8(AX), Z7
+	VMOVUPS      Z7, Z8
+	VMOVUPS      Z7, Z9
+	VMOVUPS      Z7, Z10
+	VMOVUPS      Z7, Z11
+	VMOVUPS      Z7, Z12
+	VBROADCASTSD 16(AX), Z13
+	VMOVUPS      Z13, Z14
+	VMOVUPS      Z13, Z15
+	VMOVUPS      Z13, Z16
+	VMOVUPS      Z13, Z17
+	VMOVUPS      Z13, Z18
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*8), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*8), R12
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z20
+	VMOVDQU64    Z0, Z19
+	VPERMI2PD    64(DI)(DX*8), Z20, Z19
+	VMOVUPS      (R8)(DX*8), Z21
+	VMOVDQU64    Z0, Z20
+	VPERMI2PD    64(R8)(DX*8), Z21, Z20
+	VMOVUPS      (R9)(DX*8), Z22
+	VMOVDQU64    Z0, Z21
+	VPERMI2PD    64(R9)(DX*8), Z22, Z21
+	VMOVUPS      (R10)(DX*8), Z23
+	VMOVDQU64    Z0, Z22
+	VPERMI2PD    64(R10)(DX*8), Z23, Z22
+	VMOVUPS      (R11)(DX*8), Z24
+	VMOVDQU64    Z0, Z23
+	VPERMI2PD    64(R11)(DX*8), Z24, Z23
+	VMOVUPS      (R12)(DX*8), Z25
+	VMOVDQU64    Z0, Z24
+	VPERMI2PD    64(R12)(DX*8), Z25, Z24
+	VBROADCASTSD (CX), Z25
+	VFMADD231PD  Z19, Z25, Z1
+	VFMADD231PD  Z20, Z25, Z2
+	VFMADD231PD  Z21, Z25, Z3
+	VFMADD231PD  Z22, Z25, Z4
+	VFMADD231PD  Z23, Z25, Z5
+	VFMADD231PD  Z24, Z25, Z6
+	VBROADCASTSD 8(CX), Z25
+	VFMADD231PD  Z19, Z25, Z7
+	VFMADD231PD  Z20, Z25, Z8
+	VFMADD231PD  Z21, Z25, Z9
+	VFMADD231PD  Z22, Z25, Z10
+	VFMADD231PD  Z23, Z25, Z11
+	VFMADD231PD  Z24, Z25, Z12
+	VBROADCASTSD 16(CX), Z25
+	VFMADD231PD  Z19, Z25, Z13
+	VFMADD231PD  Z20, Z25, Z14
+	VFMADD231PD  Z21, Z25, Z15
+	VFMADD231PD  Z22, Z25, Z16
+	VFMADD231PD  Z23, Z25, Z17
+	VFMADD231PD  Z24, Z25, Z18
+	ADDQ         $+8, BX
+	ADDQ         $+24, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z0
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z1, Z0, Z1
+	VMOVUPD      Z1, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z7, Z0, Z7
+	VMOVUPD      Z7, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z0, Z13
+	VMOVUPD      Z13, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z2, Z0, Z2
+	VMOVUPD      Z2, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z8, Z0, Z8
+	VMOVUPD      Z8, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z0, Z14
+	VMOVUPD      Z14, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z3, Z0, Z3
+	VMOVUPD      Z3, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z0, Z9
+	VMOVUPD      Z9, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z0, Z15
+	VMOVUPD      Z15, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         88(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z4, Z0, Z4
+	VMOVUPD      Z4, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z0, Z10
+	VMOVUPD      Z10, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z16, Z0, Z16
+	VMOVUPD      Z16, K1, (DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         112(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z5, Z0, Z5
+	VMOVUPD      Z5, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z0, Z11
+	VMOVUPD      Z11, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z17, Z0, Z17
+	VMOVUPD      Z17, K1, (DX)
+	MOVQ         128(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         136(SI), AX
+	KMOVW        AX, K1
+	VMAXPD       Z6, Z0, Z6
+	VMOVUPD      Z6, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z0, Z12
+	VMOVUPD      Z12, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z18, Z0, Z18
+	VMOVUPD      Z18, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct4x5x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F
+TEXT ·direct4x5x1x64AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VBROADCASTSD 8(AX), Z5
+	VMOVUPS      Z5, Z6
+	VMOVUPS      Z5, Z7
+	VMOVUPS      Z5, Z8
+	VMOVUPS      Z5, Z9
+	VBROADCASTSD 16(AX), Z10
+	VMOVUPS      Z10, Z11
+	VMOVUPS      Z10, Z12
+	VMOVUPS      Z10, Z13
+	VMOVUPS      Z10, Z14
+	VBROADCASTSD 24(AX), Z15
+	VMOVUPS      Z15, Z16
+	VMOVUPS      Z15, Z17
+	VMOVUPS      Z15, Z18
+	VMOVUPS      Z15, Z19
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*8), R11
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z20
+	VMOVUPS      (R8)(DX*8), Z21
+	VMOVUPS      (R9)(DX*8), Z22
+	VMOVUPS      (R10)(DX*8), Z23
+	VMOVUPS      (R11)(DX*8), Z24
+	VBROADCASTSD (CX), Z25
+	VFMADD231PD  Z20, Z25, Z0
+	VFMADD231PD  Z21, Z25, Z1
+	VFMADD231PD  Z22, Z25, Z2
+	VFMADD231PD  Z23, Z25, Z3
+	VFMADD231PD  Z24, Z25, Z4
+	VBROADCASTSD 8(CX), Z25
+	VFMADD231PD  Z20, Z25, Z5
+	VFMADD231PD  Z21, Z25, Z6
+	VFMADD231PD  Z22, Z25, Z7
+	VFMADD231PD  Z23, Z25, Z8
+	VFMADD231PD  Z24, Z25, Z9
+	VBROADCASTSD 16(CX), Z25
+	VFMADD231PD  Z20, Z25, Z10
+	VFMADD231PD  Z21, Z25, Z11
+	VFMADD231PD  Z22, Z25, Z12
+	VFMADD231PD  Z23, Z25, Z13
+	VFMADD231PD  Z24, Z25, Z14
+	VBROADCASTSD 24(CX), Z25
+	VFMADD231PD  Z20, Z25, Z15
+	VFMADD231PD  Z21, Z25, Z16
+	VFMADD231PD  Z22, Z25, Z17
+	VFMADD231PD  Z23, Z25, Z18
+	VFMADD231PD  Z24, Z25, Z19
+	ADDQ         $+8, BX
+	ADDQ         $+32, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z20
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z0, Z20, Z0
+	VMOVUPD      Z0, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z5, Z20, Z5
+	VMOVUPD      Z5, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z20, Z10
+	VMOVUPD      Z10, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z20, Z15
+	VMOVUPD      Z15, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z1, Z20, Z1
+	VMOVUPD      Z1, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z6, Z20, Z6
+	VMOVUPD      Z6, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z20, Z11
+	VMOVUPD      Z11, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z16, Z20, Z16
+	VMOVUPD      Z16, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z2, Z20, Z2
+	VMOVUPD      Z2, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z7, Z20, Z7
+	VMOVUPD      Z7, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z20, Z12
+	VMOVUPD      Z12, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z17, Z20, Z17
+	VMOVUPD      Z17, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         88(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z3, Z20, Z3
+	VMOVUPD      Z3, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z8, Z20, Z8
+	VMOVUPD      Z8, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z20, Z13
+	VMOVUPD      Z13, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z18, Z20, Z18
+	VMOVUPD      Z18, K1, (DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         112(SI), AX
+	KMOVW        AX, K1
+	VMAXPD       Z4, Z20, Z4
+	VMOVUPD      Z4, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z20, Z9
+	VMOVUPD      Z9, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z20, Z14
+	VMOVUPD      Z14, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z19, Z20, Z19
+	VMOVUPD      Z19, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct4x5x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F
+TEXT ·direct4x5x2x64AVX512(SB), NOSPLIT, $0-72
+	VMOVDQU64    convEvens64<>+0(SB), Z0
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z1
+	VMOVUPS      Z1, Z2
+	VMOVUPS      Z1, Z3
+	VMOVUPS      Z1, Z4
+	VMOVUPS      Z1, Z5
+	VBROADCASTSD 8(AX), Z6
+	VMOVUPS      Z6, Z7
+	VMOVUPS      Z6, Z8
+	VMOVUPS      Z6, Z9
+	VMOVUPS      Z6, Z10
+	VBROADCASTSD 16(AX), Z11
+	VMOVUPS      Z11, Z12
+	VMOVUPS      Z11, Z13
+	VMOVUPS      Z11, Z14
+	VMOVUPS      Z11, Z15
+	VBROADCASTSD 24(AX), Z16
+	VMOVUPS      Z16, Z17
+	VMOVUPS      Z16, Z18
+	VMOVUPS      Z16, Z19
+	VMOVUPS      Z16, Z20
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*8), R11
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z22
+	VMOVDQU64    Z0, Z21
+	VPERMI2PD    64(DI)(DX*8), Z22, Z21
+	VMOVUPS      (R8)(DX*8), Z23
+	VMOVDQU64    Z0, Z22
+	VPERMI2PD    64(R8)(DX*8), Z23, Z22
+	VMOVUPS      (R9)(DX*8), Z24
+	VMOVDQU64    Z0, Z23
+	VPERMI2PD    64(R9)(DX*8), Z24, Z23
+	VMOVUPS      (R10)(DX*8), Z25
+	VMOVDQU64    Z0, Z24
+	VPERMI2PD    64(R10)(DX*8), Z25, Z24
+	VMOVUPS      (R11)(DX*8), Z26
+	VMOVDQU64    Z0, Z25
+	VPERMI2PD    64(R11)(DX*8), Z26, Z25
+	VBROADCASTSD (CX), Z26
+	VFMADD231PD  Z21, Z26, Z1
+	VFMADD231PD  Z22, Z26, Z2
+	VFMADD231PD  Z23, Z26, Z3
+	VFMADD231PD  Z24, Z26, Z4
+	VFMADD231PD  Z25, Z26, Z5
+	VBROADCASTSD 8(CX), Z26
+	VFMADD231PD  Z21, Z26, Z6
+	VFMADD231PD  Z22, Z26, Z7
+	VFMADD231PD  Z23, Z26, Z8
+	VFMADD231PD  Z24, Z26, Z9
+	VFMADD231PD  Z25, Z26, Z10
+	VBROADCASTSD 16(CX), Z26
+	VFMADD231PD  Z21, Z26, Z11
+	VFMADD231PD  Z22, Z26, Z12
+	VFMADD231PD  Z23, Z26, Z13
+	VFMADD231PD  Z24, Z26, Z14
+	VFMADD231PD  Z25, Z26, Z15
+	VBROADCASTSD 24(CX), Z26
+	VFMADD231PD  Z21, Z26, Z16
+	VFMADD231PD  Z22, Z26, Z17
+	VFMADD231PD  Z23, Z26, Z18
+	VFMADD231PD  Z24, Z26, Z19
+	VFMADD231PD  Z25, Z26, Z20
+	ADDQ         $+8, BX
+	ADDQ         $+32, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z0
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z1, Z0, Z1
+	VMOVUPD      Z1, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z6, Z0, Z6
+	VMOVUPD      Z6, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z0, Z11
+	VMOVUPD      Z11, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z16, Z0, Z16
+	VMOVUPD      Z16, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z2, Z0, Z2
+	VMOVUPD      Z2, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z7, Z0, Z7
+	VMOVUPD      Z7, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z0, Z12
+	VMOVUPD      Z12, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z17, Z0, Z17
+	VMOVUPD      Z17, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z3, Z0, Z3
+	VMOVUPD      Z3, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z8, Z0, Z8
+	VMOVUPD      Z8, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z0, Z13
+	VMOVUPD      Z13, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z18, Z0, Z18
+	VMOVUPD      Z18, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         88(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z4, Z0, Z4
+	VMOVUPD      Z4, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z0, Z9
+	VMOVUPD      Z9, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z0, Z14
+	VMOVUPD      Z14, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z19, Z0, Z19
+	VMOVUPD      Z19, K1, (DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         112(SI), AX
+	KMOVW        AX, K1
+	VMAXPD       Z5, Z0, Z5
+	VMOVUPD      Z5, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z0, Z10
+	VMOVUPD      Z10, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z0, Z15
+	VMOVUPD      Z15, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z20, Z0, Z20
+	VMOVUPD      Z20, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct6x4x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F
+TEXT ·direct6x4x1x64AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VBROADCASTSD 8(AX), Z4
+	VMOVUPS      Z4, Z5
+	VMOVUPS      Z4, Z6
+	VMOVUPS      Z4, Z7
+	VBROADCASTSD 16(AX), Z8
+	VMOVUPS      Z8, Z9
+	VMOVUPS      Z8, Z10
+	VMOVUPS      Z8, Z11
+	VBROADCASTSD 24(AX), Z12
+	VMOVUPS      Z12, Z13
+	VMOVUPS      Z12, Z14
+	VMOVUPS      Z12, Z15
+	VBROADCASTSD 32(AX), Z16
+	VMOVUPS      Z16, Z17
+	VMOVUPS      Z16, Z18
+	VMOVUPS      Z16, Z19
+	VBROADCASTSD 40(AX), Z20
+	VMOVUPS      Z20, Z21
+	VMOVUPS      Z20, Z22
+	VMOVUPS      Z20, Z23
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z24
+	VMOVUPS      (R8)(DX*8), Z25
+	VMOVUPS      (R9)(DX*8), Z26
+	VMOVUPS      (R10)(DX*8), Z27
+	VBROADCASTSD (CX), Z28
+	VFMADD231PD  Z24, Z28, Z0
+	VFMADD231PD  Z25, Z28, Z1
+	VFMADD231PD  Z26, Z28, Z2
+	VFMADD231PD  Z27, Z28, Z3
+	VBROADCASTSD 8(CX), Z28
+	VFMADD231PD  Z24, Z28, Z4
+	VFMADD231PD  Z25, Z28, Z5
+	VFMADD231PD  Z26, Z28, Z6
+	VFMADD231PD  Z27, Z28, Z7
+	VBROADCASTSD 16(CX), Z28
+	VFMADD231PD  Z24, Z28, Z8
+	VFMADD231PD  Z25, Z28, Z9
+	VFMADD231PD  Z26, Z28, Z10
+	VFMADD231PD  Z27, Z28, Z11
+	VBROADCASTSD 24(CX), Z28
+	VFMADD231PD  Z24, Z28, Z12
+	VFMADD231PD  Z25, Z28, Z13
+	VFMADD231PD  Z26, Z28, Z14
+	VFMADD231PD  Z27, Z28, Z15
+	VBROADCASTSD 32(CX), Z28
+	VFMADD231PD  Z24, Z28, Z16
+	VFMADD231PD  Z25, Z28, Z17
+	VFMADD231PD  Z26, Z28, Z18
+	VFMADD231PD  Z27, Z28, Z19
+	VBROADCASTSD 40(CX), Z28
+	VFMADD231PD  Z24, Z28, Z20
+	VFMADD231PD  Z25, Z28, Z21
+	VFMADD231PD  Z26, Z28, Z22
+	VFMADD231PD  Z27, Z28, Z23
+	ADDQ         $+8, BX
+	ADDQ         $+48, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z24
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z0, Z24, Z0
+	VMOVUPD      Z0, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z4, Z24, Z4
+	VMOVUPD      Z4, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z8, Z24, Z8
+	VMOVUPD      Z8, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z24, Z12
+	VMOVUPD      Z12, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z16, Z24, Z16
+	VMOVUPD      Z16, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z20, Z24, Z20
+	VMOVUPD      Z20, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z1, Z24, Z1
+	VMOVUPD      Z1, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z5, Z24, Z5
+	VMOVUPD      Z5, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z24, Z9
+	VMOVUPD      Z9, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z24, Z13
+	VMOVUPD      Z13, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z17, Z24, Z17
+	VMOVUPD      Z17, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z21, Z24, Z21
+	VMOVUPD      Z21, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z2, Z24, Z2
+	VMOVUPD      Z2, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z6, Z24, Z6
+	VMOVUPD      Z6, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z24, Z10
+	VMOVUPD      Z10, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z24, Z14
+	VMOVUPD      Z14, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z18, Z24, Z18
+	VMOVUPD      Z18, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z22, Z24, Z22
+	VMOVUPD      Z22, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         88(SI), AX
+	KMOVW        AX, K1
+	VMAXPD       Z3, Z24, Z3
+	VMOVUPD      Z3, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z7, Z24, Z7
+	VMOVUPD      Z7, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z24, Z11
+	VMOVUPD      Z11, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z24, Z15
+	VMOVUPD      Z15, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z19, Z24, Z19
+	VMOVUPD      Z19, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z23, Z24, Z23
+	VMOVUPD      Z23, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct6x4x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F
+TEXT ·direct6x4x2x64AVX512(SB), NOSPLIT, $0-72
+	VMOVDQU64    convEvens64<>+0(SB), Z0
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z1
+	VMOVUPS      Z1, Z2
+	VMOVUPS      Z1, Z3
+	VMOVUPS      Z1, Z4
+	VBROADCASTSD 8(AX), Z5
+	VMOVUPS      Z5, Z6
+	VMOVUPS      Z5, Z7
+	VMOVUPS      Z5, Z8
+	VBROADCASTSD 16(AX), Z9
+	VMOVUPS      Z9, Z10
+	VMOVUPS      Z9, Z11
+	VMOVUPS      Z9, Z12
+	VBROADCASTSD 24(AX), Z13
+	VMOVUPS      Z13, Z14
+	VMOVUPS      Z13, Z15
+	VMOVUPS      Z13, Z16
+	VBROADCASTSD 32(AX), Z17
+	VMOVUPS      Z17, Z18
+	VMOVUPS      Z17, Z19
+	VMOVUPS      Z17, Z20
+	VBROADCASTSD 40(AX), Z21
+	VMOVUPS      Z21, Z22
+	VMOVUPS      Z21, Z23
+	VMOVUPS      Z21, Z24
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z26
+	VMOVDQU64    Z0, Z25
+	VPERMI2PD    64(DI)(DX*8), Z26, Z25
+	VMOVUPS      (R8)(DX*8), Z27
+	VMOVDQU64    Z0, Z26
+	VPERMI2PD    64(R8)(DX*8), Z27, Z26
+	VMOVUPS      (R9)(DX*8), Z28
+	VMOVDQU64    Z0, Z27
+	VPERMI2PD    64(R9)(DX*8), Z28, Z27
+	VMOVUPS      (R10)(DX*8), Z29
+	VMOVDQU64    Z0, Z28
+	VPERMI2PD    64(R10)(DX*8), Z29, Z28
+	VBROADCASTSD (CX), Z29
+	VFMADD231PD  Z25, Z29, Z1
+	VFMADD231PD  Z26, Z29, Z2
+	VFMADD231PD  Z27, Z29, Z3
+	VFMADD231PD  Z28, Z29, Z4
+	VBROADCASTSD 8(CX), Z29
+	VFMADD231PD  Z25, Z29, Z5
+	VFMADD231PD  Z26, Z29, Z6
+	VFMADD231PD  Z27, Z29, Z7
+	VFMADD231PD  Z28, Z29, Z8
+	VBROADCASTSD 16(CX), Z29
+	VFMADD231PD  Z25, Z29, Z9
+	VFMADD231PD  Z26, Z29, Z10
+	VFMADD231PD  Z27, Z29, Z11
+	VFMADD231PD  Z28, Z29, Z12
+	VBROADCASTSD 24(CX), Z29
+	VFMADD231PD  Z25, Z29, Z13
+	VFMADD231PD  Z26, Z29, Z14
+	VFMADD231PD  Z27, Z29, Z15
+	VFMADD231PD  Z28, Z29, Z16
+	VBROADCASTSD 32(CX), Z29
+	VFMADD231PD  Z25, Z29, Z17
+	VFMADD231PD  Z26, Z29, Z18
+	VFMADD231PD  Z27, Z29, Z19
+	VFMADD231PD  Z28, Z29, Z20
+	VBROADCASTSD 40(CX), Z29
+	VFMADD231PD  Z25, Z29, Z21
+	VFMADD231PD  Z26, Z29, Z22
+	VFMADD231PD  Z27, Z29, Z23
+	VFMADD231PD  Z28, Z29, Z24
+	ADDQ         $+8, BX
+	ADDQ         $+48, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z0
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z1, Z0, Z1
+	VMOVUPD      Z1, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z5, Z0, Z5
+	VMOVUPD      Z5, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z0, Z9
+	VMOVUPD      Z9, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z0, Z13
+	VMOVUPD      Z13, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z17, Z0, Z17
+	VMOVUPD      Z17, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z21, Z0, Z21
+	VMOVUPD      Z21, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z2, Z0, Z2
+	VMOVUPD      Z2, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z6, Z0, Z6
+	VMOVUPD      Z6, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z0, Z10
+	VMOVUPD      Z10, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z0, Z14
+	VMOVUPD      Z14, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z18, Z0, Z18
+	VMOVUPD      Z18, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z22, Z0, Z22
+	VMOVUPD      Z22, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z3, Z0, Z3
+	VMOVUPD      Z3, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z7, Z0, Z7
+	VMOVUPD      Z7, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z0, Z11
+	VMOVUPD      Z11, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z0, Z15
+	VMOVUPD      Z15, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z19, Z0, Z19
+	VMOVUPD      Z19, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z23, Z0, Z23
+	VMOVUPD      Z23, K1, (DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         88(SI), AX
+	KMOVW        AX, K1
+	VMAXPD       Z4, Z0, Z4
+	VMOVUPD      Z4, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z8, Z0, Z8
+	VMOVUPD      Z8, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z0, Z12
+	VMOVUPD      Z12, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z16, Z0, Z16
+	VMOVUPD      Z16, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z20, Z0, Z20
+	VMOVUPD      Z20, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z24, Z0, Z24
+	VMOVUPD      Z24, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct8x3x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F
+TEXT ·direct8x3x1x64AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VBROADCASTSD 8(AX), Z3
+	VMOVUPS      Z3, Z4
+	VMOVUPS      Z3, Z5
+	VBROADCASTSD 16(AX), Z6
+	VMOVUPS      Z6, Z7
+	VMOVUPS      Z6, Z8
+	VBROADCASTSD 24(AX), Z9
+	VMOVUPS      Z9, Z10
+	VMOVUPS      Z9, Z11
+	VBROADCASTSD 32(AX), Z12
+	VMOVUPS      Z12, Z13
+	VMOVUPS      Z12, Z14
+	VBROADCASTSD 40(AX), Z15
+	VMOVUPS      Z15, Z16
+	VMOVUPS      Z15, Z17
+	VBROADCASTSD 48(AX), Z18
+	VMOVUPS      Z18, Z19
+	VMOVUPS      Z18, Z20
+	VBROADCASTSD 56(AX), Z21
+	VMOVUPS      Z21, Z22
+	VMOVUPS      Z21, Z23
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z24
+	VMOVUPS      (R8)(DX*8), Z25
+	VMOVUPS      (R9)(DX*8), Z26
+	VBROADCASTSD (CX), Z27
+	VFMADD231PD  Z24, Z27, Z0
+	VFMADD231PD  Z25, Z27, Z1
+	VFMADD231PD  Z26, Z27, Z2
+	VBROADCASTSD 8(CX), Z27
+	VFMADD231PD  Z24, Z27, Z3
+	VFMADD231PD  Z25, Z27, Z4
+	VFMADD231PD  Z26, Z27, Z5
+	VBROADCASTSD 16(CX), Z27
+	VFMADD231PD  Z24, Z27, Z6
+	VFMADD231PD  Z25, Z27, Z7
+	VFMADD231PD  Z26, Z27, Z8
+	VBROADCASTSD 24(CX), Z27
+	VFMADD231PD  Z24, Z27, Z9
+	VFMADD231PD  Z25, Z27, Z10
+	VFMADD231PD  Z26, Z27, Z11
+	VBROADCASTSD 32(CX), Z27
+	VFMADD231PD  Z24, Z27, Z12
+	VFMADD231PD  Z25, Z27, Z13
+	VFMADD231PD  Z26, Z27, Z14
+	VBROADCASTSD 40(CX), Z27
+	VFMADD231PD  Z24, Z27, Z15
+	VFMADD231PD  Z25, Z27, Z16
+	VFMADD231PD  Z26, Z27, Z17
+	VBROADCASTSD 48(CX), Z27
+	VFMADD231PD  Z24, Z27, Z18
+	VFMADD231PD  Z25, Z27, Z19
+	VFMADD231PD  Z26, Z27, Z20
+	VBROADCASTSD 56(CX), Z27
+	VFMADD231PD  Z24, Z27, Z21
+	VFMADD231PD  Z25, Z27, Z22
+	VFMADD231PD  Z26, Z27, Z23
+	ADDQ         $+8, BX
+	ADDQ         $+64, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z24
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z0, Z24, Z0
+	VMOVUPD      Z0, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z3, Z24, Z3
+	VMOVUPD      Z3, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z6, Z24, Z6
+	VMOVUPD      Z6, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z24, Z9
+	VMOVUPD      Z9, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z24, Z12
+	VMOVUPD      Z12, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z24, Z15
+	VMOVUPD      Z15, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z18, Z24, Z18
+	VMOVUPD      Z18, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z21, Z24, Z21
+	VMOVUPD      Z21, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z1, Z24, Z1
+	VMOVUPD      Z1, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z4, Z24, Z4
+	VMOVUPD      Z4, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z7, Z24, Z7
+	VMOVUPD      Z7, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z24, Z10
+	VMOVUPD      Z10, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z24, Z13
+	VMOVUPD      Z13, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z16, Z24, Z16
+	VMOVUPD      Z16, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z19, Z24, Z19
+	VMOVUPD      Z19, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z22, Z24, Z22
+	VMOVUPD      Z22, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), AX
+	KMOVW        AX, K1
+	VMAXPD       Z2, Z24, Z2
+	VMOVUPD      Z2, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z5, Z24, Z5
+	VMOVUPD      Z5, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z8, Z24, Z8
+	VMOVUPD      Z8, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z24, Z11
+	VMOVUPD      Z11, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z24, Z14
+	VMOVUPD      Z14, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z17, Z24, Z17
+	VMOVUPD      Z17, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z20, Z24, Z20
+	VMOVUPD      Z20, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z23, Z24, Z23
+	VMOVUPD      Z23, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct8x3x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F
+TEXT ·direct8x3x2x64AVX512(SB), NOSPLIT, $0-72
+	VMOVDQU64    convEvens64<>+0(SB), Z0
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z1
+	VMOVUPS      Z1, Z2
+	VMOVUPS      Z1, Z3
+	VBROADCASTSD 8(AX), Z4
+	VMOVUPS      Z4, Z5
+	VMOVUPS      Z4, Z6
+	VBROADCASTSD 16(AX), Z7
+	VMOVUPS      Z7, Z8
+	VMOVUPS      Z7, Z9
+	VBROADCASTSD 24(AX), Z10
+	VMOVUPS      Z10, Z11
+	VMOVUPS      Z10, Z12
+	VBROADCASTSD 32(AX), Z13
+	VMOVUPS      Z13, Z14
+	VMOVUPS      Z13, Z15
+	VBROADCASTSD 40(AX), Z16
+	VMOVUPS      Z16, Z17
+	VMOVUPS      Z16, Z18
+	VBROADCASTSD 48(AX), Z19
+	VMOVUPS      Z19, Z20
+	VMOVUPS      Z19, Z21
+	VBROADCASTSD 56(AX), Z22
+	VMOVUPS      Z22, Z23
+	VMOVUPS      Z22, Z24
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z26
+	VMOVDQU64    Z0, Z25
+	VPERMI2PD    64(DI)(DX*8), Z26, Z25
+	VMOVUPS      (R8)(DX*8), Z27
+	VMOVDQU64    Z0, Z26
+	VPERMI2PD    64(R8)(DX*8), Z27, Z26
+	VMOVUPS      (R9)(DX*8), Z28
+	VMOVDQU64    Z0, Z27
+	VPERMI2PD    64(R9)(DX*8), Z28, Z27
+	VBROADCASTSD (CX), Z28
+	VFMADD231PD  Z25, Z28, Z1
+	VFMADD231PD  Z26, Z28, Z2
+	VFMADD231PD  Z27, Z28, Z3
+	VBROADCASTSD 8(CX), Z28
+	VFMADD231PD  Z25, Z28, Z4
+	VFMADD231PD  Z26, Z28, Z5
+	VFMADD231PD  Z27, Z28, Z6
+	VBROADCASTSD 16(CX), Z28
+	VFMADD231PD  Z25, Z28, Z7
+	VFMADD231PD  Z26, Z28, Z8
+	VFMADD231PD  Z27, Z28, Z9
+	VBROADCASTSD 24(CX), Z28
+	VFMADD231PD  Z25, Z28, Z10
+	VFMADD231PD  Z26, Z28, Z11
+	VFMADD231PD  Z27, Z28, Z12
+	VBROADCASTSD 32(CX), Z28
+	VFMADD231PD  Z25, Z28, Z13
+	VFMADD231PD  Z26, Z28, Z14
+	VFMADD231PD  Z27, Z28, Z15
+	VBROADCASTSD 40(CX), Z28
+	VFMADD231PD  Z25, Z28, Z16
+	VFMADD231PD  Z26, Z28, Z17
+	VFMADD231PD  Z27, Z28, Z18
+	VBROADCASTSD 48(CX), Z28
+	VFMADD231PD  Z25, Z28, Z19
+	VFMADD231PD  Z26, Z28, Z20
+	VFMADD231PD  Z27, Z28, Z21
+	VBROADCASTSD 56(CX), Z28
+	VFMADD231PD  Z25, Z28, Z22
+	VFMADD231PD  Z26, Z28, Z23
+	VFMADD231PD  Z27, Z28, Z24
+	ADDQ         $+8, BX
+	ADDQ         $+64, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z0
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z1, Z0, Z1
+	VMOVUPD      Z1, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z4, Z0, Z4
+	VMOVUPD      Z4, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z7, Z0, Z7
+	VMOVUPD      Z7, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z0, Z10
+	VMOVUPD      Z10, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z0, Z13
+	VMOVUPD      Z13, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z16, Z0, Z16
+	VMOVUPD      Z16, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z19, Z0, Z19
+	VMOVUPD      Z19, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z22, Z0, Z22
+	VMOVUPD      Z22, K1, (DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	KMOVW        BX, K1
+	VMAXPD       Z2, Z0, Z2
+	VMOVUPD      Z2, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z5, Z0, Z5
+	VMOVUPD      Z5, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z8, Z0, Z8
+	VMOVUPD      Z8, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z0, Z11
+	VMOVUPD      Z11, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z0, Z14
+	VMOVUPD      Z14, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z17, Z0, Z17
+	VMOVUPD      Z17, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z20, Z0, Z20
+	VMOVUPD      Z20, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z23, Z0, Z23
+	VMOVUPD      Z23, K1, (DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), AX
+	KMOVW        AX, K1
+	VMAXPD       Z3, Z0, Z3
+	VMOVUPD      Z3, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z6, Z0, Z6
+	VMOVUPD      Z6, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z0, Z9
+	VMOVUPD      Z9, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z0, Z12
+	VMOVUPD      Z12, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z0, Z15
+	VMOVUPD      Z15, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z18, Z0, Z18
+	VMOVUPD      Z18, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z21, Z0, Z21
+	VMOVUPD      Z21, K1, (DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z24, Z0, Z24
+	VMOVUPD      Z24, K1, (DX)
 	VZEROUPPER
 	RET
 

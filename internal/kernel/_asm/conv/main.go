@@ -431,7 +431,99 @@ func main() {
 			copyRows(f)
 			sumTaps(f, 1)
 			sumTaps(f, 2)
+			for _, s := range directShapes {
+				direct(f, s[0], s[1], 1)
+				direct(f, s[0], s[1], 2)
+			}
 		}
 	}
 	Generate()
 }
+
+// direct takes m filters and some vectors of outputs, each of which lies where its segment says, straight from a padded image.
+func direct(f flavour, m, vectors, step int) {
+	begin(fmt.Sprintf("direct%dx%dx%dx%s%s", m, vectors, step, f.elem, f.tier),
+		fmt.Sprintf("func(depth int, a, src *%s, offsets, segments *int, dst *%s, ldd int, bias, floor *%s)", f.goType, f.goType, f.goType),
+		fmt.Sprintf("dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·%d+i]·src[offsets[k] + s₀ + %d·j]), 0 ≤ k < depth, 0 ≤ i < %d, for each of %d segments, triples "+
+			"s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.", m, step, m, vectors))
+	load := f.loader(step)
+	bias := Load(Param("bias"), GP64())
+	sums := make([][]reg.VecVirtual, m)
+	for i := range sums {
+		for j := range vectors {
+			v := f.vector()
+			if j == 0 {
+				f.broadcast(Mem{Base: bias, Disp: i * f.size}, v)
+			} else {
+				VMOVUPS(sums[i][0], v)
+			}
+			sums[i] = append(sums[i], v)
+		}
+	}
+	depth := Load(Param("depth"), GP64())
+	a := Load(Param("a"), GP64())
+	src := Load(Param("src"), GP64())
+	offsets := Load(Param("offsets"), GP64())
+	segments := Load(Param("segments"), GP64())
+	at := make([]reg.Register, vectors)
+	for j := range at {
+		p := GP64()
+		MOVQ(Mem{Base: segments, Disp: 24 * j}, p)
+		LEAQ(Mem{Base: src, Index: p, Scale: uint8(f.size)}, p)
+		at[j] = p
+	}
+	xs := make([]reg.VecVirtual, vectors)
+	for j := range xs {
+		xs[j] = f.vector()
+	}
+	Label("loop")
+	off := GP64()
+	MOVQ(Mem{Base: offsets}, off)
+	for j, v := range xs {
+		load(Mem{Base: at[j], Index: off, Scale: uint8(f.size)}, v)
+	}
+	w := f.vector()
+	for i := range sums {
+		if m > 1 && vectors == 1 {
+			panic("one vector")
+		}
+		f.broadcast(Mem{Base: a, Disp: i * f.size}, w)
+		for j, v := range xs {
+			f.fma(v, w, sums[i][j])
+		}
+	}
+	ADDQ(I32(8), offsets)
+	ADDQ(I32(int32(m*f.size)), a)
+	DECQ(depth)
+	JNZ(LabelRef("loop"))
+	floor := f.vector()
+	f.broadcast(Mem{Base: Load(Param("floor"), GP64())}, floor)
+	dst := Load(Param("dst"), GP64())
+	ldd := Load(Param("ldd"), GP64())
+	for j := range vectors {
+		to, bits, k := GP64(), GP64(), K()
+		MOVQ(Mem{Base: segments, Disp: 24*j + 8}, to)
+		LEAQ(Mem{Base: dst, Index: to, Scale: uint8(f.size)}, to)
+		MOVQ(Mem{Base: segments, Disp: 24*j + 16}, bits)
+		KMOVW(bits.As32(), k)
+		for i := range sums {
+			v := sums[i][j]
+			// The maximum's second operand where either is NaN.
+			if f.single() {
+				VMAXPS(v, floor, v)
+				VMOVUPS(v, k, Mem{Base: to})
+			} else {
+				VMAXPD(v, floor, v)
+				VMOVUPD(v, k, Mem{Base: to})
+			}
+			if i+1 < m {
+				LEAQ(Mem{Base: to, Index: ldd, Scale: uint8(f.size)}, to)
+			}
+		}
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// directShapes are the numbers of filters and vectors of the direct kernels: enough sums to hide an FMA's latency, and no more than registers.
+var directShapes = [][2]int{{1, 8}, {2, 8}, {3, 6}, {4, 5}, {6, 4}, {8, 3}}
