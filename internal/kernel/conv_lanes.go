@@ -17,8 +17,8 @@ type laneShape struct {
 const (
 	// A chunk of outputs goes through all filters while its tile, and the inputs that it reads, are in the nearest caches; a multiple of lanePixels and of the transposition's side.
 	laneChunk = 96
-	// laneDepth is how many products of a sum are made at a time, so that the filters' weights stay in the first-level cache for the whole chunk.
-	laneDepth = 192
+	// laneDepth is how many products of a sum are made at a time, so that the filters' weights stay in the nearest caches for the whole chunk.
+	laneDepth = 288
 )
 
 // wide reports whether the correlation is one for filters in lanes: they fill their vectors, and the sums are long enough to be worth the transposition.
@@ -107,6 +107,10 @@ func (p *correlation[T]) packLanes(b laneBlock, c0, c1 int) {
 		packPanel(dst[c0*area*b.width:], p.weights, p.wm, b.first, b.have, b.width, c0*area, (c1-c0)*area, true, 1)
 		return
 	}
+	if area == 1 && p.wm == 1 { // the transposed matrix of a 1×1 filter going back
+		packPanel(dst[c0*b.width:], p.weights[p.rows[0].element*p.wRow+p.cols[0].element:], p.wPlane, b.first, b.have, b.width, c0, c1-c0, false, 1)
+		return
+	}
 	for c := c0; c < c1; c++ {
 		to := dst[c*area*b.width:][:area*b.width]
 		if natural {
@@ -138,7 +142,7 @@ func (p *correlation[T]) wideBlock(shape laneShape, blocks []laneBlock, bias []T
 	padded := s.slice(0, (len(at)-lanePixels)/pixels*image) // where fewer images remain, the table reaches behind them
 	pad(padded[:count*image], p.src[first*p.srcImage:], count, p.srcImage, p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp)
 	tile := s.slice(1, (laneChunk+lanePixels)*shape.vectors*shape.lanes)
-	row := s.slice(2, laneChunk)
+	rows := s.slice(2, laneChunk*shape.vectors*shape.lanes)
 	for col := lo; col < hi; col += laneChunk {
 		cols := min(laneChunk, hi-col)
 		for _, b := range blocks {
@@ -154,20 +158,18 @@ func (p *correlation[T]) wideBlock(shape laneShape, blocks []laneBlock, bias []T
 					runLanes(shape, b.width, padded, at[col+i:], p.offsets[k0:][:kb], w, tile[i*b.width:], k0 > 0, biases, last && p.relu)
 				}
 			}
-			p.place(tile, b, row, first, col, cols)
+			p.place(tile, b, rows, first, col, cols)
 		}
 	}
 }
 
 // place transposes the outputs col to col+cols−1 of a block of filters into their places.
-func (p *correlation[T]) place(tile []T, b laneBlock, row []T, first, col, cols int) {
+func (p *correlation[T]) place(tile []T, b laneBlock, rows []T, first, col, cols int) {
 	pixels := p.outH * p.outW
 	if p.dstCol != 1 || p.dstRow != p.outW {
+		transpose(rows, laneChunk, tile, b.width, cols, b.have)
 		for m := range b.have {
-			for i := range cols {
-				row[i] = tile[i*b.width+m]
-			}
-			p.scatter(row[:cols], first, col, b.first+m)
+			p.scatter(rows[m*laneChunk:][:cols], first, col, b.first+m)
 		}
 		return
 	}
