@@ -9,4 +9,5 @@ import (
 	_ "gorgonia.org/tensor"
 
 	_ "github.com/convgrad/convgrad/ops"
+	_ "github.com/convgrad/convgrad/verify/suite"
 )
