@@ -211,3 +211,45 @@ func directVector[T Float](m, step, depth int, a, src []T, offsets, segments []i
 
 // canDirect reports whether the tier has direct kernels for that distance of neighbouring outputs.
 func canDirect(step int) bool { return tier == AVX512 && step <= 2 }
+
+// depthwise3Vector is the 3×3 correlation of a padded plane, stride 1; it reports whether it did.
+func depthwise3Vector[T Float](rows, cols int, y []T, ldy int, x []T, ldx int, weights []T) bool {
+	if tier != AVX512 {
+		return false
+	}
+	_, _, _ = y[(rows-1)*ldy+cols-1], x[(rows+1)*ldx+cols+1], weights[8]
+	if unsafe.Sizeof(T(0)) == 4 {
+		depthwise3x3x32AVX512(rows, cols, p32(y), ldy, p32(x), ldx, p32(weights))
+	} else {
+		depthwise3x3x64AVX512(rows, cols, p64(y), ldy, p64(x), ldx, p64(weights))
+	}
+	return true
+}
+
+// depthwiseFilter3Vector adds the products of the deltas with the padded plane under each tap of a 3×3 filter, stride 1, to lanes sums of the tap.
+func depthwiseFilter3Vector[T Float](rows, cols int, d []T, x []T, ldx int, sums []T) (lanes int) {
+	if tier != AVX512 {
+		return 0
+	}
+	_, _, _ = d[rows*cols-1], x[(rows+1)*ldx+cols+1], sums[9*64/unsafe.Sizeof(T(0))-1]
+	if unsafe.Sizeof(T(0)) == 4 {
+		depthwiseFilter3x3x32AVX512(rows, cols, p32(d), cols, p32(x), ldx, p32(sums))
+		return 16
+	}
+	depthwiseFilter3x3x64AVX512(rows, cols, p64(d), cols, p64(x), ldx, p64(sums))
+	return 8
+}
+
+// dotRowsVector adds the products of rows to lanes sums.
+func dotRowsVector[T Float](rows, cols int, d []T, x []T, ldx int, sums []T) (lanes int) {
+	if tier != AVX512 {
+		return 0
+	}
+	_, _, _ = d[rows*cols-1], x[(rows-1)*ldx+cols-1], sums[64/unsafe.Sizeof(T(0))-1]
+	if unsafe.Sizeof(T(0)) == 4 {
+		dotRows32AVX512(rows, cols, p32(d), cols, p32(x), ldx, p32(sums))
+		return 16
+	}
+	dotRows64AVX512(rows, cols, p64(d), cols, p64(x), ldx, p64(sums))
+	return 8
+}

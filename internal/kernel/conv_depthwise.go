@@ -1,9 +1,16 @@
 package kernel
 
+import "slices"
+
 // A depthwise convolution has one input channel for each group: a plane by itself, read by K/C filters. It is bound by memory, not by arithmetic, so
 // that a matrix product has nothing to gain: rows of outputs are sums of shifted rows of inputs.
 
 func (g Conv) depthwise() bool { return g.Groups == g.C && g.Groups > 1 }
+
+// plain3x3 reports whether the filters are 3×3 without stride or dilation, which have kernels of their own.
+func (g Conv) plain3x3() bool {
+	return g.R == 3 && g.S == 3 && g.Rows.Stride == 1 && g.Cols.Stride == 1 && g.Rows.Dilation == 1 && g.Cols.Dilation == 1
+}
 
 // depthwiseForward pads a plane and sums its rows under the taps of each filter that reads it.
 func depthwiseForward[T Float](g Conv, y, x, w []T) {
@@ -15,6 +22,7 @@ func depthwiseForward[T Float](g Conv, y, x, w []T) {
 			offsets = append(offsets, g.element(r, g.R)*g.Rows.Dilation*wp+g.element(s, g.S)*g.Cols.Dilation)
 		}
 	}
+	plain := g.plain3x3() && !g.Flip
 	spans(g.N*g.C, max(1, chunk/(g.H*g.W+k*g.P*g.Q)), func(lo, hi int) {
 		s := takeScratch[T](1)
 		defer s.free()
@@ -24,6 +32,9 @@ func depthwiseForward[T Float](g Conv, y, x, w []T) {
 			for f := plane % g.C * k; f < (plane%g.C+1)*k; f++ {
 				out := y[(plane/g.C*g.K+f)*g.P*g.Q:][:g.P*g.Q]
 				weights := w[f*g.R*g.S:][:g.R*g.S]
+				if plain && depthwise3Vector(g.P, g.Q, out, g.Q, padded, wp, weights) {
+					continue
+				}
 				sumTaps(g.P, g.Q, out, g.Q, padded, g.Rows.Stride*wp, offsets, weights, g.Cols.Stride, false)
 			}
 		}
@@ -68,6 +79,7 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 		top, left  int
 		hp, wp     int
 	}
+	plain := g.plain3x3() && k == 1
 	var phases []part
 	size := 0
 	for ph := range min(g.Rows.Stride, g.H) {
@@ -84,6 +96,7 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 				}
 			}
 			phases = append(phases, p)
+			plain = plain && len(rows) == 3 && len(cols) == 3
 			size = max(size, hp*wp)
 		}
 	}
@@ -106,6 +119,14 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 							weights[t] = w[f*g.R*g.S+r.element*g.S+q.element]
 							t++
 						}
+					}
+					if plain {
+						// The taps go back through the delta: the last is the first in it.
+						slices.Reverse(weights[:9])
+						if depthwise3Vector(g.H, g.W, out, g.W, padded[p.offsets[8]:], p.wp, weights) {
+							continue
+						}
+						slices.Reverse(weights[:9])
 					}
 					count, cols := (g.H-p.ph-1)/g.Rows.Stride+1, (g.W-p.pw-1)/g.Cols.Stride+1
 					first := p.ph*g.W + p.pw
@@ -131,28 +152,42 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 func depthwiseBackwardFilter[T Float](g Conv, dw, dy, x []T) {
 	hp, wp := (g.P-1)*g.Rows.Stride+g.Rows.Extent(), (g.Q-1)*g.Cols.Stride+g.Cols.Extent()
 	k := g.K / g.C
+	plain := g.plain3x3() && !g.Flip
+	area := g.R * g.S
 	spans(g.C, max(1, chunk/(g.N*(g.H*g.W+k*g.P*g.Q))), func(lo, hi int) {
-		s := takeScratch[T](1)
+		const lanes = 16 // of a vector, at most
+		s := takeScratch[T](2)
 		defer s.free()
 		padded := s.slice(0, hp*wp+slack)
+		parts := s.slice(1, k*area*lanes)
 		for c := lo; c < hi; c++ {
-			sums := dw[c*k*g.R*g.S:][:k*g.R*g.S]
-			clear(sums)
+			clear(parts)
 			for n := range g.N {
 				pad(padded, x[(n*g.C+c)*g.H*g.W:], 1, 0, 1, g.H, g.W, g.Rows.Before, g.Cols.Before, hp, wp)
 				for f := range k {
-					delta := dy[(n*g.K+c*k+f)*g.P*g.Q:][:g.P*g.Q]
-					for r := range g.R {
-						for s := range g.S {
-							at := g.element(r, g.R)*g.Rows.Dilation*wp + g.element(s, g.S)*g.Cols.Dilation
-							var total T
-							for p := range g.P {
-								total += dotStep(delta[p*g.Q:][:g.Q], padded[p*g.Rows.Stride*wp+at:], g.Cols.Stride)
-							}
-							sums[(f*g.R+r)*g.S+s] += total
+					delta, parts := dy[(n*g.K+c*k+f)*g.P*g.Q:][:g.P*g.Q], parts[f*area*lanes:][:area*lanes]
+					if plain && depthwiseFilter3Vector(g.P, g.Q, delta, padded, wp, parts) > 0 {
+						continue
+					}
+					for t := range area {
+						at := g.element(t/g.S, g.R)*g.Rows.Dilation*wp + g.element(t%g.S, g.S)*g.Cols.Dilation
+						sums, from := parts[t*lanes:][:lanes], padded[at:]
+						if g.Cols.Stride == 1 && dotRowsVector(g.P, g.Q, delta, from, g.Rows.Stride*wp, sums) > 0 {
+							continue
+						}
+						for p := range g.P {
+							sums[0] += dotStep(delta[p*g.Q:][:g.Q], from[p*g.Rows.Stride*wp:], g.Cols.Stride)
 						}
 					}
 				}
+			}
+			width := lanes
+			if plain {
+				width = tapLanes[T]()
+			}
+			for t := range k * area {
+				f := t / area * area * lanes
+				dw[c*k*area+t] = sum(parts[f+t%area*width:][:width])
 			}
 		}
 	})
@@ -177,4 +212,12 @@ func dotStep[T Float](d, x []T, step int) T {
 		i += step
 	}
 	return (s0 + s2) + (s1 + s3)
+}
+
+// tapLanes is the distance of the sums of two taps that depthwiseFilter3Vector makes: a vector's lanes.
+func tapLanes[T Float]() int {
+	if _, single := any(T(0)).(float32); single || tier != AVX512 {
+		return 16
+	}
+	return 8
 }

@@ -16,3 +16,7 @@ func runOuter[T Float](_ microKernelShape, rows, n, _ int, x []T, offsets []int,
 func canDirect(int) bool { return false }
 
 func directVector[T Float](_, _, _ int, _, _ []T, _, _ []int, _ []T, _ int, _ []T, _ T) {}
+
+func depthwise3Vector[T Float](_, _ int, _ []T, _ int, _ []T, _ int, _ []T) bool { return false }
+func depthwiseFilter3Vector[T Float](_, _ int, _, _ []T, _ int, _ []T) int       { return 0 }
+func dotRowsVector[T Float](_, _ int, _, _ []T, _ int, _ []T) int                { return 0 }

@@ -44,6 +44,21 @@ func biasReLU32AVX512(n int, y *float32, x *float32, b float32)
 //go:noescape
 func copyRows32AVX512(rows int, n int, dst *float32, ldd int, src *float32, lds int)
 
+// depthwise3x3x32AVX512 is y[p·ldy+q] = Σ_r Σ_s weights[3r+s]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n.
+//
+//go:noescape
+func depthwise3x3x32AVX512(rows int, n int, y *float32, ldy int, x *float32, ldx int, weights *float32)
+
+// depthwiseFilter3x3x32AVX512 is Σ_l sums[16·(3r+s)+l] += Σ_p Σ_q d[p·ldd+q]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.
+//
+//go:noescape
+func depthwiseFilter3x3x32AVX512(rows int, n int, d *float32, ldd int, x *float32, ldx int, sums *float32)
+
+// dotRows32AVX512 is Σ_l sums[l] += Σ_p Σ_q d[p·ldd+q]·x[p·ldx + q], 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.
+//
+//go:noescape
+func dotRows32AVX512(rows int, n int, d *float32, ldd int, x *float32, ldx int, sums *float32)
+
 // sumTaps1x32AVX512 is y[r·ldy+q] = Σ_t weights[t]·x[offsets[t] + r·ldx + 1·q] (+ y[r·ldy+q] where accumulate is not 0), 0 ≤ t < count, 0 ≤ r < rows, 0 ≤ q < n. Of x it reads whole vectors.
 //
 //go:noescape
@@ -153,6 +168,21 @@ func biasReLU64AVX512(n int, y *float64, x *float64, b float64)
 //
 //go:noescape
 func copyRows64AVX512(rows int, n int, dst *float64, ldd int, src *float64, lds int)
+
+// depthwise3x3x64AVX512 is y[p·ldy+q] = Σ_r Σ_s weights[3r+s]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n.
+//
+//go:noescape
+func depthwise3x3x64AVX512(rows int, n int, y *float64, ldy int, x *float64, ldx int, weights *float64)
+
+// depthwiseFilter3x3x64AVX512 is Σ_l sums[8·(3r+s)+l] += Σ_p Σ_q d[p·ldd+q]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.
+//
+//go:noescape
+func depthwiseFilter3x3x64AVX512(rows int, n int, d *float64, ldd int, x *float64, ldx int, sums *float64)
+
+// dotRows64AVX512 is Σ_l sums[l] += Σ_p Σ_q d[p·ldd+q]·x[p·ldx + q], 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.
+//
+//go:noescape
+func dotRows64AVX512(rows int, n int, d *float64, ldd int, x *float64, ldx int, sums *float64)
 
 // sumTaps1x64AVX512 is y[r·ldy+q] = Σ_t weights[t]·x[offsets[t] + r·ldx + 1·q] (+ y[r·ldy+q] where accumulate is not 0), 0 ≤ t < count, 0 ≤ r < rows, 0 ≤ q < n. Of x it reads whole vectors.
 //

@@ -559,6 +559,293 @@ tail:
 	VZEROUPPER
 	RET
 
+// func depthwise3x3x32AVX512(rows int, n int, y *float32, ldy int, x *float32, ldx int, weights *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·depthwise3x3x32AVX512(SB), NOSPLIT, $0-56
+	MOVQ         weights+48(FP), AX
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z1
+	VBROADCASTSS 8(AX), Z2
+	VBROADCASTSS 12(AX), Z3
+	VBROADCASTSS 16(AX), Z4
+	VBROADCASTSS 20(AX), Z5
+	VBROADCASTSS 24(AX), Z6
+	VBROADCASTSS 28(AX), Z7
+	VBROADCASTSS 32(AX), Z8
+	MOVQ         ldx+40(FP), AX
+	SHLQ         $0x02, AX
+	MOVQ         ldy+24(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         x+32(FP), DX
+	MOVQ         y+16(FP), BX
+	MOVQ         n+8(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $+15, DI
+	SUBQ         DI, SI
+	SHLQ         $0x02, SI
+	MOVQ         $-1, R8
+	BZHIQ        DI, R8, R8
+	KMOVW        R8, K1
+	KXNORW       K3, K3, K3
+	XORQ         DI, DI
+
+column:
+	KMOVW  K3, K2
+	CMPQ   DI, SI
+	JLT    whole
+	KTESTW K1, K1
+	JZ     done
+	KMOVW  K1, K2
+
+whole:
+	LEAQ        (DX)(DI*1), R8
+	LEAQ        (BX)(DI*1), R9
+	MOVQ        rows+0(FP), R10
+	VMOVUPS.Z   (R8), K2, Z9
+	VMOVUPS.Z   4(R8), K2, Z10
+	VMOVUPS.Z   8(R8), K2, Z11
+	ADDQ        AX, R8
+	VMULPS      Z9, Z0, Z12
+	VFMADD231PS Z10, Z1, Z12
+	VFMADD231PS Z11, Z2, Z12
+	VMOVUPS.Z   (R8), K2, Z9
+	VMOVUPS.Z   4(R8), K2, Z10
+	VMOVUPS.Z   8(R8), K2, Z11
+	ADDQ        AX, R8
+	VFMADD231PS Z9, Z3, Z12
+	VFMADD231PS Z10, Z4, Z12
+	VFMADD231PS Z11, Z5, Z12
+	VMULPS      Z9, Z0, Z13
+	VFMADD231PS Z10, Z1, Z13
+	VFMADD231PS Z11, Z2, Z13
+
+row:
+	VMOVUPS.Z   (R8), K2, Z9
+	VMOVUPS.Z   4(R8), K2, Z10
+	VMOVUPS.Z   8(R8), K2, Z11
+	ADDQ        AX, R8
+	VFMADD231PS Z9, Z6, Z12
+	VFMADD231PS Z10, Z7, Z12
+	VFMADD231PS Z11, Z8, Z12
+	VFMADD231PS Z9, Z3, Z13
+	VFMADD231PS Z10, Z4, Z13
+	VFMADD231PS Z11, Z5, Z13
+	VMULPS      Z9, Z0, Z9
+	VFMADD231PS Z10, Z1, Z9
+	VFMADD231PS Z11, Z2, Z9
+	VMOVUPS     Z12, K2, (R9)
+	ADDQ        CX, R9
+	VMOVUPS     Z13, Z12
+	VMOVUPS     Z9, Z13
+	DECQ        R10
+	JNZ         row
+	ADDQ        $+64, DI
+	CMPQ        DI, SI
+	JLE         column
+
+done:
+	VZEROUPPER
+	RET
+
+// func depthwiseFilter3x3x32AVX512(rows int, n int, d *float32, ldd int, x *float32, ldx int, sums *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·depthwiseFilter3x3x32AVX512(SB), NOSPLIT, $0-56
+	MOVQ    sums+48(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	VMOVUPS 512(AX), Z8
+	MOVQ    ldx+40(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    ldd+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    x+32(FP), BX
+	MOVQ    d+16(FP), SI
+	MOVQ    n+8(FP), DI
+	MOVQ    DI, R8
+	ANDQ    $+15, R8
+	SUBQ    R8, DI
+	SHLQ    $0x02, DI
+	MOVQ    $-1, R9
+	BZHIQ   R8, R9, R9
+	KMOVW   R9, K1
+	KXNORW  K3, K3, K3
+	XORQ    R8, R8
+
+column:
+	KMOVW  K3, K2
+	CMPQ   R8, DI
+	JLT    whole
+	KTESTW K1, K1
+	JZ     done
+	KMOVW  K1, K2
+
+whole:
+	LEAQ        (BX)(R8*1), R9
+	LEAQ        (SI)(R8*1), R10
+	MOVQ        rows+0(FP), R11
+	VMOVUPS.Z   (R9), K2, Z9
+	VMOVUPS.Z   4(R9), K2, Z10
+	VMOVUPS.Z   8(R9), K2, Z11
+	ADDQ        CX, R9
+	VMOVUPS.Z   (R10), K2, Z12
+	ADDQ        DX, R10
+	VFMADD231PS Z9, Z12, Z0
+	VFMADD231PS Z10, Z12, Z1
+	VFMADD231PS Z11, Z12, Z2
+	VMOVUPS     Z13, Z14
+	VMOVUPS     Z12, Z13
+	DECQ        R11
+	JZ          one
+	VMOVUPS.Z   (R9), K2, Z9
+	VMOVUPS.Z   4(R9), K2, Z10
+	VMOVUPS.Z   8(R9), K2, Z11
+	ADDQ        CX, R9
+	VMOVUPS.Z   (R10), K2, Z12
+	ADDQ        DX, R10
+	VFMADD231PS Z9, Z12, Z0
+	VFMADD231PS Z10, Z12, Z1
+	VFMADD231PS Z11, Z12, Z2
+	VFMADD231PS Z9, Z13, Z3
+	VFMADD231PS Z10, Z13, Z4
+	VFMADD231PS Z11, Z13, Z5
+	VMOVUPS     Z13, Z14
+	VMOVUPS     Z12, Z13
+	DECQ        R11
+	JZ          last
+
+row:
+	VMOVUPS.Z   (R9), K2, Z9
+	VMOVUPS.Z   4(R9), K2, Z10
+	VMOVUPS.Z   8(R9), K2, Z11
+	ADDQ        CX, R9
+	VMOVUPS.Z   (R10), K2, Z12
+	ADDQ        DX, R10
+	VFMADD231PS Z9, Z12, Z0
+	VFMADD231PS Z10, Z12, Z1
+	VFMADD231PS Z11, Z12, Z2
+	VFMADD231PS Z9, Z13, Z3
+	VFMADD231PS Z10, Z13, Z4
+	VFMADD231PS Z11, Z13, Z5
+	VFMADD231PS Z9, Z14, Z6
+	VFMADD231PS Z10, Z14, Z7
+	VFMADD231PS Z11, Z14, Z8
+	VMOVUPS     Z13, Z14
+	VMOVUPS     Z12, Z13
+	DECQ        R11
+	JNZ         row
+
+last:
+	VMOVUPS.Z   (R9), K2, Z9
+	VMOVUPS.Z   4(R9), K2, Z10
+	VMOVUPS.Z   8(R9), K2, Z11
+	ADDQ        CX, R9
+	VFMADD231PS Z9, Z13, Z3
+	VFMADD231PS Z10, Z13, Z4
+	VFMADD231PS Z11, Z13, Z5
+	VFMADD231PS Z9, Z14, Z6
+	VFMADD231PS Z10, Z14, Z7
+	VFMADD231PS Z11, Z14, Z8
+	VMOVUPS.Z   (R9), K2, Z9
+	VMOVUPS.Z   4(R9), K2, Z10
+	VMOVUPS.Z   8(R9), K2, Z11
+	ADDQ        CX, R9
+	VFMADD231PS Z9, Z13, Z6
+	VFMADD231PS Z10, Z13, Z7
+	VFMADD231PS Z11, Z13, Z8
+	JMP         next
+
+one:
+	VMOVUPS.Z   (R9), K2, Z9
+	VMOVUPS.Z   4(R9), K2, Z10
+	VMOVUPS.Z   8(R9), K2, Z11
+	ADDQ        CX, R9
+	VFMADD231PS Z9, Z13, Z3
+	VFMADD231PS Z10, Z13, Z4
+	VFMADD231PS Z11, Z13, Z5
+	VMOVUPS.Z   (R9), K2, Z9
+	VMOVUPS.Z   4(R9), K2, Z10
+	VMOVUPS.Z   8(R9), K2, Z11
+	ADDQ        CX, R9
+	VFMADD231PS Z9, Z13, Z6
+	VFMADD231PS Z10, Z13, Z7
+	VFMADD231PS Z11, Z13, Z8
+
+next:
+	ADDQ $+64, R8
+	CMPQ R8, DI
+	JLE  column
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VZEROUPPER
+	RET
+
+// func dotRows32AVX512(rows int, n int, d *float32, ldd int, x *float32, ldx int, sums *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·dotRows32AVX512(SB), NOSPLIT, $0-56
+	MOVQ    sums+48(FP), AX
+	VMOVUPS (AX), Z0
+	MOVQ    ldx+40(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    ldd+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    x+32(FP), BX
+	MOVQ    d+16(FP), SI
+	MOVQ    n+8(FP), DI
+	MOVQ    DI, R8
+	ANDQ    $+15, R8
+	SUBQ    R8, DI
+	SHLQ    $0x02, DI
+	MOVQ    $-1, R9
+	BZHIQ   R8, R9, R9
+	KMOVW   R9, K1
+	KXNORW  K3, K3, K3
+	XORQ    R8, R8
+
+column:
+	KMOVW  K3, K2
+	CMPQ   R8, DI
+	JLT    whole
+	KTESTW K1, K1
+	JZ     done
+	KMOVW  K1, K2
+
+whole:
+	LEAQ (BX)(R8*1), R9
+	LEAQ (SI)(R8*1), R10
+	MOVQ rows+0(FP), R11
+
+row:
+	VMOVUPS.Z   (R9), K2, Z1
+	VMOVUPS.Z   (R10), K2, Z2
+	VFMADD231PS Z1, Z2, Z0
+	ADDQ        CX, R9
+	ADDQ        DX, R10
+	DECQ        R11
+	JNZ         row
+	ADDQ        $+64, R8
+	CMPQ        R8, DI
+	JLE         column
+
+done:
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
 // func sumTaps1x32AVX512(rows int, n int, y *float32, ldy int, x *float32, ldx int, offsets *int, weights *float32, count int, accumulate int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sumTaps1x32AVX512(SB), NOSPLIT, $0-80
@@ -3114,6 +3401,293 @@ tail:
 	LEAQ      (SI)(DI*8), SI
 	DECQ      AX
 	JNZ       row
+	VZEROUPPER
+	RET
+
+// func depthwise3x3x64AVX512(rows int, n int, y *float64, ldy int, x *float64, ldx int, weights *float64)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·depthwise3x3x64AVX512(SB), NOSPLIT, $0-56
+	MOVQ         weights+48(FP), AX
+	VBROADCASTSD (AX), Z0
+	VBROADCASTSD 8(AX), Z1
+	VBROADCASTSD 16(AX), Z2
+	VBROADCASTSD 24(AX), Z3
+	VBROADCASTSD 32(AX), Z4
+	VBROADCASTSD 40(AX), Z5
+	VBROADCASTSD 48(AX), Z6
+	VBROADCASTSD 56(AX), Z7
+	VBROADCASTSD 64(AX), Z8
+	MOVQ         ldx+40(FP), AX
+	SHLQ         $0x03, AX
+	MOVQ         ldy+24(FP), CX
+	SHLQ         $0x03, CX
+	MOVQ         x+32(FP), DX
+	MOVQ         y+16(FP), BX
+	MOVQ         n+8(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $+7, DI
+	SUBQ         DI, SI
+	SHLQ         $0x03, SI
+	MOVQ         $-1, R8
+	BZHIQ        DI, R8, R8
+	KMOVW        R8, K1
+	KXNORW       K3, K3, K3
+	XORQ         DI, DI
+
+column:
+	KMOVW  K3, K2
+	CMPQ   DI, SI
+	JLT    whole
+	KTESTW K1, K1
+	JZ     done
+	KMOVW  K1, K2
+
+whole:
+	LEAQ        (DX)(DI*1), R8
+	LEAQ        (BX)(DI*1), R9
+	MOVQ        rows+0(FP), R10
+	VMOVUPD.Z   (R8), K2, Z9
+	VMOVUPD.Z   8(R8), K2, Z10
+	VMOVUPD.Z   16(R8), K2, Z11
+	ADDQ        AX, R8
+	VMULPD      Z9, Z0, Z12
+	VFMADD231PD Z10, Z1, Z12
+	VFMADD231PD Z11, Z2, Z12
+	VMOVUPD.Z   (R8), K2, Z9
+	VMOVUPD.Z   8(R8), K2, Z10
+	VMOVUPD.Z   16(R8), K2, Z11
+	ADDQ        AX, R8
+	VFMADD231PD Z9, Z3, Z12
+	VFMADD231PD Z10, Z4, Z12
+	VFMADD231PD Z11, Z5, Z12
+	VMULPD      Z9, Z0, Z13
+	VFMADD231PD Z10, Z1, Z13
+	VFMADD231PD Z11, Z2, Z13
+
+row:
+	VMOVUPD.Z   (R8), K2, Z9
+	VMOVUPD.Z   8(R8), K2, Z10
+	VMOVUPD.Z   16(R8), K2, Z11
+	ADDQ        AX, R8
+	VFMADD231PD Z9, Z6, Z12
+	VFMADD231PD Z10, Z7, Z12
+	VFMADD231PD Z11, Z8, Z12
+	VFMADD231PD Z9, Z3, Z13
+	VFMADD231PD Z10, Z4, Z13
+	VFMADD231PD Z11, Z5, Z13
+	VMULPD      Z9, Z0, Z9
+	VFMADD231PD Z10, Z1, Z9
+	VFMADD231PD Z11, Z2, Z9
+	VMOVUPD     Z12, K2, (R9)
+	ADDQ        CX, R9
+	VMOVUPS     Z13, Z12
+	VMOVUPS     Z9, Z13
+	DECQ        R10
+	JNZ         row
+	ADDQ        $+64, DI
+	CMPQ        DI, SI
+	JLE         column
+
+done:
+	VZEROUPPER
+	RET
+
+// func depthwiseFilter3x3x64AVX512(rows int, n int, d *float64, ldd int, x *float64, ldx int, sums *float64)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·depthwiseFilter3x3x64AVX512(SB), NOSPLIT, $0-56
+	MOVQ    sums+48(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	VMOVUPS 512(AX), Z8
+	MOVQ    ldx+40(FP), CX
+	SHLQ    $0x03, CX
+	MOVQ    ldd+24(FP), DX
+	SHLQ    $0x03, DX
+	MOVQ    x+32(FP), BX
+	MOVQ    d+16(FP), SI
+	MOVQ    n+8(FP), DI
+	MOVQ    DI, R8
+	ANDQ    $+7, R8
+	SUBQ    R8, DI
+	SHLQ    $0x03, DI
+	MOVQ    $-1, R9
+	BZHIQ   R8, R9, R9
+	KMOVW   R9, K1
+	KXNORW  K3, K3, K3
+	XORQ    R8, R8
+
+column:
+	KMOVW  K3, K2
+	CMPQ   R8, DI
+	JLT    whole
+	KTESTW K1, K1
+	JZ     done
+	KMOVW  K1, K2
+
+whole:
+	LEAQ        (BX)(R8*1), R9
+	LEAQ        (SI)(R8*1), R10
+	MOVQ        rows+0(FP), R11
+	VMOVUPD.Z   (R9), K2, Z9
+	VMOVUPD.Z   8(R9), K2, Z10
+	VMOVUPD.Z   16(R9), K2, Z11
+	ADDQ        CX, R9
+	VMOVUPD.Z   (R10), K2, Z12
+	ADDQ        DX, R10
+	VFMADD231PD Z9, Z12, Z0
+	VFMADD231PD Z10, Z12, Z1
+	VFMADD231PD Z11, Z12, Z2
+	VMOVUPS     Z13, Z14
+	VMOVUPS     Z12, Z13
+	DECQ        R11
+	JZ          one
+	VMOVUPD.Z   (R9), K2, Z9
+	VMOVUPD.Z   8(R9), K2, Z10
+	VMOVUPD.Z   16(R9), K2, Z11
+	ADDQ        CX, R9
+	VMOVUPD.Z   (R10), K2, Z12
+	ADDQ        DX, R10
+	VFMADD231PD Z9, Z12, Z0
+	VFMADD231PD Z10, Z12, Z1
+	VFMADD231PD Z11, Z12, Z2
+	VFMADD231PD Z9, Z13, Z3
+	VFMADD231PD Z10, Z13, Z4
+	VFMADD231PD Z11, Z13, Z5
+	VMOVUPS     Z13, Z14
+	VMOVUPS     Z12, Z13
+	DECQ        R11
+	JZ          last
+
+row:
+	VMOVUPD.Z   (R9), K2, Z9
+	VMOVUPD.Z   8(R9), K2, Z10
+	VMOVUPD.Z   16(R9), K2, Z11
+	ADDQ        CX, R9
+	VMOVUPD.Z   (R10), K2, Z12
+	ADDQ        DX, R10
+	VFMADD231PD Z9, Z12, Z0
+	VFMADD231PD Z10, Z12, Z1
+	VFMADD231PD Z11, Z12, Z2
+	VFMADD231PD Z9, Z13, Z3
+	VFMADD231PD Z10, Z13, Z4
+	VFMADD231PD Z11, Z13, Z5
+	VFMADD231PD Z9, Z14, Z6
+	VFMADD231PD Z10, Z14, Z7
+	VFMADD231PD Z11, Z14, Z8
+	VMOVUPS     Z13, Z14
+	VMOVUPS     Z12, Z13
+	DECQ        R11
+	JNZ         row
+
+last:
+	VMOVUPD.Z   (R9), K2, Z9
+	VMOVUPD.Z   8(R9), K2, Z10
+	VMOVUPD.Z   16(R9), K2, Z11
+	ADDQ        CX, R9
+	VFMADD231PD Z9, Z13, Z3
+	VFMADD231PD Z10, Z13, Z4
+	VFMADD231PD Z11, Z13, Z5
+	VFMADD231PD Z9, Z14, Z6
+	VFMADD231PD Z10, Z14, Z7
+	VFMADD231PD Z11, Z14, Z8
+	VMOVUPD.Z   (R9), K2, Z9
+	VMOVUPD.Z   8(R9), K2, Z10
+	VMOVUPD.Z   16(R9), K2, Z11
+	ADDQ        CX, R9
+	VFMADD231PD Z9, Z13, Z6
+	VFMADD231PD Z10, Z13, Z7
+	VFMADD231PD Z11, Z13, Z8
+	JMP         next
+
+one:
+	VMOVUPD.Z   (R9), K2, Z9
+	VMOVUPD.Z   8(R9), K2, Z10
+	VMOVUPD.Z   16(R9), K2, Z11
+	ADDQ        CX, R9
+	VFMADD231PD Z9, Z13, Z3
+	VFMADD231PD Z10, Z13, Z4
+	VFMADD231PD Z11, Z13, Z5
+	VMOVUPD.Z   (R9), K2, Z9
+	VMOVUPD.Z   8(R9), K2, Z10
+	VMOVUPD.Z   16(R9), K2, Z11
+	ADDQ        CX, R9
+	VFMADD231PD Z9, Z13, Z6
+	VFMADD231PD Z10, Z13, Z7
+	VFMADD231PD Z11, Z13, Z8
+
+next:
+	ADDQ $+64, R8
+	CMPQ R8, DI
+	JLE  column
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VZEROUPPER
+	RET
+
+// func dotRows64AVX512(rows int, n int, d *float64, ldd int, x *float64, ldx int, sums *float64)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·dotRows64AVX512(SB), NOSPLIT, $0-56
+	MOVQ    sums+48(FP), AX
+	VMOVUPS (AX), Z0
+	MOVQ    ldx+40(FP), CX
+	SHLQ    $0x03, CX
+	MOVQ    ldd+24(FP), DX
+	SHLQ    $0x03, DX
+	MOVQ    x+32(FP), BX
+	MOVQ    d+16(FP), SI
+	MOVQ    n+8(FP), DI
+	MOVQ    DI, R8
+	ANDQ    $+7, R8
+	SUBQ    R8, DI
+	SHLQ    $0x03, DI
+	MOVQ    $-1, R9
+	BZHIQ   R8, R9, R9
+	KMOVW   R9, K1
+	KXNORW  K3, K3, K3
+	XORQ    R8, R8
+
+column:
+	KMOVW  K3, K2
+	CMPQ   R8, DI
+	JLT    whole
+	KTESTW K1, K1
+	JZ     done
+	KMOVW  K1, K2
+
+whole:
+	LEAQ (BX)(R8*1), R9
+	LEAQ (SI)(R8*1), R10
+	MOVQ rows+0(FP), R11
+
+row:
+	VMOVUPD.Z   (R9), K2, Z1
+	VMOVUPD.Z   (R10), K2, Z2
+	VFMADD231PD Z1, Z2, Z0
+	ADDQ        CX, R9
+	ADDQ        DX, R10
+	DECQ        R11
+	JNZ         row
+	ADDQ        $+64, R8
+	CMPQ        R8, DI
+	JLE         column
+
+done:
+	VMOVUPS Z0, (AX)
 	VZEROUPPER
 	RET
 

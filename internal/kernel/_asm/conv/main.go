@@ -429,6 +429,9 @@ func main() {
 		bias(f, true)
 		if f.wide() {
 			copyRows(f)
+			depthwise3(f)
+			depthwiseFilter3(f)
+			dot(f)
 			sumTaps(f, 1)
 			sumTaps(f, 2)
 			for _, s := range directShapes {

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// A walk goes down the vectors of columns of a plane, the last under a mask.
+type walk struct {
+	f         flavour
+	column    reg.Register // in bytes, of the first lane
+	k         reg.Register
+	all, tail reg.Register // masks
+	end       reg.Register // bytes of whole vectors
+}
+
+// down runs body for every vector of n columns.
+func (f flavour) down(body func(w *walk)) {
+	n := GP64()
+	Load(Param("n"), n)
+	w := &walk{f: f, column: GP64()}
+	w.tail = f.tailMask(n)
+	w.end, w.k, w.all = n, K(), K()
+	KXNORW(w.all, w.all, w.all)
+	XORQ(w.column, w.column)
+	Label("column")
+	KMOVW(w.all, w.k)
+	CMPQ(w.column, w.end)
+	JLT(LabelRef("whole"))
+	KTESTW(w.tail, w.tail)
+	JZ(LabelRef("done"))
+	KMOVW(w.tail, w.k)
+	Label("whole")
+	body(w)
+	ADDQ(I32(int32(f.bytes)), w.column)
+	CMPQ(w.column, w.end)
+	JLE(LabelRef("column"))
+	Label("done")
+}
+
+func (w *walk) load(m Mem, v reg.VecVirtual) {
+	if w.f.single() {
+		VMOVUPS_Z(m, w.k, v)
+	} else {
+		VMOVUPD_Z(m, w.k, v)
+	}
+}
+
+func (f flavour) mul(a, b, c Op) {
+	if f.single() {
+		VMULPS(a, b, c)
+	} else {
+		VMULPD(a, b, c)
+	}
+}
+
+// depthwise3 walks down each vector of columns with the sums of three rows of outputs under way, so that a row of inputs is loaded once.
+func depthwise3(f flavour) {
+	begin("depthwise3x3x"+f.elem+f.tier, fmt.Sprintf("func(rows, n int, y *%s, ldy int, x *%s, ldx int, weights *%s)", f.goType, f.goType, f.goType),
+		"y[p·ldy+q] = Σ_r Σ_s weights[3r+s]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n.")
+	weights := Load(Param("weights"), GP64())
+	var w [9]reg.VecVirtual
+	for i := range w {
+		w[i] = f.vector()
+		f.broadcast(Mem{Base: weights, Disp: i * f.size}, w[i])
+	}
+	ldx := Load(Param("ldx"), GP64())
+	SHLQ(U8(f.shift()), ldx)
+	ldy := Load(Param("ldy"), GP64())
+	SHLQ(U8(f.shift()), ldy)
+	x := Load(Param("x"), GP64())
+	y := Load(Param("y"), GP64())
+	f.down(func(c *walk) {
+		from, to, rows := GP64(), GP64(), GP64()
+		LEAQ(Mem{Base: x, Index: c.column, Scale: 1}, from)
+		LEAQ(Mem{Base: y, Index: c.column, Scale: 1}, to)
+		Load(Param("rows"), rows)
+		var v [3]reg.VecVirtual
+		for s := range v {
+			v[s] = f.vector()
+		}
+		first, second, third := f.vector(), f.vector(), f.vector()
+		row := func() {
+			for s := range v {
+				c.load(Mem{Base: from, Disp: s * f.size}, v[s])
+			}
+			ADDQ(ldx, from)
+		}
+		into := func(sum reg.VecVirtual, r int, begin bool) {
+			for s := range v {
+				if begin && s == 0 {
+					f.mul(v[0], w[3*r], sum)
+				} else {
+					f.fma(v[s], w[3*r+s], sum)
+				}
+			}
+		}
+		row()
+		into(first, 0, true)
+		row()
+		into(first, 1, false)
+		into(second, 0, true)
+		Label("row")
+		row()
+		into(first, 2, false)
+		into(second, 1, false)
+		into(third, 0, true)
+		if f.single() {
+			VMOVUPS(first, c.k, Mem{Base: to})
+		} else {
+			VMOVUPD(first, c.k, Mem{Base: to})
+		}
+		ADDQ(ldy, to)
+		VMOVUPS(second, first)
+		VMOVUPS(third, second)
+		DECQ(rows)
+		JNZ(LabelRef("row"))
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// depthwiseFilter3 is its derivative by the weights: the last three rows of deltas are kept.
+func depthwiseFilter3(f flavour) {
+	begin("depthwiseFilter3x3x"+f.elem+f.tier, fmt.Sprintf("func(rows, n int, d *%s, ldd int, x *%s, ldx int, sums *%s)", f.goType, f.goType, f.goType),
+		fmt.Sprintf("Σ_l sums[%d·(3r+s)+l] += Σ_p Σ_q d[p·ldd+q]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.", f.lanes()))
+	sums := Load(Param("sums"), GP64())
+	var acc [9]reg.VecVirtual
+	for i := range acc {
+		acc[i] = f.vector()
+		VMOVUPS(Mem{Base: sums, Disp: i * f.bytes}, acc[i])
+	}
+	ldx := Load(Param("ldx"), GP64())
+	SHLQ(U8(f.shift()), ldx)
+	ldd := Load(Param("ldd"), GP64())
+	SHLQ(U8(f.shift()), ldd)
+	x := Load(Param("x"), GP64())
+	d := Load(Param("d"), GP64())
+	f.down(func(c *walk) {
+		from, delta, rows := GP64(), GP64(), GP64()
+		LEAQ(Mem{Base: x, Index: c.column, Scale: 1}, from)
+		LEAQ(Mem{Base: d, Index: c.column, Scale: 1}, delta)
+		Load(Param("rows"), rows)
+		var v [3]reg.VecVirtual
+		for s := range v {
+			v[s] = f.vector()
+		}
+		d0, d1, d2 := f.vector(), f.vector(), f.vector() // the row's and those of the two rows above
+		row := func(load bool) {
+			for s := range v {
+				c.load(Mem{Base: from, Disp: s * f.size}, v[s])
+			}
+			ADDQ(ldx, from)
+			if load {
+				c.load(Mem{Base: delta}, d0)
+				ADDQ(ldd, delta)
+			}
+		}
+		into := func(r int, dv reg.VecVirtual) {
+			for s := range v {
+				f.fma(v[s], dv, acc[3*r+s])
+			}
+		}
+		down := func() {
+			VMOVUPS(d1, d2)
+			VMOVUPS(d0, d1)
+		}
+		// The first two rows of inputs and the last two meet fewer rows of deltas; what is not there is not multiplied, lest 0·∞ be made.
+		row(true)
+		into(0, d0)
+		down()
+		DECQ(rows)
+		JZ(LabelRef("one"))
+		row(true)
+		into(0, d0)
+		into(1, d1)
+		down()
+		DECQ(rows)
+		JZ(LabelRef("last"))
+		Label("row")
+		row(true)
+		into(0, d0)
+		into(1, d1)
+		into(2, d2)
+		down()
+		DECQ(rows)
+		JNZ(LabelRef("row"))
+		Label("last")
+		row(false)
+		into(1, d1)
+		into(2, d2)
+		row(false)
+		into(2, d1)
+		JMP(LabelRef("next"))
+		Label("one")
+		row(false)
+		into(1, d1)
+		row(false)
+		into(2, d1)
+		Label("next")
+	})
+	for i := range acc {
+		VMOVUPS(acc[i], Mem{Base: sums, Disp: i * f.bytes})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// dot is one tap's sum for any depthwise filter.
+func dot(f flavour) {
+	begin("dotRows"+f.elem+f.tier, fmt.Sprintf("func(rows, n int, d *%s, ldd int, x *%s, ldx int, sums *%s)", f.goType, f.goType, f.goType),
+		"Σ_l sums[l] += Σ_p Σ_q d[p·ldd+q]·x[p·ldx + q], 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.")
+	sums := Load(Param("sums"), GP64())
+	acc := f.vector()
+	VMOVUPS(Mem{Base: sums}, acc)
+	ldx := Load(Param("ldx"), GP64())
+	SHLQ(U8(f.shift()), ldx)
+	ldd := Load(Param("ldd"), GP64())
+	SHLQ(U8(f.shift()), ldd)
+	x := Load(Param("x"), GP64())
+	d := Load(Param("d"), GP64())
+	f.down(func(c *walk) {
+		from, delta, rows := GP64(), GP64(), GP64()
+		LEAQ(Mem{Base: x, Index: c.column, Scale: 1}, from)
+		LEAQ(Mem{Base: d, Index: c.column, Scale: 1}, delta)
+		Load(Param("rows"), rows)
+		u, v := f.vector(), f.vector()
+		Label("row")
+		c.load(Mem{Base: from}, u)
+		c.load(Mem{Base: delta}, v)
+		f.fma(u, v, acc)
+		ADDQ(ldx, from)
+		ADDQ(ldd, delta)
+		DECQ(rows)
+		JNZ(LabelRef("row"))
+	})
+	VMOVUPS(acc, Mem{Base: sums})
+	VZEROUPPER()
+	RET()
+}
