@@ -11,8 +11,7 @@ func Forward[T Float](g Conv, y, x, w, b []T, relu bool) {
 		return
 	}
 	if g.depthwise() {
-		depthwiseForward(g, y, x, w)
-		finish(g, y, b, relu)
+		depthwiseForward(g, y, x, w, b, relu)
 		return
 	}
 	c, k := g.C/g.Groups, g.K/g.Groups

@@ -13,7 +13,7 @@ func (g Conv) plain3x3() bool {
 }
 
 // depthwiseForward pads a plane and sums its rows under the taps of each filter that reads it.
-func depthwiseForward[T Float](g Conv, y, x, w []T) {
+func depthwiseForward[T Float](g Conv, y, x, w, b []T, relu bool) {
 	hp, wp := (g.P-1)*g.Rows.Stride+g.Rows.Extent(), (g.Q-1)*g.Cols.Stride+g.Cols.Extent()
 	k := g.K / g.C
 	offsets := make([]int, 0, g.R*g.S)
@@ -32,10 +32,15 @@ func depthwiseForward[T Float](g Conv, y, x, w []T) {
 			for f := plane % g.C * k; f < (plane%g.C+1)*k; f++ {
 				out := y[(plane/g.C*g.K+f)*g.P*g.Q:][:g.P*g.Q]
 				weights := w[f*g.R*g.S:][:g.R*g.S]
-				if plain && depthwise3Vector(g.P, g.Q, out, g.Q, padded, wp, weights) {
-					continue
+				if !plain || !depthwise3Vector(g.P, g.Q, out, g.Q, padded, wp, weights) {
+					sumTaps(g.P, g.Q, out, g.Q, padded, g.Rows.Stride*wp, offsets, weights, g.Cols.Stride, false)
 				}
-				sumTaps(g.P, g.Q, out, g.Q, padded, g.Rows.Stride*wp, offsets, weights, g.Cols.Stride, false)
+				switch {
+				case b != nil:
+					finishRow(out, out, b[f], relu)
+				case relu:
+					finishRow(out, out, 0, true)
+				}
 			}
 		}
 	})

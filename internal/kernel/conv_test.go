@@ -76,7 +76,7 @@ func TestConvolution(t *testing.T) {
 }
 
 func testConvolution[T Float](t *testing.T) {
-	eachConv(t, 60, func(t *testing.T, g Conv, r *rand.Rand) {
+	eachConv(t, 30, func(t *testing.T, g Conv, r *rand.Rand) {
 		var d yard[T]
 		// Integers below 2²⁴ in every partial sum: equality.
 		x, w, dy, b := d.put(integers[T](r, g.XLen(), 4)), d.put(integers[T](r, g.WLen(), 4)), d.put(integers[T](r, g.YLen(), 4)), d.put(integers[T](r, g.K, 9))
