@@ -128,7 +128,7 @@ func testGemm[T Float](t *testing.T) {
 					want[i*ldc+j] = 0
 				}
 				for l := range k {
-					av, bv := T(0), T(0)
+					var av, bv T
 					if transA {
 						av = a[l*lda+i]
 					} else {
