@@ -19,7 +19,7 @@ type Graph struct {
 	Params []*G.Node // of the network's parameters, in order
 	Grads  []*G.Node // the gradients by Params, in training
 	DX     *G.Node   // the gradient by X, if it was asked for
-	Each   []*G.Node // what each layer gives; nil for a Conv whose ReLU is computed with it, and with the ReLU's node in its place
+	Each   []*G.Node // what each layer gives; nil for a Conv whose ReLU is computed with it. They have values after Run if BuildOptions.Keep was set
 
 	Random *ops.Random // of dropout masks in training, or nil
 
@@ -33,6 +33,9 @@ func (n *Network) Build(batch int, o BuildOptions) (*Graph, error) {
 	if batch < 1 {
 		return nil, errors.Errorf("model: %s: the batch size is %d, want at least 1", n.name, batch)
 	}
+	if err := countable(append(tensor.Shape{batch}, n.input...)); err != nil {
+		return nil, errors.Wrapf(err, "model: %s: x", n.name)
+	}
 	if (o.Training || o.InputGradient) && o.Loss == NoLoss {
 		return nil, errors.Errorf("model: %s: gradients are asked for without a loss", n.name)
 	}
@@ -45,15 +48,18 @@ func (n *Network) Build(batch int, o BuildOptions) (*Graph, error) {
 	for _, p := range n.params {
 		m.Params = append(m.Params, leaf(p.Name, p.Value))
 	}
-	b, err := n.builder(g, o)
-	if err != nil {
-		return nil, err
-	}
-	m.Random = b.Random
+	b := &Builder{Training: o.Training, Winograd: n.winograd, graph: g, seed: o.Seed}
+	var err error
 	if m.Output, m.Each, err = n.nodes(b, m.X, m.Params, o.InputGradient); err != nil {
 		return nil, err
 	}
+	m.Random = b.random
 	outputs := G.Nodes{m.Output}
+	for _, y := range m.Each {
+		if o.Keep && y != nil {
+			outputs = append(outputs, y)
+		}
+	}
 	if o.Loss != NoLoss {
 		if err := n.loss(m, o.Loss, leaf); err != nil {
 			return nil, err
@@ -110,6 +116,41 @@ func (m *Graph) TargetData() any {
 		return nil
 	}
 	return m.Target.Value().Data()
+}
+
+// SetLabels writes a batch's classes to Target: as they are for the cross-entropy, one-hot for the squared error.
+//
+// It returns an error, and writes nothing, if the graph has no loss, there are not as many labels as samples, or one is not a class.
+func (m *Graph) SetLabels(labels []int) error {
+	if m.Target == nil {
+		return errors.New("model: SetLabels: the graph has no loss")
+	}
+	out := m.Output.Shape()
+	if len(labels) != m.Batch || len(out) != 2 {
+		return errors.Errorf("model: SetLabels: got %d labels for an output of %v, want one for each of %d rows", len(labels), out, m.Batch)
+	}
+	for i, l := range labels {
+		if l < 0 || l >= out[1] {
+			return errors.Errorf("model: SetLabels: label %d is %d, want 0 to %d", i, l, out[1]-1)
+		}
+	}
+	switch target := m.TargetData().(type) {
+	case []int:
+		copy(target, labels)
+	case []float32:
+		oneHot(target, labels)
+	case []float64:
+		oneHot(target, labels)
+	}
+	return nil
+}
+
+// oneHot writes rows that are 1 at their label and 0 elsewhere.
+func oneHot[T float32 | float64](rows []T, labels []int) {
+	clear(rows)
+	for i, l := range labels {
+		rows[i*(len(rows)/len(labels))+l] = 1
+	}
 }
 
 // Run computes the output, and the loss and gradients if the graph has them. Their values are valid until the next Run.

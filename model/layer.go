@@ -10,9 +10,10 @@ import (
 	"github.com/convgrad/convgrad/ops"
 )
 
-// A Layer is one step of a network: a description, without weights. Shapes leave the batch out: C×H×W, or a vector's length.
+// A Layer is one step of a network: a description, without weights. Shapes leave the batch out: C×H×W, or a vector's length. NewSequential copies the layers that it is given by
+// pointer. Only Output checks what it gets; the other methods may be called for inputs that it takes.
 type Layer interface {
-	// Kind is what the layer is called in summaries and, numbered, in the names of its parameters: "conv" makes "conv1.weight".
+	// Kind is what the layer is called in summaries, errors and, numbered, in the names of its parameters: "conv" makes "conv1.weight".
 	Kind() string
 	// Output returns the shape of the layer's output. It returns an error that names what was got and wanted if the layer cannot take the input.
 	Output(input tensor.Shape) (tensor.Shape, error)
@@ -20,7 +21,7 @@ type Layer interface {
 	Weights(input tensor.Shape) []Weight
 	// Cost is the number of multiply-adds for one sample.
 	Cost(input tensor.Shape) int64
-	// Window is the size, stride and padding before of the window through which an output pixel sees the input, down and across; ok is false for layers that see all of it.
+	// Window is how an output pixel sees the input; ok is false for layers without such a window: those that see all of it, and those that only rearrange it.
 	Window() (w Window, ok bool)
 	// Apply adds the layer to a graph. params are the nodes of Weights, in order.
 	Apply(b *Builder, x *G.Node, params []*G.Node) (*G.Node, error)
@@ -38,10 +39,26 @@ type Weight struct {
 
 // A Builder is what layers may use while a graph is built.
 type Builder struct {
-	Random   *ops.Random // source of dropout masks; nil in a graph that only evaluates
-	Winograd bool        // permit Winograd's algorithm in convolutions
-	first    bool        // the layer's input is the network's: data whose gradient nobody wants
-	relu     bool        // the next layer is a ReLU, to be fused into this one
+	Training bool // the graph has gradients; one without only evaluates
+	Winograd bool // permit Winograd's algorithm in convolutions
+
+	first  bool // the layer's input is the network's: data whose gradient nobody wants
+	relu   bool // the next layer is a ReLU, to be fused into this one
+	graph  *G.ExprGraph
+	seed   uint64
+	random *ops.Random
+}
+
+// Random is the graph's source of dropout masks, made at the first call. It returns an error in a graph that only evaluates: there is nothing to drop.
+func (b *Builder) Random() (*ops.Random, error) {
+	if !b.Training {
+		return nil, errors.New("model: a graph that only evaluates has no source of dropout masks")
+	}
+	var err error
+	if b.random == nil {
+		b.random, err = ops.NewRandom(b.graph, b.seed)
+	}
+	return b.random, err
 }
 
 func image(kind string, s tensor.Shape) error {
@@ -106,14 +123,19 @@ func (l Conv) Cost(in tensor.Shape) int64 {
 }
 
 func (l Conv) Window() (Window, bool) {
-	w := Window{Size: l.Size, Stride: l.Stride}
-	for i := range 2 {
-		if l.Dilation[i] > 1 {
-			w.Size[i] = (l.Size[i]-1)*l.Dilation[i] + 1
-		}
-		w.Stride[i] = max(l.Stride[i], 1)
+	w := Window{Size: dilated(l.Size, l.Dilation), Stride: l.Stride}
+	if w.Stride == [2]int{} {
+		w.Stride = [2]int{1, 1}
 	}
 	return w, true
+}
+
+// dilated is how many pixels a window spans.
+func dilated(size, dilation [2]int) [2]int {
+	for i, d := range dilation {
+		size[i] = (size[i]-1)*max(d, 1) + 1
+	}
+	return size
 }
 
 func (l Conv) Apply(b *Builder, x *G.Node, params []*G.Node) (*G.Node, error) {
@@ -129,16 +151,38 @@ func (l Conv) String() string {
 	if l.Groups > 1 {
 		s += fmt.Sprintf(", %d groups", l.Groups)
 	}
-	if l.Stride != [2]int{} && l.Stride != [2]int{1, 1} {
-		s += fmt.Sprintf(", stride %d×%d", l.Stride[0], l.Stride[1])
+	if l.Stride != [2]int{1, 1} {
+		s += pair("stride", l.Stride)
 	}
-	if l.Pad != [4]int{} {
-		s += fmt.Sprintf(", padding %v", l.Pad)
+	if l.Dilation != [2]int{1, 1} {
+		s += pair("dilation", l.Dilation)
 	}
+	s += padding(l.Pad)
 	if l.Flip {
 		s += ", flipped"
 	}
+	if l.NoBias {
+		s += ", no bias"
+	}
 	return s
+}
+
+// pair and padding describe a layer's parameters where they are not the default.
+func pair(name string, v [2]int) string {
+	if v == [2]int{} {
+		return ""
+	}
+	return fmt.Sprintf(", %s %d×%d", name, v[0], v[1])
+}
+
+func padding(p [4]int) string {
+	switch {
+	case p == [4]int{}:
+		return ""
+	case p[0] == p[1] && p[1] == p[2] && p[2] == p[3]:
+		return fmt.Sprintf(", padding %d", p[0])
+	}
+	return fmt.Sprintf(", padding %d %d %d %d", p[0], p[1], p[2], p[3])
 }
 
 // Linear is a fully connected layer to Outputs values, with a bias each unless NoBias is set. Its parameters are "weight", O×I, and "bias", O.
@@ -169,7 +213,13 @@ func (l Linear) Weights(in tensor.Shape) []Weight {
 
 func (l Linear) Cost(in tensor.Shape) int64 { return int64(l.Outputs) * int64(in[0]) }
 func (l Linear) Window() (Window, bool)     { return Window{}, false }
-func (l Linear) String() string             { return fmt.Sprintf("%d outputs", l.Outputs) }
+func (l Linear) String() string {
+	if l.NoBias {
+		return fmt.Sprintf("%d outputs, no bias", l.Outputs)
+	}
+	return fmt.Sprintf("%d outputs", l.Outputs)
+}
+
 func (l Linear) Apply(_ *Builder, x *G.Node, params []*G.Node) (*G.Node, error) {
 	var bias *G.Node
 	if !l.NoBias {
@@ -222,10 +272,14 @@ func (l Dropout) Output(in tensor.Shape) (tensor.Shape, error) {
 }
 
 func (l Dropout) Apply(b *Builder, x *G.Node, _ []*G.Node) (*G.Node, error) {
-	if b.Random == nil { // a graph for evaluation has nothing to drop
+	if !b.Training { // nothing to drop, and nothing to copy
 		return x, nil
 	}
-	return ops.Dropout(x, l.P, b.Random)
+	r, err := b.Random()
+	if err != nil {
+		return nil, err
+	}
+	return ops.Dropout(x, l.P, r)
 }
 
 // Pool is a pooling layer.
@@ -234,6 +288,7 @@ type Pool struct {
 	Method       PoolMethod
 	Size         [2]int
 	Stride       [2]int // {0, 0} stands for Size
+	Dilation     [2]int // {0, 0} stands for {1, 1}
 	Pad          [4]int // top, bottom, left, right
 	CountPadding bool   // of Average: padding counts in the divisor
 }
@@ -261,7 +316,7 @@ func (l Pool) Kind() string {
 }
 
 func (l Pool) params() ops.PoolParams {
-	return ops.PoolParams{Window: l.Size, Stride: l.Stride, Pad: l.Pad}
+	return ops.PoolParams{Window: l.Size, Stride: l.Stride, Dilation: l.Dilation, Pad: l.Pad}
 }
 
 func (l Pool) Output(in tensor.Shape) (tensor.Shape, error) {
@@ -275,9 +330,9 @@ func (l Pool) Output(in tensor.Shape) (tensor.Shape, error) {
 }
 
 func (l Pool) Window() (Window, bool) {
-	w := Window{Size: l.Size, Stride: l.Stride}
+	w := Window{Size: dilated(l.Size, l.Dilation), Stride: l.Stride}
 	if w.Stride == [2]int{} {
-		w.Stride = w.Size
+		w.Stride = l.Size
 	}
 	return w, true
 }
@@ -292,4 +347,17 @@ func (l Pool) Apply(_ *Builder, x *G.Node, _ []*G.Node) (*G.Node, error) {
 	return ops.MaxPool2D(x, l.params())
 }
 
-func (l Pool) String() string { return fmt.Sprintf("%d×%d", l.Size[0], l.Size[1]) }
+func (l Pool) String() string {
+	s := fmt.Sprintf("%d×%d", l.Size[0], l.Size[1])
+	if l.Stride != l.Size {
+		s += pair("stride", l.Stride)
+	}
+	if l.Dilation != [2]int{1, 1} {
+		s += pair("dilation", l.Dilation)
+	}
+	s += padding(l.Pad)
+	if l.CountPadding && l.Method == Average && l.Pad != [4]int{} {
+		s += ", padding counts"
+	}
+	return s
+}

@@ -3,6 +3,7 @@ package model
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -286,6 +287,92 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+// Headers that are safetensors in form, but not of this network or not honest.
+func TestLoadRefusesHeaders(t *testing.T) {
+	n := byName(t, "linear")
+	const weight, bias = `"fc1.weight":{"dtype":"F32","shape":[10,784],"data_offsets":[0,31360]}`, `"fc1.bias":{"dtype":"F32","shape":[10],"data_offsets":[31360,31400]}`
+	file := func(header string) []byte {
+		return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...), make([]byte, 31400)...)
+	}
+	if err := n.Load(bytes.NewReader(file("{" + bias + "," + weight + "}  "))); err != nil {
+		t.Fatalf("names in another order, blanks after: %v", err)
+	}
+	for name, c := range map[string]struct{ header, want string }{
+		"null":               {"null", "not a JSON object"},
+		"a name twice":       {"{" + weight + "," + bias + "," + weight + "}", `names "fc1.weight" twice`},
+		"more after":         {"{" + weight + "," + bias + "}{}", "more after the header's JSON object"},
+		"cut":                {"{" + weight + "," + bias, "the header"},
+		"missing":            {"{" + weight + "}", "missing [fc1.bias], unknown []"},
+		"extra":              {"{" + weight + "," + bias + `,"x":{}}`, "missing [], unknown [x]"},
+		"one offset":         {"{" + weight + "," + strings.Replace(bias, "31360,31400", "31360", 1) + "}", "1 data_offsets, want 2"},
+		"three offsets":      {"{" + weight + "," + strings.Replace(bias, "31400]", "31400,9]", 1) + "}", "3 data_offsets, want 2"},
+		"negative offset":    {"{" + strings.Replace(weight, "[0,", "[-4,", 1) + "," + bias + "}", "want 31360 bytes"},
+		"huge offset":        {"{" + weight + "," + strings.Replace(bias, "31400]", "99999999999999999999]", 1) + "}", "fc1.bias"},
+		"overlap":            {"{" + weight + "," + strings.Replace(bias, "31360,31400", "31356,31396", 1) + "}", "fc1.bias begins at byte 31356, want 31360"},
+		"gap":                {"{" + weight + "," + strings.Replace(bias, "31360,31400", "31364,31404", 1) + "}", "fc1.bias begins at byte 31364, want 31360"},
+		"an entry of string": {"{" + weight + `,"fc1.bias":"none"}`, "the header's entry of fc1.bias"},
+		"half precision":     {"{" + weight + "," + strings.Replace(bias, "F32", "F16", 1) + "}", `type "F16", want F32 or F64`},
+		"metadata":           {"{" + weight + "," + bias + `,"__metadata__":{"a":1}}`, "__metadata__"},
+	} {
+		if err := n.Load(bytes.NewReader(file(c.header))); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got error %v, want one with %q", name, err, c.want)
+		}
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	var b bytes.Buffer
+	want := map[string]string{"network": "linear", "note": "ü\"{}"}
+	if err := byName(t, "linear").Save(&b, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Metadata(&b)
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	if _, err := Metadata(strings.NewReader("")); err == nil {
+		t.Error("no header: got no error")
+	}
+}
+
+// The weights of a float64 network load into one of float32, rounded once, and back exactly.
+func TestWeightsConvert(t *testing.T) {
+	wide, narrow := byName(t, "linear", Float64), byName(t, "linear")
+	narrow.Init(8)
+	var b bytes.Buffer
+	if err := wide.Save(&b, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := narrow.Load(&b); err != nil {
+		t.Fatal(err)
+	}
+	for i, x := range wide.Params()[0].Value.Data().([]float64) {
+		if got := narrow.Params()[0].Value.Data().([]float32)[i]; got != float32(x) {
+			t.Fatalf("element %d: got %v, want %v rounded", i, got, x)
+		}
+	}
+}
+
+func TestSaveFileErrors(t *testing.T) {
+	n := byName(t, "linear")
+	dir := t.TempDir()
+	if err := n.SaveFile(filepath.Join(dir, "no", "such"), nil); err == nil || !strings.Contains(err.Error(), "model: saving weights") {
+		t.Errorf("no directory: got %v", err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "taken"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.SaveFile(filepath.Join(dir, "taken"), nil); err == nil {
+		t.Error("a directory of that name: got no error")
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("the directory holds %v after errors, want nothing new", left)
+	}
+	if err := n.LoadFile(filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "model: loading weights") {
+		t.Errorf("no file: got %v", err)
+	}
+}
+
 func FuzzLoad(f *testing.F) {
 	n := byName(f, "linear")
 	var good bytes.Buffer
@@ -334,5 +421,187 @@ func TestErrors(t *testing.T) {
 	}
 	if _, err := n.Predict(tensor.New(tensor.WithShape(2, 3), tensor.Of(tensor.Float32))); err == nil || !strings.Contains(err.Error(), "Predict: x is (2, 3)") {
 		t.Errorf("wrong shape: got %v", err)
+	}
+}
+
+func TestSetLabels(t *testing.T) {
+	n := byName(t, "linear")
+	for _, loss := range []Loss{CrossEntropy, SquaredError} {
+		m, err := n.Build(2, BuildOptions{Loss: loss})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.SetLabels([]int{9, 9}); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.SetLabels([]int{3, 0}); err != nil {
+			t.Fatal(err)
+		}
+		switch d := m.TargetData().(type) {
+		case []int:
+			if d[0] != 3 || d[1] != 0 {
+				t.Errorf("%v: got %v, want 3 and 0", loss, d)
+			}
+		case []float32:
+			for i, v := range d {
+				if want := i == 3 || i == 10; (v == 1) != want || (v == 0) == want {
+					t.Errorf("%v: got %v, want ones at 3 and 10", loss, d)
+				}
+			}
+		}
+		for name, labels := range map[string][]int{"too few": {1}, "too great": {0, 10}, "negative": {-1, 0}} {
+			if err := m.SetLabels(labels); err == nil || !strings.Contains(err.Error(), "model: SetLabels") {
+				t.Errorf("%s: got %v", name, err)
+			}
+		}
+	}
+	m, err := n.Build(1, BuildOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SetLabels([]int{1}); err == nil || !strings.Contains(err.Error(), "no loss") {
+		t.Errorf("without a loss: got %v", err)
+	}
+}
+
+// Layers given by pointer are copied: they fuse, drop and stay as they were like any other.
+func TestLayersByPointer(t *testing.T) {
+	drop := &Dropout{P: 0.5}
+	n, err := NewSequential("test", tensor.Shape{2, 5, 4}, []Layer{&Conv{Filters: 3, Size: [2]int{3, 2}}, &ReLU{}, drop, &Flatten{}, &Linear{Outputs: 2}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drop.P = 7
+	m, err := n.Build(2, BuildOptions{Loss: CrossEntropy, Training: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Random == nil {
+		t.Error("the graph drops nothing")
+	}
+	if m.Each[0] != nil {
+		t.Error("the ReLU is not computed with the convolution")
+	}
+}
+
+// The smallest of everything: Gorgonia's tensors of one element are easily taken for scalars.
+func TestOneElement(t *testing.T) {
+	for _, input := range []tensor.Shape{{1, 1, 1}, {1}} {
+		for _, o := range [][]Option{nil, {Float64}} {
+			layers := []Layer{Flatten{}, Linear{Outputs: 1}}
+			if len(input) == 3 {
+				layers = append([]Layer{Conv{Filters: 1, Size: [2]int{1, 1}}, ReLU{}, MaxPool(1), Dropout{P: 0.1}}, layers...)
+			}
+			n, err := NewSequential("one", input, layers, o...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n.Init(1)
+			for _, loss := range []Loss{CrossEntropy, SquaredError} {
+				m, err := n.Build(1, BuildOptions{Loss: loss, Training: true, InputGradient: true, Keep: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := m.SetLabels([]int{0}); err != nil {
+					t.Fatal(err)
+				}
+				if err := m.Run(); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := m.LossValue(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := n.Predict(tensor.New(tensor.WithShape(append(tensor.Shape{1}, input...)...), tensor.Of(n.Dtype()))); err != nil {
+				t.Error(err)
+			}
+			var b bytes.Buffer
+			if err := n.Save(&b, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := n.Load(&b); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// Keep makes what each layer gives readable.
+func TestKeep(t *testing.T) {
+	n := byName(t, "article")
+	m, err := n.Build(2, BuildOptions{Keep: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(rand.New(rand.NewPCG(2, 0)), m)
+	if err := m.Run(); err != nil {
+		t.Fatal(err)
+	}
+	plain, err := n.Build(2, BuildOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(plain.InputData().([]float32), m.InputData().([]float32))
+	if err := plain.Run(); err != nil {
+		t.Fatal(err)
+	}
+	sameBits(t, "output", bits(t, m.Output.Value()), bits(t, plain.Output.Value()))
+	for i, y := range m.Each {
+		if y == nil {
+			continue
+		}
+		if y.Value() == nil {
+			t.Errorf("layer %d has no value", i+1)
+			continue
+		}
+		want := tensor.Shape(append(tensor.Shape{2}, n.shapes[i]...))
+		if got := y.Value().Shape(); !got.Eq(want) {
+			t.Errorf("layer %d gives %v, the summary says %v", i+1, got, want)
+		}
+	}
+}
+
+// A first layer's gradient by the input is not computed unless it is asked for.
+func TestInputGradientOnRequest(t *testing.T) {
+	for _, name := range Names() {
+		n := byName(t, name)
+		steps := func(input bool) int {
+			m, err := n.Build(1, BuildOptions{Loss: CrossEntropy, Training: true, InputGradient: input})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m.machine.Steps()
+		}
+		if without, with := steps(false), steps(true); without >= with {
+			t.Errorf("%s: %d steps without the input's gradient, %d with it", name, without, with)
+		}
+	}
+}
+
+// Predict may be called at once with itself.
+func TestPredictAtOnce(t *testing.T) {
+	n := byName(t, "article")
+	x := tensor.New(tensor.WithShape(3, 1, 28, 28), tensor.Of(tensor.Float32))
+	want, err := n.Predict(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type answer struct {
+		y   *tensor.Dense
+		err error
+	}
+	answers := make(chan answer)
+	for range 4 {
+		go func() {
+			y, err := n.Predict(x)
+			answers <- answer{y, err}
+		}()
+	}
+	for range 4 {
+		if a := <-answers; a.err != nil {
+			t.Error(a.err)
+		} else {
+			sameBits(t, "output", bits(t, a.y), bits(t, want))
+		}
 	}
 }

@@ -4,20 +4,19 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"sync"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-
-	"github.com/convgrad/convgrad/ops"
 )
 
 // A Param is a parameter of a network. Its value is shared by all graphs of the network: what changes it in place changes them all.
 type Param struct {
-	Name  string // the layer's kind and number, and the weight's name: "conv1.weight"
-	Value *tensor.Dense
-	FanIn int // inputs that each output sums
+	Name  string        // the layer's kind and number, and the weight's name: "conv1.weight"
+	Value *tensor.Dense // change its elements, not the pointer: graphs hold the tensor
+	FanIn int           // inputs that each output sums
 }
 
 // A Network is a sequence of layers with weights.
@@ -25,13 +24,14 @@ type Network struct {
 	name     string
 	input    tensor.Shape // C×H×W, or a vector's length
 	layers   []Layer
+	names    []string       // of the layers: kind and number
 	shapes   []tensor.Shape // of each layer's output
 	params   []*Param
 	owned    [][]int // the indices into params of each layer
 	dtype    tensor.Dtype
 	winograd bool
 
-	mu      sync.Mutex // guards predict, which keeps graphs
+	mu      sync.Mutex // guards the weights against Predict, and predict, which keeps its graphs
 	predict map[int]*Graph
 }
 
@@ -51,7 +51,9 @@ func Winograd(n *Network) { n.winograd = true }
 func NewSequential(name string, input tensor.Shape, layers []Layer, options ...Option) (*Network, error) {
 	n := &Network{name: name, input: input.Clone(), layers: append([]Layer(nil), layers...), dtype: tensor.Float32, predict: map[int]*Graph{}}
 	for _, o := range options {
-		o(n)
+		if o != nil {
+			o(n)
+		}
 	}
 	if len(layers) == 0 {
 		return nil, errors.Errorf("model: %s: no layers, want at least one", name)
@@ -59,37 +61,78 @@ func NewSequential(name string, input tensor.Shape, layers []Layer, options ...O
 	if len(input) != 1 && len(input) != 3 {
 		return nil, errors.Errorf("model: %s: the input has shape %v, want C×H×W or a vector's length", name, input)
 	}
-	for _, s := range input {
-		if s < 1 {
-			return nil, errors.Errorf("model: %s: the input has shape %v, want positive sides", name, input)
-		}
+	if err := countable(input); err != nil {
+		return nil, errors.Wrapf(err, "model: %s: the input", name)
 	}
 	count := map[string]int{}
 	at := n.input
-	for i, l := range layers {
-		if l == nil {
+	for i, l := range n.layers {
+		if l = byValue(l); l == nil {
 			return nil, errors.Errorf("model: %s: layer %d is nil", name, i+1)
 		}
+		n.layers[i] = l
 		out, err := l.Output(at)
 		if err != nil {
 			return nil, errors.Wrapf(err, "model: %s: layer %d", name, i+1)
 		}
-		var own []int
-		weights := l.Weights(at)
-		if len(weights) > 0 {
-			count[l.Kind()]++
+		if err := countable(out); err != nil {
+			return nil, errors.Wrapf(err, "model: %s: layer %d, %s: the output", name, i+1, l.Kind())
 		}
-		for _, w := range weights {
+		count[l.Kind()]++
+		n.names = append(n.names, fmt.Sprintf("%s%d", l.Kind(), count[l.Kind()]))
+		var own []int
+		for _, w := range l.Weights(at) {
+			p, err := n.param(n.names[i], w)
+			if err != nil {
+				return nil, errors.Wrapf(err, "model: %s: layer %d", name, i+1)
+			}
 			own = append(own, len(n.params))
-			n.params = append(n.params, &Param{
-				Name:  fmt.Sprintf("%s%d.%s", l.Kind(), count[l.Kind()], w.Name),
-				Value: tensor.New(tensor.WithShape(w.Shape...), tensor.Of(n.dtype)),
-				FanIn: w.FanIn,
-			})
+			n.params = append(n.params, p)
 		}
 		n.owned, n.shapes, at = append(n.owned, own), append(n.shapes, out), out
 	}
 	return n, nil
+}
+
+// byValue is what a pointer to a layer points to, and nil for a nil pointer: what a network is made of must not change later.
+func byValue(l Layer) Layer {
+	if v := reflect.ValueOf(l); v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return nil
+		}
+		if e, ok := v.Elem().Interface().(Layer); ok {
+			return e
+		}
+	}
+	return l
+}
+
+// param makes a layer's parameter, zero.
+func (n *Network) param(layer string, w Weight) (*Param, error) {
+	p := &Param{Name: layer + "." + w.Name, FanIn: w.FanIn}
+	if n.Param(p.Name) != nil {
+		return nil, errors.Errorf("%s: there is a parameter of that name already", p.Name)
+	}
+	if len(w.Shape) == 0 || w.FanIn < 1 {
+		return nil, errors.Errorf("%s has shape %v and fan-in %d, want sides and a positive fan-in", p.Name, w.Shape, w.FanIn)
+	}
+	if err := countable(w.Shape); err != nil {
+		return nil, errors.Wrap(err, p.Name)
+	}
+	p.Value = tensor.New(tensor.WithShape(w.Shape...), tensor.Of(n.dtype))
+	return p, nil
+}
+
+// countable returns an error unless a shape's sides are positive and its elements few enough for the kernels' 32-bit indices.
+func countable(s tensor.Shape) error {
+	total := 1
+	for _, side := range s {
+		if side < 1 || side > math.MaxInt32/total {
+			return errors.Errorf("has shape %v, want positive sides and at most %d elements", s, math.MaxInt32)
+		}
+		total *= side
+	}
+	return nil
 }
 
 // Name is what the network was called when it was made.
@@ -121,6 +164,8 @@ func (n *Network) Param(name string) *Param {
 // Init draws the weights: those of rank 2 and more from a normal distribution of variance 2/fan-in, which keeps the size of the signal through a ReLU (He, Zhang, Ren and Sun, 2015); biases
 // are 0. The same seed gives the same bits, whatever the type: they are drawn in float64 and rounded.
 func (n *Network) Init(seed uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for i, p := range n.params {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
 		sigma := math.Sqrt(2 / float64(p.FanIn))
@@ -183,6 +228,8 @@ type BuildOptions struct {
 	Seed uint64
 	// InputGradient asks for the gradient by the input too. It is otherwise not computed.
 	InputGradient bool
+	// Keep keeps what each layer gives for reading after Run, at the cost of its memory.
+	Keep bool
 }
 
 // nodes adds the network to a graph: the output for the input x, and what each layer gives (nil where a ReLU was fused into the layer before).
@@ -200,7 +247,7 @@ func (n *Network) nodes(b *Builder, x *G.Node, params []*G.Node, inputGradient b
 			own[j] = params[k]
 		}
 		if y, err = l.Apply(b, y, own); err != nil {
-			return nil, nil, errors.Wrapf(err, "model: %s: layer %d, %s", n.name, i+1, l.Kind())
+			return nil, nil, errors.Wrapf(err, "model: %s: layer %d, %s", n.name, i+1, n.names[i])
 		}
 		if b.relu {
 			i++
@@ -208,21 +255,4 @@ func (n *Network) nodes(b *Builder, x *G.Node, params []*G.Node, inputGradient b
 		each[i] = y
 	}
 	return y, each, nil
-}
-
-func (n *Network) builder(g *G.ExprGraph, o BuildOptions) (*Builder, error) {
-	b := &Builder{Winograd: n.winograd}
-	if !o.Training {
-		return b, nil
-	}
-	for _, l := range n.layers {
-		if _, ok := l.(Dropout); ok && b.Random == nil {
-			r, err := ops.NewRandom(g, o.Seed)
-			if err != nil {
-				return nil, errors.Wrapf(err, "model: %s", n.name)
-			}
-			b.Random = r
-		}
-	}
-	return b, nil
 }

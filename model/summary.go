@@ -40,11 +40,9 @@ func (n *Network) Summary() Summary {
 		whole[1] = n.input[0]
 	}
 	all := false
-	count := map[string]int{}
 	at := n.input
 	for i, l := range n.layers {
-		count[l.Kind()]++
-		r := LayerSummary{Name: fmt.Sprintf("%s%d", l.Kind(), count[l.Kind()]), Output: n.shapes[i].Clone(), MACs: l.Cost(at)}
+		r := LayerSummary{Name: n.names[i], Output: n.shapes[i].Clone(), MACs: l.Cost(at)}
 		if d, ok := l.(fmt.Stringer); ok {
 			r.Detail = d.String()
 		}

@@ -22,17 +22,20 @@ import (
 // maxHeader is the largest header that the format permits.
 const maxHeader = 100 << 20
 
+// metadataKey is the name under which a header keeps strings about the file.
+const metadataKey = "__metadata__"
+
 type tensorEntry struct {
-	Dtype   string   `json:"dtype"`
-	Shape   []int    `json:"shape"`
-	Offsets [2]int64 `json:"data_offsets"`
+	Dtype   string  `json:"dtype"`
+	Shape   []int   `json:"shape"`
+	Offsets []int64 `json:"data_offsets"` // two
 }
 
 // Save writes the weights as safetensors. metadata, which may be nil, is kept in the header.
 func (n *Network) Save(w io.Writer, metadata map[string]string) error {
 	header := map[string]any{}
 	if len(metadata) > 0 {
-		header["__metadata__"] = metadata
+		header[metadataKey] = metadata
 	}
 	var data bytes.Buffer
 	for _, p := range n.params {
@@ -44,7 +47,7 @@ func (n *Network) Save(w io.Writer, metadata map[string]string) error {
 		if err := binary.Write(&data, binary.LittleEndian, p.Value.Data()); err != nil {
 			return errors.Wrapf(err, "model: saving %s", p.Name)
 		}
-		header[p.Name] = tensorEntry{kind, p.Value.Shape().Clone(), [2]int64{from, int64(data.Len())}}
+		header[p.Name] = tensorEntry{kind, p.Value.Shape().Clone(), []int64{from, int64(data.Len())}}
 	}
 	h, err := json.Marshal(header) // sorts its keys: the same weights make the same file
 	if err != nil {
@@ -88,7 +91,15 @@ func (n *Network) SaveFile(path string, metadata map[string]string) (err error) 
 	if err = f.Close(); err != nil {
 		return errors.Wrap(err, "model: saving weights")
 	}
-	return errors.Wrap(os.Rename(f.Name(), path), "model: saving weights")
+	if err = os.Rename(f.Name(), path); err != nil {
+		return errors.Wrap(err, "model: saving weights")
+	}
+	// The rename lasts once the directory is synced too. Not every system can do that; the file itself is safe.
+	if dir, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = dir.Sync()
+		_ = dir.Close()
+	}
+	return nil
 }
 
 // Load reads weights that Save, or PyTorch, wrote. Numbers of the other float type are converted.
@@ -96,25 +107,14 @@ func (n *Network) SaveFile(path string, metadata map[string]string) (err error) 
 // It returns an error that says what was got and wanted, and leaves the weights as they were, if the file is cut short, is not safetensors, lies about sizes, or does not hold exactly the network's
 // parameters in their shapes.
 func (n *Network) Load(r io.Reader) error {
-	var length uint64
-	if err := binary.Read(r, binary.LittleEndian, &length); err != nil {
-		return errors.Wrap(err, "model: loading weights: the header's length, 8 bytes")
-	}
-	if length > maxHeader {
-		return errors.Errorf("model: loading weights: the header's length is %d bytes, want at most %d: not a safetensors file?", length, maxHeader)
-	}
-	raw, err := io.ReadAll(io.LimitReader(r, int64(length))) // grows with what is there, not with what is claimed
+	header, err := readHeader(r)
 	if err != nil {
-		return errors.Wrap(err, "model: loading weights: the header")
+		return err
 	}
-	if uint64(len(raw)) != length {
-		return errors.Errorf("model: loading weights: the header ends after %d of %d bytes", len(raw), length)
+	if _, err := metadata(header); err != nil {
+		return err
 	}
-	var header map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &header); err != nil {
-		return errors.Wrap(err, "model: loading weights: the header is not a JSON object")
-	}
-	delete(header, "__metadata__")
+	delete(header, metadataKey)
 	entries, total, err := n.entries(header)
 	if err != nil {
 		return err
@@ -129,11 +129,78 @@ func (n *Network) Load(r io.Reader) error {
 	if int64(len(data)) > total {
 		return errors.Errorf("model: loading weights: there is more after the %d bytes of numbers that the header names", total)
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for i, p := range n.params { // everything has been checked: from here on nothing fails
 		e := entries[i]
 		decode(p.Value.Data(), data[e.Offsets[0]:e.Offsets[1]], e.Dtype == "F64")
 	}
 	return nil
+}
+
+// Metadata returns the strings that Save kept in the header, and reads no further than that.
+//
+// It returns an error if r does not begin with a safetensors header.
+func Metadata(r io.Reader) (map[string]string, error) {
+	header, err := readHeader(r)
+	if err != nil {
+		return nil, err
+	}
+	return metadata(header)
+}
+
+func metadata(header map[string]json.RawMessage) (map[string]string, error) {
+	raw, ok := header[metadataKey]
+	if !ok {
+		return nil, nil
+	}
+	var m map[string]string
+	return m, errors.Wrapf(json.Unmarshal(raw, &m), "model: loading weights: the header's %s", metadataKey)
+}
+
+// readHeader reads the header's length and the header, and no further. A name that occurs twice is an error: JSON would quietly take the last.
+func readHeader(r io.Reader) (map[string]json.RawMessage, error) {
+	var length uint64
+	if err := binary.Read(r, binary.LittleEndian, &length); err != nil {
+		return nil, errors.Wrap(err, "model: loading weights: the header's length, 8 bytes")
+	}
+	if length > maxHeader {
+		return nil, errors.Errorf("model: loading weights: the header's length is %d bytes, want at most %d: not a safetensors file?", length, maxHeader)
+	}
+	raw, err := io.ReadAll(io.LimitReader(r, int64(length))) // grows with what is there, not with what is claimed
+	if err != nil {
+		return nil, errors.Wrap(err, "model: loading weights: the header")
+	}
+	if uint64(len(raw)) != length {
+		return nil, errors.Errorf("model: loading weights: the header ends after %d of %d bytes", len(raw), length)
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		return nil, errors.New("model: loading weights: the header is not a JSON object")
+	}
+	header := map[string]json.RawMessage{}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return nil, errors.Wrap(err, "model: loading weights: the header")
+		}
+		name, _ := key.(string) // in an object it is one
+		if _, twice := header[name]; twice {
+			return nil, errors.Errorf("model: loading weights: the header names %q twice", name)
+		}
+		var v json.RawMessage
+		if err := dec.Decode(&v); err != nil {
+			return nil, errors.Wrapf(err, "model: loading weights: the header's entry of %q", name)
+		}
+		header[name] = v
+	}
+	if _, err := dec.Token(); err != nil { // the closing brace
+		return nil, errors.Wrap(err, "model: loading weights: the header")
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errors.New("model: loading weights: there is more after the header's JSON object")
+	}
+	return header, nil
 }
 
 // entries checks a header against the parameters and returns their entries, in order, and the number of bytes that they take together.
@@ -167,6 +234,9 @@ func (n *Network) entries(header map[string]json.RawMessage) ([]tensorEntry, int
 		}
 		if !slices.Equal(e.Shape, []int(p.Value.Shape())) {
 			return nil, 0, errors.Errorf("model: loading weights: %s has shape %v, want %v", p.Name, e.Shape, p.Value.Shape())
+		}
+		if len(e.Offsets) != 2 {
+			return nil, 0, errors.Errorf("model: loading weights: %s has %d data_offsets, want 2", p.Name, len(e.Offsets))
 		}
 		from, to := e.Offsets[0], e.Offsets[1]
 		if want := size * int64(p.Value.Shape().TotalSize()); from < 0 || to < from || to-from != want {
