@@ -274,9 +274,11 @@ func (p *correlation[T]) packWeights(i int) {
 	}
 }
 
-// pad copies count images with their padding.
-func pad[T Float](dst, src []T, count, srcImage, planes, h, w, top, left, hp, wp int) {
-	clear(dst)
+// pad copies count images with their padding. clean says that images of the same sizes were there before, so that the padding is.
+func pad[T Float](dst, src []T, count, srcImage, planes, h, w, top, left, hp, wp int, clean bool) {
+	if !clean {
+		clear(dst)
+	}
 	rows, cols := min(h, hp-top), min(w, wp-left)
 	if rows <= 0 || cols <= 0 {
 		return
@@ -317,7 +319,7 @@ func (p *correlation[T]) block(first, count, part, parts int) {
 	padded := s.slice(0, count*image+slack)
 	panel := s.slice(1, depthBlock*nr+slack)
 	edge := s.slice(2, mPanels*mr*nr)
-	pad(padded, p.src[first*p.srcImage:], count, p.srcImage, p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp)
+	pad(padded, p.src[first*p.srcImage:], count, p.srcImage, p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp, false)
 	contiguous := p.dstCol == 1 && p.dstRow == p.outW
 	var buf [2 * maxColumns]segment
 	for j := panels * part / parts; j < panels*(part+1)/parts; j++ {
@@ -389,9 +391,11 @@ func (p *correlation[T]) scatter(row []T, first, col, m int) {
 		i, j := at/p.outW, at%p.outW
 		run := min(len(row), p.outW-j)
 		dst := p.dst[(first+n)*p.dstImage+m*p.dstPlane+i*p.dstRow+j*p.dstCol:]
-		if p.dstCol == 1 {
+		switch {
+		case p.dstCol == 1:
 			copy(dst[:run], row)
-		} else {
+		case p.dstCol == 2 && spreadVector(dst, row[:run]):
+		default:
 			d := 0
 			for _, v := range row[:run] {
 				dst[d] = v

@@ -145,72 +145,113 @@ func runOuter[T Float](s microKernelShape, rows, n, width int, x []T, offsets []
 }
 
 // directVector runs the direct kernel for m filters over as many segments as it takes, directVectors(m); floor is 0 for a ReLU and −Inf for none.
-func directVector[T Float](m, step, depth int, a, src []T, offsets, segments []int, dst []T, ldd int, bias []T, floor T) {
+func directVector[T Float](m, step, spread, depth int, a, src []T, offsets, segments []int, dst []T, ldd int, bias []T, floor T) {
 	off, seg := unsafe.SliceData(offsets), unsafe.SliceData(segments)
+	kind := step - 1 + 2*(spread-1)
 	_, _, _ = a[m*depth-1], bias[m-1], segments[3*directVectors(m)-1]
 	if unsafe.Sizeof(T(0)) == 4 {
 		a, src, dst, bias, floor := p32(a), p32(src), p32(dst), p32(bias), (*float32)(unsafe.Pointer(&floor))
-		switch 2*m + step {
-		case 2*1 + 1:
-			direct1x8x1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*1 + 2:
-			direct1x8x2x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*2 + 1:
-			direct2x8x1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*2 + 2:
-			direct2x8x2x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*3 + 1:
-			direct3x6x1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*3 + 2:
-			direct3x6x2x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*4 + 1:
-			direct4x5x1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*4 + 2:
-			direct4x5x2x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*6 + 1:
-			direct6x4x1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*6 + 2:
-			direct6x4x2x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*8 + 1:
-			direct8x3x1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*8 + 2:
-			direct8x3x2x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		switch 3*m + kind {
+		case 3 * 1:
+			direct1x8x1to1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*1 + 2:
+			direct1x8x1to2x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*1 + 1:
+			direct1x8x2to1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3 * 2:
+			direct2x8x1to1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*2 + 2:
+			direct2x8x1to2x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*2 + 1:
+			direct2x8x2to1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3 * 3:
+			direct3x6x1to1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*3 + 2:
+			direct3x6x1to2x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*3 + 1:
+			direct3x6x2to1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3 * 4:
+			direct4x5x1to1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*4 + 2:
+			direct4x5x1to2x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*4 + 1:
+			direct4x5x2to1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3 * 6:
+			direct6x4x1to1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*6 + 2:
+			direct6x4x1to2x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*6 + 1:
+			direct6x4x2to1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3 * 8:
+			direct8x3x1to1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*8 + 2:
+			direct8x3x1to2x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*8 + 1:
+			direct8x3x2to1x32AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
 		}
 		return
 	}
 	{
 		a, src, dst, bias, floor := p64(a), p64(src), p64(dst), p64(bias), (*float64)(unsafe.Pointer(&floor))
-		switch 2*m + step {
-		case 2*1 + 1:
-			direct1x8x1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*1 + 2:
-			direct1x8x2x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*2 + 1:
-			direct2x8x1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*2 + 2:
-			direct2x8x2x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*3 + 1:
-			direct3x6x1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*3 + 2:
-			direct3x6x2x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*4 + 1:
-			direct4x5x1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*4 + 2:
-			direct4x5x2x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*6 + 1:
-			direct6x4x1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*6 + 2:
-			direct6x4x2x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*8 + 1:
-			direct8x3x1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
-		case 2*8 + 2:
-			direct8x3x2x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		switch 3*m + kind {
+		case 3 * 1:
+			direct1x8x1to1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*1 + 2:
+			direct1x8x1to2x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*1 + 1:
+			direct1x8x2to1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3 * 2:
+			direct2x8x1to1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*2 + 2:
+			direct2x8x1to2x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*2 + 1:
+			direct2x8x2to1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3 * 3:
+			direct3x6x1to1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*3 + 2:
+			direct3x6x1to2x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*3 + 1:
+			direct3x6x2to1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3 * 4:
+			direct4x5x1to1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*4 + 2:
+			direct4x5x1to2x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*4 + 1:
+			direct4x5x2to1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3 * 6:
+			direct6x4x1to1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*6 + 2:
+			direct6x4x1to2x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*6 + 1:
+			direct6x4x2to1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3 * 8:
+			direct8x3x1to1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*8 + 2:
+			direct8x3x1to2x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
+		case 3*8 + 1:
+			direct8x3x2to1x64AVX512(depth, a, src, off, seg, dst, ldd, bias, floor)
 		}
 	}
 }
 
-// canDirect reports whether the tier has direct kernels for that distance of neighbouring outputs.
-func canDirect(step int) bool { return tier == AVX512 && step <= 2 }
+// canDirect reports whether the tier has direct kernels for these distances of neighbouring outputs in the source and in the destination.
+func canDirect(step, spread int) bool {
+	return tier == AVX512 && (spread == 1 && step <= 2 || spread == 2 && step == 1)
+}
+
+// spreadVector is dst[2i] = src[i]; it reports whether it did.
+func spreadVector[T Float](dst, src []T) bool {
+	if tier != AVX512 || len(src) == 0 {
+		return false
+	}
+	_ = dst[2*(len(src)-1)]
+	if unsafe.Sizeof(T(0)) == 4 {
+		spread2x32AVX512(len(src), p32(dst), p32(src))
+	} else {
+		spread2x64AVX512(len(src), p64(dst), p64(src))
+	}
+	return true
+}
 
 // depthwise3Vector is the 3×3 correlation of a padded plane, stride 1; it reports whether it did.
 func depthwise3Vector[T Float](rows, cols int, y []T, ldy int, x []T, ldx int, weights []T) bool {

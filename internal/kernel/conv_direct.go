@@ -25,7 +25,7 @@ func group(m int) int {
 
 // preferDirect compares the two ways by a count of cycles for a product with one column, in 48ths: multiply-adds of whole vectors, and what either has beside them.
 func (p *correlation[T]) preferDirect() bool {
-	if !canDirect(p.stepW) || p.dstCol != 1 {
+	if !canDirect(p.stepW, p.dstCol) {
 		return false
 	}
 	lanes := p.kern.vector
@@ -66,7 +66,7 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 	defer s.free()
 	image := p.planes * p.hp * p.wp
 	padded := s.slice(0, count*image+slack)
-	pad(padded, p.src[first*p.srcImage:], count, p.srcImage, p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp)
+	pad(padded, p.src[first*p.srcImage:], count, p.srcImage, p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp, false)
 	bias := p.bias
 	if bias == nil {
 		bias = s.slice(1, p.m)
@@ -84,7 +84,7 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 	for row := rows * part / parts; row < rows*(part+1)/parts; row++ {
 		n, i := row/p.outH, row%p.outH
 		for j := 0; j < p.outW; j += lanes {
-			segs = append(segs, n*image+i*p.stepH*p.wp+j*p.stepW, (first+n)*p.dstImage+i*p.dstRow+j, 1<<min(lanes, p.outW-j)-1)
+			segs = append(segs, n*image+i*p.stepH*p.wp+j*p.stepW, (first+n)*p.dstImage+i*p.dstRow+j*p.dstCol, 1<<min(lanes, p.outW-j)-1)
 		}
 	}
 	total := len(segs)
@@ -96,7 +96,7 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 	for m := 0; m < p.m; {
 		g := group(p.m - m)
 		for i := 0; i < total; i += 3 * directVectors(g) {
-			directVector(g, p.stepW, p.depth, p.packed[at:], padded, p.offsets, segs[i:], p.dst[m*p.dstPlane:], p.dstPlane, bias[m:], floor)
+			directVector(g, p.stepW, p.dstCol, p.depth, p.packed[at:], padded, p.offsets, segs[i:], p.dst[m*p.dstPlane:], p.dstPlane, bias[m:], floor)
 		}
 		m += g
 		at += g * p.depth

@@ -106,7 +106,7 @@ func (f *filterGradient[T]) slice(sums []T, lo, hi, p0, p1 int) {
 	padded := s.slice(0, f.c*f.hp*f.wp+slack)
 	panel := s.slice(1, rows*g.Q*nr)
 	for n := lo; n < hi; n++ {
-		pad(padded, f.x[n*g.C*g.H*g.W:], 1, 0, f.c, g.H, g.W, g.Rows.Before, g.Cols.Before, f.hp, f.wp)
+		pad(padded, f.x[n*g.C*g.H*g.W:], 1, 0, f.c, g.H, g.W, g.Rows.Before, g.Cols.Before, f.hp, f.wp, n > lo)
 		for p := p0; p < p1; p++ {
 			have := min(nr, f.k-p*nr)
 			width := f.kern.width(have)

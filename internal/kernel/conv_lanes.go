@@ -140,7 +140,7 @@ func (p *correlation[T]) wideBlock(shape laneShape, blocks []laneBlock, bias []T
 	defer s.free()
 	image := p.planes * p.hp * p.wp
 	padded := s.slice(0, (len(at)-lanePixels)/pixels*image) // where fewer images remain, the table reaches behind them
-	pad(padded[:count*image], p.src[first*p.srcImage:], count, p.srcImage, p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp)
+	pad(padded[:count*image], p.src[first*p.srcImage:], count, p.srcImage, p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp, false)
 	tile := s.slice(1, (laneChunk+lanePixels)*shape.vectors*shape.lanes)
 	rows := s.slice(2, laneChunk*shape.vectors*shape.lanes)
 	for col := lo; col < hi; col += laneChunk {

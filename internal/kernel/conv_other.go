@@ -13,9 +13,11 @@ func runOuter[T Float](_ microKernelShape, rows, n, _ int, x []T, offsets []int,
 	outerGo2x4(rows, n, x, offsets, xStep, xRow, d, c, accumulate)
 }
 
-func canDirect(int) bool { return false }
+func canDirect(_, _ int) bool { return false }
 
-func directVector[T Float](_, _, _ int, _, _ []T, _, _ []int, _ []T, _ int, _ []T, _ T) {}
+func spreadVector[T Float](_, _ []T) bool { return false }
+
+func directVector[T Float](_, _, _, _ int, _, _ []T, _, _ []int, _ []T, _ int, _ []T, _ T) {}
 
 func depthwise3Vector[T Float](_, _ int, _ []T, _ int, _ []T, _ int, _ []T) bool { return false }
 func depthwiseFilter3Vector[T Float](_, _ int, _, _ []T, _ int, _ []T) int       { return 0 }

@@ -44,6 +44,11 @@ func biasReLU32AVX512(n int, y *float32, x *float32, b float32)
 //go:noescape
 func copyRows32AVX512(rows int, n int, dst *float32, ldd int, src *float32, lds int)
 
+// spread2x32AVX512 is dst[2i] = src[i], 0 ≤ i < n; what lies between is not touched.
+//
+//go:noescape
+func spread2x32AVX512(n int, dst *float32, src *float32)
+
 // depthwise3x3x32AVX512 is y[p·ldy+q] = Σ_r Σ_s weights[3r+s]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n.
 //
 //go:noescape
@@ -69,65 +74,95 @@ func sumTaps1x32AVX512(rows int, n int, y *float32, ldy int, x *float32, ldx int
 //go:noescape
 func sumTaps2x32AVX512(rows int, n int, y *float32, ldy int, x *float32, ldx int, offsets *int, weights *float32, count int, accumulate int)
 
-// direct1x8x1x32AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·1+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 1, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct1x8x1to1x32AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·1+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 1, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct1x8x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+func direct1x8x1to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 
-// direct1x8x2x32AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·1+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 1, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct1x8x2to1x32AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·1+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 1, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct1x8x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+func direct1x8x2to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 
-// direct2x8x1x32AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·2+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 2, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct1x8x1to2x32AVX512 is dst[s₁ + i·ldd + 2·j] = max(floor, bias[i] + Σ_k a[k·1+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 1, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct2x8x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+func direct1x8x1to2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 
-// direct2x8x2x32AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·2+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 2, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct2x8x1to1x32AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·2+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 2, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct2x8x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+func direct2x8x1to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 
-// direct3x6x1x32AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·3+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 3, for each of 6 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct2x8x2to1x32AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·2+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 2, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct3x6x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+func direct2x8x2to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 
-// direct3x6x2x32AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·3+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 3, for each of 6 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct2x8x1to2x32AVX512 is dst[s₁ + i·ldd + 2·j] = max(floor, bias[i] + Σ_k a[k·2+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 2, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct3x6x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+func direct2x8x1to2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 
-// direct4x5x1x32AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·4+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 4, for each of 5 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct3x6x1to1x32AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·3+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 3, for each of 6 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct4x5x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+func direct3x6x1to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 
-// direct4x5x2x32AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·4+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 4, for each of 5 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct3x6x2to1x32AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·3+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 3, for each of 6 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct4x5x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+func direct3x6x2to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 
-// direct6x4x1x32AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·6+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 6, for each of 4 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct3x6x1to2x32AVX512 is dst[s₁ + i·ldd + 2·j] = max(floor, bias[i] + Σ_k a[k·3+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 3, for each of 6 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct6x4x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+func direct3x6x1to2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 
-// direct6x4x2x32AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·6+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 6, for each of 4 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct4x5x1to1x32AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·4+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 4, for each of 5 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct6x4x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+func direct4x5x1to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 
-// direct8x3x1x32AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·8+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 8, for each of 3 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct4x5x2to1x32AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·4+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 4, for each of 5 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct8x3x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+func direct4x5x2to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 
-// direct8x3x2x32AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·8+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 8, for each of 3 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct4x5x1to2x32AVX512 is dst[s₁ + i·ldd + 2·j] = max(floor, bias[i] + Σ_k a[k·4+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 4, for each of 5 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct8x3x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+func direct4x5x1to2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+
+// direct6x4x1to1x32AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·6+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 6, for each of 4 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+//
+//go:noescape
+func direct6x4x1to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+
+// direct6x4x2to1x32AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·6+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 6, for each of 4 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+//
+//go:noescape
+func direct6x4x2to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+
+// direct6x4x1to2x32AVX512 is dst[s₁ + i·ldd + 2·j] = max(floor, bias[i] + Σ_k a[k·6+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 6, for each of 4 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+//
+//go:noescape
+func direct6x4x1to2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+
+// direct8x3x1to1x32AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·8+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 8, for each of 3 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+//
+//go:noescape
+func direct8x3x1to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+
+// direct8x3x2to1x32AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·8+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 8, for each of 3 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+//
+//go:noescape
+func direct8x3x2to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+
+// direct8x3x1to2x32AVX512 is dst[s₁ + i·ldd + 2·j] = max(floor, bias[i] + Σ_k a[k·8+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 8, for each of 3 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+//
+//go:noescape
+func direct8x3x1to2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 
 // outer8x24x64AVX512 is c[i·24+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·24+j] (+ c[i·24+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, 0 ≤ i < 8, 0 ≤ j < 24.
 //
@@ -169,6 +204,11 @@ func biasReLU64AVX512(n int, y *float64, x *float64, b float64)
 //go:noescape
 func copyRows64AVX512(rows int, n int, dst *float64, ldd int, src *float64, lds int)
 
+// spread2x64AVX512 is dst[2i] = src[i], 0 ≤ i < n; what lies between is not touched.
+//
+//go:noescape
+func spread2x64AVX512(n int, dst *float64, src *float64)
+
 // depthwise3x3x64AVX512 is y[p·ldy+q] = Σ_r Σ_s weights[3r+s]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n.
 //
 //go:noescape
@@ -194,65 +234,95 @@ func sumTaps1x64AVX512(rows int, n int, y *float64, ldy int, x *float64, ldx int
 //go:noescape
 func sumTaps2x64AVX512(rows int, n int, y *float64, ldy int, x *float64, ldx int, offsets *int, weights *float64, count int, accumulate int)
 
-// direct1x8x1x64AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·1+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 1, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct1x8x1to1x64AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·1+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 1, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct1x8x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+func direct1x8x1to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 
-// direct1x8x2x64AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·1+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 1, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct1x8x2to1x64AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·1+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 1, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct1x8x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+func direct1x8x2to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 
-// direct2x8x1x64AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·2+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 2, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct1x8x1to2x64AVX512 is dst[s₁ + i·ldd + 2·j] = max(floor, bias[i] + Σ_k a[k·1+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 1, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct2x8x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+func direct1x8x1to2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 
-// direct2x8x2x64AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·2+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 2, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct2x8x1to1x64AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·2+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 2, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct2x8x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+func direct2x8x1to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 
-// direct3x6x1x64AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·3+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 3, for each of 6 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct2x8x2to1x64AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·2+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 2, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct3x6x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+func direct2x8x2to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 
-// direct3x6x2x64AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·3+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 3, for each of 6 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct2x8x1to2x64AVX512 is dst[s₁ + i·ldd + 2·j] = max(floor, bias[i] + Σ_k a[k·2+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 2, for each of 8 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct3x6x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+func direct2x8x1to2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 
-// direct4x5x1x64AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·4+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 4, for each of 5 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct3x6x1to1x64AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·3+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 3, for each of 6 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct4x5x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+func direct3x6x1to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 
-// direct4x5x2x64AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·4+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 4, for each of 5 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct3x6x2to1x64AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·3+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 3, for each of 6 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct4x5x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+func direct3x6x2to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 
-// direct6x4x1x64AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·6+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 6, for each of 4 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct3x6x1to2x64AVX512 is dst[s₁ + i·ldd + 2·j] = max(floor, bias[i] + Σ_k a[k·3+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 3, for each of 6 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct6x4x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+func direct3x6x1to2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 
-// direct6x4x2x64AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·6+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 6, for each of 4 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct4x5x1to1x64AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·4+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 4, for each of 5 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct6x4x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+func direct4x5x1to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 
-// direct8x3x1x64AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·8+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 8, for each of 3 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct4x5x2to1x64AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·4+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 4, for each of 5 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct8x3x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+func direct4x5x2to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 
-// direct8x3x2x64AVX512 is dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·8+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 8, for each of 3 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+// direct4x5x1to2x64AVX512 is dst[s₁ + i·ldd + 2·j] = max(floor, bias[i] + Σ_k a[k·4+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 4, for each of 5 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
 //
 //go:noescape
-func direct8x3x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+func direct4x5x1to2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+
+// direct6x4x1to1x64AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·6+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 6, for each of 4 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+//
+//go:noescape
+func direct6x4x1to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+
+// direct6x4x2to1x64AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·6+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 6, for each of 4 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+//
+//go:noescape
+func direct6x4x2to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+
+// direct6x4x1to2x64AVX512 is dst[s₁ + i·ldd + 2·j] = max(floor, bias[i] + Σ_k a[k·6+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 6, for each of 4 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+//
+//go:noescape
+func direct6x4x1to2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+
+// direct8x3x1to1x64AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·8+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 8, for each of 3 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+//
+//go:noescape
+func direct8x3x1to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+
+// direct8x3x2to1x64AVX512 is dst[s₁ + i·ldd + 1·j] = max(floor, bias[i] + Σ_k a[k·8+i]·src[offsets[k] + s₀ + 2·j]), 0 ≤ k < depth, 0 ≤ i < 8, for each of 3 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+//
+//go:noescape
+func direct8x3x2to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+
+// direct8x3x1to2x64AVX512 is dst[s₁ + i·ldd + 2·j] = max(floor, bias[i] + Σ_k a[k·8+i]·src[offsets[k] + s₀ + 1·j]), 0 ≤ k < depth, 0 ≤ i < 8, for each of 3 segments, triples s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.
+//
+//go:noescape
+func direct8x3x1to2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 
 // outer4x24x32AVX2 is c[i·24+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·24+j] (+ c[i·24+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, 0 ≤ i < 4, 0 ≤ j < 24.
 //

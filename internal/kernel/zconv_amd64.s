@@ -4,6 +4,78 @@
 
 #include "textflag.h"
 
+DATA repeat032<>+0(SB)/4, $0x00000000
+DATA repeat032<>+4(SB)/4, $0x00000000
+DATA repeat032<>+8(SB)/4, $0x00000001
+DATA repeat032<>+12(SB)/4, $0x00000001
+DATA repeat032<>+16(SB)/4, $0x00000002
+DATA repeat032<>+20(SB)/4, $0x00000002
+DATA repeat032<>+24(SB)/4, $0x00000003
+DATA repeat032<>+28(SB)/4, $0x00000003
+DATA repeat032<>+32(SB)/4, $0x00000004
+DATA repeat032<>+36(SB)/4, $0x00000004
+DATA repeat032<>+40(SB)/4, $0x00000005
+DATA repeat032<>+44(SB)/4, $0x00000005
+DATA repeat032<>+48(SB)/4, $0x00000006
+DATA repeat032<>+52(SB)/4, $0x00000006
+DATA repeat032<>+56(SB)/4, $0x00000007
+DATA repeat032<>+60(SB)/4, $0x00000007
+GLOBL repeat032<>(SB), RODATA|NOPTR, $64
+
+DATA repeat132<>+0(SB)/4, $0x00000008
+DATA repeat132<>+4(SB)/4, $0x00000008
+DATA repeat132<>+8(SB)/4, $0x00000009
+DATA repeat132<>+12(SB)/4, $0x00000009
+DATA repeat132<>+16(SB)/4, $0x0000000a
+DATA repeat132<>+20(SB)/4, $0x0000000a
+DATA repeat132<>+24(SB)/4, $0x0000000b
+DATA repeat132<>+28(SB)/4, $0x0000000b
+DATA repeat132<>+32(SB)/4, $0x0000000c
+DATA repeat132<>+36(SB)/4, $0x0000000c
+DATA repeat132<>+40(SB)/4, $0x0000000d
+DATA repeat132<>+44(SB)/4, $0x0000000d
+DATA repeat132<>+48(SB)/4, $0x0000000e
+DATA repeat132<>+52(SB)/4, $0x0000000e
+DATA repeat132<>+56(SB)/4, $0x0000000f
+DATA repeat132<>+60(SB)/4, $0x0000000f
+GLOBL repeat132<>(SB), RODATA|NOPTR, $64
+
+DATA repeat064<>+0(SB)/4, $0x00000000
+DATA repeat064<>+4(SB)/4, $0x00000000
+DATA repeat064<>+8(SB)/4, $0x00000000
+DATA repeat064<>+12(SB)/4, $0x00000000
+DATA repeat064<>+16(SB)/4, $0x00000001
+DATA repeat064<>+20(SB)/4, $0x00000000
+DATA repeat064<>+24(SB)/4, $0x00000001
+DATA repeat064<>+28(SB)/4, $0x00000000
+DATA repeat064<>+32(SB)/4, $0x00000002
+DATA repeat064<>+36(SB)/4, $0x00000000
+DATA repeat064<>+40(SB)/4, $0x00000002
+DATA repeat064<>+44(SB)/4, $0x00000000
+DATA repeat064<>+48(SB)/4, $0x00000003
+DATA repeat064<>+52(SB)/4, $0x00000000
+DATA repeat064<>+56(SB)/4, $0x00000003
+DATA repeat064<>+60(SB)/4, $0x00000000
+GLOBL repeat064<>(SB), RODATA|NOPTR, $64
+
+DATA repeat164<>+0(SB)/4, $0x00000004
+DATA repeat164<>+4(SB)/4, $0x00000000
+DATA repeat164<>+8(SB)/4, $0x00000004
+DATA repeat164<>+12(SB)/4, $0x00000000
+DATA repeat164<>+16(SB)/4, $0x00000005
+DATA repeat164<>+20(SB)/4, $0x00000000
+DATA repeat164<>+24(SB)/4, $0x00000005
+DATA repeat164<>+28(SB)/4, $0x00000000
+DATA repeat164<>+32(SB)/4, $0x00000006
+DATA repeat164<>+36(SB)/4, $0x00000000
+DATA repeat164<>+40(SB)/4, $0x00000006
+DATA repeat164<>+44(SB)/4, $0x00000000
+DATA repeat164<>+48(SB)/4, $0x00000007
+DATA repeat164<>+52(SB)/4, $0x00000000
+DATA repeat164<>+56(SB)/4, $0x00000007
+DATA repeat164<>+60(SB)/4, $0x00000000
+GLOBL repeat164<>(SB), RODATA|NOPTR, $64
+
 DATA convEvens32<>+0(SB)/4, $0x00000000
 DATA convEvens32<>+4(SB)/4, $0x00000002
 DATA convEvens32<>+8(SB)/4, $0x00000004
@@ -559,6 +631,41 @@ tail:
 	VZEROUPPER
 	RET
 
+// func spread2x32AVX512(n int, dst *float32, src *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·spread2x32AVX512(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ src+16(FP), DX
+
+loop:
+	MOVQ  $-1, BX
+	CMPQ  AX, $+16
+	JGE   whole
+	BZHIQ AX, BX, BX
+
+whole:
+	ANDQ      $+65535, BX
+	KMOVW     BX, K1
+	MOVQ      $0x55555555, SI
+	PDEPQ     SI, BX, BX
+	KMOVW     BX, K2
+	SHRQ      $0x10, BX
+	KMOVW     BX, K3
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVDQU64 repeat032<>+0(SB), Z1
+	VPERMPS   Z0, Z1, Z1
+	VMOVUPS   Z1, K2, (CX)
+	VMOVDQU64 repeat132<>+0(SB), Z1
+	VPERMPS   Z0, Z1, Z1
+	VMOVUPS   Z1, K3, 64(CX)
+	ADDQ      $+64, DX
+	ADDQ      $+128, CX
+	SUBQ      $+16, AX
+	JGT       loop
+	VZEROUPPER
+	RET
+
 // func depthwise3x3x32AVX512(rows int, n int, y *float32, ldy int, x *float32, ldx int, weights *float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·depthwise3x3x32AVX512(SB), NOSPLIT, $0-56
@@ -979,9 +1086,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func direct1x8x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// func direct1x8x1to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 // Requires: AVX, AVX512F
-TEXT ·direct1x8x1x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct1x8x1to1x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSS (AX), Z0
 	VMOVUPS      Z0, Z1
@@ -1091,9 +1198,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct1x8x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// func direct1x8x2to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 // Requires: AVX, AVX512F
-TEXT ·direct1x8x2x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct1x8x2to1x32AVX512(SB), NOSPLIT, $0-72
 	VMOVDQU64    convEvens32<>+0(SB), Z0
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSS (AX), Z1
@@ -1220,9 +1327,193 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct2x8x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// func direct1x8x1to2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·direct1x8x1to2x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VMOVUPS      Z0, Z5
+	VMOVUPS      Z0, Z6
+	VMOVUPS      Z0, Z7
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*4), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*4), R12
+	MOVQ         144(SI), R13
+	LEAQ         (DX)(R13*4), R13
+	MOVQ         168(SI), R14
+	LEAQ         (DX)(R14*4), R14
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z8
+	VMOVUPS      (R8)(DX*4), Z9
+	VMOVUPS      (R9)(DX*4), Z10
+	VMOVUPS      (R10)(DX*4), Z11
+	VMOVUPS      (R11)(DX*4), Z12
+	VMOVUPS      (R12)(DX*4), Z13
+	VMOVUPS      (R13)(DX*4), Z14
+	VMOVUPS      (R14)(DX*4), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z8, Z16, Z0
+	VFMADD231PS  Z9, Z16, Z1
+	VFMADD231PS  Z10, Z16, Z2
+	VFMADD231PS  Z11, Z16, Z3
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	ADDQ         $+8, BX
+	ADDQ         $+4, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z8
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         16(SI), DX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, DX, DX
+	KMOVW        DX, K1
+	SHRQ         $0x10, DX
+	KMOVW        DX, K2
+	VMAXPS       Z0, Z8, Z0
+	VMOVDQU64    repeat032<>+0(SB), Z9
+	VPERMPS      Z0, Z9, Z9
+	VMOVUPS      Z9, K1, (CX)
+	VMOVDQU64    repeat132<>+0(SB), Z9
+	VPERMPS      Z0, Z9, Z9
+	VMOVUPS      Z9, K2, 64(CX)
+	MOVQ         32(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         40(SI), DX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, DX, DX
+	KMOVW        DX, K1
+	SHRQ         $0x10, DX
+	KMOVW        DX, K2
+	VMAXPS       Z1, Z8, Z1
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z1, Z0, Z0
+	VMOVUPS      Z0, K1, (CX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z1, Z0, Z0
+	VMOVUPS      Z0, K2, 64(CX)
+	MOVQ         56(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         64(SI), DX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, DX, DX
+	KMOVW        DX, K1
+	SHRQ         $0x10, DX
+	KMOVW        DX, K2
+	VMAXPS       Z2, Z8, Z2
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z2, Z0, Z0
+	VMOVUPS      Z0, K1, (CX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z2, Z0, Z0
+	VMOVUPS      Z0, K2, 64(CX)
+	MOVQ         80(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         88(SI), DX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, DX, DX
+	KMOVW        DX, K1
+	SHRQ         $0x10, DX
+	KMOVW        DX, K2
+	VMAXPS       Z3, Z8, Z3
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z3, Z0, Z0
+	VMOVUPS      Z0, K1, (CX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z3, Z0, Z0
+	VMOVUPS      Z0, K2, 64(CX)
+	MOVQ         104(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         112(SI), DX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, DX, DX
+	KMOVW        DX, K1
+	SHRQ         $0x10, DX
+	KMOVW        DX, K2
+	VMAXPS       Z4, Z8, Z4
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z4, Z0, Z0
+	VMOVUPS      Z0, K1, (CX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z4, Z0, Z0
+	VMOVUPS      Z0, K2, 64(CX)
+	MOVQ         128(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         136(SI), DX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, DX, DX
+	KMOVW        DX, K1
+	SHRQ         $0x10, DX
+	KMOVW        DX, K2
+	VMAXPS       Z5, Z8, Z5
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z5, Z0, Z0
+	VMOVUPS      Z0, K1, (CX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z5, Z0, Z0
+	VMOVUPS      Z0, K2, 64(CX)
+	MOVQ         152(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         160(SI), DX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, DX, DX
+	KMOVW        DX, K1
+	SHRQ         $0x10, DX
+	KMOVW        DX, K2
+	VMAXPS       Z6, Z8, Z6
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z6, Z0, Z0
+	VMOVUPS      Z0, K1, (CX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z6, Z0, Z0
+	VMOVUPS      Z0, K2, 64(CX)
+	MOVQ         176(SI), CX
+	LEAQ         (AX)(CX*4), CX
+	MOVQ         184(SI), AX
+	MOVQ         $0x55555555, DX
+	PDEPQ        DX, AX, AX
+	KMOVW        AX, K1
+	SHRQ         $0x10, AX
+	KMOVW        AX, K2
+	VMAXPS       Z7, Z8, Z7
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z7, Z0, Z0
+	VMOVUPS      Z0, K1, (CX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z7, Z0, Z0
+	VMOVUPS      Z0, K2, 64(CX)
+	VZEROUPPER
+	RET
+
+// func direct2x8x1to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 // Requires: AVX, AVX512F
-TEXT ·direct2x8x1x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct2x8x1to1x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSS (AX), Z0
 	VMOVUPS      Z0, Z1
@@ -1373,9 +1664,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct2x8x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// func direct2x8x2to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 // Requires: AVX, AVX512F
-TEXT ·direct2x8x2x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct2x8x2to1x32AVX512(SB), NOSPLIT, $0-72
 	VMOVDQU64    convEvens32<>+0(SB), Z0
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSS (AX), Z1
@@ -1543,9 +1834,274 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct3x6x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// func direct2x8x1to2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·direct2x8x1to2x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VMOVUPS      Z0, Z5
+	VMOVUPS      Z0, Z6
+	VMOVUPS      Z0, Z7
+	VBROADCASTSS 4(AX), Z8
+	VMOVUPS      Z8, Z9
+	VMOVUPS      Z8, Z10
+	VMOVUPS      Z8, Z11
+	VMOVUPS      Z8, Z12
+	VMOVUPS      Z8, Z13
+	VMOVUPS      Z8, Z14
+	VMOVUPS      Z8, Z15
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*4), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*4), R12
+	MOVQ         144(SI), R13
+	LEAQ         (DX)(R13*4), R13
+	MOVQ         168(SI), R14
+	LEAQ         (DX)(R14*4), R14
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z16
+	VMOVUPS      (R8)(DX*4), Z17
+	VMOVUPS      (R9)(DX*4), Z18
+	VMOVUPS      (R10)(DX*4), Z19
+	VMOVUPS      (R11)(DX*4), Z20
+	VMOVUPS      (R12)(DX*4), Z21
+	VMOVUPS      (R13)(DX*4), Z22
+	VMOVUPS      (R14)(DX*4), Z23
+	VBROADCASTSS (CX), Z24
+	VFMADD231PS  Z16, Z24, Z0
+	VFMADD231PS  Z17, Z24, Z1
+	VFMADD231PS  Z18, Z24, Z2
+	VFMADD231PS  Z19, Z24, Z3
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 4(CX), Z24
+	VFMADD231PS  Z16, Z24, Z8
+	VFMADD231PS  Z17, Z24, Z9
+	VFMADD231PS  Z18, Z24, Z10
+	VFMADD231PS  Z19, Z24, Z11
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	ADDQ         $+8, BX
+	ADDQ         $+8, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z16
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z0, Z16, Z0
+	VMOVDQU64    repeat032<>+0(SB), Z17
+	VPERMPS      Z0, Z17, Z17
+	VMOVUPS      Z17, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z17
+	VPERMPS      Z0, Z17, Z17
+	VMOVUPS      Z17, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z8, Z16, Z8
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z8, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z8, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z1, Z16, Z1
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z1, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z1, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z16, Z9
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z9, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z9, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z2, Z16, Z2
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z2, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z2, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z16, Z10
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z10, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z10, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         88(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z3, Z16, Z3
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z3, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z3, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z16, Z11
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z11, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z11, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         112(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z4, Z16, Z4
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z4, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z4, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z16, Z12
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z12, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z12, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         128(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         136(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z5, Z16, Z5
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z5, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z5, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z16, Z13
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z13, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z13, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         152(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         160(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z6, Z16, Z6
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z6, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z6, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z16, Z14
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z14, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z14, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         176(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         184(SI), AX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, AX, AX
+	KMOVW        AX, K1
+	SHRQ         $0x10, AX
+	KMOVW        AX, K2
+	VMAXPS       Z7, Z16, Z7
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z7, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z7, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z16, Z15
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z15, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z15, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func direct3x6x1to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 // Requires: AVX, AVX512F
-TEXT ·direct3x6x1x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct3x6x1to1x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSS (AX), Z0
 	VMOVUPS      Z0, Z1
@@ -1695,9 +2251,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct3x6x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// func direct3x6x2to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 // Requires: AVX, AVX512F
-TEXT ·direct3x6x2x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct3x6x2to1x32AVX512(SB), NOSPLIT, $0-72
 	VMOVDQU64    convEvens32<>+0(SB), Z0
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSS (AX), Z1
@@ -1860,9 +2416,275 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct4x5x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// func direct3x6x1to2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·direct3x6x1to2x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VMOVUPS      Z0, Z5
+	VBROADCASTSS 4(AX), Z6
+	VMOVUPS      Z6, Z7
+	VMOVUPS      Z6, Z8
+	VMOVUPS      Z6, Z9
+	VMOVUPS      Z6, Z10
+	VMOVUPS      Z6, Z11
+	VBROADCASTSS 8(AX), Z12
+	VMOVUPS      Z12, Z13
+	VMOVUPS      Z12, Z14
+	VMOVUPS      Z12, Z15
+	VMOVUPS      Z12, Z16
+	VMOVUPS      Z12, Z17
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*4), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*4), R12
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z18
+	VMOVUPS      (R8)(DX*4), Z19
+	VMOVUPS      (R9)(DX*4), Z20
+	VMOVUPS      (R10)(DX*4), Z21
+	VMOVUPS      (R11)(DX*4), Z22
+	VMOVUPS      (R12)(DX*4), Z23
+	VBROADCASTSS (CX), Z24
+	VFMADD231PS  Z18, Z24, Z0
+	VFMADD231PS  Z19, Z24, Z1
+	VFMADD231PS  Z20, Z24, Z2
+	VFMADD231PS  Z21, Z24, Z3
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Z23, Z24, Z5
+	VBROADCASTSS 4(CX), Z24
+	VFMADD231PS  Z18, Z24, Z6
+	VFMADD231PS  Z19, Z24, Z7
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 8(CX), Z24
+	VFMADD231PS  Z18, Z24, Z12
+	VFMADD231PS  Z19, Z24, Z13
+	VFMADD231PS  Z20, Z24, Z14
+	VFMADD231PS  Z21, Z24, Z15
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	ADDQ         $+8, BX
+	ADDQ         $+12, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z18
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z0, Z18, Z0
+	VMOVDQU64    repeat032<>+0(SB), Z19
+	VPERMPS      Z0, Z19, Z19
+	VMOVUPS      Z19, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z19
+	VPERMPS      Z0, Z19, Z19
+	VMOVUPS      Z19, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z6, Z18, Z6
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z6, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z6, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z18, Z12
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z12, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z12, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z1, Z18, Z1
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z1, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z1, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z7, Z18, Z7
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z7, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z7, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z18, Z13
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z13, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z13, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z2, Z18, Z2
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z2, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z2, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z8, Z18, Z8
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z8, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z8, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z18, Z14
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z14, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z14, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         88(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z3, Z18, Z3
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z3, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z3, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z18, Z9
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z9, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z9, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z18, Z15
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z15, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z15, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         112(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z4, Z18, Z4
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z4, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z4, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z18, Z10
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z10, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z10, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z16, Z18, Z16
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z16, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z16, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         128(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         136(SI), AX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, AX, AX
+	KMOVW        AX, K1
+	SHRQ         $0x10, AX
+	KMOVW        AX, K2
+	VMAXPS       Z5, Z18, Z5
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z5, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z5, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z18, Z11
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z11, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z11, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z17, Z18, Z17
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z17, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z17, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func direct4x5x1to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 // Requires: AVX, AVX512F
-TEXT ·direct4x5x1x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct4x5x1to1x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSS (AX), Z0
 	VMOVUPS      Z0, Z1
@@ -2017,9 +2839,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct4x5x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// func direct4x5x2to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 // Requires: AVX, AVX512F
-TEXT ·direct4x5x2x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct4x5x2to1x32AVX512(SB), NOSPLIT, $0-72
 	VMOVDQU64    convEvens32<>+0(SB), Z0
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSS (AX), Z1
@@ -2185,9 +3007,286 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct6x4x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// func direct4x5x1to2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·direct4x5x1to2x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VBROADCASTSS 4(AX), Z5
+	VMOVUPS      Z5, Z6
+	VMOVUPS      Z5, Z7
+	VMOVUPS      Z5, Z8
+	VMOVUPS      Z5, Z9
+	VBROADCASTSS 8(AX), Z10
+	VMOVUPS      Z10, Z11
+	VMOVUPS      Z10, Z12
+	VMOVUPS      Z10, Z13
+	VMOVUPS      Z10, Z14
+	VBROADCASTSS 12(AX), Z15
+	VMOVUPS      Z15, Z16
+	VMOVUPS      Z15, Z17
+	VMOVUPS      Z15, Z18
+	VMOVUPS      Z15, Z19
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*4), R11
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z20
+	VMOVUPS      (R8)(DX*4), Z21
+	VMOVUPS      (R9)(DX*4), Z22
+	VMOVUPS      (R10)(DX*4), Z23
+	VMOVUPS      (R11)(DX*4), Z24
+	VBROADCASTSS (CX), Z25
+	VFMADD231PS  Z20, Z25, Z0
+	VFMADD231PS  Z21, Z25, Z1
+	VFMADD231PS  Z22, Z25, Z2
+	VFMADD231PS  Z23, Z25, Z3
+	VFMADD231PS  Z24, Z25, Z4
+	VBROADCASTSS 4(CX), Z25
+	VFMADD231PS  Z20, Z25, Z5
+	VFMADD231PS  Z21, Z25, Z6
+	VFMADD231PS  Z22, Z25, Z7
+	VFMADD231PS  Z23, Z25, Z8
+	VFMADD231PS  Z24, Z25, Z9
+	VBROADCASTSS 8(CX), Z25
+	VFMADD231PS  Z20, Z25, Z10
+	VFMADD231PS  Z21, Z25, Z11
+	VFMADD231PS  Z22, Z25, Z12
+	VFMADD231PS  Z23, Z25, Z13
+	VFMADD231PS  Z24, Z25, Z14
+	VBROADCASTSS 12(CX), Z25
+	VFMADD231PS  Z20, Z25, Z15
+	VFMADD231PS  Z21, Z25, Z16
+	VFMADD231PS  Z22, Z25, Z17
+	VFMADD231PS  Z23, Z25, Z18
+	VFMADD231PS  Z24, Z25, Z19
+	ADDQ         $+8, BX
+	ADDQ         $+16, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z20
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z0, Z20, Z0
+	VMOVDQU64    repeat032<>+0(SB), Z21
+	VPERMPS      Z0, Z21, Z21
+	VMOVUPS      Z21, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z21
+	VPERMPS      Z0, Z21, Z21
+	VMOVUPS      Z21, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z5, Z20, Z5
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z5, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z5, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z20, Z10
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z10, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z10, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z20, Z15
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z15, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z15, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z1, Z20, Z1
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z1, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z1, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z6, Z20, Z6
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z6, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z6, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z20, Z11
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z11, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z11, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z16, Z20, Z16
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z16, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z16, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z2, Z20, Z2
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z2, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z2, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z7, Z20, Z7
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z7, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z7, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z20, Z12
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z12, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z12, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z17, Z20, Z17
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z17, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z17, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         88(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z3, Z20, Z3
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z3, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z3, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z8, Z20, Z8
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z8, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z8, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z20, Z13
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z13, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z13, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z18, Z20, Z18
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z18, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z18, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         112(SI), AX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, AX, AX
+	KMOVW        AX, K1
+	SHRQ         $0x10, AX
+	KMOVW        AX, K2
+	VMAXPS       Z4, Z20, Z4
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z4, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z4, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z20, Z9
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z9, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z9, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z20, Z14
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z14, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z14, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z19, Z20, Z19
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z19, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z19, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func direct6x4x1to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 // Requires: AVX, AVX512F
-TEXT ·direct6x4x1x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct6x4x1to1x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSS (AX), Z0
 	VMOVUPS      Z0, Z1
@@ -2358,9 +3457,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct6x4x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// func direct6x4x2to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 // Requires: AVX, AVX512F
-TEXT ·direct6x4x2x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct6x4x2to1x32AVX512(SB), NOSPLIT, $0-72
 	VMOVDQU64    convEvens32<>+0(SB), Z0
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSS (AX), Z1
@@ -2540,9 +3639,318 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct8x3x1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// func direct6x4x1to2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·direct6x4x1to2x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VBROADCASTSS 4(AX), Z4
+	VMOVUPS      Z4, Z5
+	VMOVUPS      Z4, Z6
+	VMOVUPS      Z4, Z7
+	VBROADCASTSS 8(AX), Z8
+	VMOVUPS      Z8, Z9
+	VMOVUPS      Z8, Z10
+	VMOVUPS      Z8, Z11
+	VBROADCASTSS 12(AX), Z12
+	VMOVUPS      Z12, Z13
+	VMOVUPS      Z12, Z14
+	VMOVUPS      Z12, Z15
+	VBROADCASTSS 16(AX), Z16
+	VMOVUPS      Z16, Z17
+	VMOVUPS      Z16, Z18
+	VMOVUPS      Z16, Z19
+	VBROADCASTSS 20(AX), Z20
+	VMOVUPS      Z20, Z21
+	VMOVUPS      Z20, Z22
+	VMOVUPS      Z20, Z23
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*4), R10
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z24
+	VMOVUPS      (R8)(DX*4), Z25
+	VMOVUPS      (R9)(DX*4), Z26
+	VMOVUPS      (R10)(DX*4), Z27
+	VBROADCASTSS (CX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 4(CX), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 8(CX), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 12(CX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 16(CX), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 20(CX), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	ADDQ         $+8, BX
+	ADDQ         $+24, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z24
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z0, Z24, Z0
+	VMOVDQU64    repeat032<>+0(SB), Z25
+	VPERMPS      Z0, Z25, Z25
+	VMOVUPS      Z25, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z25
+	VPERMPS      Z0, Z25, Z25
+	VMOVUPS      Z25, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z4, Z24, Z4
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z4, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z4, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z8, Z24, Z8
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z8, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z8, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z24, Z12
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z12, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z12, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z16, Z24, Z16
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z16, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z16, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z20, Z24, Z20
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z20, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z20, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z1, Z24, Z1
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z1, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z1, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z5, Z24, Z5
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z5, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z5, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z24, Z9
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z9, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z9, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z24, Z13
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z13, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z13, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z17, Z24, Z17
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z17, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z17, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z21, Z24, Z21
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z21, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z21, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z2, Z24, Z2
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z2, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z2, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z6, Z24, Z6
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z6, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z6, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z24, Z10
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z10, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z10, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z24, Z14
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z14, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z14, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z18, Z24, Z18
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z18, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z18, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z22, Z24, Z22
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z22, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z22, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         88(SI), AX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, AX, AX
+	KMOVW        AX, K1
+	SHRQ         $0x10, AX
+	KMOVW        AX, K2
+	VMAXPS       Z3, Z24, Z3
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z3, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z3, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z7, Z24, Z7
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z7, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z7, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z24, Z11
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z11, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z11, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z24, Z15
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z15, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z15, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z19, Z24, Z19
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z19, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z19, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z23, Z24, Z23
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z23, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z23, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func direct8x3x1to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 // Requires: AVX, AVX512F
-TEXT ·direct8x3x1x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct8x3x1to1x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSS (AX), Z0
 	VMOVUPS      Z0, Z1
@@ -2709,9 +4117,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct8x3x2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// func direct8x3x2to1x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
 // Requires: AVX, AVX512F
-TEXT ·direct8x3x2x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct8x3x2to1x32AVX512(SB), NOSPLIT, $0-72
 	VMOVDQU64    convEvens32<>+0(SB), Z0
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSS (AX), Z1
@@ -2882,6 +4290,307 @@ loop:
 	LEAQ         (DX)(CX*4), DX
 	VMAXPS       Z24, Z0, Z24
 	VMOVUPS      Z24, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct8x3x1to2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·direct8x3x1to2x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSS (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VBROADCASTSS 4(AX), Z3
+	VMOVUPS      Z3, Z4
+	VMOVUPS      Z3, Z5
+	VBROADCASTSS 8(AX), Z6
+	VMOVUPS      Z6, Z7
+	VMOVUPS      Z6, Z8
+	VBROADCASTSS 12(AX), Z9
+	VMOVUPS      Z9, Z10
+	VMOVUPS      Z9, Z11
+	VBROADCASTSS 16(AX), Z12
+	VMOVUPS      Z12, Z13
+	VMOVUPS      Z12, Z14
+	VBROADCASTSS 20(AX), Z15
+	VMOVUPS      Z15, Z16
+	VMOVUPS      Z15, Z17
+	VBROADCASTSS 24(AX), Z18
+	VMOVUPS      Z18, Z19
+	VMOVUPS      Z18, Z20
+	VBROADCASTSS 28(AX), Z21
+	VMOVUPS      Z21, Z22
+	VMOVUPS      Z21, Z23
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*4), R9
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*4), Z24
+	VMOVUPS      (R8)(DX*4), Z25
+	VMOVUPS      (R9)(DX*4), Z26
+	VBROADCASTSS (CX), Z27
+	VFMADD231PS  Z24, Z27, Z0
+	VFMADD231PS  Z25, Z27, Z1
+	VFMADD231PS  Z26, Z27, Z2
+	VBROADCASTSS 4(CX), Z27
+	VFMADD231PS  Z24, Z27, Z3
+	VFMADD231PS  Z25, Z27, Z4
+	VFMADD231PS  Z26, Z27, Z5
+	VBROADCASTSS 8(CX), Z27
+	VFMADD231PS  Z24, Z27, Z6
+	VFMADD231PS  Z25, Z27, Z7
+	VFMADD231PS  Z26, Z27, Z8
+	VBROADCASTSS 12(CX), Z27
+	VFMADD231PS  Z24, Z27, Z9
+	VFMADD231PS  Z25, Z27, Z10
+	VFMADD231PS  Z26, Z27, Z11
+	VBROADCASTSS 16(CX), Z27
+	VFMADD231PS  Z24, Z27, Z12
+	VFMADD231PS  Z25, Z27, Z13
+	VFMADD231PS  Z26, Z27, Z14
+	VBROADCASTSS 20(CX), Z27
+	VFMADD231PS  Z24, Z27, Z15
+	VFMADD231PS  Z25, Z27, Z16
+	VFMADD231PS  Z26, Z27, Z17
+	VBROADCASTSS 24(CX), Z27
+	VFMADD231PS  Z24, Z27, Z18
+	VFMADD231PS  Z25, Z27, Z19
+	VFMADD231PS  Z26, Z27, Z20
+	VBROADCASTSS 28(CX), Z27
+	VFMADD231PS  Z24, Z27, Z21
+	VFMADD231PS  Z25, Z27, Z22
+	VFMADD231PS  Z26, Z27, Z23
+	ADDQ         $+8, BX
+	ADDQ         $+32, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSS (AX), Z24
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         16(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z0, Z24, Z0
+	VMOVDQU64    repeat032<>+0(SB), Z25
+	VPERMPS      Z0, Z25, Z25
+	VMOVUPS      Z25, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z25
+	VPERMPS      Z0, Z25, Z25
+	VMOVUPS      Z25, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z3, Z24, Z3
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z3, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z3, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z6, Z24, Z6
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z6, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z6, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z9, Z24, Z9
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z9, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z9, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z12, Z24, Z12
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z12, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z12, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z15, Z24, Z15
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z15, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z15, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z18, Z24, Z18
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z18, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z18, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z21, Z24, Z21
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z21, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z21, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         40(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x10, BX
+	KMOVW        BX, K2
+	VMAXPS       Z1, Z24, Z1
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z1, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z1, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z4, Z24, Z4
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z4, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z4, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z7, Z24, Z7
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z7, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z7, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z10, Z24, Z10
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z10, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z10, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z13, Z24, Z13
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z13, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z13, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z16, Z24, Z16
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z16, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z16, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z19, Z24, Z19
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z19, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z19, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z22, Z24, Z22
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z22, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z22, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*4), DX
+	MOVQ         64(SI), AX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, AX, AX
+	KMOVW        AX, K1
+	SHRQ         $0x10, AX
+	KMOVW        AX, K2
+	VMAXPS       Z2, Z24, Z2
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z2, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z2, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z5, Z24, Z5
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z5, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z5, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z8, Z24, Z8
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z8, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z8, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z11, Z24, Z11
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z11, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z11, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z14, Z24, Z14
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z14, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z14, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z17, Z24, Z17
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z17, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z17, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z20, Z24, Z20
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z20, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z20, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*4), DX
+	VMAXPS       Z23, Z24, Z23
+	VMOVDQU64    repeat032<>+0(SB), Z0
+	VPERMPS      Z23, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMOVDQU64    repeat132<>+0(SB), Z0
+	VPERMPS      Z23, Z0, Z0
+	VMOVUPS      Z0, K2, 64(DX)
 	VZEROUPPER
 	RET
 
@@ -3404,6 +5113,41 @@ tail:
 	VZEROUPPER
 	RET
 
+// func spread2x64AVX512(n int, dst *float64, src *float64)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·spread2x64AVX512(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ src+16(FP), DX
+
+loop:
+	MOVQ  $-1, BX
+	CMPQ  AX, $+8
+	JGE   whole
+	BZHIQ AX, BX, BX
+
+whole:
+	ANDQ      $+255, BX
+	KMOVW     BX, K1
+	MOVQ      $0x55555555, SI
+	PDEPQ     SI, BX, BX
+	KMOVW     BX, K2
+	SHRQ      $0x08, BX
+	KMOVW     BX, K3
+	VMOVUPD.Z (DX), K1, Z0
+	VMOVDQU64 repeat064<>+0(SB), Z1
+	VPERMPD   Z0, Z1, Z1
+	VMOVUPD   Z1, K2, (CX)
+	VMOVDQU64 repeat164<>+0(SB), Z1
+	VPERMPD   Z0, Z1, Z1
+	VMOVUPD   Z1, K3, 64(CX)
+	ADDQ      $+64, DX
+	ADDQ      $+128, CX
+	SUBQ      $+8, AX
+	JGT       loop
+	VZEROUPPER
+	RET
+
 // func depthwise3x3x64AVX512(rows int, n int, y *float64, ldy int, x *float64, ldx int, weights *float64)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·depthwise3x3x64AVX512(SB), NOSPLIT, $0-56
@@ -3824,9 +5568,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func direct1x8x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// func direct1x8x1to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 // Requires: AVX, AVX512F
-TEXT ·direct1x8x1x64AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct1x8x1to1x64AVX512(SB), NOSPLIT, $0-72
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSD (AX), Z0
 	VMOVUPS      Z0, Z1
@@ -3936,9 +5680,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct1x8x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// func direct1x8x2to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 // Requires: AVX, AVX512F
-TEXT ·direct1x8x2x64AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct1x8x2to1x64AVX512(SB), NOSPLIT, $0-72
 	VMOVDQU64    convEvens64<>+0(SB), Z0
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSD (AX), Z1
@@ -4065,9 +5809,193 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct2x8x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// func direct1x8x1to2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·direct1x8x1to2x64AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VMOVUPS      Z0, Z5
+	VMOVUPS      Z0, Z6
+	VMOVUPS      Z0, Z7
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*8), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*8), R12
+	MOVQ         144(SI), R13
+	LEAQ         (DX)(R13*8), R13
+	MOVQ         168(SI), R14
+	LEAQ         (DX)(R14*8), R14
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z8
+	VMOVUPS      (R8)(DX*8), Z9
+	VMOVUPS      (R9)(DX*8), Z10
+	VMOVUPS      (R10)(DX*8), Z11
+	VMOVUPS      (R11)(DX*8), Z12
+	VMOVUPS      (R12)(DX*8), Z13
+	VMOVUPS      (R13)(DX*8), Z14
+	VMOVUPS      (R14)(DX*8), Z15
+	VBROADCASTSD (CX), Z16
+	VFMADD231PD  Z8, Z16, Z0
+	VFMADD231PD  Z9, Z16, Z1
+	VFMADD231PD  Z10, Z16, Z2
+	VFMADD231PD  Z11, Z16, Z3
+	VFMADD231PD  Z12, Z16, Z4
+	VFMADD231PD  Z13, Z16, Z5
+	VFMADD231PD  Z14, Z16, Z6
+	VFMADD231PD  Z15, Z16, Z7
+	ADDQ         $+8, BX
+	ADDQ         $+8, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z8
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         16(SI), DX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, DX, DX
+	KMOVW        DX, K1
+	SHRQ         $0x08, DX
+	KMOVW        DX, K2
+	VMAXPD       Z0, Z8, Z0
+	VMOVDQU64    repeat064<>+0(SB), Z9
+	VPERMPD      Z0, Z9, Z9
+	VMOVUPD      Z9, K1, (CX)
+	VMOVDQU64    repeat164<>+0(SB), Z9
+	VPERMPD      Z0, Z9, Z9
+	VMOVUPD      Z9, K2, 64(CX)
+	MOVQ         32(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         40(SI), DX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, DX, DX
+	KMOVW        DX, K1
+	SHRQ         $0x08, DX
+	KMOVW        DX, K2
+	VMAXPD       Z1, Z8, Z1
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z1, Z0, Z0
+	VMOVUPD      Z0, K1, (CX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z1, Z0, Z0
+	VMOVUPD      Z0, K2, 64(CX)
+	MOVQ         56(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         64(SI), DX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, DX, DX
+	KMOVW        DX, K1
+	SHRQ         $0x08, DX
+	KMOVW        DX, K2
+	VMAXPD       Z2, Z8, Z2
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z2, Z0, Z0
+	VMOVUPD      Z0, K1, (CX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z2, Z0, Z0
+	VMOVUPD      Z0, K2, 64(CX)
+	MOVQ         80(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         88(SI), DX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, DX, DX
+	KMOVW        DX, K1
+	SHRQ         $0x08, DX
+	KMOVW        DX, K2
+	VMAXPD       Z3, Z8, Z3
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z3, Z0, Z0
+	VMOVUPD      Z0, K1, (CX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z3, Z0, Z0
+	VMOVUPD      Z0, K2, 64(CX)
+	MOVQ         104(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         112(SI), DX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, DX, DX
+	KMOVW        DX, K1
+	SHRQ         $0x08, DX
+	KMOVW        DX, K2
+	VMAXPD       Z4, Z8, Z4
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z4, Z0, Z0
+	VMOVUPD      Z0, K1, (CX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z4, Z0, Z0
+	VMOVUPD      Z0, K2, 64(CX)
+	MOVQ         128(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         136(SI), DX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, DX, DX
+	KMOVW        DX, K1
+	SHRQ         $0x08, DX
+	KMOVW        DX, K2
+	VMAXPD       Z5, Z8, Z5
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z5, Z0, Z0
+	VMOVUPD      Z0, K1, (CX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z5, Z0, Z0
+	VMOVUPD      Z0, K2, 64(CX)
+	MOVQ         152(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         160(SI), DX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, DX, DX
+	KMOVW        DX, K1
+	SHRQ         $0x08, DX
+	KMOVW        DX, K2
+	VMAXPD       Z6, Z8, Z6
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z6, Z0, Z0
+	VMOVUPD      Z0, K1, (CX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z6, Z0, Z0
+	VMOVUPD      Z0, K2, 64(CX)
+	MOVQ         176(SI), CX
+	LEAQ         (AX)(CX*8), CX
+	MOVQ         184(SI), AX
+	MOVQ         $0x55555555, DX
+	PDEPQ        DX, AX, AX
+	KMOVW        AX, K1
+	SHRQ         $0x08, AX
+	KMOVW        AX, K2
+	VMAXPD       Z7, Z8, Z7
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z7, Z0, Z0
+	VMOVUPD      Z0, K1, (CX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z7, Z0, Z0
+	VMOVUPD      Z0, K2, 64(CX)
+	VZEROUPPER
+	RET
+
+// func direct2x8x1to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 // Requires: AVX, AVX512F
-TEXT ·direct2x8x1x64AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct2x8x1to1x64AVX512(SB), NOSPLIT, $0-72
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSD (AX), Z0
 	VMOVUPS      Z0, Z1
@@ -4218,9 +6146,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct2x8x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// func direct2x8x2to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 // Requires: AVX, AVX512F
-TEXT ·direct2x8x2x64AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct2x8x2to1x64AVX512(SB), NOSPLIT, $0-72
 	VMOVDQU64    convEvens64<>+0(SB), Z0
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSD (AX), Z1
@@ -4388,9 +6316,274 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct3x6x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// func direct2x8x1to2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·direct2x8x1to2x64AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VMOVUPS      Z0, Z5
+	VMOVUPS      Z0, Z6
+	VMOVUPS      Z0, Z7
+	VBROADCASTSD 8(AX), Z8
+	VMOVUPS      Z8, Z9
+	VMOVUPS      Z8, Z10
+	VMOVUPS      Z8, Z11
+	VMOVUPS      Z8, Z12
+	VMOVUPS      Z8, Z13
+	VMOVUPS      Z8, Z14
+	VMOVUPS      Z8, Z15
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*8), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*8), R12
+	MOVQ         144(SI), R13
+	LEAQ         (DX)(R13*8), R13
+	MOVQ         168(SI), R14
+	LEAQ         (DX)(R14*8), R14
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z16
+	VMOVUPS      (R8)(DX*8), Z17
+	VMOVUPS      (R9)(DX*8), Z18
+	VMOVUPS      (R10)(DX*8), Z19
+	VMOVUPS      (R11)(DX*8), Z20
+	VMOVUPS      (R12)(DX*8), Z21
+	VMOVUPS      (R13)(DX*8), Z22
+	VMOVUPS      (R14)(DX*8), Z23
+	VBROADCASTSD (CX), Z24
+	VFMADD231PD  Z16, Z24, Z0
+	VFMADD231PD  Z17, Z24, Z1
+	VFMADD231PD  Z18, Z24, Z2
+	VFMADD231PD  Z19, Z24, Z3
+	VFMADD231PD  Z20, Z24, Z4
+	VFMADD231PD  Z21, Z24, Z5
+	VFMADD231PD  Z22, Z24, Z6
+	VFMADD231PD  Z23, Z24, Z7
+	VBROADCASTSD 8(CX), Z24
+	VFMADD231PD  Z16, Z24, Z8
+	VFMADD231PD  Z17, Z24, Z9
+	VFMADD231PD  Z18, Z24, Z10
+	VFMADD231PD  Z19, Z24, Z11
+	VFMADD231PD  Z20, Z24, Z12
+	VFMADD231PD  Z21, Z24, Z13
+	VFMADD231PD  Z22, Z24, Z14
+	VFMADD231PD  Z23, Z24, Z15
+	ADDQ         $+8, BX
+	ADDQ         $+16, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z16
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z0, Z16, Z0
+	VMOVDQU64    repeat064<>+0(SB), Z17
+	VPERMPD      Z0, Z17, Z17
+	VMOVUPD      Z17, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z17
+	VPERMPD      Z0, Z17, Z17
+	VMOVUPD      Z17, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z8, Z16, Z8
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z8, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z8, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z1, Z16, Z1
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z1, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z1, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z16, Z9
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z9, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z9, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z2, Z16, Z2
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z2, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z2, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z16, Z10
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z10, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z10, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         88(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z3, Z16, Z3
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z3, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z3, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z16, Z11
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z11, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z11, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         112(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z4, Z16, Z4
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z4, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z4, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z16, Z12
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z12, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z12, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         128(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         136(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z5, Z16, Z5
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z5, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z5, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z16, Z13
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z13, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z13, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         152(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         160(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z6, Z16, Z6
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z6, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z6, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z16, Z14
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z14, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z14, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         176(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         184(SI), AX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, AX, AX
+	KMOVW        AX, K1
+	SHRQ         $0x08, AX
+	KMOVW        AX, K2
+	VMAXPD       Z7, Z16, Z7
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z7, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z7, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z16, Z15
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z15, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z15, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func direct3x6x1to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 // Requires: AVX, AVX512F
-TEXT ·direct3x6x1x64AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct3x6x1to1x64AVX512(SB), NOSPLIT, $0-72
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSD (AX), Z0
 	VMOVUPS      Z0, Z1
@@ -4540,9 +6733,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct3x6x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// func direct3x6x2to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 // Requires: AVX, AVX512F
-TEXT ·direct3x6x2x64AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct3x6x2to1x64AVX512(SB), NOSPLIT, $0-72
 	VMOVDQU64    convEvens64<>+0(SB), Z0
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSD (AX), Z1
@@ -4705,9 +6898,275 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct4x5x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// func direct3x6x1to2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·direct3x6x1to2x64AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VMOVUPS      Z0, Z5
+	VBROADCASTSD 8(AX), Z6
+	VMOVUPS      Z6, Z7
+	VMOVUPS      Z6, Z8
+	VMOVUPS      Z6, Z9
+	VMOVUPS      Z6, Z10
+	VMOVUPS      Z6, Z11
+	VBROADCASTSD 16(AX), Z12
+	VMOVUPS      Z12, Z13
+	VMOVUPS      Z12, Z14
+	VMOVUPS      Z12, Z15
+	VMOVUPS      Z12, Z16
+	VMOVUPS      Z12, Z17
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*8), R11
+	MOVQ         120(SI), R12
+	LEAQ         (DX)(R12*8), R12
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z18
+	VMOVUPS      (R8)(DX*8), Z19
+	VMOVUPS      (R9)(DX*8), Z20
+	VMOVUPS      (R10)(DX*8), Z21
+	VMOVUPS      (R11)(DX*8), Z22
+	VMOVUPS      (R12)(DX*8), Z23
+	VBROADCASTSD (CX), Z24
+	VFMADD231PD  Z18, Z24, Z0
+	VFMADD231PD  Z19, Z24, Z1
+	VFMADD231PD  Z20, Z24, Z2
+	VFMADD231PD  Z21, Z24, Z3
+	VFMADD231PD  Z22, Z24, Z4
+	VFMADD231PD  Z23, Z24, Z5
+	VBROADCASTSD 8(CX), Z24
+	VFMADD231PD  Z18, Z24, Z6
+	VFMADD231PD  Z19, Z24, Z7
+	VFMADD231PD  Z20, Z24, Z8
+	VFMADD231PD  Z21, Z24, Z9
+	VFMADD231PD  Z22, Z24, Z10
+	VFMADD231PD  Z23, Z24, Z11
+	VBROADCASTSD 16(CX), Z24
+	VFMADD231PD  Z18, Z24, Z12
+	VFMADD231PD  Z19, Z24, Z13
+	VFMADD231PD  Z20, Z24, Z14
+	VFMADD231PD  Z21, Z24, Z15
+	VFMADD231PD  Z22, Z24, Z16
+	VFMADD231PD  Z23, Z24, Z17
+	ADDQ         $+8, BX
+	ADDQ         $+24, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z18
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z0, Z18, Z0
+	VMOVDQU64    repeat064<>+0(SB), Z19
+	VPERMPD      Z0, Z19, Z19
+	VMOVUPD      Z19, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z19
+	VPERMPD      Z0, Z19, Z19
+	VMOVUPD      Z19, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z6, Z18, Z6
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z6, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z6, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z18, Z12
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z12, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z12, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z1, Z18, Z1
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z1, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z1, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z7, Z18, Z7
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z7, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z7, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z18, Z13
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z13, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z13, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z2, Z18, Z2
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z2, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z2, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z8, Z18, Z8
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z8, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z8, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z18, Z14
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z14, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z14, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         88(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z3, Z18, Z3
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z3, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z3, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z18, Z9
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z9, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z9, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z18, Z15
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z15, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z15, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         112(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z4, Z18, Z4
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z4, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z4, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z18, Z10
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z10, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z10, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z16, Z18, Z16
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z16, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z16, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         128(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         136(SI), AX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, AX, AX
+	KMOVW        AX, K1
+	SHRQ         $0x08, AX
+	KMOVW        AX, K2
+	VMAXPD       Z5, Z18, Z5
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z5, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z5, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z18, Z11
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z11, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z11, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z17, Z18, Z17
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z17, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z17, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func direct4x5x1to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 // Requires: AVX, AVX512F
-TEXT ·direct4x5x1x64AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct4x5x1to1x64AVX512(SB), NOSPLIT, $0-72
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSD (AX), Z0
 	VMOVUPS      Z0, Z1
@@ -4862,9 +7321,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct4x5x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// func direct4x5x2to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 // Requires: AVX, AVX512F
-TEXT ·direct4x5x2x64AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct4x5x2to1x64AVX512(SB), NOSPLIT, $0-72
 	VMOVDQU64    convEvens64<>+0(SB), Z0
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSD (AX), Z1
@@ -5030,9 +7489,286 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct6x4x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// func direct4x5x1to2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·direct4x5x1to2x64AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VBROADCASTSD 8(AX), Z5
+	VMOVUPS      Z5, Z6
+	VMOVUPS      Z5, Z7
+	VMOVUPS      Z5, Z8
+	VMOVUPS      Z5, Z9
+	VBROADCASTSD 16(AX), Z10
+	VMOVUPS      Z10, Z11
+	VMOVUPS      Z10, Z12
+	VMOVUPS      Z10, Z13
+	VMOVUPS      Z10, Z14
+	VBROADCASTSD 24(AX), Z15
+	VMOVUPS      Z15, Z16
+	VMOVUPS      Z15, Z17
+	VMOVUPS      Z15, Z18
+	VMOVUPS      Z15, Z19
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+	MOVQ         96(SI), R11
+	LEAQ         (DX)(R11*8), R11
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z20
+	VMOVUPS      (R8)(DX*8), Z21
+	VMOVUPS      (R9)(DX*8), Z22
+	VMOVUPS      (R10)(DX*8), Z23
+	VMOVUPS      (R11)(DX*8), Z24
+	VBROADCASTSD (CX), Z25
+	VFMADD231PD  Z20, Z25, Z0
+	VFMADD231PD  Z21, Z25, Z1
+	VFMADD231PD  Z22, Z25, Z2
+	VFMADD231PD  Z23, Z25, Z3
+	VFMADD231PD  Z24, Z25, Z4
+	VBROADCASTSD 8(CX), Z25
+	VFMADD231PD  Z20, Z25, Z5
+	VFMADD231PD  Z21, Z25, Z6
+	VFMADD231PD  Z22, Z25, Z7
+	VFMADD231PD  Z23, Z25, Z8
+	VFMADD231PD  Z24, Z25, Z9
+	VBROADCASTSD 16(CX), Z25
+	VFMADD231PD  Z20, Z25, Z10
+	VFMADD231PD  Z21, Z25, Z11
+	VFMADD231PD  Z22, Z25, Z12
+	VFMADD231PD  Z23, Z25, Z13
+	VFMADD231PD  Z24, Z25, Z14
+	VBROADCASTSD 24(CX), Z25
+	VFMADD231PD  Z20, Z25, Z15
+	VFMADD231PD  Z21, Z25, Z16
+	VFMADD231PD  Z22, Z25, Z17
+	VFMADD231PD  Z23, Z25, Z18
+	VFMADD231PD  Z24, Z25, Z19
+	ADDQ         $+8, BX
+	ADDQ         $+32, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z20
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z0, Z20, Z0
+	VMOVDQU64    repeat064<>+0(SB), Z21
+	VPERMPD      Z0, Z21, Z21
+	VMOVUPD      Z21, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z21
+	VPERMPD      Z0, Z21, Z21
+	VMOVUPD      Z21, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z5, Z20, Z5
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z5, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z5, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z20, Z10
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z10, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z10, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z20, Z15
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z15, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z15, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z1, Z20, Z1
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z1, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z1, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z6, Z20, Z6
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z6, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z6, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z20, Z11
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z11, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z11, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z16, Z20, Z16
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z16, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z16, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z2, Z20, Z2
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z2, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z2, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z7, Z20, Z7
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z7, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z7, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z20, Z12
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z12, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z12, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z17, Z20, Z17
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z17, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z17, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         88(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z3, Z20, Z3
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z3, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z3, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z8, Z20, Z8
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z8, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z8, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z20, Z13
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z13, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z13, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z18, Z20, Z18
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z18, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z18, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         104(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         112(SI), AX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, AX, AX
+	KMOVW        AX, K1
+	SHRQ         $0x08, AX
+	KMOVW        AX, K2
+	VMAXPD       Z4, Z20, Z4
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z4, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z4, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z20, Z9
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z9, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z9, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z20, Z14
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z14, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z14, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z19, Z20, Z19
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z19, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z19, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func direct6x4x1to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 // Requires: AVX, AVX512F
-TEXT ·direct6x4x1x64AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct6x4x1to1x64AVX512(SB), NOSPLIT, $0-72
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSD (AX), Z0
 	VMOVUPS      Z0, Z1
@@ -5203,9 +7939,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct6x4x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// func direct6x4x2to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 // Requires: AVX, AVX512F
-TEXT ·direct6x4x2x64AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct6x4x2to1x64AVX512(SB), NOSPLIT, $0-72
 	VMOVDQU64    convEvens64<>+0(SB), Z0
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSD (AX), Z1
@@ -5385,9 +8121,318 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct8x3x1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// func direct6x4x1to2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·direct6x4x1to2x64AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VBROADCASTSD 8(AX), Z4
+	VMOVUPS      Z4, Z5
+	VMOVUPS      Z4, Z6
+	VMOVUPS      Z4, Z7
+	VBROADCASTSD 16(AX), Z8
+	VMOVUPS      Z8, Z9
+	VMOVUPS      Z8, Z10
+	VMOVUPS      Z8, Z11
+	VBROADCASTSD 24(AX), Z12
+	VMOVUPS      Z12, Z13
+	VMOVUPS      Z12, Z14
+	VMOVUPS      Z12, Z15
+	VBROADCASTSD 32(AX), Z16
+	VMOVUPS      Z16, Z17
+	VMOVUPS      Z16, Z18
+	VMOVUPS      Z16, Z19
+	VBROADCASTSD 40(AX), Z20
+	VMOVUPS      Z20, Z21
+	VMOVUPS      Z20, Z22
+	VMOVUPS      Z20, Z23
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+	MOVQ         72(SI), R10
+	LEAQ         (DX)(R10*8), R10
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z24
+	VMOVUPS      (R8)(DX*8), Z25
+	VMOVUPS      (R9)(DX*8), Z26
+	VMOVUPS      (R10)(DX*8), Z27
+	VBROADCASTSD (CX), Z28
+	VFMADD231PD  Z24, Z28, Z0
+	VFMADD231PD  Z25, Z28, Z1
+	VFMADD231PD  Z26, Z28, Z2
+	VFMADD231PD  Z27, Z28, Z3
+	VBROADCASTSD 8(CX), Z28
+	VFMADD231PD  Z24, Z28, Z4
+	VFMADD231PD  Z25, Z28, Z5
+	VFMADD231PD  Z26, Z28, Z6
+	VFMADD231PD  Z27, Z28, Z7
+	VBROADCASTSD 16(CX), Z28
+	VFMADD231PD  Z24, Z28, Z8
+	VFMADD231PD  Z25, Z28, Z9
+	VFMADD231PD  Z26, Z28, Z10
+	VFMADD231PD  Z27, Z28, Z11
+	VBROADCASTSD 24(CX), Z28
+	VFMADD231PD  Z24, Z28, Z12
+	VFMADD231PD  Z25, Z28, Z13
+	VFMADD231PD  Z26, Z28, Z14
+	VFMADD231PD  Z27, Z28, Z15
+	VBROADCASTSD 32(CX), Z28
+	VFMADD231PD  Z24, Z28, Z16
+	VFMADD231PD  Z25, Z28, Z17
+	VFMADD231PD  Z26, Z28, Z18
+	VFMADD231PD  Z27, Z28, Z19
+	VBROADCASTSD 40(CX), Z28
+	VFMADD231PD  Z24, Z28, Z20
+	VFMADD231PD  Z25, Z28, Z21
+	VFMADD231PD  Z26, Z28, Z22
+	VFMADD231PD  Z27, Z28, Z23
+	ADDQ         $+8, BX
+	ADDQ         $+48, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z24
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z0, Z24, Z0
+	VMOVDQU64    repeat064<>+0(SB), Z25
+	VPERMPD      Z0, Z25, Z25
+	VMOVUPD      Z25, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z25
+	VPERMPD      Z0, Z25, Z25
+	VMOVUPD      Z25, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z4, Z24, Z4
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z4, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z4, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z8, Z24, Z8
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z8, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z8, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z24, Z12
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z12, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z12, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z16, Z24, Z16
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z16, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z16, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z20, Z24, Z20
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z20, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z20, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z1, Z24, Z1
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z1, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z1, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z5, Z24, Z5
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z5, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z5, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z24, Z9
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z9, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z9, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z24, Z13
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z13, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z13, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z17, Z24, Z17
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z17, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z17, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z21, Z24, Z21
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z21, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z21, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z2, Z24, Z2
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z2, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z2, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z6, Z24, Z6
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z6, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z6, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z24, Z10
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z10, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z10, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z24, Z14
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z14, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z14, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z18, Z24, Z18
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z18, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z18, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z22, Z24, Z22
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z22, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z22, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         80(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         88(SI), AX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, AX, AX
+	KMOVW        AX, K1
+	SHRQ         $0x08, AX
+	KMOVW        AX, K2
+	VMAXPD       Z3, Z24, Z3
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z3, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z3, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z7, Z24, Z7
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z7, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z7, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z24, Z11
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z11, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z11, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z24, Z15
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z15, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z15, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z19, Z24, Z19
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z19, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z19, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z23, Z24, Z23
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z23, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z23, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func direct8x3x1to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 // Requires: AVX, AVX512F
-TEXT ·direct8x3x1x64AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct8x3x1to1x64AVX512(SB), NOSPLIT, $0-72
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSD (AX), Z0
 	VMOVUPS      Z0, Z1
@@ -5554,9 +8599,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func direct8x3x2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// func direct8x3x2to1x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 // Requires: AVX, AVX512F
-TEXT ·direct8x3x2x64AVX512(SB), NOSPLIT, $0-72
+TEXT ·direct8x3x2to1x64AVX512(SB), NOSPLIT, $0-72
 	VMOVDQU64    convEvens64<>+0(SB), Z0
 	MOVQ         bias+56(FP), AX
 	VBROADCASTSD (AX), Z1
@@ -5727,6 +8772,307 @@ loop:
 	LEAQ         (DX)(CX*8), DX
 	VMAXPD       Z24, Z0, Z24
 	VMOVUPD      Z24, K1, (DX)
+	VZEROUPPER
+	RET
+
+// func direct8x3x1to2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·direct8x3x1to2x64AVX512(SB), NOSPLIT, $0-72
+	MOVQ         bias+56(FP), AX
+	VBROADCASTSD (AX), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VBROADCASTSD 8(AX), Z3
+	VMOVUPS      Z3, Z4
+	VMOVUPS      Z3, Z5
+	VBROADCASTSD 16(AX), Z6
+	VMOVUPS      Z6, Z7
+	VMOVUPS      Z6, Z8
+	VBROADCASTSD 24(AX), Z9
+	VMOVUPS      Z9, Z10
+	VMOVUPS      Z9, Z11
+	VBROADCASTSD 32(AX), Z12
+	VMOVUPS      Z12, Z13
+	VMOVUPS      Z12, Z14
+	VBROADCASTSD 40(AX), Z15
+	VMOVUPS      Z15, Z16
+	VMOVUPS      Z15, Z17
+	VBROADCASTSD 48(AX), Z18
+	VMOVUPS      Z18, Z19
+	VMOVUPS      Z18, Z20
+	VBROADCASTSD 56(AX), Z21
+	VMOVUPS      Z21, Z22
+	VMOVUPS      Z21, Z23
+	MOVQ         depth+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         offsets+24(FP), BX
+	MOVQ         segments+32(FP), SI
+	MOVQ         (SI), DI
+	LEAQ         (DX)(DI*8), DI
+	MOVQ         24(SI), R8
+	LEAQ         (DX)(R8*8), R8
+	MOVQ         48(SI), R9
+	LEAQ         (DX)(R9*8), R9
+
+loop:
+	MOVQ         (BX), DX
+	VMOVUPS      (DI)(DX*8), Z24
+	VMOVUPS      (R8)(DX*8), Z25
+	VMOVUPS      (R9)(DX*8), Z26
+	VBROADCASTSD (CX), Z27
+	VFMADD231PD  Z24, Z27, Z0
+	VFMADD231PD  Z25, Z27, Z1
+	VFMADD231PD  Z26, Z27, Z2
+	VBROADCASTSD 8(CX), Z27
+	VFMADD231PD  Z24, Z27, Z3
+	VFMADD231PD  Z25, Z27, Z4
+	VFMADD231PD  Z26, Z27, Z5
+	VBROADCASTSD 16(CX), Z27
+	VFMADD231PD  Z24, Z27, Z6
+	VFMADD231PD  Z25, Z27, Z7
+	VFMADD231PD  Z26, Z27, Z8
+	VBROADCASTSD 24(CX), Z27
+	VFMADD231PD  Z24, Z27, Z9
+	VFMADD231PD  Z25, Z27, Z10
+	VFMADD231PD  Z26, Z27, Z11
+	VBROADCASTSD 32(CX), Z27
+	VFMADD231PD  Z24, Z27, Z12
+	VFMADD231PD  Z25, Z27, Z13
+	VFMADD231PD  Z26, Z27, Z14
+	VBROADCASTSD 40(CX), Z27
+	VFMADD231PD  Z24, Z27, Z15
+	VFMADD231PD  Z25, Z27, Z16
+	VFMADD231PD  Z26, Z27, Z17
+	VBROADCASTSD 48(CX), Z27
+	VFMADD231PD  Z24, Z27, Z18
+	VFMADD231PD  Z25, Z27, Z19
+	VFMADD231PD  Z26, Z27, Z20
+	VBROADCASTSD 56(CX), Z27
+	VFMADD231PD  Z24, Z27, Z21
+	VFMADD231PD  Z25, Z27, Z22
+	VFMADD231PD  Z26, Z27, Z23
+	ADDQ         $+8, BX
+	ADDQ         $+64, CX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         floor+64(FP), AX
+	VBROADCASTSD (AX), Z24
+	MOVQ         dst+40(FP), AX
+	MOVQ         ldd+48(FP), CX
+	MOVQ         8(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         16(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z0, Z24, Z0
+	VMOVDQU64    repeat064<>+0(SB), Z25
+	VPERMPD      Z0, Z25, Z25
+	VMOVUPD      Z25, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z25
+	VPERMPD      Z0, Z25, Z25
+	VMOVUPD      Z25, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z3, Z24, Z3
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z3, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z3, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z6, Z24, Z6
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z6, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z6, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z9, Z24, Z9
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z9, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z9, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z12, Z24, Z12
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z12, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z12, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z15, Z24, Z15
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z15, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z15, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z18, Z24, Z18
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z18, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z18, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z21, Z24, Z21
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z21, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z21, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         32(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         40(SI), BX
+	MOVQ         $0x55555555, DI
+	PDEPQ        DI, BX, BX
+	KMOVW        BX, K1
+	SHRQ         $0x08, BX
+	KMOVW        BX, K2
+	VMAXPD       Z1, Z24, Z1
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z1, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z1, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z4, Z24, Z4
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z4, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z4, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z7, Z24, Z7
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z7, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z7, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z10, Z24, Z10
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z10, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z10, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z13, Z24, Z13
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z13, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z13, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z16, Z24, Z16
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z16, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z16, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z19, Z24, Z19
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z19, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z19, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z22, Z24, Z22
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z22, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z22, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	MOVQ         56(SI), DX
+	LEAQ         (AX)(DX*8), DX
+	MOVQ         64(SI), AX
+	MOVQ         $0x55555555, BX
+	PDEPQ        BX, AX, AX
+	KMOVW        AX, K1
+	SHRQ         $0x08, AX
+	KMOVW        AX, K2
+	VMAXPD       Z2, Z24, Z2
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z2, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z2, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z5, Z24, Z5
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z5, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z5, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z8, Z24, Z8
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z8, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z8, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z11, Z24, Z11
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z11, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z11, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z14, Z24, Z14
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z14, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z14, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z17, Z24, Z17
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z17, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z17, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z20, Z24, Z20
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z20, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z20, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
+	LEAQ         (DX)(CX*8), DX
+	VMAXPD       Z23, Z24, Z23
+	VMOVDQU64    repeat064<>+0(SB), Z0
+	VPERMPD      Z23, Z0, Z0
+	VMOVUPD      Z0, K1, (DX)
+	VMOVDQU64    repeat164<>+0(SB), Z0
+	VPERMPD      Z23, Z0, Z0
+	VMOVUPD      Z0, K2, 64(DX)
 	VZEROUPPER
 	RET
 

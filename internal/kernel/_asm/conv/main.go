@@ -204,6 +204,76 @@ func (f flavour) loader(step int) func(m Mem, v reg.VecVirtual) {
 	}
 }
 
+// Tables that repeat the lanes of the lower and of the upper half.
+var repeats [2][2]Mem
+
+// spreader returns what stores a vector's elements step apart under masks.
+func (f flavour) spreader(step int) func(v reg.VecVirtual, m Mem, masks []reg.Register) {
+	move := func(v Op, k Op, m Mem) {
+		if f.single() {
+			VMOVUPS(v, k, m)
+		} else {
+			VMOVUPD(v, k, m)
+		}
+	}
+	if step == 1 {
+		return func(v reg.VecVirtual, m Mem, masks []reg.Register) { move(v, masks[0], m) }
+	}
+	k := 1
+	if f.single() {
+		k = 0
+	}
+	return func(v reg.VecVirtual, m Mem, masks []reg.Register) {
+		for half := range 2 {
+			idx := ZMM()
+			VMOVDQU64(repeats[k][half], idx)
+			if f.single() {
+				VPERMPS(v, idx, idx)
+			} else {
+				VPERMPD(v, idx, idx)
+			}
+			move(idx, masks[half], m.Offset(half*f.bytes))
+		}
+	}
+}
+
+// spread stores a row's elements two apart.
+func spread(f flavour) {
+	begin("spread2x"+f.elem+f.tier, fmt.Sprintf("func(n int, dst, src *%s)", f.goType), "dst[2i] = src[i], 0 ≤ i < n; what lies between is not touched.")
+	n := Load(Param("n"), GP64())
+	dst := Load(Param("dst"), GP64())
+	src := Load(Param("src"), GP64())
+	put := f.spreader(2)
+	bits, even := GP64(), GP64()
+	in, lo, hi := K(), K(), K()
+	Label("loop")
+	MOVQ(I32(-1), bits)
+	CMPQ(n, I32(int32(f.lanes())))
+	JGE(LabelRef("whole"))
+	BZHIQ(n, bits, bits)
+	Label("whole")
+	ANDQ(I32(1<<f.lanes()-1), bits)
+	KMOVW(bits.As32(), in)
+	MOVQ(U32(0x55555555), even)
+	PDEPQ(even, bits, bits)
+	KMOVW(bits.As32(), lo)
+	SHRQ(U8(f.lanes()), bits)
+	KMOVW(bits.As32(), hi)
+	v := f.vector()
+	if f.single() {
+		VMOVUPS_Z(Mem{Base: src}, in, v)
+	} else {
+		VMOVUPD_Z(Mem{Base: src}, in, v)
+	}
+	put(v, Mem{Base: dst}, []reg.Register{lo, hi})
+	ADDQ(I32(int32(f.bytes)), src)
+	ADDQ(I32(int32(2*f.bytes)), dst)
+	SUBQ(I32(int32(f.lanes())), n)
+	JGT(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
 func gather(f flavour, step int) {
 	name := fmt.Sprintf("gather%dx%s%s", step, f.elem, f.tier)
 	begin(name, fmt.Sprintf("func(count int, dst *%s, width int, src *%s, offsets *int, segments *int, n int)", f.goType, f.goType),
@@ -418,6 +488,18 @@ func main() {
 			e64 = append(e64, 2*i, 0)
 		}
 	}
+	for k, lanes := range []uint32{16, 8} {
+		for half := range uint32(2) {
+			var words []uint32
+			for i := range lanes {
+				words = append(words, i/2+half*lanes/2)
+				if k == 1 {
+					words = append(words, 0)
+				}
+			}
+			repeats[k][half] = table(fmt.Sprintf("repeat%d%s", half, []string{"32", "64"}[k]), words...)
+		}
+	}
 	evens = [2]Mem{table("convEvens32", e32...), table("convEvens64", e64...)}
 	for _, f := range flavours {
 		for vectors := 3; vectors > 0; vectors-- {
@@ -429,14 +511,16 @@ func main() {
 		bias(f, true)
 		if f.wide() {
 			copyRows(f)
+			spread(f)
 			depthwise3(f)
 			depthwiseFilter3(f)
 			dot(f)
 			sumTaps(f, 1)
 			sumTaps(f, 2)
 			for _, s := range directShapes {
-				direct(f, s[0], s[1], 1)
-				direct(f, s[0], s[1], 2)
+				direct(f, s[0], s[1], 1, 1)
+				direct(f, s[0], s[1], 2, 1)
+				direct(f, s[0], s[1], 1, 2)
 			}
 		}
 	}
@@ -444,12 +528,13 @@ func main() {
 }
 
 // direct takes m filters and some vectors of outputs, each of which lies where its segment says, straight from a padded image.
-func direct(f flavour, m, vectors, step int) {
-	begin(fmt.Sprintf("direct%dx%dx%dx%s%s", m, vectors, step, f.elem, f.tier),
+func direct(f flavour, m, vectors, step, spread int) {
+	begin(fmt.Sprintf("direct%dx%dx%dto%dx%s%s", m, vectors, step, spread, f.elem, f.tier),
 		fmt.Sprintf("func(depth int, a, src *%s, offsets, segments *int, dst *%s, ldd int, bias, floor *%s)", f.goType, f.goType, f.goType),
-		fmt.Sprintf("dst[s₁ + i·ldd + j] = max(floor, bias[i] + Σ_k a[k·%d+i]·src[offsets[k] + s₀ + %d·j]), 0 ≤ k < depth, 0 ≤ i < %d, for each of %d segments, triples "+
-			"s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.", m, step, m, vectors))
+		fmt.Sprintf("dst[s₁ + i·ldd + %d·j] = max(floor, bias[i] + Σ_k a[k·%d+i]·src[offsets[k] + s₀ + %d·j]), 0 ≤ k < depth, 0 ≤ i < %d, for each of %d segments, triples "+
+			"s, and the j whose bits are set in s₂. NaN stays NaN. Of src it reads whole vectors.", spread, m, step, m, vectors))
 	load := f.loader(step)
+	put := f.spreader(spread)
 	bias := Load(Param("bias"), GP64())
 	sums := make([][]reg.VecVirtual, m)
 	for i := range sums {
@@ -508,17 +593,28 @@ func direct(f flavour, m, vectors, step int) {
 		MOVQ(Mem{Base: segments, Disp: 24*j + 8}, to)
 		LEAQ(Mem{Base: dst, Index: to, Scale: uint8(f.size)}, to)
 		MOVQ(Mem{Base: segments, Disp: 24*j + 16}, bits)
-		KMOVW(bits.As32(), k)
+		masks := []reg.Register{k}
+		if spread == 2 {
+			even := GP64()
+			MOVQ(U32(0x55555555), even)
+			PDEPQ(even, bits, bits)
+			KMOVW(bits.As32(), k)
+			SHRQ(U8(f.lanes()), bits)
+			high := K()
+			KMOVW(bits.As32(), high)
+			masks = append(masks, high)
+		} else {
+			KMOVW(bits.As32(), k)
+		}
 		for i := range sums {
 			v := sums[i][j]
 			// The maximum's second operand where either is NaN.
 			if f.single() {
 				VMAXPS(v, floor, v)
-				VMOVUPS(v, k, Mem{Base: to})
 			} else {
 				VMAXPD(v, floor, v)
-				VMOVUPD(v, k, Mem{Base: to})
 			}
+			put(v, Mem{Base: to}, masks)
 			if i+1 < m {
 				LEAQ(Mem{Base: to, Index: ldd, Scale: uint8(f.size)}, to)
 			}
