@@ -24,7 +24,7 @@ func Forward[T Float](g Conv, y, x, w, b []T, relu bool) {
 	}
 	for group := range g.Groups {
 		p := correlation[T]{
-			n: g.N, planes: c, m: k,
+			n: g.N, planes: c, m: k, winograd: g.Winograd,
 			src: x[group*c*g.H*g.W:], srcImage: g.C * g.H * g.W, h: g.H, w: g.W,
 			top: g.Rows.Before, left: g.Cols.Before,
 			hp: (g.P-1)*g.Rows.Stride + g.Rows.Extent(), wp: (g.Q-1)*g.Cols.Stride + g.Cols.Extent(),
@@ -86,7 +86,7 @@ func BackwardData[T Float](g Conv, dx, dy, w []T) {
 			}
 			for group := range g.Groups {
 				p := correlation[T]{
-					n: g.N, planes: k, m: c,
+					n: g.N, planes: k, m: c, winograd: g.Winograd,
 					src: dy[group*k*g.P*g.Q:], srcImage: g.K * g.P * g.Q, h: g.P, w: g.Q,
 					top: top, left: left, hp: hp, wp: wp,
 					outH: (g.H-ph-1)/g.Rows.Stride + 1, outW: (g.W-pw-1)/g.Cols.Stride + 1, stepH: 1, stepW: 1,
@@ -177,6 +177,7 @@ type correlation[T Float] struct {
 	wPlane, wRow   int
 	bias           []T
 	relu           bool
+	winograd       bool // permitted
 
 	kern    microKernelShape
 	depth   int   // products of a sum: planes·rows·cols
@@ -188,6 +189,10 @@ type correlation[T Float] struct {
 const depthBlock = 256
 
 func (p *correlation[T]) run() {
+	if m := p.winogradTile(); m > 0 {
+		p.runWinograd(m)
+		return
+	}
 	p.kern = microKernel[T]()
 	mr, nr := p.kern.mr, p.kern.nr
 	p.depth = p.planes * len(p.rows) * len(p.cols)

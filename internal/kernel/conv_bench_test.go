@@ -51,3 +51,22 @@ func benchConvolution[T Float](b *testing.B, shapes [][9]int) {
 	}
 	b.Logf("peak of one core, %v, %T: %.1f GFLOP/s", CurrentTier(), T(0), peak)
 }
+
+// winogradShapes are 3×3 convolutions, with padding 1.
+var winogradShapes = [][5]int{{32, 32, 14, 14, 64}, {16, 64, 56, 56, 64}, {8, 128, 28, 28, 128}, {8, 256, 14, 14, 256}}
+
+// BenchmarkWinograd counts the operations of the direct sum, so that it compares with BenchmarkConvolution and may exceed the processor's peak.
+func BenchmarkWinograd(b *testing.B) {
+	r := rand.New(rand.NewPCG(6, 6))
+	for _, s := range winogradShapes {
+		g, err := NewConv(s[0], s[1], s[2], s[3], s[4], 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false)
+		if err != nil {
+			b.Fatal(err)
+		}
+		g.Winograd = true
+		x, w, y := uniform[float32](r, g.XLen()), uniform[float32](r, g.WLen()), uniform[float32](r, g.YLen())
+		name := fmt.Sprintf("shape=%dx%dx%dx%d-%dx3x3/op=%%s/dtype=float32/tier=%v/impl=convgrad", s[0], s[1], s[2], s[3], s[4], CurrentTier())
+		measure(b, fmt.Sprintf(name, "forward"), "GFLOP/s", 2*float64(g.MACs()), func() { Forward(g, y, x, w, nil, true) })
+		measure(b, fmt.Sprintf(name, "backward-data"), "GFLOP/s", 2*float64(g.MACs()), func() { BackwardData(g, x, y, w) })
+	}
+}

@@ -1,0 +1,198 @@
+package kernel
+
+// Winograd's algorithm makes a tile of m×m outputs of a 3×3 filter from (m+2)×(m+2) products instead of 9·m²: y = Aᵀ[(G·w·Gᵀ) ⊙ (Bᵀ·x·B)]A (Lavin and Gray, 2016). The sum over the
+// channels is made between the transformations, as one matrix product for each element of the tile. Lanes are channels, then filters.
+
+// WinogradBound returns bounds e of the error of Winograd's algorithm in elements of Forward's y and of BackwardData's dx: |error| ≤ e · max|x| · max|w|, plus what |b| adds, and dy for x going
+// back. unit is the unit roundoff, 2⁻²⁴ or 2⁻⁵³. Where the algorithm is not used they still hold.
+//
+// The bound follows the sums. One axis of the tile of m outputs multiplies magnitudes by at most max_i Σ_j |Aᵀ|_ij · Σ|G|_j · Σ|Bᵀ|_j, which is 48 for m = 4 and 9 for m = 2; both axes by its
+// square; and the products are summed over the channels. A term is rounded on its way at most 4 times an axis by G, 3 by Bᵀ and 5 by Aᵀ, which makes 24, once for its product and for
+// each sum over the channels, and for the bias: n = channels + blocks + 26 roundings in all, and γ_n = n·unit/(1 − n·unit) (Higham, 2002, §3.1).
+func WinogradBound(g Conv, unit float64) (forward, backwardData float64) {
+	const amplification = 48 * 48
+	bound := func(channels int) float64 {
+		n := float64(channels+channels/laneDepth+1+26) * unit
+		return n / (1 - n) * amplification * float64(channels)
+	}
+	return bound(g.C / g.Groups), bound(g.K / g.Groups)
+}
+
+// winogradTile is the side of the tiles, 4 or 2, that Winograd's algorithm would make of this correlation; 0 where it cannot or does not pay.
+func (p *correlation[T]) winogradTile() int {
+	s := laneKernels[T]()
+	if !p.winograd || s.vectors == 0 || p.planes < s.lanes || p.m < s.lanes || len(p.rows) != 3 || len(p.cols) != 3 || p.stepH != 1 || p.stepW != 1 || p.dstCol != 1 || p.dstRow != p.outW {
+		return 0
+	}
+	for _, taps := range [][]tap{p.rows, p.cols} {
+		step := taps[1].at - taps[0].at
+		if step*step != 1 || taps[2].at-taps[1].at != step || min(taps[0].at, taps[2].at) != 0 {
+			return 0
+		}
+	}
+	up := func(n, m int) int { return (n + m - 1) / m }
+	four, two := 36*up(p.outH, 4)*up(p.outW, 4), 16*up(p.outH, 2)*up(p.outW, 2)
+	switch {
+	case min(four, two)*10 > 8*9*p.outH*p.outW: // the transformations cost something, too
+		return 0
+	case two < four:
+		return 2
+	}
+	return 4
+}
+
+// A winogradPlan is a correlation by Winograd's algorithm.
+type winogradPlan[T Float] struct {
+	*correlation[T]
+	m, side        int // outputs of a tile and elements, m + 2
+	shape          laneShape
+	blocks         []laneBlock
+	down, across   int // tiles of an image
+	channels       int // filled up to whole vectors
+	transformed    []T // weights: for each element of the tile and block of filters, channels by filters
+	filled         int
+	bias           []T
+	at, step       []int // distances of a tile's channels and of neighbouring channels
+	rows           int   // rows of tiles in a task
+	tiles          int   // in a task
+	stripH, stripW int   // padded input of a row of tiles
+}
+
+// runWinograd is run by Winograd's algorithm with tiles of m×m.
+func (p *correlation[T]) runWinograd(m int) {
+	// Filters' elements in their natural order; which way the taps run is left to the transformation.
+	q := *p
+	q.depth = 9 * p.planes
+	q.rows, q.cols = ascending(p.rows), ascending(p.cols)
+	w := winogradPlan[T]{correlation: &q, m: m, side: m + 2, shape: laneKernels[T]()}
+	w.blocks = w.shape.laneBlocks(p.m)
+	w.down, w.across = (p.outH+m-1)/m, (p.outW+m-1)/m
+	w.stripH, w.stripW = m+2, m*w.across+2
+	w.channels = (p.planes + w.shape.lanes - 1) / w.shape.lanes * w.shape.lanes
+	w.filled = w.blocks[len(w.blocks)-1].first + w.blocks[len(w.blocks)-1].width
+	area := w.side * w.side
+
+	s := takeScratch[T](3)
+	defer s.free()
+	q.packed = s.slice(0, w.filled*9*p.planes)
+	w.transformed = s.slice(1, w.filled*area*p.planes)
+	if p.bias != nil {
+		w.bias = s.slice(2, w.filled)
+		clear(w.bias[copy(w.bias, p.bias):])
+	}
+	planes := max(1, (1<<13)/(9*w.shape.vectors*w.shape.lanes))
+	pieces := (p.planes + planes - 1) / planes
+	each(false, len(w.blocks)*pieces, 1, func(t int) {
+		c := t % pieces * planes
+		w.weights(w.blocks[t/pieces], c, min(p.planes, c+planes))
+	})
+
+	// A task's transformed input stays in the second-level cache.
+	total := p.n * w.down
+	w.rows = max(1, min(max(12, min(48, (1<<17)/(area*w.channels)))/w.across, (total+15)/16))
+	w.tiles = w.rows * w.across
+	table := takeInts(w.tiles + lanePixels + p.planes)
+	defer table.free()
+	w.at, w.step = table.ints[:w.tiles+lanePixels], table.ints[w.tiles+lanePixels:]
+	for i := range w.at {
+		w.at[i] = min(i, w.tiles-1) * w.channels
+	}
+	for i := range w.step {
+		w.step[i] = i
+	}
+	parallel((total+w.rows-1)/w.rows, func(t, _ int) { w.task(t*w.rows, min(total, (t+1)*w.rows)) })
+}
+
+// ascending is the taps of a 3-tap axis in the order of the filter's elements.
+func ascending(taps []tap) []tap {
+	if taps[0].element == 0 {
+		return taps
+	}
+	return []tap{taps[2], taps[1], taps[0]}
+}
+
+// weights transforms the weights of planes c0 to c1−1 for a block of filters.
+func (w *winogradPlan[T]) weights(b laneBlock, c0, c1 int) {
+	w.packLanes(b, c0, c1)
+	s := takeScratch[T](1)
+	defer s.free()
+	tmp := s.slice(0, (w.side*w.side+1)*w.shape.lanes)
+	// Position (0, 0) of the correlation is the filter's first element or its last, on each axis.
+	origin, row, col := 0, 3*b.width, b.width
+	if w.correlation.rows[0].at != 0 {
+		origin, row = origin+2*row, -row
+	}
+	if w.cols[0].at != 0 {
+		origin, col = origin+2*col, -col
+	}
+	step := w.filled * w.planes
+	for c := c0; c < c1; c++ {
+		src, dst := w.packed[b.first*9*w.planes+c*9*b.width:][:9*b.width], w.transformed[b.first*w.planes+c*b.width:]
+		winogradWeights(w.shape, w.m, b.width/w.shape.lanes, src, origin, row, col, dst, w.side*step, step, tmp)
+	}
+}
+
+// task makes the rows lo to hi−1 of tiles, counted through all images.
+func (w *winogradPlan[T]) task(lo, hi int) {
+	area, lanes := w.side*w.side, w.shape.lanes
+	s := takeScratch[T](6)
+	defer s.free()
+	strip := s.slice(0, w.planes*w.stripH*w.stripW)
+	turned := s.slice(1, w.stripH*w.stripW*w.channels)
+	input := s.slice(2, area*w.tiles*w.channels)
+	tmp := s.slice(3, (area+1)*lanes)
+	for g := lo; g < hi; g++ {
+		w.strip(strip, g)
+		transpose(turned, w.channels, strip, w.stripH*w.stripW, w.planes, w.stripH*w.stripW)
+		for j := range w.across {
+			winogradInput(w.shape, w.m, w.channels/lanes, turned[w.m*j*w.channels:], w.stripW*w.channels, w.channels,
+				input[((g-lo)*w.across+j)*w.channels:], w.side*w.tiles*w.channels, w.tiles*w.channels, tmp)
+		}
+	}
+	tiles := (hi - lo) * w.across
+	wide := w.shape.vectors * lanes
+	products := s.slice(4, area*(w.tiles+lanePixels)*wide)
+	out := s.slice(5, w.m*w.m*w.across*wide)
+	for _, b := range w.blocks {
+		step := (w.tiles + lanePixels) * b.width
+		for e := range area {
+			from := input[e*w.tiles*w.channels:][:w.tiles*w.channels]
+			weights := w.transformed[(e*w.filled+b.first)*w.planes:][:b.width*w.planes]
+			for k0 := 0; k0 < w.planes; k0 += laneDepth {
+				kb := min(laneDepth, w.planes-k0)
+				for i := 0; i < tiles; i += lanePixels {
+					runLanes(w.shape, b.width, from, w.at[i:], w.step[k0:][:kb], weights[k0*b.width:], products[e*step+i*b.width:], k0 > 0, nil, false)
+				}
+			}
+		}
+		var bias []T
+		if w.bias != nil {
+			bias = w.bias[b.first:][:b.width]
+		}
+		line := w.m * w.across * b.width
+		for g := lo; g < hi; g++ {
+			for j := range w.across {
+				winogradOutput(w.shape, w.m, b.width/lanes, products[((g-lo)*w.across+j)*b.width:], w.side*step, step,
+					out[j*w.m*b.width:], line, b.width, tmp, bias, w.relu)
+			}
+			n, row := g/w.down, g%w.down*w.m
+			for r := row; r < min(row+w.m, w.outH); r++ {
+				transpose(w.dst[n*w.dstImage+b.first*w.dstPlane+r*w.outW:], w.dstPlane, out[(r-row)*line:], b.width, w.outW, b.have)
+			}
+		}
+	}
+}
+
+// strip copies the input of row g of tiles, with its padding.
+func (w *winogradPlan[T]) strip(dst []T, g int) {
+	clear(dst)
+	n, first := g/w.down, g%w.down*w.m-w.top // first is the image's row at the strip's
+	lo, hi := max(0, first), min(w.h, first+w.stripH)
+	cols := min(w.w, w.stripW-w.left)
+	if lo >= hi || cols <= 0 {
+		return
+	}
+	for c := range w.planes {
+		copyRows(dst[(c*w.stripH+lo-first)*w.stripW+w.left:], w.stripW, w.src[n*w.srcImage+(c*w.h+lo)*w.w:], w.w, hi-lo, cols)
+	}
+}

@@ -1,0 +1,116 @@
+package kernel
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// winogradConvs reach tiles of 4 and of 2, whole and cut at both ends, blocks of filters of every width, several images to a task.
+var winogradConvs = []convCase{
+	{"whole tiles of 4", 2, 16, 8, 12, 16, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false},
+	{"cut tiles, flipped", 3, 19, 10, 15, 37, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, true},
+	{"no padding", 2, 33, 9, 7, 50, 3, 3, 1, Spatial{1, 1, 1, 1, 0, 0, 0, 0}, false},
+	{"padding of four kinds", 2, 20, 11, 13, 66, 3, 3, 1, Spatial{1, 1, 1, 1, 2, 0, 1, 2}, true},
+	{"padding wider than the filter", 1, 18, 6, 7, 18, 3, 3, 1, Spatial{1, 1, 1, 1, 4, 3, 5, 6}, false},
+	{"two groups", 2, 38, 9, 11, 34, 3, 3, 2, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false},
+	{"sums longer than a block of depth", 1, 300, 5, 6, 17, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false},
+	{"tiles of 2", 3, 17, 2, 10, 18, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false},
+	{"tiles of 2, flipped", 2, 40, 2, 2, 33, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, true},
+}
+
+func TestWinograd(t *testing.T) {
+	everyTier(t, func(t *testing.T) { both(t, testWinograd[float32], testWinograd[float64]) })
+}
+
+func testWinograd[T Float](t *testing.T) {
+	const seed = 51
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 52))
+	for _, c := range winogradConvs {
+		g, err := NewConv(c.n, c.c, c.h, c.w, c.k, c.r, c.s, c.g, c.sp, c.flip)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		g.Winograd = true
+		t.Run(c.name, func(t *testing.T) {
+			var d yard[T]
+			x, w, dy, b := uniform[T](r, g.XLen()), uniform[T](r, g.WLen()), uniform[T](r, g.YLen()), uniform[T](r, g.K)
+			// Tiles of 2 add and halve: with integers they are exact.
+			exact := g.P == 2
+			if exact {
+				x, w, dy, b = integers[T](r, g.XLen(), 4), integers[T](r, g.WLen(), 4), integers[T](r, g.YLen(), 4), integers[T](r, g.K, 9)
+			}
+			x, w, dy, b = d.put(x), d.put(w), d.put(dy), d.put(b)
+			wantY, wantX := make([]float64, g.YLen()), make([]float64, g.XLen())
+			g.Taps(func(yi, xi, wi int) {
+				wantY[yi] += float64(x[xi]) * float64(w[wi])
+				wantX[xi] += float64(dy[yi]) * float64(w[wi])
+			})
+			forward, back := WinogradBound(g, unit[T]()+0x1p-53) // the sums to compare with are rounded in float64, too
+			if exact {
+				forward, back = 0, 0
+			}
+			worst := 0.0
+			compare := func(what string, got []T, want func(i int) float64, bound float64) {
+				t.Helper()
+				for i, v := range got {
+					e := math.Abs(float64(v) - want(i))
+					worst = max(worst, e)
+					if !(e <= bound) {
+						t.Fatalf("%s: element %d is %v, want %v ± %g", what, i, v, want(i), bound)
+					}
+				}
+			}
+			y, dx := d.empty(g.YLen()), d.empty(g.XLen())
+			Forward(g, y, x, w, nil, false)
+			compare("Forward", y, func(i int) float64 { return wantY[i] }, forward)
+			Forward(g, y, x, w, b, true)
+			compare("Forward with bias and ReLU", y, func(i int) float64 { return max(0, wantY[i]+float64(b[i/(g.P*g.Q)%g.K])) }, forward)
+			BackwardData(g, dx, dy, w)
+			compare("BackwardData", dx, func(i int) float64 { return wantX[i] }, back)
+			d.check(t)
+			t.Logf("worst error %.3g, bound %.3g", worst, min(forward, back))
+		})
+	}
+}
+
+// Where vectors are to be had the algorithm is in use, and it gives other bits than the direct sum; or else the tests above test nothing.
+func TestWinogradIsUsed(t *testing.T) {
+	everyTier(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(53, 54))
+		g, err := NewConv(1, 32, 12, 12, 32, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, w, y, z := uniform[float32](r, g.XLen()), uniform[float32](r, g.WLen()), make([]float32, g.YLen()), make([]float32, g.YLen())
+		Forward(g, y, x, w, nil, false)
+		g.Winograd = true
+		Forward(g, z, x, w, nil, false)
+		differs := false
+		for i := range y {
+			differs = differs || y[i] != z[i]
+		}
+		if differs != (laneKernels[float32]().vectors > 0) {
+			t.Errorf("differs from the direct sum: %v", differs)
+		}
+	})
+}
+
+func TestWinogradThreads(t *testing.T) {
+	everyTier(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(55, 56))
+		g, err := NewConv(3, 20, 22, 23, 40, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Winograd = true
+		x, w, dy := uniform[float32](r, g.XLen()), uniform[float32](r, g.WLen()), uniform[float32](r, g.YLen())
+		everyThreads(t, "Winograd", func() []float32 {
+			y, dx := make([]float32, g.YLen()), make([]float32, g.XLen())
+			Forward(g, y, x, w, nil, true)
+			BackwardData(g, dx, dy, w)
+			return append(y, dx...)
+		})
+	})
+}
