@@ -113,8 +113,13 @@ func cost(y *G.Node, dy array, of tensor.Dtype) (*G.Node, error) {
 	return G.Sum(p)
 }
 
-// run computes the node and the gradients of its inputs. A panic on this goroutine is an error.
+// run computes the node and the gradients of its inputs. A panic on this goroutine is an error, and so is an input that was changed. ops/vm is run twice.
 func run(build builder, in []array, dy array, of tensor.Dtype, on machine) (out outcome, err error) {
+	return runWith(build, in, dy, of, on, nil)
+}
+
+// runWith adds Σ second[i] ⊙ in[i] to the cost, so that every input has a second consumer whose gradient is second[i].
+func runWith(build builder, in []array, dy array, of tensor.Dtype, on machine, second []array) (out outcome, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = errors.Errorf("panic: %v", r)
@@ -132,6 +137,19 @@ func run(build builder, in []array, dy array, of tensor.Dtype, on machine) (out 
 	c, err := cost(y, dy, of)
 	if err != nil {
 		return out, err
+	}
+	for i, a := range second {
+		w := G.NewTensor(g, of, len(a.shape), G.WithShape(a.shape...), G.WithName(fmt.Sprintf("second%d", i)), G.WithValue(a.value(of)))
+		p, err := G.HadamardProd(nodes[i], w)
+		if err != nil {
+			return out, err
+		}
+		if p, err = G.Sum(p); err != nil {
+			return out, err
+		}
+		if c, err = G.Add(c, p); err != nil {
+			return out, err
+		}
 	}
 	var grads G.Nodes
 	if on != lisp {
@@ -155,7 +173,21 @@ func run(build builder, in []array, dy array, of tensor.Dtype, on machine) (out 
 		return out, err
 	}
 	if on == reusing {
+		if err := m.RunAll(); err != nil {
+			return out, err
+		}
 		read = y.Value()
+	}
+	for i, n := range nodes {
+		after, err := floats(n.Value())
+		if err != nil {
+			return out, err
+		}
+		for k, v := range after {
+			if v != in[i].data[k] {
+				return out, errors.Errorf("input %d: element %d was %v before the run and is %v after it", i, k, in[i].data[k], v)
+			}
+		}
 	}
 	out.y.shape = append([]int(nil), y.Shape()...)
 	if out.y.data, err = floats(read); err != nil {

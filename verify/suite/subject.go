@@ -1,0 +1,485 @@
+package suite
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/ops"
+)
+
+// A subject is one op with random parameters and shapes, and what is known of it.
+type subject struct {
+	op     string
+	params string
+	shapes [][]int
+	y      []int // shape of the result, nil for a scalar
+	build  builder
+	formula
+	integral bool                         // on integers the result and its derivatives are integers or exact binary fractions: every oracle is then an equality
+	affine   []bool                       // per input: the result is affine in it
+	distinct bool                         // inputs must be distinct integers, none 0, so that no kink or tie is within ½
+	away     bool                         // inputs are away from 0, where the op has no derivative
+	pre      func(in [][]number) []number // what a fused ReLU cuts: no derivative where it is within its bound of 0
+	rule     rule                         // a plain implementation, the ground that mistakes are planted in
+
+	another     builder // another graph of the same function
+	anotherName string
+}
+
+// A family draws subjects of one op.
+type family struct {
+	op   string
+	draw func(r *rand.Rand) *subject
+}
+
+// families has the library's ops, in the table's order.
+func families() []family {
+	return []family{
+		{"Conv2D", func(r *rand.Rand) *subject { return drawConv(r, false, false) }},
+		{"Conv2D, flipped or grouped", func(r *rand.Rand) *subject { return drawConv(r, true, false) }},
+		{"Conv2D with ReLU", func(r *rand.Rand) *subject { return drawConv(r, true, true) }},
+		{"Conv2DBackwardData", drawBackwardData},
+		{"Conv2DBackwardFilter", drawBackwardFilter},
+		{"MaxPool2D", drawMaxPool},
+		{"AvgPool2D", drawAvgPool},
+		{"L2Pool2D", drawL2Pool},
+		{"ReLU", drawReLU},
+		{"Linear", drawLinear},
+		{"Flatten", drawFlatten},
+		{"MSE", drawMSE},
+		{"Softmax", drawSoftmax},
+		{"SoftmaxCrossEntropy", drawCrossEntropy},
+		{"Dropout", drawDropout},
+	}
+}
+
+func between(r *rand.Rand, lo, hi int) int { return lo + r.IntN(hi-lo+1) }
+
+// drawGeometry draws until the numbers describe a convolution. plain leaves out what Gorgonia's Conv2d cannot do.
+func drawGeometry(r *rand.Rand, plain bool) (kernel.Conv, ops.ConvParams) {
+	for {
+		p := ops.ConvParams{
+			Stride:   [2]int{between(r, 1, 3), between(r, 1, 3)},
+			Dilation: [2]int{between(r, 1, 2), between(r, 1, 3)},
+			Groups:   1,
+		}
+		groups := 1
+		if plain {
+			ph, pw := r.IntN(3), r.IntN(3)
+			p.Pad = [4]int{ph, ph, pw, pw}
+		} else {
+			p.Pad = [4]int{r.IntN(3), r.IntN(3), r.IntN(3), r.IntN(3)}
+			p.Flip = r.IntN(2) == 0
+			groups = between(r, 1, 3)
+			p.Groups = groups
+		}
+		n, c, k := between(r, 1, 3), groups*between(r, 1, 3), groups*between(r, 1, 3)
+		h, w := between(r, 3, 8), between(r, 3, 9)
+		fr, fs := between(r, 1, 4), between(r, 1, 4)
+		if h == w || fr == fs && fr > 1 {
+			continue
+		}
+		sp := kernel.Spatial{StrideH: p.Stride[0], StrideW: p.Stride[1], DilationH: p.Dilation[0], DilationW: p.Dilation[1],
+			PadTop: p.Pad[0], PadBottom: p.Pad[1], PadLeft: p.Pad[2], PadRight: p.Pad[3]}
+		g, err := kernel.NewConv(n, c, h, w, k, fr, fs, groups, sp, p.Flip)
+		if err != nil || g.MACs() > 6000 {
+			continue
+		}
+		return g, p
+	}
+}
+
+func sidesX(g kernel.Conv) []int { return []int{g.N, g.C, g.H, g.W} }
+func sidesW(g kernel.Conv) []int { return []int{g.K, g.C / g.Groups, g.R, g.S} }
+func sidesY(g kernel.Conv) []int { return []int{g.N, g.K, g.P, g.Q} }
+
+func describeConv(g kernel.Conv, p ops.ConvParams) string {
+	return fmt.Sprintf("x %v, w %v, stride %v, dilation %v, pad %v, groups %d, flip %v", sidesX(g), sidesW(g), p.Stride, p.Dilation, p.Pad, g.Groups, p.Flip)
+}
+
+func drawConv(r *rand.Rand, general, relu bool) *subject {
+	g, p := drawGeometry(r, !general)
+	p.ReLU = relu
+	s := &subject{
+		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesW(g)}, y: sidesY(g),
+		integral: true, affine: []bool{true, true},
+		formula: formula{
+			func(in [][]number) []number { return conv(roundly{}, g, in, relu) },
+			func(in [][]dual) []dual { return conv(exactly{}, g, in, relu) },
+		},
+		rule: convRule{g: g, relu: relu},
+	}
+	bias := r.IntN(3) > 0
+	if bias {
+		s.shapes, s.affine = append(s.shapes, []int{g.K}), append(s.affine, true)
+		s.params += ", bias"
+	}
+	if relu { // piecewise affine: an integer step of 1 could cross the kink
+		s.affine = make([]bool, len(s.shapes))
+		s.pre = func(in [][]number) []number { return conv(roundly{}, g, in, false) }
+	}
+	s.build = func(in []*G.Node) (*G.Node, error) {
+		var b *G.Node
+		if bias {
+			b = in[2]
+		}
+		return ops.Conv2D(in[0], in[1], b, p)
+	}
+	if !general {
+		s.anotherName = "Gorgonia's Conv2d"
+		s.another = func(in []*G.Node) (*G.Node, error) {
+			y, err := G.Conv2d(in[0], in[1], tensor.Shape{g.R, g.S}, []int{p.Pad[0], p.Pad[2]}, p.Stride[:], p.Dilation[:])
+			if err != nil || !bias {
+				return y, err
+			}
+			b, err := G.Reshape(in[2], tensor.Shape{1, g.K, 1, 1})
+			if err != nil {
+				return nil, err
+			}
+			return G.BroadcastAdd(y, b, nil, []byte{0, 2, 3})
+		}
+		if bias && (g.K == 1 || g.N == 1 && g.P == 1 && g.Q == 1) {
+			s.another = nil // BroadcastAdd does not take a bias of one element, or nothing to broadcast over
+		}
+	}
+	return s
+}
+
+func drawBackwardData(r *rand.Rand) *subject {
+	g, p := drawGeometry(r, false)
+	return &subject{
+		params: describeConv(g, p), shapes: [][]int{sidesY(g), sidesW(g)}, y: sidesX(g), integral: true, affine: []bool{true, true},
+		build: func(in []*G.Node) (*G.Node, error) { return ops.Conv2DBackwardData(in[0], in[1], sidesX(g), p) },
+		formula: formula{
+			func(in [][]number) []number { return convData(roundly{}, g, in) },
+			func(in [][]dual) []dual { return convData(exactly{}, g, in) },
+		},
+		rule: dataRule{convRule{g: g}},
+	}
+}
+
+func drawBackwardFilter(r *rand.Rand) *subject {
+	g, p := drawGeometry(r, false)
+	return &subject{
+		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesY(g)}, y: sidesW(g), integral: true, affine: []bool{true, true},
+		build: func(in []*G.Node) (*G.Node, error) { return ops.Conv2DBackwardFilter(in[0], in[1], sidesW(g), p) },
+		formula: formula{
+			func(in [][]number) []number { return convFilter(roundly{}, g, in) },
+			func(in [][]dual) []dual { return convFilter(exactly{}, g, in) },
+		},
+		rule: filterRule{convRule{g: g}},
+	}
+}
+
+// drawPool draws until the numbers describe a pooling. plain leaves out what Gorgonia's MaxPool2D cannot do.
+func drawPool(r *rand.Rand, plain bool) (kernel.Pool, ops.PoolParams) {
+	for {
+		p := ops.PoolParams{
+			Window:   [2]int{between(r, 1, 4), between(r, 1, 4)},
+			Stride:   [2]int{between(r, 1, 3), between(r, 1, 3)},
+			Dilation: [2]int{between(r, 1, 2), between(r, 1, 2)},
+			Pad:      [4]int{r.IntN(3), r.IntN(3), r.IntN(3), r.IntN(3)},
+		}
+		if plain {
+			p.Dilation, p.Pad[1], p.Pad[3] = [2]int{1, 1}, p.Pad[0], p.Pad[2]
+		}
+		h, w := between(r, 3, 8), between(r, 3, 9)
+		if h == w || p.Window[0] == p.Window[1] && p.Window[0] > 2 {
+			continue
+		}
+		sp := kernel.Spatial{StrideH: p.Stride[0], StrideW: p.Stride[1], DilationH: p.Dilation[0], DilationW: p.Dilation[1],
+			PadTop: p.Pad[0], PadBottom: p.Pad[1], PadLeft: p.Pad[2], PadRight: p.Pad[3]}
+		g, err := kernel.NewPool(between(r, 1, 3), between(r, 1, 3), h, w, p.Window[0], p.Window[1], sp)
+		if err == nil {
+			return g, p
+		}
+	}
+}
+
+func describePool(g kernel.Pool, p ops.PoolParams) string {
+	return fmt.Sprintf("x [%d %d %d %d], window %v, stride %v, dilation %v, pad %v", g.N, g.C, g.H, g.W, p.Window, p.Stride, p.Dilation, p.Pad)
+}
+
+func poolSubject(g kernel.Pool, p ops.PoolParams) *subject {
+	return &subject{params: describePool(g, p), shapes: [][]int{{g.N, g.C, g.H, g.W}}, y: []int{g.N, g.C, g.P, g.Q}}
+}
+
+func drawMaxPool(r *rand.Rand) *subject {
+	plain := r.IntN(2) == 0
+	g, p := drawPool(r, plain)
+	s := poolSubject(g, p)
+	s.integral, s.distinct, s.affine = true, true, []bool{false}
+	s.build = func(in []*G.Node) (*G.Node, error) { return ops.MaxPool2D(in[0], p) }
+	s.formula = formula{
+		func(in [][]number) []number { return maxPool(roundly{}, g, in[0]) },
+		func(in [][]dual) []dual { return maxPool(exactly{}, g, in[0]) },
+	}
+	s.rule = poolRule{g: g, kind: "max"}
+	if plain {
+		s.anotherName = "Gorgonia's MaxPool2D"
+		s.another = func(in []*G.Node) (*G.Node, error) {
+			return G.MaxPool2D(in[0], tensor.Shape(p.Window[:]), []int{p.Pad[0], p.Pad[2]}, p.Stride[:])
+		}
+	}
+	return s
+}
+
+// planesOf makes the N·C planes of x images of one channel, so that a convolution with one filter pools each by itself.
+func planesOf(g kernel.Pool, x *G.Node, filter float64, p ops.PoolParams) (*G.Node, error) {
+	planes, err := G.Reshape(x, tensor.Shape{g.N * g.C, 1, g.H, g.W})
+	if err != nil {
+		return nil, err
+	}
+	of := x.Dtype()
+	ones := newArray(1, 1, g.R, g.S)
+	for i := range ones.data {
+		ones.data[i] = filter
+	}
+	w := G.NewTensor(x.Graph(), of, 4, G.WithShape(1, 1, g.R, g.S), G.WithName("filter"), G.WithValue(ones.value(of)))
+	y, err := G.Conv2d(planes, w, tensor.Shape{g.R, g.S}, []int{p.Pad[0], p.Pad[2]}, p.Stride[:], p.Dilation[:])
+	if err != nil {
+		return nil, err
+	}
+	return G.Reshape(y, tensor.Shape{g.N, g.C, g.P, g.Q})
+}
+
+func drawAvgPool(r *rand.Rand) *subject {
+	count := r.IntN(2) == 0
+	g, p := drawPool(r, count)
+	s := poolSubject(g, p)
+	s.params += fmt.Sprintf(", countPadding %v", count)
+	s.integral, s.affine = count && g.R*g.S&(g.R*g.S-1) == 0, []bool{true}
+	s.build = func(in []*G.Node) (*G.Node, error) { return ops.AvgPool2D(in[0], p, count) }
+	s.formula = formula{
+		func(in [][]number) []number { return avgPool(roundly{}, g, in[0], count) },
+		func(in [][]dual) []dual { return avgPool(exactly{}, g, in[0], count) },
+	}
+	s.rule = poolRule{g: g, kind: "average", count: count}
+	if count {
+		s.anotherName = "Gorgonia's Conv2d with a filter of 1/(R·S)"
+		s.another = func(in []*G.Node) (*G.Node, error) { return planesOf(g, in[0], 1/float64(g.R*g.S), p) }
+	}
+	return s
+}
+
+func drawL2Pool(r *rand.Rand) *subject {
+	plain := r.IntN(2) == 0
+	g, p := drawPool(r, plain)
+	s := poolSubject(g, p)
+	s.away, s.affine = true, []bool{false}
+	s.build = func(in []*G.Node) (*G.Node, error) { return ops.L2Pool2D(in[0], p) }
+	s.formula = formula{round: func(in [][]number) []number { return l2Pool(roundly{}, g, in[0]) }}
+	s.rule = poolRule{g: g, kind: "norm"}
+	if plain {
+		s.anotherName = "√ of Gorgonia's Conv2d of x²"
+		s.another = func(in []*G.Node) (*G.Node, error) {
+			square, err := G.Square(in[0])
+			if err != nil {
+				return nil, err
+			}
+			sums, err := planesOf(g, square, 1, p)
+			if err != nil {
+				return nil, err
+			}
+			return G.Sqrt(sums)
+		}
+	}
+	return s
+}
+
+func drawReLU(r *rand.Rand) *subject {
+	shape := []int{between(r, 1, 3), between(r, 2, 4), between(r, 1, 5), between(r, 2, 7)}[:between(r, 1, 4)]
+	return &subject{
+		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: shape, integral: true, distinct: true, affine: []bool{false},
+		build: func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) },
+		formula: formula{
+			func(in [][]number) []number { return positivePart(roundly{}, append([]number(nil), in[0]...)) },
+			func(in [][]dual) []dual { return positivePart(exactly{}, append([]dual(nil), in[0]...)) },
+		},
+		rule:        newReLURule(),
+		anotherName: "Gorgonia's Rectify, away from 0", another: func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) },
+	}
+}
+
+func drawLinear(r *rand.Rand) *subject {
+	n, i, o := between(r, 2, 5), between(r, 2, 9), between(r, 2, 7)
+	s := &subject{
+		params: fmt.Sprintf("x [%d %d], w [%d %d]", n, i, o, i), shapes: [][]int{{n, i}, {o, i}}, y: []int{n, o}, integral: true, affine: []bool{true, true},
+		formula: formula{
+			func(in [][]number) []number { return linear(roundly{}, n, i, o, in) },
+			func(in [][]dual) []dual { return linear(exactly{}, n, i, o, in) },
+		},
+		rule: newLinearRule(n, i, o),
+	}
+	bias := r.IntN(3) > 0
+	if bias {
+		s.shapes, s.affine, s.params = append(s.shapes, []int{o}), append(s.affine, true), s.params+", bias"
+	}
+	s.build = func(in []*G.Node) (*G.Node, error) {
+		var b *G.Node
+		if bias {
+			b = in[2]
+		}
+		return ops.Linear(in[0], in[1], b)
+	}
+	s.anotherName = "Gorgonia's Mul, Transpose, BroadcastAdd"
+	s.another = func(in []*G.Node) (*G.Node, error) {
+		t, err := G.Transpose(in[1])
+		if err != nil {
+			return nil, err
+		}
+		y, err := G.Mul(in[0], t)
+		if err != nil || !bias {
+			return y, err
+		}
+		return G.BroadcastAdd(y, in[2], nil, []byte{0})
+	}
+	return s
+}
+
+func drawFlatten(r *rand.Rand) *subject {
+	shape := []int{between(r, 2, 3), between(r, 2, 4), between(r, 1, 5), between(r, 2, 6)}[:between(r, 2, 4)]
+	n := 1
+	for _, s := range shape[1:] {
+		n *= s
+	}
+	return &subject{
+		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: []int{shape[0], n}, integral: true, affine: []bool{true},
+		build: func(in []*G.Node) (*G.Node, error) { return ops.Flatten(in[0]) },
+		formula: formula{
+			func(in [][]number) []number { return in[0] },
+			func(in [][]dual) []dual { return in[0] },
+		},
+		rule:        newCopyRule(),
+		anotherName: "Gorgonia's Reshape", another: func(in []*G.Node) (*G.Node, error) { return G.Reshape(in[0], tensor.Shape{shape[0], n}) },
+	}
+}
+
+func drawMSE(r *rand.Rand) *subject {
+	shape := []int{between(r, 2, 4), between(r, 2, 6)}
+	article := r.IntN(2) == 0
+	p, name := ops.MSEParams{}, "mean"
+	if article {
+		p, name = ops.ArticleError, "½ Σ, Eq. 9"
+	}
+	return &subject{
+		params: fmt.Sprintf("y and t %v, %s", shape, name), shapes: [][]int{shape, shape}, integral: article, affine: []bool{false, false},
+		build: func(in []*G.Node) (*G.Node, error) { return ops.MSE(in[0], in[1], p) },
+		formula: formula{
+			func(in [][]number) []number { return squaredError(roundly{}, in, article, !article) },
+			func(in [][]dual) []dual { return squaredError(exactly{}, in, article, !article) },
+		},
+		rule:        newMSERule(article),
+		anotherName: "Gorgonia's Sub, Square, Mean", another: func(in []*G.Node) (*G.Node, error) {
+			d, err := G.Sub(in[0], in[1])
+			if err != nil {
+				return nil, err
+			}
+			if d, err = G.Square(d); err != nil {
+				return nil, err
+			}
+			if !article {
+				return G.Mean(d)
+			}
+			if d, err = G.Sum(d); err != nil {
+				return nil, err
+			}
+			return G.Mul(d, constant(in[0], 0.5, "half"))
+		},
+	}
+}
+
+// constant is a number of the node's element type. Its name keeps Gorgonia from merging it with another.
+func constant(like *G.Node, v float64, name string) *G.Node {
+	if like.Dtype() == tensor.Float32 {
+		return G.NewConstant(float32(v), G.WithName(name+" f32"))
+	}
+	return G.NewConstant(v, G.WithName(name+" f64"))
+}
+
+func drawSoftmax(r *rand.Rand) *subject {
+	shape := []int{between(r, 2, 4), between(r, 2, 6)}
+	return &subject{
+		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: shape, affine: []bool{false},
+		build:       func(in []*G.Node) (*G.Node, error) { return ops.Softmax(in[0]) },
+		formula:     formula{round: func(in [][]number) []number { return softmax(roundly{}, in[0], shape[0]) }},
+		rule:        newSoftmaxRule(shape[0]),
+		anotherName: "Gorgonia's SoftMax", another: func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0]) },
+	}
+}
+
+func drawCrossEntropy(r *rand.Rand) *subject {
+	n, m := between(r, 2, 4), between(r, 2, 6)
+	labels := make([]int, n)
+	for i := range labels {
+		labels[i] = r.IntN(m)
+	}
+	reduction, mean := ops.Sum, r.IntN(2) == 0
+	if mean {
+		reduction = ops.Mean
+	}
+	return &subject{
+		params: fmt.Sprintf("logits [%d %d], labels %v, %v", n, m, labels, reduction), shapes: [][]int{{n, m}}, affine: []bool{false},
+		build: func(in []*G.Node) (*G.Node, error) {
+			l := G.NewTensor(in[0].Graph(), tensor.Int, 1, G.WithShape(n), G.WithName("labels"), G.WithValue(tensor.New(tensor.WithShape(n), tensor.WithBacking(append([]int(nil), labels...)))))
+			return ops.SoftmaxCrossEntropy(in[0], l, reduction)
+		},
+		formula:     formula{round: func(in [][]number) []number { return crossEntropy(roundly{}, in[0], labels, mean) }},
+		rule:        newEntropyRule(labels, mean),
+		anotherName: "Gorgonia's −Σ t·log(SoftMax)", another: func(in []*G.Node) (*G.Node, error) {
+			hot := newArray(n, m)
+			for i, l := range labels {
+				hot.data[i*m+l] = -1
+				if mean {
+					hot.data[i*m+l] = -1 / float64(n)
+				}
+			}
+			t := G.NewTensor(in[0].Graph(), in[0].Dtype(), 2, G.WithShape(n, m), G.WithName("targets"), G.WithValue(hot.value(in[0].Dtype())))
+			p, err := G.SoftMax(in[0])
+			if err != nil {
+				return nil, err
+			}
+			if p, err = G.Log(p); err != nil {
+				return nil, err
+			}
+			if p, err = G.HadamardProd(p, t); err != nil {
+				return nil, err
+			}
+			return G.Sum(p)
+		},
+	}
+}
+
+func drawDropout(r *rand.Rand) *subject {
+	shape := []int{between(r, 2, 4), between(r, 3, 40)}
+	seed, p := r.Uint64(), []float64{0.25, 0.5, 0.75}[r.IntN(3)]
+	mask := make([]float64, shape[0]*shape[1])
+	for i := range mask {
+		mask[i] = 1
+	}
+	build := func(in []*G.Node) (*G.Node, error) {
+		source, err := ops.NewRandom(in[0].Graph(), seed)
+		if err != nil {
+			return nil, err
+		}
+		return ops.Dropout(in[0], p, source)
+	}
+	// Which elements fall is the op's own choice; that it is a choice of 0 or 1/(1−p), and the same for the gradient, is what is checked.
+	m, err := forward(build, []array{{shape, mask}}, tensor.Float64)
+	if err != nil {
+		return &subject{params: err.Error(), build: build, shapes: [][]int{shape}, y: shape, rule: newCopyRule()}
+	}
+	return &subject{
+		params: fmt.Sprintf("x %v, p %v", shape, p), shapes: [][]int{shape}, y: shape, affine: []bool{true},
+		build: build,
+		formula: formula{
+			func(in [][]number) []number { return masked(roundly{}, in[0], m.data, 1-p) },
+			func(in [][]dual) []dual { return masked(exactly{}, in[0], m.data, 1-p) },
+		},
+		rule: newMaskRule(m.data),
+	}
+}
