@@ -1,0 +1,8 @@
+//go:build !unix
+
+package bench
+
+import "time"
+
+// cpuTime falls back to elapsed time where the system does not say what a process used.
+func cpuTime() time.Duration { return time.Since(epoch) }

@@ -1,0 +1,67 @@
+// Package bench measures the kernels and a training step beside their peers, in one run, as ratios.
+//
+// An absolute time says as much about the machine and its other tenants as about the code, so every figure has its peer measured next to it, turn by turn.
+package bench
+
+import (
+	"runtime"
+	"slices"
+	"time"
+)
+
+// A Budget says how long one figure may take to measure.
+type Budget struct {
+	Time time.Duration // at least this long in all
+	Reps int           // and at least this many repetitions
+}
+
+// times runs f in repetitions of about a millisecond or more and returns the time of one call in each, by the given clock.
+func times(b Budget, clock func() time.Duration, f func()) []time.Duration {
+	f() // plans, page faults, the first allocation
+	calls := 1
+	for begin := time.Now(); ; calls *= 2 {
+		begin = time.Now()
+		for range calls {
+			f()
+		}
+		if time.Since(begin) > time.Millisecond || calls > 1<<20 {
+			break
+		}
+	}
+	var all []time.Duration
+	for begin := time.Now(); len(all) < b.Reps || time.Since(begin) < b.Time; {
+		start := clock()
+		for range calls {
+			f()
+		}
+		all = append(all, (clock()-start)/time.Duration(calls))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// CPU is the median processor time of one call: what it costs on one thread, however often the machine takes that thread away.
+func CPU(b Budget, f func()) time.Duration {
+	t := times(b, cpuTime, f)
+	return max(t[len(t)/2], 1)
+}
+
+var epoch = time.Now()
+
+// Wall is the tenth percentile of the elapsed time of one call: that of a run that nobody disturbed.
+func Wall(b Budget, f func()) time.Duration {
+	t := times(b, func() time.Duration { return time.Since(epoch) }, f)
+	return max(t[len(t)/10], 1)
+}
+
+// Memory is what one call allocates, in bytes and in objects.
+func Memory(calls int, f func()) (bytes, objects float64) {
+	f()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range calls {
+		f()
+	}
+	runtime.ReadMemStats(&after)
+	return float64(after.TotalAlloc-before.TotalAlloc) / float64(calls), float64(after.Mallocs-before.Mallocs) / float64(calls)
+}

@@ -1,0 +1,153 @@
+package bench
+
+import (
+	"math/rand/v2"
+
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/model"
+	"github.com/convgrad/convgrad/train"
+)
+
+// Step measures a step of the same network with our model, machine and optimizer.
+func Step(batch int, b Budget, options ...model.Option) (StepResult, error) {
+	res := StepResult{Name: "convgrad", Batch: batch}
+	n, err := model.ByName("convnet", tensor.Shape{1, 28, 28}, 10, options...)
+	if err != nil {
+		return res, err
+	}
+	n.Init(Seed)
+	m, err := n.Build(batch, model.BuildOptions{Loss: model.CrossEntropy, Training: true, Seed: Seed})
+	if err != nil {
+		return res, err
+	}
+	x, ok := m.InputData().([]float32)
+	labels, ok2 := m.TargetData().([]int)
+	if !ok || !ok2 {
+		return res, errors.New("bench: the network does not take float32 and labels")
+	}
+	r := rand.New(rand.NewPCG(Seed, 1))
+	copy(x, random(r, len(x)))
+	for i := range labels {
+		labels[i] = r.IntN(10)
+	}
+	var (
+		optimizer train.RMSProp
+		grads     []*tensor.Dense
+		failed    error
+		steps     int
+	)
+	step := func() {
+		m.Random.SetStep(steps)
+		steps++
+		e := m.Run()
+		grads = grads[:0]
+		for _, g := range m.Grads {
+			if d, ok := g.Value().(*tensor.Dense); ok {
+				grads = append(grads, d)
+			}
+		}
+		if e == nil {
+			e = optimizer.Step(n.Params(), grads, 1e-4)
+		}
+		if failed == nil {
+			failed = e
+		}
+	}
+	res.Seconds = Wall(b, step).Seconds()
+	threads := kernel.SetThreads(1)
+	res.SecondsOne = CPU(b, step).Seconds()
+	kernel.SetThreads(threads)
+	res.Bytes, res.Objects = Memory(10, step)
+	res.PeakBytes = m.PeakBytes()
+	if failed == nil {
+		res.Loss, failed = m.LossValue()
+	}
+	return res, errors.Wrap(failed, "bench: a step")
+}
+
+// A StepResult is a training step: forward, backward and RMSProp on a batch.
+type StepResult struct {
+	Name                string
+	Batch               int
+	Seconds, SecondsOne float64 // elapsed: on all threads, and on one
+	Bytes, Objects      float64 // allocated by a step
+	PeakBytes           int     // memory held for intermediates, where the machine says
+	Loss                float64 // of the last step, to show that it computed something
+}
+
+// BuiltinStep measures a step of examples/convnet with Gorgonia's own ops, solver and TapeMachine, with dropout.
+func BuiltinStep(batch int, b Budget) (StepResult, error) {
+	res := StepResult{Name: "Gorgonia's built-ins", Batch: batch}
+	r := rand.New(rand.NewPCG(Seed, 1))
+	g := G.NewGraph()
+	leaf := func(name string, scale float32, shape ...int) *G.Node {
+		v := random(r, tensor.Shape(shape).TotalSize())
+		for i := range v {
+			v[i] *= scale
+		}
+		return G.NewTensor(g, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(name),
+			G.WithValue(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(v))))
+	}
+	var err error
+	must := func(n *G.Node, e error) *G.Node { // the graph is fixed: only the first error is of interest
+		if err == nil {
+			err = e
+		}
+		return n
+	}
+	x := leaf("x", 1, batch, 1, 28, 28)
+	labels := make([]float32, batch*10)
+	for i := range batch {
+		labels[i*10+r.IntN(10)] = 1
+	}
+	t := G.NewMatrix(g, tensor.Float32, G.WithShape(batch, 10), G.WithName("t"),
+		G.WithValue(tensor.New(tensor.WithShape(batch, 10), tensor.WithBacking(labels))))
+	w0, w1, w2 := leaf("w0", 0.3, 32, 1, 3, 3), leaf("w1", 0.06, 64, 32, 3, 3), leaf("w2", 0.04, 128, 64, 3, 3)
+	w3, w4 := leaf("w3", 0.03, 128*3*3, 625), leaf("w4", 0.04, 625, 10)
+	params := G.Nodes{w0, w1, w2, w3, w4}
+	h := x
+	for _, w := range params[:3] {
+		h = must(G.Conv2d(h, w, tensor.Shape{3, 3}, []int{1, 1}, []int{1, 1}, []int{1, 1}))
+		h = must(G.MaxPool2D(must(G.Rectify(h)), tensor.Shape{2, 2}, []int{0, 0}, []int{2, 2}))
+		if err != nil {
+			return res, err
+		}
+		if w != w2 {
+			h = must(G.Dropout(h, 0.2))
+		}
+	}
+	h = must(G.Dropout(must(G.Reshape(h, tensor.Shape{batch, 128 * 3 * 3})), 0.2))
+	h = must(G.Dropout(must(G.Rectify(must(G.Mul(h, w3)))), 0.55))
+	p := must(G.SoftMax(must(G.Mul(h, w4))))
+	cost := must(G.Neg(must(G.Mean(must(G.HadamardProd(must(G.Log(p)), t))))))
+	if err != nil {
+		return res, errors.Wrap(err, "bench: the built-in convnet")
+	}
+	if _, err = G.Grad(cost, params...); err != nil {
+		return res, errors.Wrap(err, "bench: the built-in convnet")
+	}
+	m := G.NewTapeMachine(g, G.BindDualValues(params...))
+	defer m.Close()
+	solver := G.NewRMSPropSolver(G.WithBatchSize(float64(batch)))
+	var failed error
+	step := func() {
+		e := m.RunAll()
+		if e == nil {
+			e = solver.Step(G.NodesToValueGrads(params))
+		}
+		if failed == nil {
+			failed = e
+		}
+		m.Reset()
+	}
+	res.Seconds = Wall(b, step).Seconds()
+	res.Bytes, res.Objects = Memory(3, step)
+	if v, ok := cost.Value().Data().(float32); ok {
+		res.Loss = float64(v)
+	}
+	return res, errors.Wrap(failed, "bench: a step of the built-in convnet")
+}
