@@ -19,8 +19,8 @@ type Budget struct {
 func times(b Budget, clock func() time.Duration, f func()) []time.Duration {
 	f() // plans, page faults, the first allocation
 	calls := 1
-	for begin := time.Now(); ; calls *= 2 {
-		begin = time.Now()
+	for ; ; calls *= 2 {
+		begin := time.Now()
 		for range calls {
 			f()
 		}
