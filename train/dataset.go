@@ -1,6 +1,8 @@
 package train
 
 import (
+	"fmt"
+
 	"github.com/pkg/errors"
 	"gorgonia.org/tensor"
 )
@@ -51,6 +53,11 @@ func (d *Dataset) Check() error {
 		}
 	}
 	return nil
+}
+
+// String describes a dataset in a line.
+func (d *Dataset) String() string {
+	return fmt.Sprintf("%s: %d training and %d test images %v, %d classes", d.Name, d.Train.Len(), d.Test.Len(), d.Input, len(d.Classes))
 }
 
 // digits are the names of the classes of images of digits.

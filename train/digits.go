@@ -1,7 +1,6 @@
 package train
 
 import (
-	"fmt"
 	"image"
 	"math"
 	"math/rand/v2"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/image/font/gofont/gomediumitalic"
 	"golang.org/x/image/font/gofont/gomono"
 	"golang.org/x/image/font/gofont/gomonobold"
+	"golang.org/x/image/font/gofont/gomonobolditalic"
 	"golang.org/x/image/font/gofont/gomonoitalic"
 	"golang.org/x/image/font/gofont/goregular"
 	"golang.org/x/image/font/sfnt"
@@ -27,21 +27,31 @@ import (
 // side is the height and width of a drawn digit, MNIST's.
 const side = 28
 
+// The random streams of a split begin here: apart from each other's and, as seeds are shared, from those of Init, which are the first few.
+const (
+	trainingDigits = 1 << 32
+	testDigits     = 2 << 32
+)
+
+// maxDrawn bounds the images of a split, so that no number of them overflows or exhausts memory by a slip.
+const maxDrawn = 1 << 20
+
 // DrawDigits draws a dataset of digits 28×28 from the Go fonts, so that training needs no files: each with a random face, an affine distortion (rotation, shear, scale, shift), a wave through its
-// outline, a stroke widened by a random amount, a stray line, contrast and noise. An image is a function of the seed and its number alone.
+// outline, a stroke widened by a random amount, a stray line, contrast and noise. The two splits are drawn from random numbers of their own, and a tenth of the test images in a face
+// that no training image has. An image is a function of the seed and its number alone, so neither the number of images nor that of the cores changes it.
 //
-// It returns an error if there are fewer than one training or test image.
+// It returns an error if a split has fewer than one image, or more than 2²⁰.
 func DrawDigits(training, test int, seed uint64) (*Dataset, error) {
-	if training < 1 || test < 1 {
-		return nil, errors.Errorf("train: drawing digits: %d training and %d test images, want at least one of each", training, test)
+	if training < 1 || test < 1 || training > maxDrawn || test > maxDrawn {
+		return nil, errors.Errorf("train: drawing digits: %d training and %d test images, want 1 to %d of each", training, test, maxDrawn)
 	}
 	outlines, err := loadOutlines()
 	if err != nil {
 		return nil, err
 	}
 	d := &Dataset{Name: "digits", Input: tensor.Shape{1, side, side}, Classes: digits()}
-	d.Train = drawSplit(outlines, training, seed, 0)
-	d.Test = drawSplit(outlines, test, seed, 1)
+	d.Train = drawSplit(outlines, len(outlines[0])-1, training, seed, trainingDigits)
+	d.Test = drawSplit(outlines, len(outlines[0]), test, seed, testDigits)
 	return d, d.Check()
 }
 
@@ -55,12 +65,13 @@ type segment struct {
 
 type point struct{ x, y float64 }
 
-// loadOutlines takes the ten digits out of each face.
+// loadOutlines takes the ten digits out of each face. The last face is for test images only.
 func loadOutlines() (all [10][]outline, err error) {
 	const ppem = 64
 	var buf sfnt.Buffer
 	for _, ttf := range [][]byte{
 		goregular.TTF, goitalic.TTF, gomedium.TTF, gomediumitalic.TTF, gobold.TTF, gobolditalic.TTF, gomono.TTF, gomonobold.TTF, gomonoitalic.TTF,
+		gomonobolditalic.TTF,
 	} {
 		f, err := sfnt.Parse(ttf)
 		if err != nil {
@@ -96,8 +107,8 @@ func normalise(segments sfnt.Segments) outline {
 	return o
 }
 
-// drawSplit draws n images, in parallel; part keeps the splits' random numbers apart.
-func drawSplit(outlines [10][]outline, n int, seed, part uint64) Split {
+// drawSplit draws n images in the first faces, in parallel; each image has a random stream of its own, from the split's on.
+func drawSplit(outlines [10][]outline, faces, n int, seed, stream uint64) Split {
 	s := Split{Images: make([]uint8, n*side*side), Labels: make([]uint8, n)}
 	workers := runtime.GOMAXPROCS(0)
 	var wg sync.WaitGroup
@@ -105,9 +116,9 @@ func drawSplit(outlines [10][]outline, n int, seed, part uint64) Split {
 		wg.Go(func() {
 			p := newPen()
 			for i := w; i < n; i += workers {
-				r := rand.New(rand.NewPCG(seed, part<<32|uint64(i)))
+				r := rand.New(rand.NewPCG(seed, stream|uint64(i)))
 				s.Labels[i] = uint8(i % 10)
-				p.draw(s.Images[i*side*side:][:side*side], outlines[i%10][r.IntN(len(outlines[0]))], r)
+				p.draw(s.Images[i*side*side:][:side*side], outlines[i%10][r.IntN(faces)], r)
 			}
 		})
 	}
@@ -129,10 +140,10 @@ func newPen() *pen {
 // draw draws one digit into dst.
 func (p *pen) draw(dst []uint8, o outline, r *rand.Rand) {
 	between := func(lo, hi float64) float64 { return lo + (hi-lo)*r.Float64() }
-	angle, shear := between(-0.45, 0.45), between(-0.4, 0.4)
-	high, wide := between(12, 22), between(0.7, 1.35)
-	dx, dy := side/2+between(-3.5, 3.5), side/2+between(-3.5, 3.5)
-	bend, length, phase := between(0, 0.07), between(0.7, 1.6), between(0, 2*math.Pi)
+	angle, shear := between(-0.35, 0.35), between(-0.3, 0.3)
+	high, wide := between(14, 21), between(0.75, 1.25)
+	dx, dy := side/2+between(-3, 3), side/2+between(-3, 3)
+	bend, length, phase := between(0, 0.05), between(0.7, 1.6), between(0, 2*math.Pi)
 	sin, cos := math.Sincos(angle)
 	place := func(q point) (float32, float32) {
 		x, y := q.x+bend*math.Sin(2*math.Pi*q.y/length+phase), q.y+bend*math.Sin(2*math.Pi*q.x/length+phase)
@@ -145,10 +156,10 @@ func (p *pen) draw(dst []uint8, o outline, r *rand.Rand) {
 		ox, oy := width*float64(a&1), width*float64(a>>1)
 		p.fill(o, place, float32(ox), float32(oy))
 	}
-	if r.Float64() < 0.35 {
+	if r.Float64() < 0.3 {
 		p.line(r)
 	}
-	paper, ink, noise := between(0, 0.25), between(0.6, 1), between(0.03, 0.2)
+	paper, ink, noise := between(0, 0.2), between(0.62, 1), between(0.02, 0.16)
 	for i, v := range p.ink {
 		v = paper + (ink-paper)*v + noise*r.NormFloat64()
 		dst[i] = uint8(255*min(1, max(0, v)) + 0.5)
@@ -204,9 +215,4 @@ func (p *pen) add() {
 	for i, a := range p.mask.Pix {
 		p.ink[i] = max(p.ink[i], float64(a)/255)
 	}
-}
-
-// String describes a dataset in a line.
-func (d *Dataset) String() string {
-	return fmt.Sprintf("%s: %d training and %d test images %v, %d classes", d.Name, d.Train.Len(), d.Test.Len(), d.Input, len(d.Classes))
 }

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -26,46 +27,58 @@ func LoadMNIST(dir string) (*Dataset, error) {
 		prefix string
 		split  *Split
 	}{{"train", &d.Train}, {"t10k", &d.Test}} {
-		images, sides, err := readIDXFile(dir, part.prefix+"-images-idx3-ubyte", 3)
+		images, err := readIDXFile(dir, part.prefix+"-images-idx3-ubyte", 3)
 		if err != nil {
 			return nil, err
 		}
-		labels, count, err := readIDXFile(dir, part.prefix+"-labels-idx1-ubyte", 1)
+		labels, err := readIDXFile(dir, part.prefix+"-labels-idx1-ubyte", 1)
 		if err != nil {
 			return nil, err
 		}
-		if count[0] != sides[0] {
-			return nil, errors.Errorf("train: %s: %d %s images and %d labels, want as many", dir, sides[0], part.prefix, count[0])
+		if labels.sides[0] != images.sides[0] {
+			return nil, errors.Errorf("train: %s holds %d labels, want %d, one for each image of %s", labels.path, labels.sides[0], images.sides[0], images.path)
 		}
-		input := tensor.Shape{1, sides[1], sides[2]}
+		for i, l := range labels.data {
+			if int(l) >= len(d.Classes) {
+				return nil, errors.Errorf("train: %s: label %d is %d, want 0 to %d", labels.path, i, l, len(d.Classes)-1)
+			}
+		}
+		input := tensor.Shape{1, images.sides[1], images.sides[2]}
 		if d.Input == nil {
 			d.Input = input
 		}
 		if !d.Input.Eq(input) {
-			return nil, errors.Errorf("train: %s: %s images are %d×%d, want %d×%d like the training images", dir, part.prefix, sides[1], sides[2], d.Input[1], d.Input[2])
+			return nil, errors.Errorf("train: %s: images are %d×%d, want %d×%d like the training images", images.path, input[1], input[2], d.Input[1], d.Input[2])
 		}
-		*part.split = Split{Images: images, Labels: labels}
+		*part.split = Split{Images: images.data, Labels: labels.data}
 	}
-	return d, errors.Wrap(d.Check(), dir)
+	return d, d.Check()
+}
+
+// An idxFile is what a file held.
+type idxFile struct {
+	path  string
+	data  []byte
+	sides []int
 }
 
 // readIDXFile reads a file of unsigned bytes of that rank, or the same with the ending .gz.
-func readIDXFile(dir, name string, rank int) (data []byte, sides []int, err error) {
+func readIDXFile(dir, name string, rank int) (*idxFile, error) {
 	path := filepath.Join(dir, name)
 	f, err := os.Open(path)
-	if os.IsNotExist(err) {
+	if errors.Is(err, fs.ErrNotExist) {
 		path += ".gz"
 		f, err = os.Open(path)
 	}
-	if os.IsNotExist(err) {
-		return nil, nil, errors.Errorf("train: %s holds neither %s nor %s.gz", dir, name, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Errorf("train: %q holds neither %s nor %s.gz", dir, name, name)
 	}
 	if err != nil {
-		return nil, nil, errors.Wrap(err, "train")
+		return nil, errors.Wrap(err, "train")
 	}
 	defer f.Close()
-	data, sides, err = ReadIDX(f, rank)
-	return data, sides, errors.Wrapf(err, "train: %s", path)
+	data, sides, err := ReadIDX(f, rank)
+	return &idxFile{path, data, sides}, errors.Wrapf(err, "train: %s", path)
 }
 
 // ReadIDX reads a tensor of unsigned bytes in the IDX format (LeCun's MNIST page): two zero bytes, the type 8, the rank, each side as a big-endian uint32, then the bytes, row-major.
@@ -73,6 +86,9 @@ func readIDXFile(dir, name string, rank int) (data []byte, sides []int, err erro
 //
 // It returns an error that says what was got and wanted if the stream is not such a tensor of the wanted rank, is cut short, corrupt, or longer than its header says.
 func ReadIDX(r io.Reader, rank int) (data []byte, sides []int, err error) {
+	if rank < 1 || rank > 255 {
+		return nil, nil, errors.Errorf("the wanted rank is %d, want 1 to 255", rank)
+	}
 	b := bufio.NewReader(r)
 	if magic, err := b.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
 		z, err := gzip.NewReader(b)
@@ -84,7 +100,7 @@ func ReadIDX(r io.Reader, rank int) (data []byte, sides []int, err error) {
 	}
 	header := make([]byte, 4+4*rank)
 	if n, err := io.ReadFull(b, header); err != nil {
-		return nil, nil, errors.Wrapf(err, "the header ends after %d bytes, want %d", n, len(header))
+		return nil, nil, errors.Wrapf(unexpected(err), "the header ends after %d bytes, want %d", n, len(header))
 	}
 	if magic, want := binary.BigEndian.Uint32(header), uint32(8<<8|rank); magic != want {
 		return nil, nil, errors.Errorf("the magic number is %#08x, want %#08x: unsigned bytes of rank %d", magic, want, rank)
@@ -92,8 +108,8 @@ func ReadIDX(r io.Reader, rank int) (data []byte, sides []int, err error) {
 	size := 1
 	for i := range rank {
 		s := binary.BigEndian.Uint32(header[4+4*i:])
-		if s == 0 || uint64(s) > maxIDX || size > maxIDX/int(s) {
-			return nil, nil, errors.Errorf("side %d is %d: want positive sides and at most %d bytes in all", i, s, maxIDX)
+		if s == 0 || s > maxIDX || size > maxIDX/int(s) {
+			return nil, nil, errors.Errorf("side %d of %d is %d, want positive sides and at most %d bytes in all", i+1, rank, s, maxIDX)
 		}
 		size *= int(s)
 		sides = append(sides, int(s))
@@ -110,4 +126,12 @@ func ReadIDX(r io.Reader, rank int) (data []byte, sides []int, err error) {
 		return nil, nil, errors.Errorf("there is more after the %d bytes of data that the sides %v say", size, sides)
 	}
 	return buf.Bytes(), sides, nil
+}
+
+// unexpected is the error of a read that met the end of the file before the first byte that it wanted.
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }

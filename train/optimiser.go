@@ -14,7 +14,8 @@ import (
 type Optimizer interface {
 	// Name is what NewOptimizer knows it by.
 	Name() string
-	// Step makes one step: grads[i] is the loss's gradient by params[i], a plain tensor of its shape and type. Gradients are not changed.
+	// Step makes one step: grads[i] is the loss's gradient by params[i], a plain tensor of its shape and type. Gradients are not changed. It returns an error that names the parameter, what
+	// was got and what was wanted for arguments that do not fit, and for settings out of range; then no parameter has changed.
 	Step(params []*model.Param, grads []*tensor.Dense, rate float64) error
 }
 
@@ -72,14 +73,22 @@ func each(params []*model.Param, grads []*tensor.Dense, rate float64, m moments,
 	if math.IsNaN(rate) || math.IsInf(rate, 0) || rate < 0 {
 		return errors.Errorf("train: the learning rate is %v, want a finite number of at least 0", rate)
 	}
+	seen := make(map[string]bool, len(params))
 	for i, p := range params {
 		g := grads[i]
-		if p == nil || g == nil {
+		if p == nil || p.Value == nil || g == nil {
 			return errors.Errorf("train: parameter or gradient %d is nil", i)
 		}
-		if !g.Shape().Eq(p.Value.Shape()) || g.Dtype() != p.Value.Dtype() || g.RequiresIterator() || p.Value.RequiresIterator() {
+		if !plain(p.Value) {
+			return errors.Errorf("train: %s is %v of %v, want a plain tensor of float32 or float64", p.Name, p.Value.Shape(), p.Value.Dtype())
+		}
+		if !plain(g) || !g.Shape().Eq(p.Value.Shape()) || g.Dtype() != p.Value.Dtype() {
 			return errors.Errorf("train: the gradient of %s is %v of %v, want plain %v of %v", p.Name, g.Shape(), g.Dtype(), p.Value.Shape(), p.Value.Dtype())
 		}
+		if seen[p.Name] {
+			return errors.Errorf("train: two parameters are named %s", p.Name)
+		}
+		seen[p.Name] = true
 	}
 	for i, p := range params {
 		var s []any
@@ -96,6 +105,27 @@ func each(params []*model.Param, grads []*tensor.Dense, rate float64, m moments,
 	return nil
 }
 
+// plain reports whether a tensor is a slice of floats, row-major and without gaps.
+func plain(t *tensor.Dense) bool {
+	return length(t.Data()) == t.Shape().TotalSize() && !t.RequiresIterator() && !t.DataOrder().IsColMajor()
+}
+
+// A setting is a number of an optimizer's.
+type setting struct {
+	name     string
+	v, below float64
+}
+
+// checkSettings returns an error if a setting is not in [0, below).
+func checkSettings(optimizer string, settings ...setting) error {
+	for _, s := range settings {
+		if !(s.v >= 0 && s.v < s.below) {
+			return errors.Errorf("train: %s: %s is %v, want at least 0 and below %v", optimizer, s.name, s.v, s.below)
+		}
+	}
+	return nil
+}
+
 // SGD is gradient descent, the article's update step, with momentum as PyTorch writes it: v ← μ·v + g + λ·w, w ← w − rate·v.
 type SGD struct {
 	Momentum float64 // μ
@@ -104,10 +134,14 @@ type SGD struct {
 	v        moments
 }
 
+// Name implements Optimizer.
 func (o *SGD) Name() string { return "sgd" }
 
 // Step implements Optimizer.
 func (o *SGD) Step(params []*model.Param, grads []*tensor.Dense, rate float64) error {
+	if err := checkSettings("sgd", setting{"momentum", o.Momentum, 1}, setting{"decay", o.Decay, math.Inf(1)}); err != nil {
+		return err
+	}
 	if o.v == nil {
 		o.v = moments{}
 	}
@@ -139,14 +173,18 @@ type Adam struct {
 	m                     moments
 }
 
+// Name implements Optimizer.
 func (o *Adam) Name() string { return "adam" }
 
 // Step implements Optimizer.
 func (o *Adam) Step(params []*model.Param, grads []*tensor.Dense, rate float64) error {
+	b1, b2, eps := or(o.Beta1, 0.9), or(o.Beta2, 0.999), or(o.Epsilon, 1e-8)
+	if err := checkSettings("adam", setting{"β₁", b1, 1}, setting{"β₂", b2, 1}, setting{"ε", eps, math.Inf(1)}, setting{"decay", o.Decay, math.Inf(1)}); err != nil {
+		return err
+	}
 	if o.m == nil {
 		o.m = moments{}
 	}
-	b1, b2, eps := or(o.Beta1, 0.9), or(o.Beta2, 0.999), or(o.Epsilon, 1e-8)
 	t := o.t + 1
 	err := each(params, grads, rate, o.m, 2,
 		func(w, g []float32, s []any) {
@@ -167,14 +205,18 @@ type RMSProp struct {
 	s            moments
 }
 
+// Name implements Optimizer.
 func (o *RMSProp) Name() string { return "rmsprop" }
 
 // Step implements Optimizer.
 func (o *RMSProp) Step(params []*model.Param, grads []*tensor.Dense, rate float64) error {
+	rho, eps := or(o.Rho, 0.99), or(o.Epsilon, 1e-8)
+	if err := checkSettings("rmsprop", setting{"ρ", rho, 1}, setting{"ε", eps, math.Inf(1)}); err != nil {
+		return err
+	}
 	if o.s == nil {
 		o.s = moments{}
 	}
-	rho, eps := or(o.Rho, 0.99), or(o.Epsilon, 1e-8)
 	return each(params, grads, rate, o.s, 1,
 		func(w, g []float32, s []any) {
 			kernel.RMSProp(w, g, s[0].([]float32), float32(rate), float32(rho), float32(eps))

@@ -2,12 +2,8 @@ package train
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/pkg/errors"
@@ -25,51 +21,23 @@ type Config struct {
 	Epochs    int     `json:"epochs"`
 	Batch     int     `json:"batch"`
 	Optimizer string  `json:"optimizer"`
-	Rate      float64 `json:"lr"` // 0 stands for the optimizer's own
+	Rate      float64 `json:"lr"` // at the first step; 0 stands for the optimizer's own
 	Seed      uint64  `json:"seed"`
 }
 
-// An Epoch is what became of a pass over the training images: a line of metrics.jsonl.
-type Epoch struct {
-	Epoch        int     `json:"epoch"` // from 1
-	Loss         float64 `json:"loss"`  // mean over the epoch's training images, as the weights changed
-	TestLoss     float64 `json:"test_loss"`
-	TestAccuracy float64 `json:"test_accuracy"` // in [0, 1]
-	Rate         float64 `json:"lr"`            // at the end
-	Seconds      float64 `json:"seconds"`       // of training, evaluation left out
-	ImagesPerSec float64 `json:"images_per_second"`
+// Check returns an error that names what is out of range. It fills in the learning rate where it is 0.
+func (c *Config) Check() error {
+	_, _, err := c.resolve()
+	return err
 }
 
-// A Progress hears how a run goes on, from the goroutine that trains.
-type Progress interface {
-	// Step is called after each batch: done of total images of the epoch, and the loss of the last batch.
-	Step(epoch, done, total int, loss float64)
-	// Epoch is called after each epoch's evaluation.
-	Epoch(e Epoch)
-}
-
-// A Result is the outcome of a run.
-type Result struct {
-	Epochs      []Epoch
-	Interrupted bool   // the context was cancelled; the weights are those of the last whole step
-	Dir         string // the run directory, or "" if none was asked for
-}
-
-// Accuracy is the share of test images that the final weights classify as labelled.
-func (r *Result) Accuracy() float64 {
-	if len(r.Epochs) == 0 {
-		return 0
-	}
-	return r.Epochs[len(r.Epochs)-1].TestAccuracy
-}
-
-// check fills in the defaults and returns an error that names what is out of range.
-func (c *Config) check(d *Dataset) (Optimizer, model.Loss, error) {
+// resolve is Check, and gives what the names stand for.
+func (c *Config) resolve() (Optimizer, model.Loss, error) {
 	if c.Epochs < 1 {
 		return nil, 0, errors.Errorf("train: %d epochs, want at least 1", c.Epochs)
 	}
-	if c.Batch < 1 || c.Batch > d.Train.Len() {
-		return nil, 0, errors.Errorf("train: the batch size is %d, want 1 to the number of training images, %d", c.Batch, d.Train.Len())
+	if c.Batch < 1 {
+		return nil, 0, errors.Errorf("train: the batch size is %d, want at least 1", c.Batch)
 	}
 	loss, err := model.ParseLoss(c.Loss)
 	if err != nil {
@@ -88,192 +56,237 @@ func (c *Config) check(d *Dataset) (Optimizer, model.Loss, error) {
 	return o, loss, nil
 }
 
-// Run trains a network of the configuration's name from fresh weights on d. It writes config.json, metrics.jsonl and weights.safetensors to dir, which must not exist or be empty; with an empty dir it
+// An Epoch is what became of a pass over the training images: a line of metrics.jsonl.
+type Epoch struct {
+	Epoch        int     `json:"epoch"`    // from 1
+	Loss         float64 `json:"loss"`     // mean over the epoch's training images, as the weights changed
+	Accuracy     float64 `json:"accuracy"` // of the same, in [0, 1]
+	TestLoss     float64 `json:"test_loss"`
+	TestAccuracy float64 `json:"test_accuracy"` // in [0, 1]
+	Rate         float64 `json:"lr"`            // after the last step
+	Seconds      float64 `json:"seconds"`       // of training, evaluation left out
+	ImagesPerSec float64 `json:"images_per_second"`
+}
+
+// A Progress hears how a run goes on, from the goroutine that trains.
+type Progress interface {
+	// Step is called after each batch: done of total images of the epoch, and the loss of the last batch.
+	Step(epoch, done, total int, loss float64)
+	// Epoch is called after each epoch's evaluation.
+	Epoch(e Epoch)
+}
+
+// A Result is the outcome of a run.
+type Result struct {
+	Network     *model.Network // with the weights as the last step left them
+	Epochs      []Epoch        // those that were evaluated
+	Steps       int            // made in all
+	Interrupted bool           // the context was cancelled before the end
+	Dir         string         // the run directory, or "" if none was asked for
+}
+
+// Accuracy is the share of test images that the network classified as labelled after the last whole epoch, or 0 if there was none.
+func (r *Result) Accuracy() float64 {
+	if len(r.Epochs) == 0 {
+		return 0
+	}
+	return r.Epochs[len(r.Epochs)-1].TestAccuracy
+}
+
+// shuffles keeps the random numbers of the epochs' orders apart from those of Init, which are streams of the same seed.
+const shuffles = 1 << 62
+
+// Run trains a network of the configuration's name from fresh weights on d. It writes config.json, metrics.jsonl and weights.safetensors to dir, which must not exist or be empty; with an empty name it
 // writes nothing. progress may be nil.
 //
 // The images are shuffled anew for each epoch; a last batch that is short is left out of an epoch's training, where the next shuffle makes up for it, and never out of an evaluation. The learning
-// rate falls to zero along a half cosine over the run. When ctx is cancelled, the step is finished, the weights are saved, and the result says so.
+// rate falls to zero along a half cosine over the run (Loshchilov and Hutter, 2017). When ctx is cancelled, the step is finished, the weights are saved, and the result says so.
 //
-// It returns an error that names what was got and wanted for a configuration or dataset that does not hold together, and for a loss that is no longer a finite number; then the weights of the last epoch's end
-// stay in dir.
-func Run(ctx context.Context, c Config, d *Dataset, dir string, progress Progress) (*Result, error) {
+// The same configuration, dataset, seed and kernel tier give the same weights, bit for bit, at any number of threads.
+//
+// It returns an error that names what was got and wanted for a configuration or dataset that does not hold together, and for a loss that is no longer a finite number. The result is nil if nothing was
+// trained; otherwise it tells how far the run came, and dir keeps the weights of the last whole epoch.
+func Run(ctx context.Context, c Config, d *Dataset, dir string, progress Progress) (res *Result, err error) {
 	if err := d.Check(); err != nil {
 		return nil, err
 	}
-	optimizer, loss, err := c.check(d)
+	optimizer, loss, err := c.resolve()
 	if err != nil {
 		return nil, err
+	}
+	if c.Batch > d.Train.Len() {
+		return nil, errors.Errorf("train: the batch size is %d, want at most the number of training images, %d", c.Batch, d.Train.Len())
 	}
 	net, err := model.ByName(c.Model, d.Input, len(d.Classes))
 	if err != nil {
 		return nil, err
 	}
 	net.Init(c.Seed)
-	t := &trainer{Config: c, data: d, net: net, optimizer: optimizer, loss: loss, progress: progress}
-	if err := t.prepare(); err != nil {
+	t := &trainer{Config: c, data: d, net: net, optimizer: optimizer, loss: loss, progress: progress, eval: map[int]*model.Graph{}}
+	defer t.close()
+	t.norm = measure(d.Train.Images)
+	t.total = c.Epochs * (d.Train.Len() / c.Batch)
+	if t.graph, err = net.Build(c.Batch, model.BuildOptions{Loss: loss, Training: true, Seed: c.Seed}); err != nil {
 		return nil, err
 	}
-	if dir != "" {
-		if err := t.open(dir); err != nil {
-			return nil, err
-		}
-		defer t.metrics.Close()
+	if t.dir, err = openDir(dir, c, t.norm); err != nil {
+		return nil, err
 	}
-	res := &Result{Dir: dir}
-	for epoch := 1; epoch <= c.Epochs && !res.Interrupted; epoch++ {
-		e, interrupted, err := t.epoch(ctx, epoch)
-		if err != nil {
-			return res, err
+	defer func() {
+		if e := t.dir.close(); err == nil {
+			err = e
 		}
-		res.Interrupted = interrupted
-		if e.TestLoss, e.TestAccuracy, err = t.evaluate(d.Test); err != nil {
+	}()
+	res = &Result{Network: net, Dir: dir}
+	for epoch := 1; epoch <= c.Epochs; epoch++ {
+		e, err := t.epoch(ctx, epoch)
+		res.Steps = t.steps
+		if stop := ctx.Err(); stop != nil && errors.Is(err, stop) {
+			res.Interrupted = true
+			return res, t.dir.save(net, t.steps)
+		}
+		if err != nil {
 			return res, err
 		}
 		res.Epochs = append(res.Epochs, e)
 		if progress != nil {
 			progress.Epoch(e)
 		}
-		if err := t.save(dir, e); err != nil {
+		if err := t.dir.note(e); err != nil {
+			return res, err
+		}
+		if err := t.dir.save(net, t.steps); err != nil {
 			return res, err
 		}
 	}
 	return res, nil
 }
 
+// Normalisation is what turns an image's bytes into the network's input: (byte − Mean)/Std, the mean and standard deviation of the training images' bytes.
+type Normalisation struct {
+	Mean float64 `json:"mean"`
+	Std  float64 `json:"std"`
+}
+
+// measure takes the mean and the standard deviation, at least 1: an image of one colour has no contrast to scale.
+func measure(images []uint8) Normalisation {
+	var sum, squares uint64 // exact: 255² times 2⁴⁸ bytes fit
+	for _, b := range images {
+		sum += uint64(b)
+		squares += uint64(b) * uint64(b)
+	}
+	n := float64(len(images))
+	mean := float64(sum) / n
+	return Normalisation{mean, math.Sqrt(max(float64(squares)/n-mean*mean, 1))}
+}
+
 // A trainer is a run under way.
 type trainer struct {
 	Config
 	data      *Dataset
+	norm      Normalisation
 	net       *model.Network
 	loss      model.Loss
 	optimizer Optimizer
 	progress  Progress
+	dir       *runDir
 
-	graph     *model.Graph
-	grads     []*tensor.Dense
-	eval      map[int]*model.Graph // by batch size
-	mean, std float64              // of the training images' bytes
-	steps     int                  // made
-	total     int                  // of the run
-	metrics   *os.File
+	graph *model.Graph
+	eval  map[int]*model.Graph // by batch size
+	grads []*tensor.Dense
+	steps int // made
+	total int // of the run
 }
 
-// prepare builds the graph and measures the data.
-func (t *trainer) prepare() (err error) {
-	var sum, squares float64
-	for _, b := range t.data.Train.Images {
-		sum += float64(b)
-		squares += float64(b) * float64(b)
+// close gives the graphs' memory up.
+func (t *trainer) close() {
+	if t.graph != nil {
+		t.graph.Close()
 	}
-	n := float64(len(t.data.Train.Images))
-	t.mean = sum / n
-	t.std = math.Sqrt(max(squares/n-t.mean*t.mean, 1)) // an image of one colour has no contrast to scale
-	t.total = t.Epochs * (t.data.Train.Len() / t.Batch)
-	t.eval = map[int]*model.Graph{}
-	t.graph, err = t.net.Build(t.Batch, model.BuildOptions{Loss: t.loss, Training: true, Seed: t.Seed})
-	return err
+	for _, g := range t.eval {
+		g.Close()
+	}
 }
 
-// open makes the run directory and writes the configuration.
-func (t *trainer) open(dir string) error {
-	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		return errors.Errorf("train: the run directory %s is not empty: want a new one, nothing is overwritten", dir)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return errors.Wrap(err, "train: the run directory")
-	}
-	config, err := json.MarshalIndent(struct {
-		Config
-		Mean float64 `json:"mean"` // images are (byte − mean)/std
-		Std  float64 `json:"std"`
-	}{t.Config, t.mean, t.std}, "", "  ")
-	if err != nil {
-		return errors.Wrap(err, "train: the configuration")
-	}
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), append(config, '\n'), 0o644); err != nil {
-		return errors.Wrap(err, "train: the configuration")
-	}
-	t.metrics, err = os.OpenFile(filepath.Join(dir, "metrics.jsonl"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	return errors.Wrap(err, "train: the metrics")
-}
-
-// save adds an epoch to the metrics and keeps the weights.
-func (t *trainer) save(dir string, e Epoch) error {
-	if dir == "" {
-		return nil
-	}
-	line, err := json.Marshal(e)
-	if err != nil {
-		return errors.Wrap(err, "train: the metrics")
-	}
-	if _, err := t.metrics.Write(append(line, '\n')); err != nil {
-		return errors.Wrap(err, "train: the metrics")
-	}
-	return t.net.SaveFile(filepath.Join(dir, "weights.safetensors"), map[string]string{
-		"model": t.Model, "data": t.data.Name, "mean": fmt.Sprint(t.mean), "std": fmt.Sprint(t.std), "epoch": fmt.Sprint(e.Epoch),
-	})
-}
-
-// rate is the learning rate of a step: it falls along a half cosine (Loshchilov and Hutter, 2017).
+// rate is the learning rate of the next step.
 func (t *trainer) rate() float64 {
-	return t.Rate * (1 + math.Cos(math.Pi*float64(t.steps)/float64(max(t.total, 1)))) / 2
+	return t.Rate * (1 + math.Cos(math.Pi*float64(t.steps)/float64(t.total))) / 2
 }
 
-// epoch trains on the images once, in an order of its own.
-func (t *trainer) epoch(ctx context.Context, epoch int) (e Epoch, interrupted bool, err error) {
+// epoch trains on the images once, in an order of its own, and evaluates. When the context is cancelled it ends after the step, with an error.
+func (t *trainer) epoch(ctx context.Context, epoch int) (e Epoch, err error) {
 	start := time.Now()
-	order := rand.New(rand.NewPCG(t.Seed, uint64(epoch))).Perm(t.data.Train.Len())
+	order := rand.New(rand.NewPCG(t.Seed, shuffles|uint64(epoch))).Perm(t.data.Train.Len())
 	batches := len(order) / t.Batch
-	var sum float64
-	done := 0
+	trained := batches * t.Batch
+	right := 0
 	for b := range batches {
 		if ctx.Err() != nil {
-			interrupted = true
-			break
+			return e, ctx.Err()
 		}
-		loss, err := t.step(order[b*t.Batch : (b+1)*t.Batch])
+		loss, correct, err := t.step(order[b*t.Batch : (b+1)*t.Batch])
 		if err != nil {
-			return e, false, errors.Wrapf(err, "train: epoch %d, batch %d", epoch, b+1)
+			return e, errors.Wrapf(err, "train: epoch %d, batch %d", epoch, b+1)
 		}
-		sum += loss
-		done++
+		e.Loss += loss / float64(batches)
+		right += correct
 		if t.progress != nil {
-			t.progress.Step(epoch, done*t.Batch, batches*t.Batch, loss)
+			t.progress.Step(epoch, (b+1)*t.Batch, trained, loss)
 		}
 	}
 	seconds := time.Since(start).Seconds()
-	return Epoch{Epoch: epoch, Loss: sum / float64(max(done, 1)), Rate: t.rate(), Seconds: seconds, ImagesPerSec: float64(done*t.Batch) / seconds}, interrupted, nil
+	e.Epoch, e.Accuracy, e.Rate, e.Seconds, e.ImagesPerSec = epoch, float64(right)/float64(trained), t.rate(), seconds, float64(trained)/seconds
+	if e.TestLoss, e.TestAccuracy, err = t.evaluate(ctx, t.data.Test); err != nil {
+		return e, errors.Wrapf(err, "train: evaluation after epoch %d", epoch)
+	}
+	return e, nil
 }
 
-// step trains on one batch.
-func (t *trainer) step(indices []int) (float64, error) {
-	if err := t.feed(t.graph, t.data.Train, indices); err != nil {
-		return 0, err
-	}
+// step trains on one batch and returns its loss, and how many of its images were classified as labelled before the step.
+func (t *trainer) step(indices []int) (loss float64, right int, err error) {
 	if t.graph.Random != nil {
 		t.graph.Random.SetStep(t.steps)
 	}
-	if err := t.graph.Run(); err != nil {
-		return 0, err
-	}
-	loss, err := t.graph.LossValue()
-	if err != nil {
-		return 0, err
-	}
-	if math.IsNaN(loss) || math.IsInf(loss, 0) {
-		return 0, errors.Errorf("the loss is %v: the training has diverged; a learning rate below %v may help", loss, t.Rate)
+	if loss, right, err = t.run(t.graph, t.data.Train, indices); err != nil {
+		return 0, 0, err
 	}
 	t.grads = t.grads[:0]
 	for i, n := range t.graph.Grads {
 		g, ok := n.Value().(*tensor.Dense)
 		if !ok {
-			return 0, errors.Errorf("the gradient of %s is a %T, want a tensor", t.net.Params()[i].Name, n.Value())
+			return 0, 0, errors.Errorf("the gradient of %s is a %T, want a tensor", t.net.Params()[i].Name, n.Value())
 		}
 		t.grads = append(t.grads, g)
 	}
 	err = t.optimizer.Step(t.net.Params(), t.grads, t.rate())
 	t.steps++
-	return loss, err
+	return loss, right, err
+}
+
+// run puts images through a graph and returns the mean loss and how many were classified as labelled.
+func (t *trainer) run(m *model.Graph, s Split, indices []int) (loss float64, right int, err error) {
+	if err := t.feed(m, s, indices); err != nil {
+		return 0, 0, err
+	}
+	if err := m.Run(); err != nil {
+		return 0, 0, err
+	}
+	if loss, err = m.LossValue(); err != nil {
+		return 0, 0, err
+	}
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return 0, 0, errors.Errorf("the loss is %v, want a finite number: the training has diverged; a learning rate below %v may help", loss, t.Rate)
+	}
+	y, ok := m.Output.Value().Data().([]float32)
+	if classes := len(t.data.Classes); !ok || len(y) != len(indices)*classes {
+		return 0, 0, errors.Errorf("the network's output is %v of %v, want %d×%d of float32", m.Output.Shape(), m.Output.Dtype(), len(indices), classes)
+	}
+	for i, k := range indices {
+		if argmax(y[i*len(t.data.Classes):][:len(t.data.Classes)]) == int(s.Labels[k]) {
+			right++
+		}
+	}
+	return loss, right, nil
 }
 
 // feed puts images and labels into a graph.
@@ -282,8 +295,7 @@ func (t *trainer) feed(m *model.Graph, s Split, indices []int) error {
 	if !ok {
 		return errors.Errorf("the network's input is %T, want []float32", m.InputData())
 	}
-	per := t.data.Input.TotalSize()
-	kernel.NormaliseBatch(x, s.Images, indices, per, float32(t.mean), float32(1/t.std))
+	kernel.NormaliseBatch(x, s.Images, indices, t.data.Input.TotalSize(), float32(t.norm.Mean), float32(1/t.norm.Std))
 	switch target := m.TargetData().(type) {
 	case []int:
 		for i, k := range indices {
@@ -303,40 +315,31 @@ func (t *trainer) feed(m *model.Graph, s Split, indices []int) error {
 // evalBatch is how many images are evaluated at once.
 const evalBatch = 250
 
-// evaluate is the mean loss over the images and the share that are classified as labelled.
-func (t *trainer) evaluate(s Split) (loss, accuracy float64, err error) {
+// evaluate is the mean loss over the images and the share that are classified as labelled. The last batch is as short as what is left.
+func (t *trainer) evaluate(ctx context.Context, s Split) (loss, accuracy float64, err error) {
 	right := 0
+	indices := make([]int, 0, evalBatch)
 	for at := 0; at < s.Len(); at += evalBatch {
-		n := min(evalBatch, s.Len()-at)
-		m, ok := t.eval[n]
+		if ctx.Err() != nil {
+			return 0, 0, ctx.Err()
+		}
+		indices = indices[:0]
+		for i := at; i < min(at+evalBatch, s.Len()); i++ {
+			indices = append(indices, i)
+		}
+		m, ok := t.eval[len(indices)]
 		if !ok {
-			if m, err = t.net.Build(n, model.BuildOptions{Loss: t.loss}); err != nil {
+			if m, err = t.net.Build(len(indices), model.BuildOptions{Loss: t.loss}); err != nil {
 				return 0, 0, err
 			}
-			t.eval[n] = m
+			t.eval[len(indices)] = m
 		}
-		indices := make([]int, n)
-		for i := range indices {
-			indices[i] = at + i
-		}
-		if err := t.feed(m, s, indices); err != nil {
-			return 0, 0, err
-		}
-		if err := m.Run(); err != nil {
-			return 0, 0, err
-		}
-		l, err := m.LossValue()
+		l, r, err := t.run(m, s, indices)
 		if err != nil {
 			return 0, 0, err
 		}
-		loss += l * float64(n)
-		y := m.Output.Value().Data().([]float32)
-		classes := len(y) / n
-		for i, k := range indices {
-			if argmax(y[i*classes:][:classes]) == int(s.Labels[k]) {
-				right++
-			}
-		}
+		loss += l * float64(len(indices))
+		right += r
 	}
 	return loss / float64(s.Len()), float64(right) / float64(s.Len()), nil
 }
