@@ -39,7 +39,12 @@ func (s *slot) tensor(n *G.Node) *tensor.Dense {
 }
 
 // plan works out which nodes are computed, in which order, and where their values lie.
-func (m *Machine) plan(g *G.ExprGraph) error {
+func (m *Machine) plan(g *G.ExprGraph) (err error) {
+	defer func() { // Gorgonia's nodes panic where a type or shape is not known
+		if r := recover(); r != nil {
+			err = errors.Errorf("vm: planning: %v", r)
+		}
+	}()
 	order, err := schedule(g, m.outputs)
 	if err != nil {
 		return err
@@ -163,6 +168,9 @@ func isConstant(op G.Op) bool {
 	}
 	return false
 }
+
+// isStatement recognises the nodes of gorgonia.Read and Let, which have no value. Their ops have no type.
+func isStatement(n *G.Node) bool { return n.Op() != nil && !isConstant(n.Op()) && n.Op().Type() == nil }
 
 // planned reports whether the machine owns the memory of the step's result.
 func (s *step) planned() bool {

@@ -47,7 +47,9 @@ type InPlace interface {
 
 // A Machine runs the part of a graph that its outputs need.
 type Machine struct {
+	graph   *G.ExprGraph
 	outputs []*G.Node
+	wanted  int // how many of the outputs were asked for; the others are gradients of params
 	steps   []step
 	inputs  []*G.Node // leaves without a fixed value, checked at every run
 	params  []param
@@ -105,32 +107,44 @@ func New(g *G.ExprGraph, outputs ...*G.Node) (*Machine, error) {
 		if n.Graph() != g {
 			return nil, errors.Errorf("vm: New: output %d, %v, is of another graph", i, n)
 		}
+		if isStatement(n) {
+			return nil, errors.Errorf("vm: New: output %d, %v, is a statement, as gorgonia.Read makes: want the node whose value is wanted, which has it after RunAll", i, n)
+		}
 	}
-	m := &Machine{outputs: append([]*G.Node(nil), outputs...)}
-	return m, m.plan(g)
+	m := &Machine{graph: g, outputs: append([]*G.Node(nil), outputs...), wanted: len(outputs)}
+	if err := m.plan(g); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // BindDualValues makes the gradients of params, as worked out by gorgonia.Grad, outputs too, and binds each to its parameter after every run, so that
 // gorgonia.NodesToValueGrads and a Solver see them. Unlike Gorgonia's option of that name, the gradients are those of the last run, not a sum over runs, and no two parameters
-// share one tensor.
+// share one tensor. The parameters of a second call replace those of the first.
 //
-// It returns an error if a parameter has no gradient.
+// It returns an error, and changes nothing, if a parameter has no gradient.
 func (m *Machine) BindDualValues(params ...*G.Node) error {
+	if m.closed {
+		return errors.New("vm: BindDualValues: the machine is closed")
+	}
+	outputs := m.outputs[:m.wanted:m.wanted]
 	for i, p := range params {
 		if p == nil {
 			return errors.Errorf("vm: BindDualValues: parameter %d is nil", i)
 		}
+		if p.Graph() != m.graph {
+			return errors.Errorf("vm: BindDualValues: parameter %q is of another graph", p.Name())
+		}
 		if p.Deriv() == nil {
 			return errors.Errorf("vm: BindDualValues: parameter %q has no gradient: want gorgonia.Grad called with it before", p.Name())
 		}
-		m.outputs = append(m.outputs, p.Deriv())
+		outputs = append(outputs, p.Deriv())
 	}
-	if len(params) == 0 {
-		return nil
-	}
-	if err := m.plan(params[0].Graph()); err != nil {
+	next := &Machine{graph: m.graph, outputs: outputs, wanted: m.wanted}
+	if err := next.plan(m.graph); err != nil {
 		return err
 	}
+	*m = *next
 	at := make(map[*G.Node]int, len(m.steps))
 	for i, s := range m.steps {
 		at[s.node] = i
@@ -222,6 +236,9 @@ func (m *Machine) run(i int) (err error) {
 	}
 	if err != nil {
 		return errors.Wrapf(err, "vm: RunAll: node %v, %v", s.node.ID(), s.op)
+	}
+	if s.value == nil {
+		return errors.Errorf("vm: RunAll: node %v: the op %v returned no value", s.node.ID(), s.op)
 	}
 	clear(s.in) // leaves are not kept alive from run to run
 	for _, d := range s.drop {
