@@ -1,0 +1,95 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const room = "../.." // the notebooks' directory
+
+// Each committed notebook is the one that its source makes, is executed without a failure, and can be shown by a viewer that runs no scripts.
+func TestCommittedNotebooks(t *testing.T) {
+	sources, err := filepath.Glob(filepath.Join(room, "src", "*.md"))
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("no sources: %v", err)
+	}
+	for _, path := range sources {
+		name := strings.TrimSuffix(filepath.Base(path), ".md")
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(room, name+".ipynb")
+			info, err := os.Stat(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Size() > 1<<20 {
+				t.Errorf("%d bytes, want at most 1 MiB", info.Size())
+			}
+			book, err := read(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := book.failures(); err != nil {
+				t.Error(err)
+			}
+			fresh := parse(string(text))
+			if len(fresh.Cells) != len(book.Cells) {
+				t.Fatalf("the source makes %d cells, the notebook has %d: run run.sh", len(fresh.Cells), len(book.Cells))
+			}
+			pictures := 0
+			for i, c := range book.Cells {
+				if c.Source != fresh.Cells[i].Source {
+					t.Errorf("cell %s is not the source's: run run.sh", c.ID)
+				}
+				if c.Type == "markdown" && strings.Count(string(c.Source), "$")%2 != 0 {
+					t.Errorf("cell %s: a formula is not closed:\n%s", c.ID, c.Source)
+				}
+				if c.Outputs == nil {
+					continue
+				}
+				for _, o := range *c.Outputs {
+					for mime := range o.Data {
+						if mime != "image/png" {
+							t.Errorf("cell %s shows %s, want pictures as PNG only", c.ID, mime)
+						}
+						pictures++
+					}
+				}
+			}
+			if pictures == 0 {
+				t.Error("no picture")
+			}
+		})
+	}
+}
+
+// Every link between the notebooks, and from their README, leads to a file and an anchor that exist.
+func TestLinks(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join(room, "src", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	for _, page := range append(pages, filepath.Join(room, "README.md")) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			target, err := os.ReadFile(filepath.Join(room, m[1]))
+			if err != nil {
+				t.Errorf("%s: %v", filepath.Base(page), err)
+				continue
+			}
+			if anchor := strings.TrimPrefix(m[2], "#"); anchor != "" && !strings.Contains(string(target), `<a id=\"`+anchor+`\">`) {
+				t.Errorf("%s: %s has no anchor %q", filepath.Base(page), m[1], anchor)
+			}
+		}
+	}
+}
