@@ -46,7 +46,7 @@ var convs = []convCase{
 	{"outlandish padding", 1, 1, 2, 3, 1, 1, 2, 1, Spatial{1 << 23, 1 << 23, 1, 1, 1 << 24, 1 << 24, 0, 1 << 23}, false},
 }
 
-func eachConv(t *testing.T, random int, f func(t *testing.T, g Conv, r *rand.Rand)) {
+func eachConv(t *testing.T, draws int, f func(t *testing.T, g Conv, r *rand.Rand)) {
 	const seed = 31
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 32))
@@ -57,7 +57,7 @@ func eachConv(t *testing.T, random int, f func(t *testing.T, g Conv, r *rand.Ran
 		}
 		t.Run(c.name, func(t *testing.T) { f(t, g, r) })
 	}
-	for range random {
+	for range draws {
 		groups := 1 + r.IntN(3)
 		per, filters := 1+r.IntN(5), 1+r.IntN(12)
 		if r.IntN(4) == 0 {
@@ -76,7 +76,7 @@ func TestConvolution(t *testing.T) {
 }
 
 func testConvolution[T Float](t *testing.T) {
-	eachConv(t, 30, func(t *testing.T, g Conv, r *rand.Rand) {
+	eachConv(t, random(30), func(t *testing.T, g Conv, r *rand.Rand) {
 		var d yard[T]
 		// Integers below 2²⁴ in every partial sum: equality.
 		x, w, dy, b := d.put(integers[T](r, g.XLen(), 4)), d.put(integers[T](r, g.WLen(), 4)), d.put(integers[T](r, g.YLen(), 4)), d.put(integers[T](r, g.K, 9))
@@ -129,7 +129,10 @@ func TestConvolutionWithinBounds(t *testing.T) {
 }
 
 func testConvolutionWithinBounds[T Float](t *testing.T) {
-	eachConv(t, 10, func(t *testing.T, g Conv, r *rand.Rand) {
+	eachConv(t, random(10), func(t *testing.T, g Conv, r *rand.Rand) {
+		if testing.Short() && g.MACs() > 1<<18 {
+			t.Skip("large")
+		}
 		x, w, dy, b := uniform[T](r, g.XLen()), uniform[T](r, g.WLen()), uniform[T](r, g.YLen()), uniform[T](r, g.K)
 		y, dx, dw, db := make([]T, g.YLen()), make([]T, g.XLen()), make([]T, g.WLen()), make([]T, g.K)
 		type sums struct{ exact, bound []float64 }
@@ -181,7 +184,7 @@ func testConvolutionWithinBounds[T Float](t *testing.T) {
 // delta may be either.
 func TestConvolutionSpecialValues(t *testing.T) {
 	everyTier(t, func(t *testing.T) {
-		eachConv(t, 20, func(t *testing.T, g Conv, r *rand.Rand) {
+		eachConv(t, random(20), func(t *testing.T, g Conv, r *rand.Rand) {
 			for _, v := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
 				x, w, dy := uniform[float32](r, g.XLen()), uniform[float32](r, g.WLen()), uniform[float32](r, g.YLen())
 				xi, yi := r.IntN(len(x)), r.IntN(len(dy))

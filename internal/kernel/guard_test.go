@@ -101,11 +101,15 @@ func both(t *testing.T, f32 func(*testing.T), f64 func(*testing.T)) {
 	t.Run("float64", f64)
 }
 
-// everyTier runs f in every tier that the machine can run.
+// everyTier runs f in every tier that the machine can run, or, with -short, in the first and the last.
 func everyTier(t *testing.T, f func(*testing.T)) {
 	was := CurrentTier()
 	defer SetTier(was)
-	for _, tier := range Tiers() {
+	tiers := Tiers()
+	if n := len(tiers); testing.Short() && n > 2 {
+		tiers = []Tier{tiers[0], tiers[n-1]}
+	}
+	for _, tier := range tiers {
 		if err := SetTier(tier); err != nil {
 			t.Fatal(err)
 		}
@@ -123,4 +127,12 @@ func everyThreads[T Float](t *testing.T, what string, f func() []T) {
 		SetThreads(n)
 		same(t, fmt.Sprintf("%s with %d threads", what, n), f(), want)
 	}
+}
+
+// random is how many random cases a test draws of n: fewer with -short, which is what the race detector is run with.
+func random(n int) int {
+	if testing.Short() {
+		return (n + 4) / 5
+	}
+	return n
 }

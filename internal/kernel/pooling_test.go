@@ -41,7 +41,7 @@ func eachPool(t *testing.T, f func(t *testing.T, g Pool, r *rand.Rand)) {
 		}
 		t.Run(c.name, func(t *testing.T) { f(t, g, r) })
 	}
-	for range 150 {
+	for range random(150) {
 		sp := Spatial{1 + r.IntN(3), 1 + r.IntN(3), 1 + r.IntN(2), 1 + r.IntN(2), r.IntN(3), r.IntN(3), r.IntN(3), r.IntN(3)}
 		g, err := NewPool(1+r.IntN(3), 1+r.IntN(3), 1+r.IntN(12), 1+r.IntN(40), 1+r.IntN(4), 1+r.IntN(4), sp)
 		if err == nil {
