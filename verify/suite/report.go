@@ -1,0 +1,411 @@
+package suite
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"runtime"
+	"sort"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/convgrad/convgrad/ops"
+)
+
+// A Report is everything that a run of the suite found.
+type Report struct {
+	Seed      uint64           `json:"seed"`
+	Cases     int              `json:"cases"`
+	Tier      string           `json:"tier"`
+	Go        string           `json:"go"`
+	Machine   string           `json:"machine"`
+	Seconds   float64          `json:"seconds"`
+	Rows      []Row            `json:"rows,omitempty"`
+	Equations []EquationResult `json:"equations,omitempty"`
+	BuiltIns  []BuiltIn        `json:"builtIns,omitempty"`
+	Kills     []Kill           `json:"kills,omitempty"`
+}
+
+// NewReport describes the machine.
+func NewReport(o Options) *Report {
+	return &Report{Seed: o.Seed, Cases: o.Cases, Tier: ops.Tier(), Go: runtime.Version(), Machine: runtime.GOOS + "/" + runtime.GOARCH}
+}
+
+// Passed reports whether everything that is this library's passed: its ops, the equations, and every planted mistake caught. What Gorgonia's own ops do is a finding, not a failure.
+func (r *Report) Passed() bool {
+	for _, row := range r.Rows {
+		if !row.Passed() {
+			return false
+		}
+	}
+	for _, e := range r.Equations {
+		if !e.Passed() {
+			return false
+		}
+	}
+	for _, b := range r.BuiltIns {
+		if b.Failed != "" {
+			return false
+		}
+	}
+	return r.Survivors() == 0
+}
+
+// Survivors is the number of planted mistakes that nothing caught.
+func (r *Report) Survivors() int {
+	n := 0
+	for _, k := range r.Kills {
+		if !k.Caught {
+			n++
+		}
+	}
+	return n
+}
+
+func verdict(ok bool) string {
+	if ok {
+		return "ok"
+	}
+	return "FAILED"
+}
+
+// WorstText is the worst error as a share of its bound, or "equal" where equality was asked for and found.
+func (r Row) WorstText() string {
+	if r.Equality {
+		return "equal"
+	}
+	return fmt.Sprintf("%.3f", r.Worst)
+}
+
+// Verdict is ok or FAILED.
+func (r Row) Verdict() string { return verdict(r.Passed()) }
+
+// CasesText is the number of cases, and of those that failed.
+func (r Row) CasesText() string {
+	if r.Failed > 0 {
+		return fmt.Sprintf("%d, %d failed", r.Cases, r.Failed)
+	}
+	return fmt.Sprint(r.Cases)
+}
+
+// glance joins the quantities that one oracle judged of one op into a line.
+func glance(rows []Row) []Row {
+	var all []Row
+	at := map[[2]string]int{}
+	for _, r := range rows {
+		i, ok := at[[2]string{r.Op, r.Oracle}]
+		if !ok {
+			at[[2]string{r.Op, r.Oracle}] = len(all)
+			all = append(all, r)
+			continue
+		}
+		l := &all[i]
+		l.Quantity += " " + r.Quantity
+		l.Cases, l.Failed = max(l.Cases, r.Cases), max(l.Failed, r.Failed)
+		l.Numbers += r.Numbers
+		l.Worst, l.Equality = max(l.Worst, r.Worst), l.Equality && r.Equality
+	}
+	return all
+}
+
+// Text writes the tables as a terminal shows them: a line for each op and oracle, or with all set one for each quantity too.
+func (r *Report) Text(w io.Writer, all bool) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	rows := r.Rows
+	if !all {
+		rows = glance(rows)
+	}
+	if len(rows) > 0 {
+		fmt.Fprintf(t, "op\toracle\tquantity\tcases\tnumbers\tworst error/bound\tverdict\n")
+		op := ""
+		for _, row := range rows {
+			name := row.Op
+			if name == op {
+				name = ""
+			}
+			op = row.Op
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", name, row.Oracle, row.Quantity, row.CasesText(), row.Numbers, row.WorstText(), row.Verdict())
+		}
+		fmt.Fprintln(t)
+	}
+	if len(r.Equations) > 0 {
+		fmt.Fprintf(t, "equation\tverdict\tfunction\tcomputes it\n")
+		for _, e := range r.Equations {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", e.Equation, e.Verdict, e.Function, verdict(e.Embodied))
+		}
+		fmt.Fprintln(t)
+	}
+	if len(r.BuiltIns) > 0 {
+		fmt.Fprintf(t, "Gorgonia's own ops\tverdict\tknown as\n")
+		for _, b := range r.BuiltIns {
+			fmt.Fprintf(t, "%s\t%s\t%s\n", b.Title(), b.Verdict(), b.Known)
+		}
+		fmt.Fprintln(t)
+	}
+	if len(r.Kills) > 0 {
+		fmt.Fprintf(t, "op\tplanted mistake\tcaught\tby\n")
+		for _, k := range r.Kills {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", k.Op, k.Mistake, k.caught(), strings.Join(k.Oracles, "; "))
+		}
+		fmt.Fprintln(t)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, e := range r.Equations {
+		if e.CounterExample != "" {
+			fmt.Fprintf(w, "%s: %s\n    %s: %s\n    as printed: %s\n", e.Equation, e.Says, e.Verdict, e.Reading, e.CounterExample)
+		}
+		if e.EmbodiedError != "" {
+			fmt.Fprintf(w, "%s: %s: %s\n", e.Equation, e.Function, e.EmbodiedError)
+		}
+	}
+	for _, b := range r.BuiltIns {
+		if b.Defect || b.Failed != "" {
+			fmt.Fprintf(w, "%s: %s\n    %s%s\n", b.Title(), b.Verdict(), b.Finding, b.Failed)
+		}
+	}
+	for _, row := range r.Rows {
+		if !row.Passed() {
+			fmt.Fprintf(w, "%s, %s, %s\n    %s\n", row.Op, row.Quantity, row.Oracle, row.Failure)
+		}
+	}
+	_, err := fmt.Fprintln(w, r.Summary())
+	return err
+}
+
+func (k Kill) caught() string {
+	if k.Caught {
+		return fmt.Sprintf("yes, case %d", k.Cases)
+	}
+	return "SURVIVED"
+}
+
+// Summary is the run in a line.
+func (r *Report) Summary() string {
+	var s []string
+	if n := len(r.Rows); n > 0 {
+		failed, numbers := 0, 0
+		for _, row := range r.Rows {
+			numbers += row.Numbers
+			if !row.Passed() {
+				failed++
+			}
+		}
+		s = append(s, fmt.Sprintf("%d of %d rows passed, %d numbers compared", n-failed, n, numbers))
+	}
+	if n := len(r.Equations); n > 0 {
+		count := map[Verdict]int{}
+		for _, e := range r.Equations {
+			count[e.Verdict]++
+		}
+		s = append(s, fmt.Sprintf("equations: %d hold as printed, %d under a reading, %d not", count[HoldsAsPrinted], count[HoldsUnderReading], count[DoesNotHold]))
+	}
+	if n := len(r.BuiltIns); n > 0 {
+		defects := 0
+		for _, b := range r.BuiltIns {
+			if b.Defect {
+				defects++
+			}
+		}
+		s = append(s, fmt.Sprintf("Gorgonia's own ops: %d defects found, %d checks passed", defects, n-defects))
+	}
+	if n := len(r.Kills); n > 0 {
+		s = append(s, fmt.Sprintf("%d of %d planted mistakes caught", n-r.Survivors(), n))
+	}
+	return fmt.Sprintf("%s; seed %d, tier %s, %v: %s", strings.Join(s, "; "), r.Seed, r.Tier, time.Duration(r.Seconds*float64(time.Second)).Round(10*time.Millisecond), verdict(r.Passed()))
+}
+
+// JSON writes the report.
+func (r *Report) JSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(finite{r})
+}
+
+// finite writes infinities, which JSON has no number for, as the largest number.
+type finite struct{ *Report }
+
+func (f finite) MarshalJSON() ([]byte, error) {
+	r := *f.Report
+	r.Rows = append([]Row(nil), r.Rows...)
+	for i := range r.Rows {
+		r.Rows[i].Worst = min(r.Rows[i].Worst, 1e300)
+	}
+	return json.Marshal(r)
+}
+
+//go:embed report.html
+var page string
+
+var pageTemplate = template.Must(template.New("report").Parse(page))
+
+// HTML writes the report as one page that needs nothing else.
+func (r *Report) HTML(w io.Writer) error { return pageTemplate.Execute(w, r) }
+
+// KillTable is the matrix of planted mistakes: a row per mistake, a column per oracle.
+type KillTable struct {
+	Oracles []string
+	Ops     []KillRows
+}
+
+// KillRows are one op's.
+type KillRows struct {
+	Op      string
+	Columns int
+	Rows    []KillRow
+}
+
+// KillRow is one mistake: which oracles caught it.
+type KillRow struct {
+	Mistake string
+	Caught  bool
+	By      []bool
+}
+
+// Matrix lays the planted mistakes out.
+func (r *Report) Matrix() KillTable {
+	count := map[string]int{}
+	for _, k := range r.Kills {
+		for _, o := range k.Oracles {
+			count[group(o)]++
+		}
+	}
+	t := KillTable{}
+	for o := range count {
+		t.Oracles = append(t.Oracles, o)
+	}
+	sort.Slice(t.Oracles, func(i, j int) bool {
+		a, b := t.Oracles[i], t.Oracles[j]
+		return count[a] > count[b] || count[a] == count[b] && a < b
+	})
+	for _, k := range r.Kills {
+		if len(t.Ops) == 0 || t.Ops[len(t.Ops)-1].Op != k.Op {
+			t.Ops = append(t.Ops, KillRows{Op: k.Op, Columns: len(t.Oracles) + 2})
+		}
+		row := KillRow{Mistake: k.Mistake, Caught: k.Caught}
+		for _, o := range t.Oracles {
+			by := false
+			for _, c := range k.Oracles {
+				by = by || group(c) == o
+			}
+			row.By = append(row.By, by)
+		}
+		last := &t.Ops[len(t.Ops)-1]
+		last.Rows = append(last.Rows, row)
+	}
+	return t
+}
+
+// group makes one column of the graphs that differ from op to op.
+func group(oracle string) string {
+	if strings.Contains(oracle, "Gorgonia") {
+		return "another graph"
+	}
+	return oracle
+}
+
+// Markdown writes one section as a table: "suite", "equations", "built-ins" or "mistakes".
+func (r *Report) Markdown(section string) (string, error) {
+	var b strings.Builder
+	cell := func(s string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(s) }
+	text := func(s string) string { return strings.NewReplacer("*", `\*`, "_", `\_`, "[", `\[`).Replace(s) }
+	row := func(cells ...string) {
+		for _, c := range cells {
+			b.WriteString("| " + cell(c) + " ")
+		}
+		b.WriteString("|\n")
+	}
+	head := func(cells ...string) {
+		row(cells...)
+		b.WriteString(strings.Repeat("| --- ", len(cells)) + "|\n")
+	}
+	switch section {
+	case "suite":
+		head("op", "oracles", "cases", "worst error / bound", "verdict")
+		for _, f := range families() {
+			var oracles []string
+			cases, worst, ok, seen := 0, 0.0, true, map[string]bool{}
+			for _, x := range r.Rows {
+				if x.Op != f.op {
+					continue
+				}
+				if !seen[x.Oracle] {
+					seen[x.Oracle] = true
+					oracles = append(oracles, x.Oracle)
+				}
+				cases, worst, ok = max(cases, x.Cases), max(worst, x.Worst), ok && x.Passed()
+			}
+			row(f.op, strings.Join(oracles, "; "), fmt.Sprint(cases), fmt.Sprintf("%.3f", worst), verdict(ok))
+		}
+	case "equations":
+		head("equation", "what it says", "verdict", "function", "test")
+		for _, e := range r.Equations {
+			v := "**" + string(e.Verdict) + "**"
+			if e.Reading != "" {
+				v += ": " + text(e.Reading)
+			}
+			if e.CounterExample != "" {
+				v += ". As printed it fails for " + text(e.CounterExample)
+			}
+			row(e.Equation, text(e.Says), v, "`"+e.Function+"`", "`"+e.Test+"`")
+		}
+	case "built-ins":
+		head("Gorgonia's own", "verdict", "smallest reproduction")
+		for _, x := range r.BuiltIns {
+			row(text(x.Title()), x.Verdict(), text(x.Finding))
+		}
+	case "mistakes":
+		m := r.Matrix()
+		head(append([]string{"op", "planted mistake"}, m.Oracles...)...)
+		for _, o := range m.Ops {
+			for _, k := range o.Rows {
+				cells := []string{o.Op, k.Mistake}
+				for _, by := range k.By {
+					if by {
+						cells = append(cells, "×")
+					} else {
+						cells = append(cells, "")
+					}
+				}
+				if !k.Caught {
+					cells[1] += " **SURVIVED**"
+				}
+				row(cells...)
+			}
+		}
+	default:
+		return "", fmt.Errorf("suite: no section is called %q: want suite, equations, built-ins or mistakes", section)
+	}
+	return b.String(), nil
+}
+
+// Sections are the names that Markdown knows.
+func Sections() []string { return []string{"suite", "equations", "built-ins", "mistakes"} }
+
+// Fill replaces what stands between the markers <!-- verify:NAME --> and <!-- /verify:NAME --> in a document by that section's table, for every section that has a marker.
+//
+// It returns an error if a marker is not closed.
+func (r *Report) Fill(document string) (string, error) {
+	for _, s := range Sections() {
+		from, to := "<!-- verify:"+s+" -->", "<!-- /verify:"+s+" -->"
+		before, rest, ok := strings.Cut(document, from)
+		if !ok {
+			continue
+		}
+		_, after, ok := strings.Cut(rest, to)
+		if !ok {
+			return "", fmt.Errorf("suite: %s is not closed by %s", from, to)
+		}
+		text, err := r.Markdown(s)
+		if err != nil {
+			return "", err
+		}
+		document = before + from + "\n" + text + to + after
+	}
+	return document, nil
+}
