@@ -10,7 +10,7 @@ const lanePixels = 6
 
 // A laneShape says which micro-kernels are in use: up to so many vectors of so many lanes; no vectors where there are none.
 type laneShape struct {
-	tier           Tier
+	tier           Tier //lint:ignore U1000 read on amd64 only
 	vectors, lanes int
 }
 
