@@ -15,7 +15,11 @@ func BackwardFilter[T Float](g Conv, dw, dy, x []T) {
 	}
 	for group := range g.Groups {
 		f := newFilterGradient(g, dw, dy, x, group)
-		f.run()
+		if shape, ok := f.dotKernel(); ok {
+			f.runDots(shape)
+		} else {
+			f.run()
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ const (
 // wide reports whether the correlation is one for filters in lanes: they fill their vectors, and the sums are long enough to be worth the transposition.
 func (p *correlation[T]) wide() bool {
 	s := laneKernels[T]()
-	return s.vectors > 0 && p.m > s.lanes && p.depth >= 32
+	return s.vectors > 0 && p.m >= s.lanes && p.depth >= 32
 }
 
 // A laneBlock is a run of filters that one micro-kernel makes.

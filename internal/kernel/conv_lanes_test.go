@@ -60,3 +60,15 @@ func testTranspose[T Float](t *testing.T) {
 		}
 	}
 }
+
+// dotConvs have few filters and taps: every micro-kernel of sums along rows, with whole vectors, tails, and rows shorter than a vector.
+var dotConvs = []convCase{
+	{"1 filter, rows of 33", 3, 1, 9, 33, 1, 3, 2, 1, Spatial{1, 1, 1, 1, 0, 0, 0, 1}, false},
+	{"2 filters, rows of 16", 2, 1, 5, 16, 2, 2, 3, 1, Spatial{1, 1, 1, 1, 1, 0, 1, 1}, true},
+	{"6 filters, 25 taps, rows of 31", 3, 1, 30, 31, 6, 5, 5, 1, Spatial{1, 1, 1, 1, 2, 2, 2, 2}, false},
+	{"8 filters, 9 taps, stride 2 down", 17, 1, 12, 15, 8, 3, 3, 1, Spatial{2, 1, 1, 1, 1, 1, 1, 1}, false},
+	{"a row longer than a call", 1, 1, 3, 9001, 3, 1, 2, 1, Spatial{1, 1, 1, 1, 0, 0, 1, 0}, false},
+	{"dilated, in groups", 2, 4, 13, 22, 10, 3, 2, 2, Spatial{1, 1, 2, 3, 1, 1, 2, 1}, false},
+}
+
+func init() { convs = append(convs, dotConvs...) }

@@ -7,3 +7,4 @@ package kernel
 //go:generate go run -C _asm ./conv -out ../zconv_amd64.s -stubs ../zconv_amd64.go -pkg kernel
 //go:generate go run -C _asm ./lanes -out ../zlanes_amd64.s -stubs ../zlanes_amd64.go -pkg kernel
 //go:generate go run -C _asm ./winograd -out ../zwinograd_amd64.s -stubs ../zwinograd_amd64.go -pkg kernel
+//go:generate go run -C _asm ./dots -out ../zdots_amd64.s -stubs ../zdots_amd64.go -pkg kernel

@@ -1,0 +1,84 @@
+package kernel
+
+// The filter gradient of few filters and taps: each of its elements is a sum along rows of outputs, of deltas times the inputs under the tap, and the lanes of a vector are
+// neighbouring outputs. No delta has to be transposed, and no lane is lost where the filters are fewer than lanes.
+
+// dotKernel is the micro-kernel that loses the least to tails, if that is less than outer products lose.
+func (f *filterGradient[T]) dotKernel() (best dotShape, ok bool) {
+	if f.g.Cols.Stride != 1 || f.k*f.taps > 1<<11 {
+		return best, false
+	}
+	full := func(n, step int) float64 { return float64(n) / float64((n+step-1)/step*step) }
+	// Outer products: rows of taps by vectors of filters; the deltas are transposed first, for each image.
+	width := 0
+	for k := 0; k < f.k; k += f.kern.nr {
+		width += f.kern.width(min(f.kern.nr, f.k-k))
+	}
+	most := 0.8 * float64(f.taps) / float64(f.filled) * float64(f.k) / float64(width)
+	for _, s := range dotKernels[T]() {
+		if use := full(f.k, s.filters) * full(f.taps, s.taps) * full(f.g.Q, s.lanes); use > most {
+			best, most, ok = s, use, true
+		}
+	}
+	return best, ok
+}
+
+// runDots is run with sums along rows.
+func (f *filterGradient[T]) runDots(shape dotShape) {
+	g := f.g
+	filterBlocks, tapBlocks := (f.k+shape.filters-1)/shape.filters, (f.taps+shape.taps-1)/shape.taps
+	unit := shape.filters * shape.taps * shape.lanes
+	size := filterBlocks * tapBlocks * unit
+	slices := min(g.N, 16)
+	table := takeInts(filterBlocks*shape.filters + tapBlocks*shape.taps)
+	defer table.free()
+	from, off := table.ints[:filterBlocks*shape.filters], table.ints[filterBlocks*shape.filters:]
+	for i := range from {
+		from[i] = min(i, f.k-1) * g.P * g.Q
+	}
+	for i := range off {
+		off[i] = f.offsets[min(i, f.taps-1)]
+	}
+	s := takeScratch[T](1)
+	defer s.free()
+	sums := s.slice(0, slices*size)
+	clear(sums)
+	each(g.MACs()/int64(g.Groups) < 1<<16, slices, 1, func(t int) {
+		f.dotSlice(shape, sums[t*size:][:size], from, off, g.N*t/slices, g.N*(t+1)/slices)
+	})
+	for i := 1; i < slices; i++ {
+		add(sums[:size], sums[i*size:][:size])
+	}
+	for k := range f.k {
+		for tap := range f.taps {
+			block := k/shape.filters*tapBlocks + tap/shape.taps
+			at := block*unit + (k%shape.filters*shape.taps+tap%shape.taps)*shape.lanes
+			f.dw[k*f.taps+tap] = sum(sums[at:][:shape.lanes])
+		}
+	}
+}
+
+// dotSlice sums images lo to hi−1.
+func (f *filterGradient[T]) dotSlice(shape dotShape, sums []T, from, off []int, lo, hi int) {
+	g := f.g
+	rows := max(1, min(g.P, (1<<13)/g.Q)) // some microseconds
+	s := takeScratch[T](1)
+	defer s.free()
+	padded := s.slice(0, f.c*f.hp*f.wp)
+	xRow := g.Rows.Stride * f.wp
+	for n := lo; n < hi; n++ {
+		pad(padded, f.x[n*g.C*g.H*g.W:], 1, 0, f.c, g.H, g.W, g.Rows.Before, g.Cols.Before, f.hp, f.wp, n > lo)
+		dy := f.dy[n*g.K*g.P*g.Q:][:f.k*g.P*g.Q]
+		for p := 0; p < g.P; p += rows {
+			count := min(rows, g.P-p)
+			to := sums
+			for i := 0; i < len(from); i += shape.filters {
+				for j := 0; j < len(off); j += shape.taps {
+					block := to[:shape.filters*shape.taps*shape.lanes]
+					to = to[len(block):]
+					runDots(shape, count, g.Q, dy[p*g.Q:], from[i:], g.Q, padded[p*xRow:], off[j:], xRow, block)
+				}
+			}
+		}
+	}
+}
