@@ -19,7 +19,7 @@ type Graph struct {
 	Params []*G.Node // of the network's parameters, in order
 	Grads  []*G.Node // the gradients by Params, in training
 	DX     *G.Node   // the gradient by X, if it was asked for
-	Each   []*G.Node // what each layer gives; nil for a Conv whose ReLU is computed with it. They have values after Run if BuildOptions.Keep was set
+	Each   []*G.Node // what each layer gives, or nil where it is computed together with the next. They have values after Run if BuildOptions.Keep was set
 
 	Random *ops.Random // of dropout masks in training, or nil
 
@@ -50,7 +50,7 @@ func (n *Network) Build(batch int, o BuildOptions) (*Graph, error) {
 	}
 	b := &Builder{Training: o.Training, Winograd: n.winograd, graph: g, seed: o.Seed}
 	var err error
-	if m.Output, m.Each, err = n.nodes(b, m.X, m.Params, o.InputGradient); err != nil {
+	if m.Output, m.Each, err = n.nodes(b, m.X, m.Params, o); err != nil {
 		return nil, err
 	}
 	m.Random = b.random

@@ -561,6 +561,53 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+// A ReLU that is computed after the max pooling behind it, as it is where nothing is kept, changes no bit of loss or gradients: windows of negative numbers, ties, NaN and infinities included.
+func TestReLUCommutesWithMaxPool(t *testing.T) {
+	const seed = 17
+	t.Logf("seed %d", seed)
+	for _, pool := range []Pool{MaxPool(2), {Size: [2]int{3, 2}, Stride: [2]int{1, 2}, Pad: [4]int{1, 0, 0, 1}}} {
+		for k := range 4 {
+			first, special := []Layer{Conv{Filters: 4, Size: [2]int{1, 1}}, nil}[k%2], k >= 2 // with NaN in the loss, every gradient is NaN: apart
+			layers := []Layer{ReLU{}, pool, Flatten{}, Linear{Outputs: 3}}
+			if first != nil {
+				layers = append([]Layer{first}, layers...)
+			}
+			n, err := NewSequential("test", tensor.Shape{2, 7, 6}, layers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n.Init(seed)
+			var got [2][][]float64
+			for i, keep := range []bool{false, true} {
+				m, err := n.Build(3, BuildOptions{Loss: SquaredError, Training: true, InputGradient: true, Keep: keep})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := rand.New(rand.NewPCG(seed, 0))
+				x := m.InputData().([]float32)
+				for j := range x { // small integers: ties, zeros and windows without a positive number
+					x[j] = float32(r.IntN(7) - 4)
+				}
+				x[170] = float32(math.Copysign(0, -1))
+				if special {
+					x[5], x[90], x[130] = float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())
+				}
+				if err := m.SetLabels([]int{0, 1, 2}); err != nil {
+					t.Fatal(err)
+				}
+				got[i] = append(result(t, m), bits(t, m.DX.Value()))
+			}
+			for i := range got[0] {
+				for j, v := range got[0][i] {
+					if want := got[1][i][j]; math.Float64bits(v) != math.Float64bits(want) && !(math.IsNaN(v) && math.IsNaN(want)) {
+						t.Fatalf("%v: result %d, element %d: got %v, want %v", pool, i, j, v, want)
+					}
+				}
+			}
+		}
+	}
+}
+
 // A first layer's gradient by the input is not computed unless it is asked for.
 func TestInputGradientOnRequest(t *testing.T) {
 	for _, name := range Names() {

@@ -232,27 +232,55 @@ type BuildOptions struct {
 	Keep bool
 }
 
-// nodes adds the network to a graph: the output for the input x, and what each layer gives (nil where a ReLU was fused into the layer before).
-func (n *Network) nodes(b *Builder, x *G.Node, params []*G.Node, inputGradient bool) (y *G.Node, each []*G.Node, err error) {
+// nodes adds the network to a graph: the output for the input x, and what each layer gives (nil where no node holds that).
+//
+// A ReLU is computed with the convolution before it. One before a max pooling is computed after it instead, on a fraction of the elements, unless the graph keeps what each layer gives: the two commute, since
+// ReLU is monotonic and lets NaN pass; and where a window's winner differs, among elements of which none is positive, its gradient is 0. Outputs and gradients are the same bits.
+func (n *Network) nodes(b *Builder, x *G.Node, params []*G.Node, o BuildOptions) (y *G.Node, each []*G.Node, err error) {
 	each = make([]*G.Node, len(n.layers))
 	y = x
-	for i := 0; i < len(n.layers); i++ {
-		l := n.layers[i]
-		b.first, b.relu = y == x && !inputGradient, false
-		if _, conv := l.(Conv); conv && i+1 < len(n.layers) {
-			_, b.relu = n.layers[i+1].(ReLU)
-		}
+	apply := func(i int) error {
 		own := make([]*G.Node, len(n.owned[i]))
 		for j, k := range n.owned[i] {
 			own[j] = params[k]
 		}
-		if y, err = l.Apply(b, y, own); err != nil {
-			return nil, nil, errors.Wrapf(err, "model: %s: layer %d, %s", n.name, i+1, n.names[i])
+		b.first = y == x && !o.InputGradient
+		y, err = n.layers[i].Apply(b, y, own)
+		return errors.Wrapf(err, "model: %s: layer %d, %s", n.name, i+1, n.names[i])
+	}
+	for i := 0; i < len(n.layers); i++ {
+		late := n.isReLU(i) && n.isMaxPool(i+1) && !o.Keep
+		_, conv := n.layers[i].(Conv)
+		b.relu = conv && n.isReLU(i+1) && (o.Keep || !n.isMaxPool(i+2))
+		order := []int{i}
+		if late {
+			order = []int{i + 1, i}
 		}
-		if b.relu {
+		for _, k := range order {
+			if err := apply(k); err != nil {
+				return nil, nil, err
+			}
+		}
+		if late || b.relu {
 			i++
 		}
 		each[i] = y
 	}
 	return y, each, nil
+}
+
+func (n *Network) isReLU(i int) bool {
+	if i >= len(n.layers) {
+		return false
+	}
+	_, ok := n.layers[i].(ReLU)
+	return ok
+}
+
+func (n *Network) isMaxPool(i int) bool {
+	if i >= len(n.layers) {
+		return false
+	}
+	p, ok := n.layers[i].(Pool)
+	return ok && p.Method == Max
 }
