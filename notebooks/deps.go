@@ -8,6 +8,7 @@ import (
 	_ "gorgonia.org/gorgonia"
 	_ "gorgonia.org/tensor"
 
+	_ "github.com/convgrad/convgrad/model"
 	_ "github.com/convgrad/convgrad/ops"
 	_ "github.com/convgrad/convgrad/verify/suite"
 )

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -52,6 +53,9 @@ func TestCommittedNotebooks(t *testing.T) {
 				}
 				if c.Outputs == nil {
 					continue
+				}
+				if slices.Contains(c.Metadata.Tags, varies) != strings.HasPrefix(string(c.Source), "// varies: ") {
+					t.Errorf("cell %s: a cell whose outputs may change says so in its first line, and no other does:\n%s", c.ID, c.Source)
 				}
 				for _, o := range *c.Outputs {
 					for mime := range o.Data {
