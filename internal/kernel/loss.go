@@ -6,7 +6,7 @@ import (
 )
 
 // rowsOf is how many rows of n elements, each a matter of exp, are worth handing to another core; it depends on n alone, so that sums split the same way always.
-func rowsOf(n int) int { return max(1, 1<<12/max(n, 1)) }
+func rowsOf(n int) int { return max(1, 1<<13/max(n, 1)) }
 
 // Softmax is y[i,j] = exp(x[i,j]−max_j)/Σ_j exp(x[i,j]−max_j) for each of the m rows of x. A row that holds NaN or +Inf, or nothing but −Inf, is all NaN, as in
 // PyTorch.
@@ -29,7 +29,17 @@ func Softmax[T Float](y, x []T, m int) {
 // highest is the maximum of a row; NaN if the row holds NaN.
 func highest[T Float](row []T) T {
 	top := T(math.Inf(-1))
-	for _, v := range row {
+	var lanes [16]T
+	for i := range lanes {
+		lanes[i] = top
+	}
+	done := maxVector(&lanes, row)
+	if done > 0 {
+		for _, v := range lanes {
+			top = max(top, v)
+		}
+	}
+	for _, v := range row[done:] {
 		top = max(top, v)
 	}
 	return top
@@ -38,10 +48,10 @@ func highest[T Float](row []T) T {
 // expRow is out = exp(row − top) and returns its sum. Differences are taken in float64, where those of two float32 do not overflow; those of two float64 overflow to
 // −Inf, of which exp is 0 as it should be.
 func expRow[T Float](out, row []T, top float64) float64 {
-	var sum float64
 	out = out[:len(row)]
-	for j, v := range row {
-		e := math.Exp(float64(v) - top)
+	done, sum := expVector(out, row, top)
+	for j := done; j < len(row); j++ {
+		e := math.Exp(float64(row[j]) - top)
 		out[j] = T(e)
 		sum += e
 	}
@@ -67,13 +77,13 @@ func CrossEntropy[T Float](x []T, labels []int, m int) float64 {
 	sums := *buf
 	spans(m, each, func(lo, hi int) {
 		var total float64
+		s := takeScratch[T](1)
+		defer s.free()
+		discard := s.slice(0, n)
 		for i := lo; i < hi; i++ {
 			row := x[i*n:][:n]
 			top := float64(highest(row))
-			var sum float64
-			for _, v := range row {
-				sum += math.Exp(float64(v) - top)
-			}
+			sum := expRow(discard, row, top)
 			total += math.Log(sum) - (float64(row[labels[i]]) - top)
 		}
 		sums[lo/each] = total

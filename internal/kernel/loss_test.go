@@ -288,3 +288,65 @@ func testOptimisersTiersAgree[T Float](t *testing.T) {
 		}
 	}
 }
+
+// The vectors' exponential is within four units of float64's last place of math's, which is within one of the exact value; float32 adds its own rounding.
+func TestExpRow(t *testing.T) {
+	everyTier(t, func(t *testing.T) { both(t, testExpRow[float32], testExpRow[float64]) })
+}
+
+func testExpRow[T Float](t *testing.T) {
+	r := rand.New(rand.NewPCG(35, 36))
+	for _, n := range []int{1, 3, 4, 7, 8, 9, 100, 3001} {
+		var d yard[T]
+		x := make([]T, n)
+		for i := range x {
+			switch r.IntN(4) {
+			case 0:
+				x[i] = T(-r.Float64())
+			case 1:
+				x[i] = T(-100 * r.Float64())
+			case 2:
+				x[i] = T(-760 * r.Float64())
+			default:
+				x[i] = T(-r.ExpFloat64())
+			}
+		}
+		x[0], x[n/2], x[n-1] = 0, T(math.Inf(-1)), -709
+		x = d.put(x)
+		y := d.empty(n)
+		total := expRow(y, x, 0)
+		want, bound := make([]float64, n), make([]float64, n)
+		var exact float64
+		for i, v := range x {
+			want[i] = math.Exp(float64(v))
+			bound[i] = want[i]*(5*0x1p-53+unit[T]()) + tiny[T]()
+			exact += want[i]
+		}
+		within(t, fmt.Sprint("exp ", n), y, want, bound)
+		if !(math.Abs(total-exact) <= exact*float64(n+5)*0x1p-52) {
+			t.Errorf("%d: the sum is %v, want %v", n, total, exact)
+		}
+		x[n-1] = T(math.NaN())
+		if total = expRow(y, x, 0); total == total || y[n-1] == y[n-1] {
+			t.Errorf("%d: the sum with a NaN is %v, its exponential %v", n, total, y[n-1])
+		}
+		d.check(t)
+		for i := range x {
+			x[i] = T(-r.Float64())
+		}
+		for i := range x {
+			was := x[i]
+			x[i] = T(math.NaN())
+			if top := highest(x); top == top {
+				t.Fatalf("%d: a NaN at %d, and the maximum is %v", n, i, top)
+			}
+			x[i] = 7
+			if top := highest(x); top != 7 {
+				t.Fatalf("%d: 7 at %d, and the maximum is %v", n, i, top)
+			}
+			if x[i] = was; n > 100 && i == 40 {
+				break
+			}
+		}
+	}
+}

@@ -192,6 +192,41 @@ func normaliseVector[T Float](y []T, x []uint8, mean, scale T) int {
 	return n
 }
 
+// expVector is y = exp(x − top) for the first elements, as many as it returns, and their sum.
+func expVector[T Float](y, x []T, top float64) (n int, sum float64) {
+	switch p, _ := vectorPath[T](1 << 10); {
+	case p == avx512x32 && len(x) >= 8:
+		n = len(x) &^ 7
+		sum = expSum32AVX512(n, p32(y), p32(x), top)
+	case p == avx512x64 && len(x) >= 8:
+		n = len(x) &^ 7
+		sum = expSum64AVX512(n, p64(y), p64(x), top)
+	case p == avx2x32 && len(x) >= 4:
+		n = len(x) &^ 3
+		sum = expSum32AVX2(n, p32(y), p32(x), top)
+	case p == avx2x64 && len(x) >= 4:
+		n = len(x) &^ 3
+		sum = expSum64AVX2(n, p64(y), p64(x), top)
+	}
+	return n, sum
+}
+
+// maxVector is the maximum by lanes of the first elements, as many as it returns.
+func maxVector[T Float](lanes *[16]T, x []T) int {
+	p, n := vectorPath[T](len(x))
+	switch p {
+	case avx512x32:
+		rowMax32AVX512(n, p32(x), p32(lanes[:]))
+	case avx512x64:
+		rowMax64AVX512(n, p64(x), p64(lanes[:]))
+	case avx2x32:
+		rowMax32AVX2(n, p32(x), p32(lanes[:]))
+	case avx2x64:
+		rowMax64AVX2(n, p64(x), p64(lanes[:]))
+	}
+	return n
+}
+
 // rowPath is vectorPath for a row of outputs of a pool: the wide kernels mask, so they do all of it.
 func rowPath[T Float](n int) (p path, done int) {
 	if tier == AVX512 && n > 0 {

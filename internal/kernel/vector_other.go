@@ -20,3 +20,6 @@ func avgPoolVector[T Float](_ int, _, _ []T, _ int) int                       { 
 func avgSpreadVector[T Float](_ int, _, _ []T, _ int) int                     { return 0 }
 
 func maxTapsVector[T Float](_ []T, _ []int32, _ []T, _ []int32, _, _ int) int { return 0 }
+
+func expVector[T Float](_, _ []T, _ float64) (int, float64) { return 0, 0 }
+func maxVector[T Float](_ *[16]T, _ []T) int                { return 0 }

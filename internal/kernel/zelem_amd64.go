@@ -54,6 +54,16 @@ func dropout32AVX512(n int, y *float32, x *float32, i uint32, key0 uint32, key1 
 //go:noescape
 func normalise32AVX512(n int, y *float32, x *uint8, mean float32, scale float32)
 
+// expSum32AVX512 is y = exp(x − top) over n elements, a multiple of 8, and its sum, for x ≤ top; NaN where the difference is.
+//
+//go:noescape
+func expSum32AVX512(n int, y *float32, x *float32, top float64) (sum float64)
+
+// rowMax32AVX512 is lanes[l] = max over i of x[16·i+l], NaN where one of them is, over n > 0 elements, a multiple of 16.
+//
+//go:noescape
+func rowMax32AVX512(n int, x *float32, lanes *float32)
+
 // maxPool2x2x32AVX512 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs of each row.
 //
 //go:noescape
@@ -138,6 +148,16 @@ func dropout64AVX512(n int, y *float64, x *float64, i uint32, key0 uint32, key1 
 //
 //go:noescape
 func normalise64AVX512(n int, y *float64, x *uint8, mean float64, scale float64)
+
+// expSum64AVX512 is y = exp(x − top) over n elements, a multiple of 8, and its sum, for x ≤ top; NaN where the difference is.
+//
+//go:noescape
+func expSum64AVX512(n int, y *float64, x *float64, top float64) (sum float64)
+
+// rowMax64AVX512 is lanes[l] = max over i of x[8·i+l], NaN where one of them is, over n > 0 elements, a multiple of 8.
+//
+//go:noescape
+func rowMax64AVX512(n int, x *float64, lanes *float64)
 
 // maxPool2x2x64AVX512 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs of each row.
 //
@@ -224,6 +244,16 @@ func dropout32AVX2(n int, y *float32, x *float32, i uint32, key0 uint32, key1 ui
 //go:noescape
 func normalise32AVX2(n int, y *float32, x *uint8, mean float32, scale float32)
 
+// expSum32AVX2 is y = exp(x − top) over n elements, a multiple of 4, and its sum, for x ≤ top; NaN where the difference is.
+//
+//go:noescape
+func expSum32AVX2(n int, y *float32, x *float32, top float64) (sum float64)
+
+// rowMax32AVX2 is lanes[l] = max over i of x[8·i+l], NaN where one of them is, over n > 0 elements, a multiple of 8.
+//
+//go:noescape
+func rowMax32AVX2(n int, x *float32, lanes *float32)
+
 // maxPool2x2x32AVX2 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs, a multiple of 8, of each row.
 //
 //go:noescape
@@ -298,6 +328,16 @@ func dropout64AVX2(n int, y *float64, x *float64, i uint32, key0 uint32, key1 ui
 //
 //go:noescape
 func normalise64AVX2(n int, y *float64, x *uint8, mean float64, scale float64)
+
+// expSum64AVX2 is y = exp(x − top) over n elements, a multiple of 4, and its sum, for x ≤ top; NaN where the difference is.
+//
+//go:noescape
+func expSum64AVX2(n int, y *float64, x *float64, top float64) (sum float64)
+
+// rowMax64AVX2 is lanes[l] = max over i of x[4·i+l], NaN where one of them is, over n > 0 elements, a multiple of 4.
+//
+//go:noescape
+func rowMax64AVX2(n int, x *float64, lanes *float64)
 
 // maxPool2x2x64AVX2 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs, a multiple of 4, of each row.
 //

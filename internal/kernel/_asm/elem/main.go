@@ -117,10 +117,11 @@ func (f flavour) constant(name string) reg.VecVirtual {
 	return v
 }
 
-// cmpNotLE and cmpOrdered are predicates of VCMPPS: !(a ≤ b), true where either is NaN, and neither is NaN.
+// cmpNotLE, cmpOrdered and cmpUnordered are predicates of VCMPPS: !(a ≤ b), true where either is NaN; neither is NaN; one is.
 const (
-	cmpNotLE   = 22
-	cmpOrdered = 7
+	cmpNotLE     = 22
+	cmpOrdered   = 7
+	cmpUnordered = 3
 )
 
 // stream begins a function over n elements of the pointers, n a multiple of the lanes, and calls body for each vector; addr gives a pointer's address.
@@ -458,6 +459,7 @@ func main() {
 	}
 	laneWeyl = data("laneWeyl", weyls...)
 	poolTables()
+	expTables()
 	for _, f := range flavours {
 		relu(f)
 		gate(f)
@@ -469,6 +471,8 @@ func main() {
 		rmsProp(f)
 		dropout(f)
 		normalise(f)
+		expSum(f)
+		rowMax(f)
 		maxPool(f)
 		maxScatter(f)
 		maxGather(f)

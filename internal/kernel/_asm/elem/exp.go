@@ -1,0 +1,202 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// The exponential is computed in float64 for both element types: exp(d) = 2ᵏ·exp(r) with k = round(d/ln 2) and |r| ≤ ln 2/2, exp(r) by its Taylor polynomial of degree
+// 13, whose remainder is below r¹⁴/14!·1.5 < 7·10⁻¹⁸. ln 2 is taken in two parts, so that r is right to a unit of float64.
+
+// expTable is what the polynomial needs, coefficients from 1/13! to 1/0!.
+var expTable Mem
+
+const (
+	expLog2e = iota
+	expLn2Hi
+	expLn2Lo
+	expFloor
+	expCoefficients
+)
+
+func expTables() {
+	// The upper part of ln 2 has 32 bits, so that its product with k is exact.
+	hi := math.Float64frombits(math.Float64bits(math.Ln2) &^ (1<<21 - 1))
+	lo := 1.90821492927058770002e-10 // ln 2 − hi, as fdlibm has it
+	if math.Float64bits(hi) != 0x3FE62E42FEE00000 {
+		panic("ln 2")
+	}
+	values := []float64{math.Log2E, hi, lo, -746}
+	factorial := 1.0
+	coefficients := []float64{1}
+	for i := 1; i <= 13; i++ {
+		factorial *= float64(i)
+		coefficients = append(coefficients, 1/factorial)
+	}
+	for i := 13; i >= 0; i-- {
+		values = append(values, coefficients[i])
+	}
+	expTable = GLOBL("expTable", RODATA|NOPTR)
+	for i, v := range values {
+		DATA(8*i, F64(v))
+	}
+	bias = data("expBias", 1023, 1023, 1023, 1023)
+}
+
+// bias is 1023 in four lanes of 32 bits, the bias of float64's exponents.
+var bias Mem
+
+// expSum takes a vector of float64 at a time, whatever the element type.
+func expSum(f flavour) {
+	d := flavour{f.tier, "64", "float64", f.bytes, 8}
+	begin("expSum"+f.elem+f.tier, fmt.Sprintf("func(n int, y, x *%s, top float64) (sum float64)", f.goType),
+		fmt.Sprintf("y = exp(x − top) over n elements, a multiple of %d, and its sum, for x ≤ top; NaN where the difference is.", d.lanes()))
+	n := Load(Param("n"), GP64())
+	y := Load(Param("y"), GP64())
+	x := Load(Param("x"), GP64())
+	top := d.constant("top")
+	table := GP64()
+	LEAQ(expTable, table)
+	constant := func(i int) reg.VecVirtual {
+		v := d.vector()
+		VBROADCASTSD(Mem{Base: table, Disp: 8 * i}, v)
+		return v
+	}
+	log2e, hi, lo, floor := constant(expLog2e), constant(expLn2Hi), constant(expLn2Lo), constant(expFloor)
+	var coefficients []reg.VecVirtual
+	if f.wide() { // registers enough
+		for i := range 14 {
+			coefficients = append(coefficients, constant(expCoefficients+i))
+		}
+	}
+	sum := d.zeroed()
+	i := GP64()
+	XORQ(i, i)
+	Label("loop")
+	v, k, p := d.vector(), d.vector(), d.vector()
+	at := Mem{Base: x, Index: i, Scale: uint8(f.size)}
+	if f.single() {
+		VCVTPS2PD(at, v)
+	} else {
+		VMOVUPD(at, v)
+	}
+	VSUBPD(top, v, v)
+	VMAXPD(v, floor, v) // its second operand where either is NaN
+	VMULPD(log2e, v, k)
+	if f.wide() {
+		VRNDSCALEPD(U8(8), k, k)
+	} else {
+		VROUNDPD(U8(8), k, k)
+	}
+	VFNMADD231PD(hi, k, v)
+	VFNMADD231PD(lo, k, v)
+	next := func(i int) reg.VecVirtual {
+		if coefficients != nil {
+			return coefficients[i]
+		}
+		c := d.vector()
+		VBROADCASTSD(Mem{Base: table, Disp: 8 * (expCoefficients + i)}, c)
+		return c
+	}
+	VMOVUPD(next(0), p)
+	for j := 1; j < 14; j++ {
+		VFMADD213PD(next(j), v, p)
+	}
+	if f.wide() {
+		VSCALEFPD(k, p, p)
+	} else {
+		// 2ᵏ in two factors, each in range.
+		whole, half := XMM(), XMM()
+		VCVTPD2DQY(k, whole)
+		VPSRAD(U8(1), whole, half)
+		VPSUBD(half, whole, whole)
+		for _, e := range []reg.VecVirtual{half, whole} {
+			power := YMM()
+			VPADDD(bias, e, e)
+			VPMOVSXDQ(e, power)
+			VPSLLQ(U8(52), power, power)
+			VMULPD(power, p, p)
+		}
+	}
+	VADDPD(p, sum, sum)
+	to := Mem{Base: y, Index: i, Scale: uint8(f.size)}
+	switch {
+	case !f.single():
+		VMOVUPD(p, to)
+	case f.wide():
+		narrow := YMM()
+		VCVTPD2PS(p, narrow)
+		VMOVUPS(narrow, to)
+	default:
+		narrow := XMM()
+		VCVTPD2PSY(p, narrow)
+		VMOVUPS(narrow, to)
+	}
+	ADDQ(I32(int32(d.lanes())), i)
+	CMPQ(i, n)
+	JLT(LabelRef("loop"))
+	// The sum of the lanes.
+	if f.wide() {
+		upper := YMM()
+		VEXTRACTF64X4(U8(1), sum, upper)
+		VADDPD(upper, sum.AsY(), sum.AsY())
+	}
+	upper := XMM()
+	if f.wide() {
+		VEXTRACTF64X2(U8(1), sum.AsY(), upper)
+	} else {
+		VEXTRACTF128(U8(1), sum.AsY(), upper)
+	}
+	VADDPD(upper, sum.AsX(), sum.AsX())
+	VUNPCKHPD(sum.AsX(), sum.AsX(), upper)
+	VADDPD(upper, sum.AsX(), reg.X0)
+	Store(reg.X0, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// rowMax is the maximum by lanes, and whether there was a NaN.
+func rowMax(f flavour) {
+	begin("rowMax"+f.elem+f.tier, fmt.Sprintf("func(n int, x, lanes *%s)", f.goType),
+		fmt.Sprintf("lanes[l] = max over i of x[%d·i+l], NaN where one of them is, over n > 0 elements, a multiple of %d.", f.lanes(), f.lanes()))
+	n := Load(Param("n"), GP64())
+	x := Load(Param("x"), GP64())
+	lanes := Load(Param("lanes"), GP64())
+	i := GP64()
+	XORQ(i, i)
+	top, nan, v := f.vector(), f.zeroed(), f.vector()
+	f.load(Mem{Base: x}, top)
+	Label("loop")
+	f.load(Mem{Base: x, Index: i, Scale: uint8(f.size)}, v)
+	f.binary("max", v, top, top) // v where either is NaN
+	if f.wide() {
+		k := K()
+		if f.single() {
+			VCMPPS(U8(cmpUnordered), v, v, k)
+			VMOVAPS(v, k, nan)
+		} else {
+			VCMPPD(U8(cmpUnordered), v, v, k)
+			VMOVAPD(v, k, nan)
+		}
+	} else {
+		m := f.vector()
+		if f.single() {
+			VCMPPS(U8(cmpUnordered), v, v, m)
+			VBLENDVPS(m, v, nan, nan)
+		} else {
+			VCMPPD(U8(cmpUnordered), v, v, m)
+			VBLENDVPD(m, v, nan, nan)
+		}
+	}
+	ADDQ(I32(int32(f.lanes())), i)
+	CMPQ(i, n)
+	JLT(LabelRef("loop"))
+	f.binary("add", nan, top, top) // 0 or NaN
+	f.store(top, Mem{Base: lanes})
+	VZEROUPPER()
+	RET()
+}
