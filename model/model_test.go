@@ -67,6 +67,64 @@ func TestSummaryOfLeNet(t *testing.T) {
 	}
 }
 
+// The other networks, counted by hand. article: 16·9+16, 32·16·9+32 and 10·1568+10. convnet: 32·9, 64·32·9, 128·64·9, 625·1152 and 10·625, no biases.
+func TestSummaryOfNetworks(t *testing.T) {
+	for name, want := range map[string]struct {
+		parameters int
+		macs       int64
+	}{
+		"linear":  {7850, 7840},
+		"article": {160 + 4640 + 15690, 28*28*16*9 + 14*14*32*144 + 15680},
+		"convnet": {288 + 18432 + 73728 + 720000 + 6250, 28*28*32*9 + 14*14*64*288 + 7*7*128*576 + 720000 + 6250},
+	} {
+		if s := byName(t, name).Summary(); s.Parameters != want.parameters || s.MACs != want.macs {
+			t.Errorf("%s: got %d parameters and %d multiply-adds, want %d and %d", name, s.Parameters, s.MACs, want.parameters, want.macs)
+		}
+	}
+}
+
+// Receptive fields, counted by hand where axes, strides and dilations differ.
+func TestReceptiveFields(t *testing.T) {
+	n, err := NewSequential("fields", tensor.Shape{4, 40, 50}, []Layer{
+		Conv{Filters: 4, Size: [2]int{3, 5}, Stride: [2]int{2, 1}, Dilation: [2]int{1, 2}, Groups: 4}, // 3×9; then a row is 2 and a column 1 pixel on
+		Pool{Method: Average, Size: [2]int{2, 3}, Stride: [2]int{1, 2}},                               // 3+2 × 9+2; 2 and 2
+		ReLU{},
+		Conv{Filters: 2, Size: [2]int{1, 2}, NoBias: true},            // 5 × 11+2
+		Pool{Size: [2]int{2, 2}, Dilation: [2]int{3, 1}, Method: L2},  // 5+3·2 × 13+2; 4 and 4
+		Conv{Filters: 1, Size: [2]int{2, 1}, Pad: [4]int{1, 1, 0, 0}}, // 11+4 × 15
+		Flatten{}, Linear{Outputs: 3}, // all
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := [][2]int{{3, 9}, {5, 11}, {5, 11}, {5, 13}, {11, 15}, {15, 15}, {15, 15}, {40, 50}}
+	s := n.Summary()
+	for i, l := range s.Layers {
+		if l.ReceptiveField != want[i] {
+			t.Errorf("%s (%s) sees %v, want %v", l.Name, l.Detail, l.ReceptiveField, want[i])
+		}
+	}
+	if got := s.Layers[0]; got.Parameters != 4*15+4 || got.MACs != int64(got.Output.TotalSize())*15 {
+		t.Errorf("a depthwise convolution: got %d parameters and %d multiply-adds for %v", got.Parameters, got.MACs, got.Output)
+	}
+	if got, want := n.Params()[2].Name, "conv2.weight"; got != want {
+		t.Errorf("the third parameter is %s, want %s", got, want)
+	}
+	// What it says of shapes is what runs.
+	m, err := n.Build(2, BuildOptions{Loss: CrossEntropy, Training: true, Keep: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for i, y := range m.Each {
+		if y != nil && !y.Shape()[1:].Eq(s.Layers[i].Output) {
+			t.Errorf("%s gives %v, the summary says %v", s.Layers[i].Name, y.Shape(), s.Layers[i].Output)
+		}
+	}
+}
+
 func TestSameSeedSameWeights(t *testing.T) {
 	a, b := byName(t, "article"), byName(t, "article")
 	for i, p := range a.Params() {

@@ -2,8 +2,9 @@ package model
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 
 	"gorgonia.org/tensor"
 )
@@ -69,16 +70,40 @@ func (n *Network) Summary() Summary {
 	return s
 }
 
-// String is the summary as a table.
+// String is the summary as a table: text to the left, numbers to the right.
 func (s Summary) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s, input %v\n", s.Name, s.Input)
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "layer\t\toutput\tparameters\tmultiply-adds\treceptive field")
+	rows := [][]string{{"layer", "", "output", "parameters", "multiply-adds", "receptive field"}}
 	for _, l := range s.Layers {
-		fmt.Fprintf(w, "%s\t%s\t%v\t%d\t%d\t%d×%d\n", l.Name, l.Detail, l.Output, l.Parameters, l.MACs, l.ReceptiveField[0], l.ReceptiveField[1])
+		rows = append(rows, []string{l.Name, l.Detail, sides(l.Output), strconv.Itoa(l.Parameters), strconv.FormatInt(l.MACs, 10), sides(l.ReceptiveField[:])})
 	}
-	fmt.Fprintf(w, "total\t\t\t%d\t%d\t\n", s.Parameters, s.MACs)
-	w.Flush() // to memory: it cannot fail
+	rows = append(rows, []string{"total", "", "", strconv.Itoa(s.Parameters), strconv.FormatInt(s.MACs, 10), ""})
+	widths := make([]int, len(rows[0]))
+	for _, r := range rows {
+		for i, cell := range r {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, input %s\n", s.Name, sides(s.Input))
+	for _, r := range rows {
+		line := ""
+		for i, cell := range r {
+			if i < 3 {
+				line += fmt.Sprintf("%-*s  ", widths[i], cell)
+			} else {
+				line += fmt.Sprintf("%*s  ", widths[i], cell)
+			}
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
 	return b.String()
+}
+
+// sides is a shape as people write it: 6×28×28.
+func sides(s []int) string {
+	parts := make([]string, len(s))
+	for i, v := range s {
+		parts[i] = strconv.Itoa(v)
+	}
+	return strings.Join(parts, "×")
 }

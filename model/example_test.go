@@ -1,0 +1,63 @@
+package model_test
+
+import (
+	"fmt"
+
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/model"
+)
+
+// A network of the article's layers, described, and one step of gradients.
+func Example() {
+	net, err := model.NewSequential("small", tensor.Shape{1, 12, 12}, []model.Layer{
+		model.Conv{Filters: 4, Size: [2]int{3, 3}, Pad: [4]int{1, 1, 1, 1}}, model.ReLU{}, model.MaxPool(2),
+		model.Conv{Filters: 8, Size: [2]int{3, 3}}, model.ReLU{}, model.MaxPool(2),
+		model.Flatten{}, model.Linear{Outputs: 10},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	net.Init(1)
+	fmt.Print(net.Summary())
+
+	graph, err := net.Build(2, model.BuildOptions{Loss: model.CrossEntropy, Training: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	x := graph.InputData().([]float32)
+	for i := range x {
+		x[i] = float32(i%7) / 7
+	}
+	if err := graph.SetLabels([]int{3, 1}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := graph.Run(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	for i, p := range net.Params() {
+		fmt.Println(p.Name, graph.Grads[i].Shape())
+	}
+	// Output:
+	// small, input 1×12×12
+	// layer                         output   parameters  multiply-adds  receptive field
+	// conv1     4 × 3×3, padding 1  4×12×12          40           5184              3×3
+	// relu1                         4×12×12           0              0              3×3
+	// maxpool1  2×2                 4×6×6             0              0              4×4
+	// conv2     8 × 3×3             8×4×4           296           4608              8×8
+	// relu2                         8×4×4             0              0              8×8
+	// maxpool2  2×2                 8×2×2             0              0            10×10
+	// flatten1                      32                0              0            10×10
+	// fc1       10 outputs          10              330            320            12×12
+	// total                                         666          10112
+	// conv1.weight (4, 1, 3, 3)
+	// conv1.bias (4)
+	// conv2.weight (8, 4, 3, 3)
+	// conv2.bias (8)
+	// fc1.weight (10, 32)
+	// fc1.bias (10)
+}
