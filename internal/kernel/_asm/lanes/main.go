@@ -85,14 +85,22 @@ func lanes(f flavour, vectors int) {
 			LEAQ(Mem{Base: x, Index: o, Scale: uint8(f.size)}, from[i])
 		}
 	}
-	var sums [pixels][]reg.VecVirtual
-	for i := range sums {
-		for range vectors {
-			v := f.vector()
-			f.zero(v)
-			sums[i] = append(sums[i], v)
+	// Where a tile is one vector wide, six sums are too few to hide an addition's latency: every other product has sums of its own.
+	sets := 1
+	if vectors == 1 {
+		sets = unroll
+	}
+	var all [unroll][pixels][]reg.VecVirtual
+	for set := range sets {
+		for i := range pixels {
+			for range vectors {
+				v := f.vector()
+				f.zero(v)
+				all[set][i] = append(all[set][i], v)
+			}
 		}
 	}
+	sums := all[0]
 	var wv []reg.VecVirtual
 	for range vectors {
 		wv = append(wv, f.vector())
@@ -105,10 +113,19 @@ func lanes(f flavour, vectors int) {
 			VMOVUPS(Mem{Base: w, Disp: (u*vectors + j) * f.bytes}, v)
 		}
 		for i, b := range from {
+			if vectors == 1 && f.bytes == 64 { // the broadcast value is used once: it comes with the multiply-add
+				m := Mem{Base: b, Index: o, Scale: uint8(f.size)}
+				if f.size == 4 {
+					VFMADD231PS_BCST(m, wv[0], all[u%sets][i][0])
+				} else {
+					VFMADD231PD_BCST(m, wv[0], all[u%sets][i][0])
+				}
+				continue
+			}
 			x := xv[i%2]
 			f.broadcast(Mem{Base: b, Index: o, Scale: uint8(f.size)}, x)
 			for j, v := range wv {
-				f.fma(v, x, sums[i][j])
+				f.fma(v, x, all[u%sets][i][j])
 			}
 		}
 	}
@@ -127,6 +144,11 @@ func lanes(f flavour, vectors int) {
 	JLE(LabelRef("done"))
 	step(0)
 	Label("done")
+	if sets == unroll {
+		for i := range sums {
+			f.op(VADDPS, VADDPD, all[1][i][0], sums[i][0], sums[i][0])
+		}
+	}
 	c := Load(Param("c"), GP64())
 	accumulate := Load(Param("accumulate"), GP64())
 	TESTQ(accumulate, accumulate)
