@@ -221,6 +221,12 @@ func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows b
 		}
 		return
 	}
+	if alpha == 1 && copyRowsVector(dst, width, src[k0*ld+first:], ld, kb, have) {
+		for l := 0; l < kb && have < width; l++ {
+			clear(dst[l*width+have : (l+1)*width])
+		}
+		return
+	}
 	for l := range kb {
 		to, from := dst[l*width:][:width], src[(k0+l)*ld+first:][:have]
 		if alpha == 1 {
