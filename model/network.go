@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/pkg/errors"
@@ -162,13 +163,22 @@ func (n *Network) Param(name string) *Param {
 }
 
 // Init draws the weights: those of rank 2 and more from a normal distribution of variance 2/fan-in, which keeps the size of the signal through a ReLU (He, Zhang, Ren and Sun, 2015); biases
-// are 0. The same seed gives the same bits, whatever the type: they are drawn in float64 and rounded.
+// are 0. What no ReLU follows, as a classifier's last layer, begins a tenth as wide: the output then starts near 0, without which the squared error spends its first epochs on forgetting it. The same seed gives the same bits, whatever the type: they are drawn in float64 and rounded.
 func (n *Network) Init(seed uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	last := len(n.layers) // the first layer after the last ReLU
+	for last > 0 && n.layers[last-1].Kind() != (ReLU{}).Kind() {
+		last--
+	}
 	for i, p := range n.params {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
 		sigma := math.Sqrt(2 / float64(p.FanIn))
+		for _, own := range n.owned[last:] {
+			if slices.Contains(own, i) {
+				sigma /= 10
+			}
+		}
 		if p.Value.Dims() < 2 {
 			sigma = 0
 		}

@@ -25,7 +25,7 @@ func NewOptimizer(name string) (Optimizer, float64, error) {
 	case "sgd":
 		return &SGD{Momentum: 0.9}, 0.05, nil
 	case "adam":
-		return &Adam{}, 0.002, nil
+		return &Adam{}, 0.001, nil
 	case "rmsprop":
 		return &RMSProp{}, 0.001, nil
 	}

@@ -84,7 +84,7 @@ func parse(args []string, stderr io.Writer) (c train.Config, dataDir, out string
 	f.StringVar(&c.Model, "model", "article", "the `network`: "+strings.Join(model.Names(), ", "))
 	f.StringVar(&c.Loss, "loss", "cross-entropy", "the `loss`: cross-entropy, or mse for the article's ½ Σ (t − y)² of an image, the mean over the batch")
 	f.IntVar(&c.Epochs, "epochs", 3, "passes over the training images")
-	f.IntVar(&c.Batch, "batch", 50, "images a step")
+	f.IntVar(&c.Batch, "batch", 32, "images a step")
 	f.Float64Var(&c.Rate, "lr", 0, "the learning `rate` at the first step, from where it falls to 0; 0 for the optimizer's own")
 	f.StringVar(&c.Optimizer, "optimizer", "adam", "the `optimizer`: adam, rmsprop, or sgd with momentum")
 	f.Uint64Var(&c.Seed, "seed", 1, "everything random comes from it: the same seed gives the same weights")
