@@ -466,15 +466,20 @@ func BackwardBias[T Float](g Conv, db, dy []T) {
 	})
 }
 
-// sum adds in eight interleaved sums.
+// sum adds in eight interleaved sums, each in a register.
 func sum[T Float](x []T) T {
-	var s [8]T
-	for len(x) >= 8 {
-		for i, v := range x[:8] {
-			s[i] += v
-		}
-		x = x[8:]
+	var s0, s1, s2, s3, s4, s5, s6, s7 T
+	for ; len(x) >= 8; x = x[8:] {
+		s0 += x[0]
+		s1 += x[1]
+		s2 += x[2]
+		s3 += x[3]
+		s4 += x[4]
+		s5 += x[5]
+		s6 += x[6]
+		s7 += x[7]
 	}
+	s := [8]T{s0, s1, s2, s3, s4, s5, s6, s7}
 	for i, v := range x {
 		s[i] += v
 	}
