@@ -69,7 +69,7 @@ func fill(r *suite.Report, o suite.Options, selfTest, everything bool) (err erro
 		}
 		if o.Op == "" {
 			r.Equations = suite.Equations(o.Seed, 200)
-			r.BuiltIns = suite.BuiltIns(o.Seed)
+			r.BuiltIns = suite.BuiltIns()
 		}
 	}
 	if selfTest || everything {

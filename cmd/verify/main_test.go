@@ -7,7 +7,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/convgrad/convgrad/verify/suite"
 )
+
+func TestMain(m *testing.M) {
+	if suite.Child() {
+		return
+	}
+	os.Exit(m.Run())
+}
 
 func TestRun(t *testing.T) {
 	dir := t.TempDir()

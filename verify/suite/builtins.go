@@ -1,11 +1,29 @@
 package suite
 
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"sort"
+	"strings"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
 // A BuiltIn is what the checker found out about one use of one of Gorgonia's own ops.
 type BuiltIn struct {
 	Name    string `json:"name"`             // the op
 	Use     string `json:"use"`              // how it is used
 	Known   string `json:"known,omitempty"`  // the defect that the finding is expected to be
 	Defect  bool   `json:"defect"`           // whether the checker found one
+	Cases   int    `json:"cases"`            // cases tried, in order of size, up to the first that failed
 	Finding string `json:"finding"`          // the smallest reproduction, or how much passed
 	Failed  string `json:"failed,omitempty"` // why the check itself could not be made
 }
@@ -24,8 +42,948 @@ func (b BuiltIn) Verdict() string {
 	return "passes"
 }
 
-// Child is for a command's main: it reports whether this process is a child that BuiltIns started, and if so has done its work.
-func Child() bool { return false }
+// builtIn is one use of one op, and cases of it in order of size.
+type builtIn struct {
+	name, use, known string
+	// mortal says that a failing case can panic on a machine's own goroutine, which ends the process: the cases then run in a child.
+	mortal bool
+	// search hands cases to try, which returns false once one failed. problem says what is wrong, or nothing.
+	search func(try func(what string, problem func() string) bool)
+}
 
-// BuiltIns puts Gorgonia's own ops before the checker.
-func BuiltIns(seed uint64) []BuiltIn { return nil }
+const childVariable = "CONVGRAD_VERIFY_BUILT_IN"
+
+// Child is for the main function of a command, and for a TestMain: it reports whether this process is a child that BuiltIns started, and if so has done its work.
+func Child() bool {
+	title := os.Getenv(childVariable)
+	if title == "" {
+		return false
+	}
+	for _, b := range builtIns() {
+		if b.name+", "+b.use == title {
+			r := b.here(os.Stdout)
+			if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		}
+	}
+	return true
+}
+
+// BuiltIns puts Gorgonia's own ops before the checker. The process's main must call Child first: cases that can end a process run in children of it.
+func BuiltIns() []BuiltIn {
+	var all []BuiltIn
+	for _, b := range builtIns() {
+		if b.mortal {
+			all = append(all, b.inChild())
+		} else {
+			all = append(all, b.here(io.Discard))
+		}
+	}
+	return all
+}
+
+// here runs the search in this process. progress gets a line before each case, so that a parent knows which one was fatal.
+func (b builtIn) here(progress io.Writer) BuiltIn {
+	r := BuiltIn{Name: b.name, Use: b.use, Known: b.known}
+	b.search(func(what string, problem func() string) bool {
+		if r.Defect {
+			return false
+		}
+		r.Cases++
+		fmt.Fprintf(progress, "case %s\n", what)
+		if p := guarded(problem); p != "" {
+			r.Defect, r.Finding = true, what+": "+p
+		}
+		return !r.Defect
+	})
+	if !r.Defect {
+		r.Finding = fmt.Sprintf("%d cases", r.Cases)
+	}
+	return r
+}
+
+func guarded(problem func() string) (p string) {
+	defer func() {
+		if r := recover(); r != nil {
+			p = fmt.Sprintf("panics: %v", r)
+		}
+	}()
+	return problem()
+}
+
+// inChild runs the search in a child of this process and reads what it says, and on what it died.
+func (b builtIn) inChild() BuiltIn {
+	r := BuiltIn{Name: b.name, Use: b.use, Known: b.known}
+	self, err := os.Executable()
+	if err != nil {
+		r.Failed = err.Error()
+		return r
+	}
+	c := exec.Command(self)
+	c.Env = append(os.Environ(), childVariable+"="+r.Title())
+	var errs strings.Builder
+	c.Stderr = &errs
+	out, died := c.Output()
+	last := ""
+	for line := range strings.Lines(string(out)) {
+		line = strings.TrimSuffix(line, "\n")
+		if what, ok := strings.CutPrefix(line, "case "); ok {
+			last = what
+			r.Cases++
+		} else if json.Unmarshal([]byte(line), &r) == nil && died == nil {
+			return r
+		}
+	}
+	if died == nil || last == "" {
+		r.Failed = fmt.Sprintf("the child gave no result: %v: %.200s", died, errs.String())
+		return r
+	}
+	reason := died.Error()
+	for line := range strings.Lines(errs.String()) {
+		if strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") {
+			reason = strings.TrimSpace(line)
+			break
+		}
+	}
+	r.Defect, r.Finding = true, last+": the process dies: "+reason
+	return r
+}
+
+// blamed is the first failure that the oracles find in a subject, of those that want accepts.
+func blamed(s *subject, want func(c comparison) bool) string {
+	for _, c := range check(s, rand.New(rand.NewPCG(1, 1)), tensor.Float64).rows {
+		if c.failure != "" && want(c) {
+			return c.failure
+		}
+	}
+	return ""
+}
+
+// underTape leaves out what concerns LispMachine, underLisp everything else.
+func underTape(c comparison) bool {
+	return c.oracle != oracleMachines && c.oracle != accumulationUnder(lisp) && !strings.HasPrefix(c.failure, lisp.String())
+}
+func underLisp(c comparison) bool { return !underTape(c) }
+
+// convolutions visits geometries of one channel and one filter and then of several, in order of the input's and filter's size.
+func convolutions(visit func(g kernel.Conv, sp kernel.Spatial) bool) {
+	for size := 2; size <= 40; size++ {
+		for _, n := range [][3]int{{1, 1, 1}, {2, 3, 2}} {
+			for h := 1; h <= 6; h++ {
+				for w := 1; w <= 6; w++ {
+					for r := 1; r <= 3; r++ {
+						for s := 1; s <= 3; s++ {
+							if h*w+r*s != size {
+								continue
+							}
+							for _, sp := range []kernel.Spatial{
+								{StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1},
+								{StrideH: 2, StrideW: 1, DilationH: 1, DilationW: 2, PadTop: 1, PadBottom: 1, PadLeft: 2, PadRight: 2},
+							} {
+								g, err := kernel.NewConv(n[0], n[1], h, w, n[2], r, s, 1, sp, false)
+								if err == nil && !visit(g, sp) {
+									return
+								}
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// pools visits poolings of one plane in order of the input's size.
+func pools(spatial []kernel.Spatial, visit func(g kernel.Pool, sp kernel.Spatial) bool) {
+	for size := 1; size <= 30; size++ {
+		for h := 1; h <= 6; h++ {
+			for w := 1; w <= 6; w++ {
+				if h*w != size {
+					continue
+				}
+				for r := 1; r <= 3; r++ {
+					for s := 1; s <= 3; s++ {
+						for _, sp := range spatial {
+							g, err := kernel.NewPool(1, 1, h, w, r, s, sp)
+							if err == nil && sp.PadTop < r && sp.PadLeft < s && !visit(g, sp) {
+								return
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func padded(top, bottom, left, right, stride int) kernel.Spatial {
+	return kernel.Spatial{StrideH: stride, StrideW: stride, DilationH: 1, DilationW: 1, PadTop: top, PadBottom: bottom, PadLeft: left, PadRight: right}
+}
+
+func strides(sp kernel.Spatial) []int { return []int{sp.StrideH, sp.StrideW} }
+
+func conv2d(in []*G.Node, g kernel.Conv, sp kernel.Spatial) (*G.Node, error) {
+	return G.Conv2d(in[0], in[1], tensor.Shape{g.R, g.S}, []int{sp.PadTop, sp.PadLeft}, strides(sp), []int{sp.DilationH, sp.DilationW})
+}
+
+func convSubject(g kernel.Conv, sp kernel.Spatial) *subject {
+	return &subject{
+		op: "Conv2D", shapes: [][]int{sidesX(g), sidesW(g)}, y: sidesY(g), integral: true, affine: []bool{true, true},
+		build: func(in []*G.Node) (*G.Node, error) { return conv2d(in, g, sp) },
+		formula: formula{
+			func(in [][]number) []number { return conv(roundly{}, g, in, false) },
+			func(in [][]dual) []dual { return conv(exactly{}, g, in, false) },
+		},
+	}
+}
+
+func convWhat(g kernel.Conv, sp kernel.Spatial) string {
+	return fmt.Sprintf("x %v, filter %v, stride %v, pad [%d %d], dilation [%d %d]", sidesX(g), sidesW(g), strides(sp), sp.PadTop, sp.PadLeft, sp.DilationH, sp.DilationW)
+}
+
+// pad4 is Gorgonia's order: north, south, west, east.
+func pad4(sp kernel.Spatial) []int { return []int{sp.PadTop, sp.PadBottom, sp.PadLeft, sp.PadRight} }
+
+func maxSubject(g kernel.Pool, build builder) *subject {
+	return &subject{
+		op: "MaxPool2D", shapes: [][]int{{g.N, g.C, g.H, g.W}}, y: []int{g.N, g.C, g.P, g.Q}, integral: true, distinct: true, affine: []bool{false}, build: build,
+		formula: formula{
+			func(in [][]number) []number { return maxPool(roundly{}, g, in[0]) },
+			func(in [][]dual) []dual { return maxPool(exactly{}, g, in[0]) },
+		},
+	}
+}
+
+func avgSubject(g kernel.Pool, build builder) *subject {
+	return &subject{
+		op: "AvgPool2D", shapes: [][]int{{g.N, g.C, g.H, g.W}}, y: []int{g.N, g.C, g.P, g.Q}, affine: []bool{true}, build: build,
+		formula: formula{
+			func(in [][]number) []number { return avgPool(roundly{}, g, in[0], true) },
+			func(in [][]dual) []dual { return avgPool(exactly{}, g, in[0], true) },
+		},
+	}
+}
+
+func poolWhat(g kernel.Pool, sp kernel.Spatial) string {
+	return fmt.Sprintf("x [%d %d %d %d], window [%d %d], stride %v, pad %v", g.N, g.C, g.H, g.W, g.R, g.S, strides(sp), pad4(sp))
+}
+
+// unary is a subject of an elementwise or other op of one input.
+func unary(op string, shape []int, f formula, build builder) *subject {
+	return &subject{op: op, shapes: [][]int{shape}, y: shape, affine: []bool{false}, integral: f.exact != nil, distinct: f.exact != nil, formula: f, build: build}
+}
+
+// sums adds two results.
+func sums[T any](a arithmetic[T], x, y []T) []T {
+	z := make([]T, len(x))
+	for i := range z {
+		z[i] = a.add(x[i], y[i])
+	}
+	return z
+}
+
+// at runs a node on given values and compares with what it should be, to the bit but for NaN, which equals NaN, and −0, which does not equal 0.
+func at(build builder, in []array, dy array, y, dx []float64) string {
+	out, err := run(build, in, dy, tensor.Float64, tape)
+	if err != nil {
+		return err.Error()
+	}
+	if p := differs("y", out.y.data, y); p != "" || dx == nil {
+		return p
+	}
+	return differs("dx", out.dx[0].data, dx)
+}
+
+func differs(what string, got, want []float64) string {
+	for i := range want {
+		if len(got) != len(want) || math.Float64bits(got[i]) != math.Float64bits(want[i]) && !(math.IsNaN(got[i]) && math.IsNaN(want[i])) {
+			return fmt.Sprintf("%s is %v, want %v", what, got, want)
+		}
+	}
+	return ""
+}
+
+func image2(rows, cols int, v ...float64) array { return array{[]int{1, 1, rows, cols}, v} }
+
+func ones(n int) []float64 {
+	v := make([]float64, n)
+	for i := range v {
+		v[i] = 1
+	}
+	return v
+}
+
+// A view is a tensor that is not plain: its elements are those of the plain one.
+type view struct {
+	name string
+	axis int // must have two elements or more, for a slice of one loses its axis
+	make func(a array) (*tensor.Dense, error)
+}
+
+func views() []view {
+	sliced := func(axis int) func(a array) (*tensor.Dense, error) {
+		return func(a array) (*tensor.Dense, error) {
+			wide := append([]int(nil), a.shape...)
+			wide[axis]++
+			d := tensor.New(tensor.WithShape(wide...), tensor.Of(tensor.Float64))
+			index := make([]tensor.Slice, len(wide))
+			index[axis] = G.S(0, a.shape[axis])
+			s, err := d.Slice(index...)
+			if err != nil {
+				return nil, err
+			}
+			v := s.(*tensor.Dense)
+			for i, x := range a.data {
+				if err := v.SetAt(x, multiIndex(i, a.shape)...); err != nil {
+					return nil, err
+				}
+			}
+			return v, nil
+		}
+	}
+	return []view{
+		{"a slice of the batch", 0, sliced(0)},
+		{"a slice of the channels", 1, sliced(1)},
+		{"a slice of the width", 3, sliced(3)},
+		{"a lazy transpose", 0, func(a array) (*tensor.Dense, error) {
+			d := tensor.New(tensor.WithShape(a.shape[0], a.shape[1], a.shape[3], a.shape[2]), tensor.Of(tensor.Float64))
+			for i, x := range a.data {
+				k := multiIndex(i, a.shape)
+				if err := d.SetAt(x, k[0], k[1], k[3], k[2]); err != nil {
+					return nil, err
+				}
+			}
+			return d, d.T(0, 1, 3, 2)
+		}},
+		{"column-major", 0, func(a array) (*tensor.Dense, error) {
+			d := tensor.New(tensor.WithShape(a.shape...), tensor.Of(tensor.Float64), tensor.AsFortran(nil))
+			for i, x := range a.data {
+				if err := d.SetAt(x, multiIndex(i, a.shape)...); err != nil {
+					return nil, err
+				}
+			}
+			return d, nil
+		}},
+	}
+}
+
+// viewed runs a node on a view and compares with what it makes of the plain tensor's elements.
+func viewed(v view, shape []int, build func(x *G.Node) (*G.Node, error), want func(x []float64) []float64) string {
+	a := newArray(shape...)
+	for i := range a.data {
+		a.data[i] = float64(i*i%7 + i)
+	}
+	d, err := v.make(a)
+	if err != nil {
+		return "the view cannot be made: " + err.Error()
+	}
+	g := G.NewGraph()
+	x := G.NewTensor(g, tensor.Float64, len(shape), G.WithShape(shape...), G.WithName("x"))
+	y, err := build(x)
+	if err != nil {
+		return err.Error()
+	}
+	var read G.Value
+	G.Read(y, &read)
+	if err := G.Let(x, d); err != nil {
+		return err.Error()
+	}
+	m := G.NewTapeMachine(g)
+	defer m.Close()
+	if err := m.RunAll(); err != nil {
+		return err.Error()
+	}
+	got, err := floats(read)
+	if err != nil {
+		return err.Error()
+	}
+	return differs("y", got, want(a.data))
+}
+
+// builtIns are the uses that are checked. What is expected is written beside each, and decides nothing.
+func builtIns() []builtIn {
+	symmetric := []kernel.Spatial{padded(0, 0, 0, 0, 1), padded(0, 0, 0, 0, 2), padded(1, 1, 1, 1, 2), padded(1, 1, 0, 0, 1)}
+	uneven := []kernel.Spatial{padded(0, 1, 0, 1, 1), padded(1, 0, 1, 0, 1), padded(0, 1, 0, 1, 2), padded(1, 0, 1, 0, 2)}
+	overConv := func(want func(c comparison) bool) func(try func(string, func() string) bool) {
+		return func(try func(string, func() string) bool) {
+			n := 0
+			convolutions(func(g kernel.Conv, sp kernel.Spatial) bool {
+				n++
+				return n <= 150 && try(convWhat(g, sp), func() string { return blamed(convSubject(g, sp), want) })
+			})
+		}
+	}
+	maxBuild := func(g kernel.Pool, sp kernel.Spatial) builder {
+		pad := []int{sp.PadTop, sp.PadLeft}
+		if sp.PadTop != sp.PadBottom || sp.PadLeft != sp.PadRight {
+			pad = pad4(sp)
+		}
+		return func(in []*G.Node) (*G.Node, error) {
+			return G.MaxPool2D(in[0], tensor.Shape{g.R, g.S}, pad, strides(sp))
+		}
+	}
+	overMax := func(spatial []kernel.Spatial, want func(c comparison) bool) func(try func(string, func() string) bool) {
+		return func(try func(string, func() string) bool) {
+			n := 0
+			pools(spatial, func(g kernel.Pool, sp kernel.Spatial) bool {
+				n++
+				return n <= 150 && try(poolWhat(g, sp), func() string { return blamed(maxSubject(g, maxBuild(g, sp)), want) })
+			})
+		}
+	}
+	all := []builtIn{
+		{name: "Conv2d", use: "under TapeMachine", search: overConv(underTape)},
+		{name: "Conv2d", use: "under LispMachine, x and w with second consumers", known: "C2", search: overConv(underLisp)},
+		{name: "Conv2d", use: "two of one input that differ in their dilation", known: "C1", search: func(try func(string, func() string) bool) {
+			convolutions(func(g kernel.Conv, sp kernel.Spatial) bool {
+				for dilation := 2; dilation <= 3; dilation++ {
+					for stride := 1; stride <= 3; stride++ {
+						a, b := sp, sp
+						a.StrideH, a.StrideW, b.StrideH, b.StrideW = stride, stride, stride, stride
+						a.DilationH, a.DilationW, b.DilationH, b.DilationW = 1, 1, dilation, dilation
+						ga, err := kernel.NewConv(g.N, g.C, g.H, g.W, g.K, g.R, g.S, 1, a, false)
+						gb, other := kernel.NewConv(g.N, g.C, g.H, g.W, g.K, g.R, g.S, 1, b, false)
+						if err != nil || other != nil || ga.P != gb.P || ga.Q != gb.Q {
+							continue
+						}
+						s := convSubject(ga, a)
+						s.build = func(in []*G.Node) (*G.Node, error) {
+							y, err := conv2d(in, ga, a)
+							if err != nil {
+								return nil, err
+							}
+							z, err := conv2d(in, gb, b)
+							if err != nil {
+								return nil, err
+							}
+							return G.Add(y, z)
+						}
+						s.formula = formula{
+							func(in [][]number) []number {
+								return sums(roundly{}, conv(roundly{}, ga, in, false), conv(roundly{}, gb, in, false))
+							},
+							func(in [][]dual) []dual {
+								return sums(exactly{}, conv(exactly{}, ga, in, false), conv(exactly{}, gb, in, false))
+							},
+						}
+						if !try(fmt.Sprintf("%s, and dilation %d", convWhat(ga, a), dilation), func() string { return blamed(s, underTape) }) {
+							return false
+						}
+					}
+				}
+				return true
+			})
+		}},
+		{name: "Conv2d", use: "with a kernel shape that is not the filter's", known: "C9", search: func(try func(string, func() string) bool) {
+			for _, k := range [][2]int{{1, 1}, {1, 2}, {2, 1}, {2, 2}, {3, 3}} {
+				for _, f := range [][2]int{{1, 1}, {1, 2}, {2, 1}, {1, 4}, {4, 1}, {1, 9}} {
+					if k == f {
+						continue
+					}
+					try(fmt.Sprintf("kernelShape %v, filter [1 1 %d %d]", k, f[0], f[1]), func() string {
+						_, in := leaves([]array{newArray(1, 1, 9, 9), newArray(1, 1, f[0], f[1])}, tensor.Float64)
+						y, err := G.Conv2d(in[0], in[1], tensor.Shape(k[:]), []int{0, 0}, []int{1, 1}, []int{1, 1})
+						if err == nil {
+							return fmt.Sprintf("no error, and a node of shape %v", y.Shape())
+						}
+						return ""
+					})
+				}
+			}
+		}},
+		{name: "Conv2d", use: "a gradient's gradient: ∂/∂w ⟨∂E/∂x, v⟩", known: "C11", mortal: true, search: func(try func(string, func() string) bool) {
+			convolutions(func(g kernel.Conv, sp kernel.Spatial) bool {
+				return try(convWhat(g, sp), func() string { return secondConv(g, sp) }) && g.H*g.W < 6
+			})
+		}},
+		{name: "MaxPool2D", use: "symmetric padding, under TapeMachine", search: overMax(symmetric, underTape)},
+		{name: "MaxPool2D", use: "under LispMachine, x with a second consumer", known: "C2", search: overMax(symmetric, underLisp)},
+		{name: "MaxPool2D", use: "four paddings that differ", known: "C3", mortal: true, search: overMax(uneven, underTape)},
+		{name: "MaxPool2D", use: "two of one input that differ in their last paddings", known: "C4", search: func(try func(string, func() string) bool) {
+			pools([]kernel.Spatial{padded(0, 0, 0, 0, 2), padded(1, 1, 1, 1, 2)}, func(g kernel.Pool, sp kernel.Spatial) bool {
+				more := sp
+				more.PadBottom++
+				other, err := kernel.NewPool(g.N, g.C, g.H, g.W, g.R, g.S, more)
+				if err != nil || other.P != g.P || other.Q != g.Q {
+					return true
+				}
+				return try(fmt.Sprintf("%s, and pad %v", poolWhat(g, sp), pad4(more)), func() string {
+					_, in := leaves([]array{newArray(1, 1, g.H, g.W)}, tensor.Float64)
+					a, err := G.MaxPool2D(in[0], tensor.Shape{g.R, g.S}, pad4(sp), strides(sp))
+					if err != nil {
+						return ""
+					}
+					b, err := G.MaxPool2D(in[0], tensor.Shape{g.R, g.S}, pad4(more), strides(sp))
+					if err != nil {
+						return ""
+					}
+					if a == b {
+						return "the two are one node"
+					}
+					return ""
+				})
+			})
+		}},
+		{name: "MaxPool2D", use: "a window of −Inf", known: "C5", mortal: true, search: func(try func(string, func() string) bool) {
+			inf := math.Inf(-1)
+			try("x [−Inf], window [1 1]", func() string { return maxAt(1, image2(1, 1, inf), []float64{inf}, []float64{1}) })
+			try("x [−Inf −Inf], window [1 2]", func() string { return maxAt(2, image2(1, 2, inf, inf), []float64{inf}, []float64{1, 0}) })
+		}},
+		{name: "MaxPool2D", use: "a NaN in a window", known: "C5", mortal: true, search: func(try func(string, func() string) bool) {
+			nan := math.NaN()
+			try("x [1 NaN], window [1 2]", func() string { return maxAt(2, image2(1, 2, 1, nan), []float64{nan}, []float64{0, 1}) })
+			try("x [NaN 1], window [1 2]", func() string { return maxAt(2, image2(1, 2, nan, 1), []float64{nan}, []float64{1, 0}) })
+		}},
+		{name: "MaxPool2D", use: "a window that lies wholly in the padding", known: "C5", mortal: true, search: func(try func(string, func() string) bool) {
+			try("x [1], window [1 1], pad [1 1]", func() string {
+				out, err := run(func(in []*G.Node) (*G.Node, error) {
+					return G.MaxPool2D(in[0], tensor.Shape{1, 1}, []int{1, 1}, []int{1, 1})
+				}, []array{image2(1, 1, 1)}, array{[]int{1, 1, 3, 3}, ones(9)}, tensor.Float64, tape)
+				if err != nil {
+					return "" // an error is an answer
+				}
+				return fmt.Sprintf("y is %v, where no element was: want an error", out.y.data)
+			})
+		}},
+		{name: "MaxPool2D", use: "one op at two nodes", known: "C6", search: func(try func(string, func() string) bool) {
+			pools(symmetric, func(g kernel.Pool, sp kernel.Spatial) bool {
+				one := maxSubject(g, nil)
+				s := &subject{op: "two MaxPool2D", shapes: [][]int{one.shapes[0], one.shapes[0]}, y: one.y, integral: true, distinct: true, affine: []bool{false, false}}
+				s.build = func(in []*G.Node) (*G.Node, error) {
+					a, err := maxBuild(g, sp)(in[:1])
+					if err != nil {
+						return nil, err
+					}
+					b, err := G.ApplyOp(a.Op(), in[1])
+					if err != nil {
+						return nil, err
+					}
+					return G.Add(a, b)
+				}
+				s.formula = formula{
+					func(in [][]number) []number {
+						return sums(roundly{}, maxPool(roundly{}, g, in[0]), maxPool(roundly{}, g, in[1]))
+					},
+					func(in [][]dual) []dual {
+						return sums(exactly{}, maxPool(exactly{}, g, in[0]), maxPool(exactly{}, g, in[1]))
+					},
+				}
+				return try(poolWhat(g, sp), func() string { return blamed(s, underTape) })
+			})
+		}},
+		{name: "MaxPool2D", use: "a gradient's gradient", known: "C11", mortal: true, search: func(try func(string, func() string) bool) {
+			try("x [1 1 1 1], window [1 1]", func() string { return secondMax() })
+		}},
+		{name: "AveragePool2D", use: "under TapeMachine", known: "C7", mortal: true, search: func(try func(string, func() string) bool) {
+			pools(symmetric[:2], func(g kernel.Pool, sp kernel.Spatial) bool {
+				return try(poolWhat(g, sp), func() string {
+					return blamed(avgSubject(g, func(in []*G.Node) (*G.Node, error) {
+						return G.AveragePool2D(in[0], tensor.Shape{g.R, g.S}, []int{0, 0}, strides(sp))
+					}), underTape)
+				})
+			})
+		}},
+		{name: "AveragePool1D", use: "the forward pass", known: "C7", mortal: true, search: func(try func(string, func() string) bool) {
+			try("x [0 1], window 2", func() string {
+				return at(func(in []*G.Node) (*G.Node, error) { return G.AveragePool1D(in[0], 2, 0, 2) }, []array{image2(1, 2, 0, 1)}, image2(1, 1, 1), []float64{0.5}, nil)
+			})
+		}},
+		{name: "GlobalAveragePool2D", use: "its gradient", known: "C8", search: func(try func(string, func() string) bool) {
+			try("x [1]", func() string {
+				return at(func(in []*G.Node) (*G.Node, error) { return G.GlobalAveragePool2D(in[0]) }, []array{image2(1, 1, 1)}, image2(1, 1, 1), []float64{1}, []float64{1})
+			})
+		}},
+		{name: "Rectify", use: "away from 0", search: func(try func(string, func() string) bool) {
+			for n := 2; n <= 12; n++ {
+				try(fmt.Sprintf("x [%d]", n), func() string {
+					return blamed(unary("ReLU", []int{n}, formula{
+						func(in [][]number) []number { return positivePart(roundly{}, append([]number(nil), in[0]...)) },
+						func(in [][]dual) []dual { return positivePart(exactly{}, append([]dual(nil), in[0]...)) },
+					}, func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) }), func(comparison) bool { return true })
+				})
+			}
+		}},
+		{name: "Rectify", use: "the gradient at 0", known: "O1", search: rectifyAt(0, 0, 0)},
+		{name: "Rectify", use: "of −Inf", known: "O1", search: rectifyAt(math.Inf(-1), 0, 0)},
+		{name: "Rectify", use: "of −1, the sign of the 0", known: "O1", search: rectifyAt(-1, 0, 0)},
+		{name: "SoftMax", use: "rows whose numbers are near", search: func(try func(string, func() string) bool) {
+			for n := 1; n <= 3; n++ {
+				for m := 2; m <= 5; m++ {
+					try(fmt.Sprintf("x [%d %d]", n, m), func() string { return blamed(softmaxSubject(n, m), underTape) })
+				}
+			}
+		}},
+		{name: "SoftMax", use: "of one column", known: "O5", search: func(try func(string, func() string) bool) {
+			for n := 1; n <= 3; n++ {
+				try(fmt.Sprintf("x [%d 1]", n), func() string { return blamed(softmaxSubject(n, 1), underTape) })
+			}
+		}},
+		{name: "SoftMax", use: "rows that are far apart", known: "O2", search: func(try func(string, func() string) bool) {
+			for apart := 1.0; apart <= 1024; apart *= 2 {
+				try(fmt.Sprintf("x [%v %v; 0 0]", apart, apart), func() string {
+					return at(func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0]) },
+						[]array{{[]int{2, 2}, []float64{apart, apart, 0, 0}}}, array{[]int{2, 2}, ones(4)}, []float64{0.5, 0.5, 0.5, 0.5}, nil)
+				})
+			}
+		}},
+		{name: "SoftMax", use: "beside LogSoftMax of the same x", known: "O3", search: func(try func(string, func() string) bool) {
+			try("x [0 0]", func() string {
+				_, in := leaves([]array{newArray(1, 2)}, tensor.Float64)
+				p, err := G.SoftMax(in[0])
+				if err != nil {
+					return err.Error()
+				}
+				l, err := G.LogSoftMax(in[0])
+				if err != nil {
+					return err.Error()
+				}
+				if p == l {
+					return "the two are one node"
+				}
+				return ""
+			})
+		}},
+		{name: "SoftMax", use: "read beside its Log", known: "O4", search: func(try func(string, func() string) bool) {
+			try("x [0 0]", func() string {
+				g, in := leaves([]array{newArray(1, 2)}, tensor.Float64)
+				p, err := G.SoftMax(in[0])
+				if err != nil {
+					return err.Error()
+				}
+				var read G.Value
+				G.Read(p, &read)
+				if _, err := G.Log(p); err != nil {
+					return err.Error()
+				}
+				m := G.NewTapeMachine(g)
+				defer m.Close()
+				if err := m.RunAll(); err != nil {
+					return err.Error()
+				}
+				got, err := floats(read)
+				if err != nil {
+					return err.Error()
+				}
+				return differs("softmax", got, []float64{0.5, 0.5})
+			})
+		}},
+		{name: "SoftMax", use: "−mean(log(softmax(x)·t)), the loss of examples/convnet", known: "O6", search: func(try func(string, func() string) bool) {
+			try("x [0 0], targets [1 0] and [0 1]", func() string {
+				var grads [2][]float64
+				for k := range grads {
+					t := []float64{1. / 1024, 1. / 1024}
+					t[k] = 1
+					out, err := run(func(in []*G.Node) (*G.Node, error) {
+						p, err := G.SoftMax(in[0])
+						if err != nil {
+							return nil, err
+						}
+						if p, err = G.HadamardProd(p, in[1]); err != nil {
+							return nil, err
+						}
+						if p, err = G.Log(p); err != nil {
+							return nil, err
+						}
+						if p, err = G.Mean(p); err != nil {
+							return nil, err
+						}
+						return G.Neg(p)
+					}, []array{{[]int{1, 2}, []float64{0, 0}}, {[]int{1, 2}, t}}, array{nil, []float64{1}}, tensor.Float64, tape)
+					if err != nil {
+						return err.Error()
+					}
+					grads[k] = out.dx[0].data
+				}
+				if fmt.Sprint(grads[0]) == fmt.Sprint(grads[1]) {
+					return fmt.Sprintf("dx is %v for both targets: it does not depend on the labels", grads[0])
+				}
+				return ""
+			})
+		}},
+		{name: "Dropout", use: "its gradient", known: "O7", search: func(try func(string, func() string) bool) {
+			for _, p := range []float64{0.5, 0.25, 0.75} {
+				try(fmt.Sprintf("p %v", p), func() string {
+					n := 64
+					out, err := run(func(in []*G.Node) (*G.Node, error) { return G.Dropout(in[0], p) }, []array{{[]int{n}, ones(n)}}, array{[]int{n}, ones(n)}, tensor.Float64, tape)
+					if err != nil {
+						return err.Error()
+					}
+					for i, y := range out.y.data { // linear and diagonal: y/x = dx/dy
+						if !(math.Abs(out.dx[0].data[i]-y) <= 4*unit(tensor.Float64)*math.Abs(y)) {
+							return fmt.Sprintf("x[i] = dy[i] = 1 gives y[i] = %v and dx[i] = %v, want the same", y, out.dx[0].data[i])
+						}
+					}
+					return ""
+				})
+			}
+		}},
+		{name: "Dropout", use: "two of one input with other probabilities", known: "O7", search: func(try func(string, func() string) bool) {
+			try("p 0.25 and 0.75", func() string {
+				_, in := leaves([]array{newArray(2)}, tensor.Float64)
+				a, err := G.Dropout(in[0], 0.25)
+				if err != nil {
+					return err.Error()
+				}
+				b, err := G.Dropout(in[0], 0.75)
+				if err != nil {
+					return err.Error()
+				}
+				if a == b {
+					return "the two are one node"
+				}
+				return ""
+			})
+		}},
+		{name: "Dropout", use: "in evaluation, then + 1: is x left alone", known: "O7", search: leftAlone(func(x *G.Node) (*G.Node, error) { return G.Dropout(x, 0.5) }, G.EvalMode())},
+		{name: "Reshape", use: "then + 1: is x left alone", known: "O9", search: leftAlone(func(x *G.Node) (*G.Node, error) { return G.Reshape(x, tensor.Shape{2}) })},
+		{name: "Reshape", use: "under LispMachine, x with a second consumer", known: "C2", search: func(try func(string, func() string) bool) {
+			for n := 1; n <= 4; n++ {
+				try(fmt.Sprintf("x [%d 1]", n), func() string {
+					s := unary("Flatten", []int{n, 1}, formula{func(in [][]number) []number { return in[0] }, func(in [][]dual) []dual { return in[0] }},
+						func(in []*G.Node) (*G.Node, error) { return G.Reshape(in[0], tensor.Shape{n}) })
+					s.y = []int{n}
+					return blamed(s, underLisp)
+				})
+			}
+		}},
+		{name: "Mean", use: "over one axis of four", known: "O8", mortal: true, search: func(try func(string, func() string) bool) {
+			for _, shape := range shapesOf(4, 3) {
+				for axis := range 4 {
+					try(fmt.Sprintf("x %v, axis %d", shape, axis), func() string { return blamed(meanSubject(shape, axis), underTape) })
+				}
+			}
+		}},
+		{name: "Mul, Transpose, BroadcastAdd", use: "a fully connected layer", search: overFamily(drawLinear)},
+		{name: "Sub, Square, Mean", use: "a squared error", search: overFamily(drawMSE)},
+		{name: "Log, SoftMax, HadamardProd, Sum", use: "a cross-entropy with labels", search: overFamily(drawCrossEntropy)},
+	}
+	for _, v := range views() {
+		all = append(all,
+			builtIn{name: "Conv2d", use: v.name, known: knownView("Conv2d", v.name), mortal: true, search: func(try func(string, func() string) bool) {
+				for _, shape := range smallImages(v.axis) {
+					try(fmt.Sprintf("x %v, filter [1 %d 1 1] of ones", shape, shape[1]), func() string {
+						return viewed(v, shape, func(x *G.Node) (*G.Node, error) {
+							w := array{[]int{1, shape[1], 1, 1}, ones(shape[1])}
+							return G.Conv2d(x, G.NewTensor(x.Graph(), tensor.Float64, 4, G.WithShape(w.shape...), G.WithName("w"), G.WithValue(w.value(tensor.Float64))),
+								tensor.Shape{1, 1}, []int{0, 0}, []int{1, 1}, []int{1, 1})
+						}, func(x []float64) []float64 {
+							g, err := kernel.NewConv(shape[0], shape[1], shape[2], shape[3], 1, 1, 1, 1, padded(0, 0, 0, 0, 1), false)
+							if err != nil {
+								panic(err)
+							}
+							y := make([]float64, g.YLen())
+							kernel.RefForward(g, y, x, ones(shape[1]))
+							return y
+						})
+					})
+				}
+			}},
+			builtIn{name: "MaxPool2D", use: v.name, known: knownView("MaxPool2D", v.name), mortal: true, search: func(try func(string, func() string) bool) {
+				for _, shape := range smallImages(v.axis) {
+					try(fmt.Sprintf("x %v, window [1 1]", shape), func() string {
+						return viewed(v, shape, func(x *G.Node) (*G.Node, error) {
+							return G.MaxPool2D(x, tensor.Shape{1, 1}, []int{0, 0}, []int{1, 1})
+						}, func(x []float64) []float64 { return x })
+					})
+				}
+			}})
+	}
+	return all
+}
+
+// knownView is what is expected of a view: slices of the batch are right in both ops, and of the channels in Conv2d.
+func knownView(op, name string) string {
+	if name == "a slice of the batch" || op == "Conv2d" && name == "a slice of the channels" {
+		return ""
+	}
+	return "C10"
+}
+
+// smallImages are shapes in order of size, with two elements or more along an axis.
+func smallImages(axis int) [][]int {
+	var all [][]int
+	for _, s := range shapesOf(4, 2) {
+		if s[axis] > 1 {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// shapesOf are all shapes of a rank with sides up to most, in order of size.
+func shapesOf(rank, most int) [][]int {
+	all := [][]int{nil}
+	for range rank {
+		var longer [][]int
+		for _, s := range all {
+			for side := 1; side <= most; side++ {
+				longer = append(longer, append(append([]int(nil), s...), side))
+			}
+		}
+		all = longer
+	}
+	sort.SliceStable(all, func(i, j int) bool { return len(newArray(all[i]...).data) < len(newArray(all[j]...).data) })
+	return all
+}
+
+func maxAt(window int, x array, y, dx []float64) string {
+	return at(func(in []*G.Node) (*G.Node, error) {
+		return G.MaxPool2D(in[0], tensor.Shape{1, window}, []int{0, 0}, []int{1, window})
+	}, []array{x}, image2(1, 1, 1), y, dx)
+}
+
+func rectifyAt(x, y, dx float64) func(try func(string, func() string) bool) {
+	return func(try func(string, func() string) bool) {
+		try(fmt.Sprintf("x [%v], dy [1]", x), func() string {
+			return at(func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) }, []array{{[]int{1}, []float64{x}}}, array{[]int{1}, []float64{1}}, []float64{y}, []float64{dx})
+		})
+	}
+}
+
+func softmaxSubject(n, m int) *subject {
+	return unary("Softmax", []int{n, m}, formula{round: func(in [][]number) []number { return softmax(roundly{}, in[0], n) }},
+		func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0]) })
+}
+
+// meanSubject is G.Mean along one axis.
+func meanSubject(shape []int, axis int) *subject {
+	rest := append(append([]int(nil), shape[:axis]...), shape[axis+1:]...)
+	s := &subject{op: "Mean", shapes: [][]int{shape}, y: rest, affine: []bool{true}}
+	s.build = func(in []*G.Node) (*G.Node, error) { return G.Mean(in[0], axis) }
+	s.formula = formula{
+		func(in [][]number) []number { return meanAlong(roundly{}, in[0], shape, axis) },
+		func(in [][]dual) []dual { return meanAlong(exactly{}, in[0], shape, axis) },
+	}
+	return s
+}
+
+func meanAlong[T any](a arithmetic[T], x []T, shape []int, axis int) []T {
+	inner := 1
+	for _, s := range shape[axis+1:] {
+		inner *= s
+	}
+	y := zeros(a, len(x)/shape[axis])
+	for i, v := range x {
+		k := i/(inner*shape[axis])*inner + i%inner
+		y[k] = a.add(y[k], v)
+	}
+	for i := range y {
+		y[i] = a.div(y[i], a.from(float64(shape[axis])))
+	}
+	return y
+}
+
+// leftAlone runs f(x) + 1 twice: x must be what it was.
+func leftAlone(f func(x *G.Node) (*G.Node, error), options ...G.VMOpt) func(try func(string, func() string) bool) {
+	return func(try func(string, func() string) bool) {
+		try("x [0 0]", func() string {
+			g, in := leaves([]array{newArray(2)}, tensor.Float64)
+			y, err := f(in[0])
+			if err != nil {
+				return err.Error()
+			}
+			if _, err := G.Add(y, G.NewConstant(1.0)); err != nil {
+				return err.Error()
+			}
+			m := G.NewTapeMachine(g, options...)
+			defer m.Close()
+			if err := m.RunAll(); err != nil {
+				return err.Error()
+			}
+			got, err := floats(in[0].Value())
+			if err != nil {
+				return err.Error()
+			}
+			return differs("x after the run", got, []float64{0, 0})
+		})
+	}
+}
+
+// overFamily takes the graph of Gorgonia's ops that a family of ours is compared with, and puts that before the oracles.
+func overFamily(draw func(r *rand.Rand) *subject) func(try func(string, func() string) bool) {
+	return func(try func(string, func() string) bool) {
+		r := rand.New(rand.NewPCG(1, 7))
+		for range 20 {
+			s := draw(r)
+			theirs := *s
+			theirs.op, theirs.build, theirs.another = "", s.another, nil
+			try(s.params, func() string { return blamed(&theirs, underTape) })
+		}
+	}
+}
+
+// secondConv is the gradient by w of ⟨∂E/∂x, v⟩, which is the filter gradient of v under dy.
+func secondConv(g kernel.Conv, sp kernel.Spatial) string {
+	r := rand.New(rand.NewPCG(1, 3))
+	s := convSubject(g, sp)
+	in, dy := s.values(r, true), s.cotangent(r, true)
+	v := newArray(sidesX(g)...)
+	for i := range v.data {
+		v.data[i] = float64(r.IntN(9) - 4)
+	}
+	graph, nodes := leaves(append(in, v), tensor.Float64)
+	y, err := conv2d(nodes, g, sp)
+	if err != nil {
+		return ""
+	}
+	c, err := cost(y, dy, tensor.Float64)
+	if err != nil {
+		return err.Error()
+	}
+	dx, err := G.Grad(c, nodes[0])
+	if err != nil {
+		return err.Error()
+	}
+	p, err := G.HadamardProd(dx[0], nodes[2])
+	if err != nil {
+		return err.Error()
+	}
+	if p, err = G.Sum(p); err != nil {
+		return err.Error()
+	}
+	dw, err := G.Grad(p, nodes[1])
+	if err != nil {
+		return err.Error()
+	}
+	m := G.NewTapeMachine(graph)
+	defer m.Close()
+	if err := m.RunAll(); err != nil {
+		return err.Error()
+	}
+	got, err := floats(dw[0].Value())
+	if err != nil {
+		return err.Error()
+	}
+	want := make([]float64, g.WLen())
+	kernel.RefBackwardFilter(g, want, dy.data, v.data)
+	return differs("∂/∂w ⟨∂E/∂x, v⟩", got, want)
+}
+
+// secondMax is the gradient by dy of ⟨∂E/∂x, v⟩, which is v at the winner.
+func secondMax() string {
+	graph, in := leaves([]array{image2(1, 1, 2), image2(1, 1, 3), image2(1, 1, 5)}, tensor.Float64)
+	y, err := G.MaxPool2D(in[0], tensor.Shape{1, 1}, []int{0, 0}, []int{1, 1})
+	if err != nil {
+		return err.Error()
+	}
+	c := G.Must(G.Sum(G.Must(G.HadamardProd(y, in[1]))))
+	dx, err := G.Grad(c, in[0])
+	if err != nil {
+		return err.Error()
+	}
+	d, err := G.Grad(G.Must(G.Sum(G.Must(G.HadamardProd(dx[0], in[2])))), in[1])
+	if err != nil {
+		return err.Error()
+	}
+	m := G.NewTapeMachine(graph)
+	defer m.Close()
+	if err := m.RunAll(); err != nil {
+		return err.Error()
+	}
+	got, err := floats(d[0].Value())
+	if err != nil {
+		return err.Error()
+	}
+	return differs("∂/∂dy ⟨∂E/∂x, v⟩", got, []float64{5})
+}

@@ -18,9 +18,11 @@ const (
 	oracleTwin       = "float64 twin"
 	oracleMachines   = "other machines"
 	oracleZero       = "zero cotangent"
-	oracleAccumulate = "accumulation"
 	oracleRuns       = "it runs"
 )
+
+// accumulationUnder is the oracle of accumulates under one machine.
+func accumulationUnder(on machine) string { return "accumulation, " + on.String() }
 
 // arguments are the names of an op's differentiable inputs.
 func arguments(op string) []string {
@@ -420,7 +422,7 @@ func (j *judge) accumulates(r *rand.Rand, in []array, dy array, out outcome) {
 	for _, on := range []machine{tape, lisp} {
 		both, err := runWith(j.s.build, in, dy, j.of, on, second)
 		if err != nil {
-			j.fail("y", oracleAccumulate, "%v: %v", on, err)
+			j.fail("y", accumulationUnder(on), "%v", err)
 			continue
 		}
 		for i, dx := range both.dx {
@@ -428,11 +430,11 @@ func (j *judge) accumulates(r *rand.Rand, in []array, dy array, out outcome) {
 				want := out.dx[i].data[k] + second[i].data[k]
 				bound := 2 * unit(j.of) * math.Abs(want) // one sum, rounded
 				if !(math.Abs(v-want) <= bound) {
-					j.compare(j.gradient(i), oracleAccumulate, k, dx.shape, v, want, bound)
+					j.compare(j.gradient(i), accumulationUnder(on), k, dx.shape, v, want, bound)
 					break
 				}
 			}
-			j.rows = append(j.rows, comparison{quantity: j.gradient(i), oracle: oracleAccumulate})
+			j.rows = append(j.rows, comparison{quantity: j.gradient(i), oracle: accumulationUnder(on)})
 		}
 	}
 }
