@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"slices"
 
 	"github.com/chewxy/hm"
 	"github.com/pkg/errors"
@@ -130,6 +131,7 @@ func (o op) Hashcode() uint32 {
 	return h.Sum32()
 }
 
+// InferShape is the result's shape for operands of these shapes.
 func (o op) InferShape(ds ...G.DimSizer) (tensor.Shape, error) {
 	shapes, err := G.DimSizersToShapes(ds)
 	if err != nil {
@@ -148,18 +150,30 @@ func (o op) shape(in []tensor.Shape) (tensor.Shape, error) {
 		if s.Dims() != args[i].rank {
 			return nil, errors.Errorf("ops: %s: %s has shape %v, of rank %d, want rank %d", o.name(), args[i].name, s, s.Dims(), args[i].rank)
 		}
+		if err := positive(s); err != nil {
+			return nil, errors.Wrapf(err, "ops: %s: %s", o.name(), args[i].name)
+		}
 	}
 	s, err := o.infer(in)
-	return s, errors.Wrapf(err, "ops: %s", o.name())
+	if err != nil {
+		return nil, errors.Wrapf(err, "ops: %s", o.name())
+	}
+	return s, nil
 }
 
 // Do computes the op into new memory.
-func (o op) Do(vs ...G.Value) (G.Value, error) { return o.do(nil, vs) }
+func (o op) Do(vs ...G.Value) (G.Value, error) { return o.do(newValue, vs) }
 
-// UsePreallocDo computes the op into dst, a plain dense tensor of the result's shape and type with arbitrary contents, and returns it.
-func (o op) UsePreallocDo(dst G.Value, vs ...G.Value) (G.Value, error) { return o.do(dst, vs) }
+// UsePreallocDo computes the op into dst and returns it: a plain dense tensor of the result's shape and type with arbitrary contents, or, for a result of rank 0, a *gorgonia.F32 or F64.
+func (o op) UsePreallocDo(dst G.Value, vs ...G.Value) (G.Value, error) {
+	return o.do(func(shape tensor.Shape, of tensor.Dtype) (operand, G.Value, error) {
+		to, err := destination(dst, shape, of)
+		return to, dst, err
+	}, vs)
+}
 
-func (o op) do(prealloc G.Value, vs []G.Value) (res G.Value, err error) {
+// do computes the op into the memory that place gives for a result of some shape and type.
+func (o op) do(place func(tensor.Shape, tensor.Dtype) (operand, G.Value, error), vs []G.Value) (res G.Value, err error) {
 	defer func() { // a panic in an op kills the process: both machines run ops on goroutines of their own
 		if r := recover(); r != nil {
 			res, err = nil, errors.Errorf("ops: %s: internal error: %v", o.name(), r)
@@ -199,26 +213,21 @@ func (o op) do(prealloc G.Value, vs []G.Value) (res G.Value, err error) {
 	if !o.result().integer() {
 		of = float
 	}
-	if prealloc != nil {
-		if c.dst, err = destination(prealloc, shape, of); err != nil {
-			return nil, errors.Wrapf(err, "ops: %s", o.name())
-		}
-		res = prealloc
-	} else {
-		c.dst, res = newValue(shape, of)
+	if c.dst, res, err = place(shape, of); err != nil {
+		return nil, errors.Wrapf(err, "ops: %s", o.name())
 	}
 	if err := o.exec(c); err != nil {
 		return nil, errors.Wrapf(err, "ops: %s", o.name())
 	}
 	if shape.Dims() == 0 {
-		return c.dst.scalar(), nil
+		c.dst.store(res)
 	}
 	return res, nil
 }
 
 // DiffWRT says which operands have a derivative.
 func (o op) DiffWRT(n int) []bool {
-	diff := make([]bool, n)
+	diff := make([]bool, max(n, 0))
 	for i, t := range o.rule() {
 		if i < n {
 			diff[i] = t != nil
@@ -227,11 +236,45 @@ func (o op) DiffWRT(n int) []bool {
 	return diff
 }
 
+// checkNodes checks what a derivative is to be made of.
+func (o op) checkNodes(inputs G.Nodes, output *G.Node) error {
+	args := o.args()
+	if len(inputs) != len(args) {
+		return errors.Errorf("got %d inputs, want %d", len(inputs), len(args))
+	}
+	for i, n := range inputs {
+		if n == nil {
+			return errors.Errorf("%s is nil, want a node", args[i].name)
+		}
+	}
+	if output == nil {
+		return errors.New("the output is nil, want a node")
+	}
+	return nil
+}
+
 // SymDiff writes the rule as nodes.
 func (o op) SymDiff(inputs G.Nodes, output, grad *G.Node) (G.Nodes, error) {
 	rule := o.rule()
-	if len(inputs) != len(rule) {
-		return nil, errors.Errorf("ops: %s: SymDiff: got %d inputs, want %d", o.name(), len(inputs), len(rule))
+	if err := o.checkNodes(inputs, output); err != nil {
+		return nil, errors.Wrapf(err, "ops: %s: SymDiff", o.name())
+	}
+	// A rule that uses the cotangent alone would take one of any graph, shape and type.
+	if grad == nil {
+		return nil, errors.Errorf("ops: %s: SymDiff: the cotangent is nil, want a node", o.name())
+	}
+	if grad.Graph() != output.Graph() {
+		return nil, errors.Errorf("ops: %s: SymDiff: the cotangent is in another graph than the output", o.name())
+	}
+	if !slices.Equal(grad.Shape(), output.Shape()) {
+		return nil, errors.Errorf("ops: %s: SymDiff: the cotangent has shape %v, want %v like the output", o.name(), grad.Shape(), output.Shape())
+	}
+	got, err := dtypeOf(grad)
+	if err != nil {
+		return nil, errors.Wrapf(err, "ops: %s: SymDiff: the cotangent", o.name())
+	}
+	if of, err := dtypeOf(output); err != nil || got != of {
+		return nil, errors.Errorf("ops: %s: SymDiff: the cotangent has elements of type %v, want %v like the output", o.name(), got, of)
 	}
 	made := map[*term]*G.Node{}
 	var build func(t *term) (*G.Node, error)
@@ -274,8 +317,8 @@ func (o op) SymDiff(inputs G.Nodes, output, grad *G.Node) (G.Nodes, error) {
 // DoDiff computes the rule on values and adds each result to the gradient that its operand has already: an operand may have other consumers.
 func (o op) DoDiff(_ G.ExecutionContext, inputs G.Nodes, output *G.Node) error {
 	rule := o.rule()
-	if len(inputs) != len(rule) {
-		return errors.Errorf("ops: %s: DoDiff: got %d inputs, want %d", o.name(), len(inputs), len(rule))
+	if err := o.checkNodes(inputs, output); err != nil {
+		return errors.Wrapf(err, "ops: %s: DoDiff", o.name())
 	}
 	dy, err := output.Grad()
 	if err != nil {

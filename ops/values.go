@@ -1,6 +1,8 @@
 package ops
 
 import (
+	"slices"
+
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -28,34 +30,53 @@ func (o operand) dtype() tensor.Dtype {
 	return tensor.Int
 }
 
-// scalar is a rank-0 result as Gorgonia wants it: not a tensor.
-func (o operand) scalar() G.Value {
-	switch d := o.data.(type) {
-	case []float32:
-		return G.NewF32(d[0])
-	case []float64:
-		return G.NewF64(d[0])
+// store puts a rank-0 result into its value.
+func (o operand) store(to G.Value) {
+	switch s := to.(type) {
+	case *G.F32:
+		*s = G.F32(slice[float32](o)[0])
+	case *G.F64:
+		*s = G.F64(slice[float64](o)[0])
 	}
-	return nil
 }
 
 // plain takes a value apart. Strides decide what is plain, not the flags that Gorgonia leaves on a tensor; slices, transposes and column-major tensors are copied.
 func plain(v G.Value) (operand, error) {
 	switch s := v.(type) {
-	case nil:
-		return operand{}, errors.New("there is no value")
 	case *G.F32:
-		return operand{tensor.ScalarShape(), []float32{float32(*s)}}, nil
+		if s != nil {
+			return operand{tensor.ScalarShape(), []float32{float32(*s)}}, nil
+		}
 	case *G.F64:
-		return operand{tensor.ScalarShape(), []float64{float64(*s)}}, nil
+		if s != nil {
+			return operand{tensor.ScalarShape(), []float64{float64(*s)}}, nil
+		}
 	case *tensor.Dense:
-		return plainDense(s)
+		if s != nil {
+			return plainDense(s)
+		}
+	case nil:
+	default:
+		return operand{}, errors.Errorf("got a value of type %T, want *tensor.Dense", v)
 	}
-	return operand{}, errors.Errorf("got a value of type %T, want *tensor.Dense", v)
+	return operand{}, errors.New("there is no value")
+}
+
+// positive returns an error if a tensor of that shape would be empty.
+func positive(shape tensor.Shape) error {
+	for _, side := range shape {
+		if side < 1 {
+			return errors.Errorf("has shape %v, want positive sides", shape)
+		}
+	}
+	return nil
 }
 
 func plainDense(d *tensor.Dense) (operand, error) {
 	shape := d.Shape().Clone()
+	if err := positive(shape); err != nil {
+		return operand{}, err
+	}
 	switch data := d.Data().(type) {
 	case []float32:
 		return flat(d, shape, data)
@@ -129,11 +150,24 @@ func isPlain(shape tensor.Shape, strides []int) bool {
 
 // destination takes memory apart that a result is to be written into. It must be plain: a copy would be lost.
 func destination(v G.Value, shape tensor.Shape, of tensor.Dtype) (operand, error) {
-	d, ok := v.(*tensor.Dense)
-	if !ok {
-		return operand{}, errors.Errorf("destination is a %T, want *tensor.Dense", v)
+	if shape.Dims() == 0 {
+		switch s := v.(type) {
+		case *G.F32:
+			if s != nil && of == tensor.Float32 {
+				return operand{shape, []float32{0}}, nil
+			}
+		case *G.F64:
+			if s != nil && of == tensor.Float64 {
+				return operand{shape, []float64{0}}, nil
+			}
+		}
+		return operand{}, errors.Errorf("destination is a %T, want a gorgonia scalar that holds a %v and is not nil", v, of)
 	}
-	if !d.Shape().Eq(shape) || d.Dtype() != of || !isPlain(d.Shape(), d.Strides()) {
+	d, ok := v.(*tensor.Dense)
+	if !ok || d == nil {
+		return operand{}, errors.Errorf("destination is a %T, want a *tensor.Dense that is not nil", v)
+	}
+	if !slices.Equal(d.Shape(), shape) || d.Dtype() != of || !isPlain(d.Shape(), d.Strides()) {
 		return operand{}, errors.Errorf("destination is %v %v with strides %v, want row-major %v %v", d.Dtype(), d.Shape(), d.Strides(), of, shape)
 	}
 	o, err := plainDense(d)
@@ -141,8 +175,8 @@ func destination(v G.Value, shape tensor.Shape, of tensor.Dtype) (operand, error
 	return o, err
 }
 
-// newValue makes memory for a result. A rank-0 result is put into a value by operand.scalar when it is computed.
-func newValue(shape tensor.Shape, of tensor.Dtype) (operand, G.Value) {
+// newValue makes memory for a result.
+func newValue(shape tensor.Shape, of tensor.Dtype) (operand, G.Value, error) {
 	o := operand{shape: shape}
 	n := shape.TotalSize()
 	switch of {
@@ -155,10 +189,14 @@ func newValue(shape tensor.Shape, of tensor.Dtype) (operand, G.Value) {
 	default:
 		o.data = make([]int, n)
 	}
-	if shape.Dims() == 0 {
-		return o, nil
+	switch {
+	case shape.Dims() > 0:
+		return o, tensor.New(tensor.WithShape(shape.Clone()...), tensor.WithBacking(o.data)), nil
+	case of == tensor.Float32:
+		return o, G.NewF32(0), nil
+	default:
+		return o, G.NewF64(0), nil
 	}
-	return o, tensor.New(tensor.WithShape(shape.Clone()...), tensor.WithBacking(o.data))
 }
 
 // accumulate adds v to the gradient of n in place: it may hold what other consumers gave, and others may hold it.
