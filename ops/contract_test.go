@@ -1,0 +1,1218 @@
+package ops
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"hash"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"unsafe"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// What Gorgonia and ops/vm ask of an op, checked for every op of the package. Each check is a function from an op to the breaches it found, so that it can be turned on ops that are broken
+// on purpose: those at the end of this file.
+
+// A machineOp is what the machines see of an op.
+type machineOp interface {
+	G.SDOp
+	G.ADOp
+	G.UsePreallocDoer
+}
+
+// A subject is one op of the package and operands that it takes. All sides are 2 or more, since tensor drops sides of 1 when it slices.
+type subject struct {
+	spec   spec
+	shapes []tensor.Shape
+	below  map[int]int      // integer operands: their elements are 0 to below−1
+	fixed  map[int][]int    // or these
+	others [][]tensor.Shape // other shapes that the same op takes, if the spec does not fix them
+	bad    map[int][]any    // elements that an integer operand must not have
+}
+
+func subjects() []subject {
+	sp := kernel.Spatial{StrideH: 2, StrideW: 1, DilationH: 1, DilationW: 2, PadTop: 1, PadBottom: 0, PadLeft: 2, PadRight: 1}
+	conv, err := kernel.NewConv(2, 4, 7, 6, 6, 3, 2, 2, sp, true)
+	if err != nil {
+		panic(err)
+	}
+	x, w, y := xSides(conv), wSides(conv), ySides(conv)
+	pool, err := kernel.NewPool(2, 3, 6, 5, 3, 2, kernel.Spatial{StrideH: 2, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: 1, PadRight: 1})
+	if err != nil {
+		panic(err)
+	}
+	from, to := inSides(pool), outSides(pool)
+	winners, badWinners := map[int]int{1: pool.H * pool.W}, map[int][]any{1: {int32(-1), int32(pool.H * pool.W), int32(math.MaxInt32)}}
+	matrix, cube, row := tensor.Shape{3, 4}, tensor.Shape{2, 3, 4}, tensor.Shape{3}
+	larger := tensor.Shape{7, 9, 5}
+	labels, badLabels := map[int]int{1: 4}, map[int][]any{1: {-1, 4, math.MaxInt, math.MinInt}}
+	var none tensor.Shape
+	return []subject{
+		{spec: conv2D{Geometry: conv, Bias: true}, shapes: []tensor.Shape{x, w, {6}}},
+		{spec: conv2D{Geometry: conv, ReLU: true, Data: true}, shapes: []tensor.Shape{x, w}},
+		{spec: conv2DBackwardData{conv}, shapes: []tensor.Shape{y, w}},
+		{spec: conv2DBackwardFilter{conv}, shapes: []tensor.Shape{x, y}},
+		{spec: sumChannels{sizeOf(y)}, shapes: []tensor.Shape{y}},
+		{spec: spreadChannels{sizeOf(y)}, shapes: []tensor.Shape{{6}}},
+		{spec: maxWinners{pool}, shapes: []tensor.Shape{from}},
+		{spec: gather{pool}, shapes: []tensor.Shape{from, to}, below: winners, bad: badWinners},
+		{spec: scatter{pool}, shapes: []tensor.Shape{to, to}, below: winners, bad: badWinners},
+		{spec: avgPool{pool, true}, shapes: []tensor.Shape{from}},
+		{spec: avgPoolBackward{pool, false}, shapes: []tensor.Shape{to}},
+		{spec: l2Pool{pool}, shapes: []tensor.Shape{from}},
+		{spec: l2PoolBackward{pool}, shapes: []tensor.Shape{from, to, to}},
+		{spec: sumWindows{pool}, shapes: []tensor.Shape{from}},
+		{spec: spreadWindows{pool}, shapes: []tensor.Shape{to}},
+		{spec: relu{3}, shapes: []tensor.Shape{cube}, others: [][]tensor.Shape{{larger}}},
+		{spec: gate{3}, shapes: []tensor.Shape{cube, cube}, others: [][]tensor.Shape{{larger, larger}}},
+		{spec: reshape{sizeOf(cube), sizeOf(tensor.Shape{2, 12})}, shapes: []tensor.Shape{cube}},
+		{spec: linear{N: 3, I: 4, O: 5, Bias: true}, shapes: []tensor.Shape{{3, 4}, {5, 4}, {5}}},
+		{spec: matMul{M: 3, N: 4, K: 5, TransA: true}, shapes: []tensor.Shape{{5, 3}, {5, 4}}},
+		{spec: sumRows{3, 4}, shapes: []tensor.Shape{matrix}},
+		{spec: spreadRows{3, 4}, shapes: []tensor.Shape{{4}}},
+		{spec: squaredError{Rank: 3, Factor: 0.5}, shapes: []tensor.Shape{cube, cube}, others: [][]tensor.Shape{{larger, larger}}},
+		{spec: squaredError{Rank: 0, Factor: 0.5}, shapes: []tensor.Shape{none, none}},
+		{spec: softmax{}, shapes: []tensor.Shape{matrix}, others: [][]tensor.Shape{{{9, 2}}}},
+		{spec: softmaxBackward{}, shapes: []tensor.Shape{matrix, matrix}, others: [][]tensor.Shape{{{9, 2}, {9, 2}}}},
+		{spec: dotRows{}, shapes: []tensor.Shape{matrix, matrix}, others: [][]tensor.Shape{{{9, 2}, {9, 2}}}},
+		{spec: scaleRows{}, shapes: []tensor.Shape{matrix, row}, others: [][]tensor.Shape{{{9, 2}, {9}}}},
+		{spec: crossEntropy{N: 3, M: 4, Factor: 1.0 / 3}, shapes: []tensor.Shape{matrix, row}, below: labels, bad: badLabels},
+		{spec: minusOneHot{N: 3, M: 4}, shapes: []tensor.Shape{matrix, row}, below: labels, bad: badLabels},
+		{spec: dropout{Rank: 3, P: 0.25, Seed: 7, Stream: 3}, shapes: []tensor.Shape{cube, {2}}, fixed: map[int][]int{1: {5, 1}}, others: [][]tensor.Shape{{larger, {2}}}},
+		{spec: product{3}, shapes: []tensor.Shape{cube, cube}, others: [][]tensor.Shape{{larger, larger}}},
+		{spec: difference{3}, shapes: []tensor.Shape{cube, cube}, others: [][]tensor.Shape{{larger, larger}}},
+		{spec: quotient{3}, shapes: []tensor.Shape{cube, cube}, others: [][]tensor.Shape{{larger, larger}}},
+		{spec: scale{3, -1.5}, shapes: []tensor.Shape{cube}, others: [][]tensor.Shape{{larger}}},
+		{spec: scale{0, -1.5}, shapes: []tensor.Shape{none}},
+		{spec: scaleBy{3, -1.5}, shapes: []tensor.Shape{cube, none}, others: [][]tensor.Shape{{larger, none}}},
+		{spec: dot{3, -1.5}, shapes: []tensor.Shape{cube, cube}, others: [][]tensor.Shape{{larger, larger}}},
+	}
+}
+
+func (s subject) String() string { return fmt.Sprintf("%T", s.spec) }
+
+// values are random operands. Distinct calls give distinct memory.
+func (s subject) values(of tensor.Dtype, shapes []tensor.Shape, r *rand.Rand) []G.Value {
+	vs := make([]G.Value, len(shapes))
+	for i, shape := range shapes {
+		n := shape.TotalSize()
+		kind := s.spec.args()[i].of
+		if !s.spec.args()[i].integer() {
+			kind = of
+		}
+		var data any
+		switch kind {
+		case tensor.Float32:
+			data = fill(n, func() float32 { return float32(r.NormFloat64()) })
+		case tensor.Float64:
+			data = fill(n, r.NormFloat64)
+		case tensor.Int32:
+			data = fill(n, func() int32 { return int32(r.IntN(s.below[i])) })
+		default:
+			if data = append([]int(nil), s.fixed[i]...); s.fixed[i] == nil {
+				data = fill(n, func() int { return r.IntN(s.below[i]) })
+			}
+		}
+		vs[i] = valueOf(shape, data)
+	}
+	return vs
+}
+
+func fill[T any](n int, f func() T) []T {
+	v := make([]T, n)
+	for i := range v {
+		v[i] = f()
+	}
+	return v
+}
+
+// valueOf is data as a value of Gorgonia's.
+func valueOf(shape tensor.Shape, data any) G.Value {
+	if len(shape) > 0 {
+		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
+	}
+	switch d := data.(type) {
+	case []float32:
+		return G.NewF32(d[0])
+	case []float64:
+		return G.NewF64(d[0])
+	}
+	panic("no such scalar")
+}
+
+// bits are the elements of memory that a value stands on, as numbers that differ wherever a bit does.
+func bits(v G.Value) []uint64 {
+	switch d := v.Data().(type) {
+	case float32:
+		return []uint64{uint64(math.Float32bits(d))}
+	case float64:
+		return []uint64{math.Float64bits(d)}
+	case []float32:
+		return each64(d, func(x float32) uint64 { return uint64(math.Float32bits(x)) })
+	case []float64:
+		return each64(d, math.Float64bits)
+	case []int32:
+		return each64(d, func(x int32) uint64 { return uint64(uint32(x)) })
+	case []int:
+		return each64(d, func(x int) uint64 { return uint64(x) })
+	}
+	panic(fmt.Sprintf("%T has no bits", v.Data()))
+}
+
+func each64[T any](v []T, f func(T) uint64) []uint64 {
+	b := make([]uint64, len(v))
+	for i, x := range v {
+		b[i] = f(x)
+	}
+	return b
+}
+
+func bitsOf(vs []G.Value) [][]uint64 {
+	var all [][]uint64
+	for _, v := range vs {
+		all = append(all, bits(v))
+	}
+	return all
+}
+
+// memory is the range of addresses of a value's elements.
+func memory(v G.Value) (lo, hi uintptr) {
+	if _, ok := v.(*tensor.Dense); !ok { // a scalar is its own memory
+		lo = uintptr(v.Uintptr())
+		return lo, lo + v.MemSize()
+	}
+	d := reflect.ValueOf(v.Data())
+	if d.Kind() != reflect.Slice {
+		return uintptr(v.Uintptr()), uintptr(v.Uintptr()) + 1
+	}
+	return d.Pointer(), d.Pointer() + uintptr(d.Len())*d.Type().Elem().Size()
+}
+
+// spoil overwrites all of a value's elements: floats by NaN, integers by −7, which is neither a label nor a winner.
+func spoil(v G.Value) {
+	switch s := v.(type) {
+	case *G.F32:
+		*s = G.F32(math.NaN())
+		return
+	case *G.F64:
+		*s = G.F64(math.NaN())
+		return
+	}
+	switch d := v.Data().(type) {
+	case []float32:
+		for i := range d {
+			d[i] = float32(math.NaN())
+		}
+	case []float64:
+		for i := range d {
+			d[i] = math.NaN()
+		}
+	case []int32:
+		for i := range d {
+			d[i] = -7
+		}
+	case []int:
+		for i := range d {
+			d[i] = -7
+		}
+	}
+}
+
+// quietly runs f and turns a panic into an error that begins with "panic".
+func quietly(f func() (G.Value, error)) (v G.Value, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			v, err = nil, fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return f()
+}
+
+// breaches collects what a check finds.
+type breaches []string
+
+func (b *breaches) add(format string, args ...any) { *b = append(*b, fmt.Sprintf(format, args...)) }
+
+// run is Do with any error as a breach.
+func (b *breaches) run(o machineOp, vs []G.Value) G.Value {
+	v, err := quietly(func() (G.Value, error) { return o.Do(vs...) })
+	if err != nil {
+		b.add("Do: %v", err)
+		return nil
+	}
+	return v
+}
+
+var floats = []tensor.Dtype{tensor.Float32, tensor.Float64}
+
+// The table has a row for every type of the package that implements spec.
+func TestEveryOpIsASubject(t *testing.T) {
+	have := map[string]bool{}
+	for _, s := range subjects() {
+		have[strings.TrimPrefix(s.String(), "ops.")] = true
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Name.Name != "exec" || f.Recv == nil {
+				continue
+			}
+			found++
+			if name := f.Recv.List[0].Type.(*ast.Ident).Name; !have[name] {
+				t.Errorf("no subject is a %s", name)
+			}
+		}
+	}
+	if found < 25 {
+		t.Errorf("found %d ops in the source: is the search right?", found)
+	}
+}
+
+// Every op of the package keeps the contract.
+func TestContract(t *testing.T) {
+	for _, s := range subjects() {
+		t.Run(s.String(), func(t *testing.T) {
+			o := op{s.spec}
+			for _, c := range checks {
+				for _, breach := range c.check(o, s) {
+					t.Errorf("%s: %s", c.name, breach)
+				}
+			}
+			for _, breach := range checkFields(s.spec, func(changed any) G.Op { return op{changed.(spec)} }) {
+				t.Errorf("hash: %s", breach)
+			}
+		})
+	}
+}
+
+var checks = []struct {
+	name  string
+	check func(machineOp, subject) breaches
+}{
+	{"identity", checkIdentity},
+	{"state", checkState},
+	{"layout", checkLayouts},
+	{"alias", checkAliases},
+	{"destination", checkDestination},
+	{"wrong values", checkWrongValues},
+	{"wrong nodes", checkWrongNodes},
+}
+
+// checkIdentity: the hash is what WriteHash writes, and all that describes the op stays the same from call to call.
+func checkIdentity(o machineOp, s subject) (b breaches) {
+	h := fnv.New32a()
+	o.WriteHash(h)
+	if got := o.Hashcode(); got != h.Sum32() {
+		b.add("Hashcode is %x, what WriteHash writes has %x", got, h.Sum32())
+	}
+	name, code := o.String(), o.Hashcode()
+	if name == "" || name != o.String() || code != o.Hashcode() {
+		b.add("String, at first %q, or Hashcode, at first %x, changes from call to call", name, code)
+	}
+	if o.Arity() != len(s.shapes) {
+		b.add("Arity is %d, takes %d", o.Arity(), len(s.shapes))
+	}
+	if o.ReturnsPtr() || o.CallsExtern() || o.OverwritesInput() != -1 {
+		b.add("flags %v %v %d would make TapeMachine hand it memory of an operand", o.ReturnsPtr(), o.CallsExtern(), o.OverwritesInput())
+	}
+	if first, second := o.Type(), o.Type(); fmt.Sprint(first) != fmt.Sprint(second) || first == second {
+		b.add("Type gives %p %v, then %p %v: want equal types made anew", first, first, second, second)
+	}
+	return b
+}
+
+// checkFields changes each field of a spec in turn, elements of arrays and fields of fields too, and wants another hash and another name or hash each time.
+func checkFields(of any, make func(changed any) G.Op) (b breaches) {
+	v := reflect.New(reflect.TypeOf(of)).Elem()
+	v.Set(reflect.ValueOf(of))
+	seen := map[uint32]string{make(v.Interface()).Hashcode(): "the op itself"}
+	var walk func(v, root reflect.Value, path string)
+	walk = func(v, root reflect.Value, path string) {
+		v = reflect.NewAt(v.Type(), unsafe.Pointer(v.UnsafeAddr())).Elem() // unexported fields too
+		switch v.Kind() {
+		case reflect.Struct:
+			for i := range v.NumField() {
+				walk(v.Field(i), root, path+"."+v.Type().Field(i).Name)
+			}
+			return
+		case reflect.Array:
+			for i := range v.Len() {
+				walk(v.Index(i), root, fmt.Sprintf("%s[%d]", path, i))
+			}
+			return
+		}
+		old := reflect.New(v.Type()).Elem()
+		old.Set(v)
+		var changes []func()
+		switch v.Kind() {
+		case reflect.Bool:
+			changes = []func(){func() { v.SetBool(!old.Bool()) }}
+		case reflect.Int:
+			changes = []func(){func() { v.SetInt(old.Int() + 101) }, func() { v.SetInt(-old.Int() - 1) }}
+		case reflect.Uint64:
+			changes = []func(){func() { v.SetUint(old.Uint() + 101) }, func() { v.SetUint(old.Uint() ^ 1<<63) }}
+		case reflect.Float64: // the next number too: a hash of few digits would merge them
+			changes = []func(){func() { v.SetFloat(-old.Float() - 2) }, func() { v.SetFloat(math.Nextafter(old.Float(), 9)) }}
+		default:
+			b.add("%s is a %v: an op's fields are numbers and flags, anything else can hold state", path, v.Kind())
+		}
+		for i, change := range changes {
+			change()
+			what := fmt.Sprintf("%s, change %d", path, i)
+			code := make(root.Interface()).Hashcode()
+			if other, ok := seen[code]; ok {
+				b.add("%s has the hash of %s", what, other)
+			}
+			seen[code] = what
+			v.Set(old)
+		}
+	}
+	walk(v, v, reflect.TypeOf(of).Name())
+	return b
+}
+
+// Two ops of different types that would write the same fields have different hashes.
+func TestHashesOfTypesDiffer(t *testing.T) {
+	seen := map[uint32]string{}
+	for _, s := range subjects() {
+		code := op{s.spec}.Hashcode()
+		if other, ok := seen[code]; ok {
+			t.Errorf("%+v and %s have one hash", s.spec, other)
+		}
+		seen[code] = fmt.Sprintf("%T%+v", s.spec, s.spec)
+	}
+	g := sumChannels{sizeOf(tensor.Shape{1, 2, 3, 4})}
+	if (op{g}).Hashcode() == (op{spreadChannels(g)}).Hashcode() {
+		t.Error("an op and its adjoint with the same fields have one hash")
+	}
+}
+
+// checkState runs an op on other values and shapes, and from several goroutines, and wants each call to give what it gave the first time, in memory of its own.
+func checkState(o machineOp, s subject) (b breaches) {
+	type job struct {
+		in   []G.Value
+		want []uint64
+		out  G.Value
+	}
+	var jobs []job
+	for _, of := range floats {
+		for i, shapes := range append([][]tensor.Shape{s.shapes, s.shapes}, s.others...) {
+			j := job{in: s.values(of, shapes, rand.New(rand.NewPCG(uint64(i), 3)))}
+			if j.out = b.run(o, j.in); j.out == nil {
+				return b
+			}
+			j.want = bits(j.out)
+			jobs = append(jobs, j)
+		}
+	}
+	for i, j := range jobs {
+		if !reflect.DeepEqual(bits(j.out), j.want) {
+			b.add("the result of call %d has changed since", i)
+		}
+		if again := b.run(o, j.in); again != nil && !reflect.DeepEqual(bits(again), j.want) {
+			b.add("call %d has another result when it is repeated", i)
+		}
+	}
+	if len(b) > 0 { // goroutines would only add a data race
+		return b
+	}
+	var wait sync.WaitGroup
+	var mutex sync.Mutex
+	for range 4 {
+		wait.Go(func() {
+			for i, j := range jobs {
+				v, err := quietly(func() (G.Value, error) { return o.Do(j.in...) })
+				if err != nil || !reflect.DeepEqual(bits(v), j.want) {
+					mutex.Lock()
+					b.add("call %d has another result among other goroutines' (error %v)", i, err)
+					mutex.Unlock()
+				}
+			}
+		})
+	}
+	wait.Wait()
+	return b
+}
+
+// A layout is a tensor's elements in some order in memory, and that memory.
+type layout struct {
+	name  string
+	value *tensor.Dense
+	whole []G.Value
+}
+
+// layouts are the ways in which Gorgonia's users come by tensors: slices, lazy and materialised transposes, column-major tensors, and slices and transposes of these.
+func layouts(d *tensor.Dense) []layout {
+	switch data := d.Data().(type) {
+	case []float32:
+		return layoutsOf(d.Shape(), data, float32(math.NaN()))
+	case []float64:
+		return layoutsOf(d.Shape(), data, math.NaN())
+	case []int32:
+		return layoutsOf(d.Shape(), data, -7)
+	case []int:
+		return layoutsOf(d.Shape(), data, -7)
+	}
+	panic("no layouts")
+}
+
+func layoutsOf[T comparable](shape tensor.Shape, data []T, outside T) []layout {
+	rank := len(shape)
+	must := func(t tensor.Tensor, err error) *tensor.Dense {
+		if err != nil {
+			panic(err)
+		}
+		return t.(*tensor.Dense)
+	}
+	// embed lays the elements into a larger array, with margins before and after and a step on each axis, and slices them out.
+	embed := func(name string, columnMajor bool, before, after, step []int) layout {
+		big := make(tensor.Shape, rank)
+		cut := make([]tensor.Slice, rank)
+		for i, side := range shape {
+			big[i] = before[i] + side*step[i] + after[i]
+			cut[i] = G.S(before[i], before[i]+side*step[i], step[i])
+		}
+		all := fill(big.TotalSize(), func() T { return outside })
+		for i, v := range data {
+			at, rest, stride := 0, i, 1
+			for k := rank - 1; k >= 0; k-- {
+				at += (before[k] + rest%shape[k]*step[k]) * stride
+				rest /= shape[k]
+				stride *= big[k]
+			}
+			all[at] = v
+		}
+		var whole *tensor.Dense
+		if columnMajor {
+			whole = tensor.New(tensor.WithShape(big...), tensor.AsFortran(all))
+		} else {
+			whole = tensor.New(tensor.WithShape(big...), tensor.WithBacking(all))
+		}
+		return layout{name, must(whole.Slice(cut...)), []G.Value{whole}}
+	}
+	// permuted has its axes in another order in memory; order[i] is the axis of memory that becomes axis i.
+	permuted := func(order []int) *tensor.Dense {
+		stored := make(tensor.Shape, rank)
+		for i, axis := range order {
+			stored[axis] = shape[i]
+		}
+		strides := make([]int, rank)
+		for k, stride := rank-1, 1; k >= 0; k-- {
+			strides[k] = stride
+			stride *= stored[k]
+		}
+		all := make([]T, len(data))
+		for i, v := range data {
+			at, rest := 0, i
+			for k := rank - 1; k >= 0; k-- {
+				at += rest % shape[k] * strides[order[k]]
+				rest /= shape[k]
+			}
+			all[at] = v
+		}
+		d := tensor.New(tensor.WithShape(stored...), tensor.WithBacking(all))
+		if err := d.T(order...); err != nil {
+			panic(err)
+		}
+		return d
+	}
+	ones, zeros := make([]int, rank), make([]int, rank)
+	for i := range ones {
+		ones[i] = 1
+	}
+	only := func(axis int) []int { v := make([]int, rank); v[axis] = 1; return v }
+	twice := append([]int(nil), ones...)
+	twice[rank-1] = 2
+	all := []layout{
+		embed("slice of all axes", false, ones, ones, ones),
+		embed("slice of the first axis", false, only(0), only(0), ones),
+		embed("slice of the last axis", false, only(rank-1), only(rank-1), ones),
+		embed("slice that reaches the end", false, only(rank-1), zeros, ones),
+		embed("every second of the last axis", false, zeros, zeros, twice),
+	}
+	if rank > 1 {
+		reversed, rotated := make([]int, rank), make([]int, rank)
+		for i := range rank {
+			reversed[i], rotated[i] = rank-1-i, (i+1)%rank
+		}
+		moved := permuted(reversed)
+		if err := moved.Transpose(); err != nil {
+			panic(err)
+		}
+		lazy, turned := permuted(reversed), permuted(rotated)
+		fortran := tensor.New(tensor.WithShape(shape...), tensor.AsFortran(append([]T(nil), data...)))
+		all = append(all,
+			layout{"lazy transpose", lazy, []G.Value{lazy}},
+			layout{"rotated axes", turned, []G.Value{turned}},
+			layout{"transpose that was carried out", moved, []G.Value{moved}},
+			layout{"column-major", fortran, []G.Value{fortran}},
+			embed("slice of a column-major tensor", true, ones, ones, ones),
+		)
+	}
+	for _, l := range all { // the tensor library's own view of what was made here
+		if !l.value.Shape().Eq(shape) {
+			panic(fmt.Sprintf("%s has shape %v, want %v", l.name, l.value.Shape(), shape))
+		}
+		for i, want := range data {
+			at := make([]int, rank)
+			for k, rest := rank-1, i; k >= 0; k-- {
+				at[k] = rest % shape[k]
+				rest /= shape[k]
+			}
+			if got, err := l.value.At(at...); err != nil || got != any(want) && want == want { // a NaN is as good as another
+				panic(fmt.Sprintf("%s of %v at %v: %v, %v, want %v", l.name, shape, at, got, err, want))
+			}
+		}
+	}
+	return all
+}
+
+// checkLayouts: whatever the strides of an operand, the result is that of a plain copy, bit for bit.
+func checkLayouts(o machineOp, s subject) (b breaches) {
+	for _, of := range floats {
+		plain := s.values(of, s.shapes, rand.New(rand.NewPCG(5, 5)))
+		result := b.run(o, plain)
+		if result == nil {
+			return b
+		}
+		want := bits(result)
+		every := map[string][]G.Value{} // all operands in one layout
+		for i, v := range plain {
+			d, ok := v.(*tensor.Dense)
+			if !ok {
+				continue
+			}
+			for _, l := range layouts(d) {
+				if every[l.name] == nil {
+					every[l.name] = append([]G.Value(nil), plain...)
+				}
+				every[l.name][i] = l.value
+				vs := append([]G.Value(nil), plain...)
+				vs[i] = l.value
+				if got := b.run(o, vs); got != nil && !reflect.DeepEqual(bits(got), want) {
+					b.add("%v, operand %d as %s: another result than of a plain copy", of, i, l.name)
+				}
+			}
+		}
+		for name, vs := range every {
+			if got := b.run(o, vs); got != nil && !reflect.DeepEqual(bits(got), want) {
+				b.add("%v, all operands as %s: another result than of plain copies", of, name)
+			}
+		}
+	}
+	return b
+}
+
+// checkAliases: no operand is changed, and the result is memory of its own: it neither is an operand's nor follows when the operand changes, in whatever layout the operand is.
+func checkAliases(o machineOp, s subject) (b breaches) {
+	try := func(name string, vs, whole []G.Value) {
+		before, shapes := bitsOf(whole), make([]tensor.Shape, len(vs))
+		for i, v := range vs {
+			shapes[i] = v.Shape().Clone()
+		}
+		result := b.run(o, vs)
+		if result == nil {
+			return
+		}
+		if !reflect.DeepEqual(bitsOf(whole), before) {
+			b.add("%s: an operand has changed", name)
+		}
+		lo, hi := memory(result)
+		for i, v := range whole {
+			if l, h := memory(v); l < hi && lo < h {
+				b.add("%s: the result shares memory with operand %d", name, i)
+			}
+			if rs, vs := result.Shape(), v.Shape(); len(rs) > 0 && len(vs) > 0 && unsafe.SliceData(rs) == unsafe.SliceData(vs) {
+				b.add("%s: the result's shape is operand %d's slice", name, i)
+			}
+		}
+		for i, v := range vs {
+			if !v.Shape().Eq(shapes[i]) {
+				b.add("%s: operand %d now has shape %v", name, i, v.Shape())
+			}
+		}
+		want := bits(result)
+		for _, v := range whole {
+			spoil(v)
+		}
+		if !reflect.DeepEqual(bits(result), want) {
+			b.add("%s: the result changes with an operand", name)
+		}
+		// The result is the caller's: what the caller does to it reaches no later result.
+		again := s.values(tensor.Float64, s.shapes, rand.New(rand.NewPCG(6, 7)))
+		second := b.run(o, again)
+		if second == nil {
+			return
+		}
+		want = bits(second)
+		spoil(result)
+		after := bits(second)
+		if third := b.run(o, again); third != nil && !reflect.DeepEqual([][]uint64{after, bits(third)}, [][]uint64{want, want}) {
+			b.add("%s: a result follows what is done to an older one", name)
+		}
+	}
+	for _, of := range floats {
+		plain := s.values(of, s.shapes, rand.New(rand.NewPCG(6, 6)))
+		for i, v := range plain {
+			if d, ok := v.(*tensor.Dense); ok {
+				for _, l := range layouts(d) {
+					vs := s.values(of, s.shapes, rand.New(rand.NewPCG(6, 6)))
+					vs[i] = l.value
+					whole := append(append([]G.Value(nil), vs...), l.whole...)
+					whole = append(whole[:i], whole[i+1:]...) // the slice itself is part of its whole
+					try(fmt.Sprintf("%v, operand %d as %s", of, i, l.name), vs, whole)
+				}
+			}
+		}
+		try(of.String(), plain, plain)
+	}
+	return b
+}
+
+// dirty is memory for a result, full of what must not show.
+func dirty(shape tensor.Shape, of tensor.Dtype) G.Value {
+	switch {
+	case len(shape) == 0 && of == tensor.Float32:
+		return G.NewF32(float32(math.NaN()))
+	case len(shape) == 0:
+		return G.NewF64(math.NaN())
+	}
+	d := tensor.New(tensor.WithShape(shape...), tensor.Of(of))
+	spoil(d)
+	return d
+}
+
+// checkDestination: UsePreallocDo returns the memory it is handed, with the bits that Do gives, whatever was in it; it refuses memory that does not fit.
+func checkDestination(o machineOp, s subject) (b breaches) {
+	for _, of := range floats {
+		in := s.values(of, s.shapes, rand.New(rand.NewPCG(8, 8)))
+		result := b.run(o, in)
+		if result == nil {
+			return b
+		}
+		shape, kind := result.Shape().Clone(), result.Dtype()
+		into := func(dst G.Value) (G.Value, error) {
+			return quietly(func() (G.Value, error) { return o.UsePreallocDo(dst, in...) })
+		}
+		before := bitsOf(in)
+		dst := dirty(shape, kind)
+		got, err := into(dst)
+		switch {
+		case err != nil:
+			b.add("%v: UsePreallocDo: %v", of, err)
+		case got != dst:
+			b.add("%v: UsePreallocDo returns %T, want its destination", of, got)
+		case !reflect.DeepEqual(bits(got), bits(result)):
+			b.add("%v: UsePreallocDo into dirty memory gives %v, Do gives %v", of, got, result)
+		}
+		if !reflect.DeepEqual(bitsOf(in), before) {
+			b.add("%v: UsePreallocDo has changed an operand", of)
+		}
+		other := map[tensor.Dtype]tensor.Dtype{tensor.Float32: tensor.Float64, tensor.Float64: tensor.Float32, tensor.Int32: tensor.Int}[kind]
+		wrong := map[string]G.Value{
+			"nil":                    nil,
+			"a nil tensor":           (*tensor.Dense)(nil),
+			"a nil scalar":           (*G.F64)(nil),
+			"a nil float32 scalar":   (*G.F32)(nil),
+			"of another type":        dirty(shape, other),
+			"integers":               tensor.New(tensor.WithShape(append(tensor.Shape{2}, shape...)...), tensor.Of(tensor.Int64)),
+			"of a rank more":         dirty(append(tensor.Shape{2}, shape...), kind),
+			"of a rank more, as big": dirty(append(tensor.Shape{1}, shape...), kind),
+		}
+		if len(shape) == 0 {
+			wrong["a tensor of rank 0"] = tensor.New(tensor.FromScalar(1.0))
+		} else {
+			wrong["a scalar"] = G.NewF64(0)
+			for i := range shape {
+				more := shape.Clone()
+				more[i]++
+				wrong[fmt.Sprintf("larger by 1 on axis %d", i)] = dirty(more, kind)
+			}
+			for _, l := range layouts(dirty(shape, kind).(*tensor.Dense)) {
+				if !isPlain(l.value.Shape(), l.value.Strides()) {
+					wrong[l.name] = l.value
+				}
+			}
+		}
+		for name, dst := range wrong {
+			if _, err := into(dst); err == nil || !named(err, s) {
+				b.add("%v: a destination that is %s: error %v, want one that names the op", of, name, err)
+			}
+		}
+	}
+	return b
+}
+
+// named reports whether an error begins with package and op, and is no panic, caught by us or by the test.
+func named(err error, s subject) bool {
+	return strings.HasPrefix(err.Error(), "ops: "+s.spec.name()) && !strings.Contains(err.Error(), "internal error")
+}
+
+// checkWrongValues hands Do and UsePreallocDo what they cannot take and wants errors that name the op.
+func checkWrongValues(o machineOp, s subject) (b breaches) {
+	fresh := func() []G.Value { return s.values(tensor.Float64, s.shapes, rand.New(rand.NewPCG(9, 9))) }
+	result := b.run(o, fresh())
+	if result == nil {
+		return b
+	}
+	calls := map[string]func(vs []G.Value) (G.Value, error){
+		"Do": func(vs []G.Value) (G.Value, error) { return o.Do(vs...) },
+		"UsePreallocDo": func(vs []G.Value) (G.Value, error) {
+			return o.UsePreallocDo(dirty(result.Shape(), result.Dtype()), vs...)
+		},
+	}
+	refuse := func(what string, vs ...G.Value) {
+		for name, call := range calls {
+			if _, err := quietly(func() (G.Value, error) { return call(vs) }); err == nil || !named(err, s) {
+				b.add("%s with %s: error %v, want one that names the op", name, what, err)
+			}
+		}
+	}
+	refuse("nothing")
+	refuse("one operand too few", fresh()[1:]...)
+	refuse("one operand too many", append(fresh(), fresh()[0])...)
+	for i, shape := range s.shapes {
+		with := func(v G.Value) []G.Value { vs := fresh(); vs[i] = v; return vs }
+		name := s.spec.args()[i].name
+		integer := s.spec.args()[i].integer()
+		for what, v := range map[string]G.Value{
+			"nil": nil, "a nil tensor": (*tensor.Dense)(nil), "a nil float64": (*G.F64)(nil), "a nil float32": (*G.F32)(nil),
+			"an integer scalar": G.NewI(1), "a flag": G.NewB(true),
+			"flags":   tensor.New(tensor.WithShape(sideOrTwo(shape)...), tensor.Of(tensor.Bool)),
+			"complex": tensor.New(tensor.WithShape(sideOrTwo(shape)...), tensor.Of(tensor.Complex64)),
+			"strings": tensor.New(tensor.WithShape(sideOrTwo(shape)...), tensor.Of(tensor.String)),
+			"int64s":  tensor.New(tensor.WithShape(sideOrTwo(shape)...), tensor.Of(tensor.Int64)),
+			"uint8s":  tensor.New(tensor.WithShape(sideOrTwo(shape)...), tensor.Of(tensor.Uint8)),
+		} {
+			refuse(name+" "+what, with(v)...)
+		}
+		if len(shape) > 0 {
+			refuse(name+" a scalar", with(G.NewF64(1))...)
+			refuse(name+" a tensor of rank 0", with(tensor.New(tensor.FromScalar(1.0)))...)
+		}
+		if integer {
+			refuse(name+" floats", with(tensor.New(tensor.WithShape(shape...), tensor.Of(tensor.Float64)))...)
+		} else {
+			refuse(name+" integers", with(tensor.New(tensor.WithShape(sideOrTwo(shape)...), tensor.Of(tensor.Int)))...)
+			floats := 0
+			for _, a := range s.spec.args() {
+				if !a.integer() {
+					floats++
+				}
+			}
+			if floats > 1 {
+				refuse(name+" of the other float type", with(dirty(shape, tensor.Float32))...)
+			}
+		}
+		for _, bad := range s.bad[i] {
+			vs := fresh()
+			reflect.ValueOf(vs[i].Data()).Index(shape.TotalSize() - 1).Set(reflect.ValueOf(bad))
+			refuse(fmt.Sprintf("%s with an element %v", name, bad), vs...)
+		}
+		kind := tensor.Float64
+		if integer {
+			kind = s.spec.args()[i].of
+		}
+		resized := func(what string, wrong tensor.Shape) {
+			v, err := quietly(func() (G.Value, error) { return tensor.New(tensor.WithShape(wrong...), tensor.Of(kind)), nil })
+			if err != nil {
+				return // tensor has no such thing
+			}
+			shapes := append([]tensor.Shape(nil), s.shapes...)
+			shapes[i] = v.Shape()
+			sizers := make([]G.DimSizer, len(shapes))
+			for i, s := range shapes {
+				sizers[i] = s
+			}
+			inferred, err := o.InferShape(sizers...)
+			if err != nil {
+				refuse(fmt.Sprintf("%s %s, %v", name, what, wrong), with(v)...)
+				return
+			}
+			got, err := quietly(func() (G.Value, error) { return o.Do(with(v)...) })
+			if err != nil || !got.Shape().Eq(inferred) {
+				b.add("Do with %s %s: %v, %v, but InferShape says %v", name, what, got, err, inferred)
+			}
+		}
+		resized("of a rank more", append(tensor.Shape{2}, shape...))
+		resized("of a rank more, as big", append(tensor.Shape{1}, shape...))
+		for k := range shape {
+			more, zero := shape.Clone(), shape.Clone()
+			more[k]++
+			zero[k] = 0
+			resized("larger", more)
+			resized("empty", zero)
+		}
+		if len(shape) > 1 {
+			resized("of a rank less", shape[1:].Clone())
+		}
+	}
+	return b
+}
+
+// sideOrTwo is a shape that a tensor can have in the place of a scalar's.
+func sideOrTwo(s tensor.Shape) tensor.Shape {
+	if len(s) == 0 {
+		return tensor.Shape{2}
+	}
+	return s
+}
+
+// checkWrongNodes hands the symbolic methods what they cannot take and wants errors.
+func checkWrongNodes(o machineOp, s subject) (b breaches) {
+	refuse := func(what string, f func() (any, error)) {
+		if _, err := quietly(func() (G.Value, error) { _, err := f(); return nil, err }); err == nil || !named(err, s) {
+			b.add("%s: error %v, want one that names the op", what, err)
+		}
+	}
+	for n := -1; n <= len(s.shapes)+2; n++ {
+		diff, err := quietly(func() (G.Value, error) {
+			if got := len(o.DiffWRT(n)); got != max(n, 0) {
+				return nil, fmt.Errorf("%d answers", got)
+			}
+			return nil, nil
+		})
+		if err != nil {
+			b.add("DiffWRT(%d): %v %v", n, diff, err)
+		}
+	}
+	var sizers []G.DimSizer
+	for _, shape := range s.shapes {
+		sizers = append(sizers, shape)
+	}
+	infer := func(what string, ds ...G.DimSizer) {
+		refuse("InferShape of "+what, func() (any, error) { return o.InferShape(ds...) })
+	}
+	infer("nothing")
+	infer("too few", sizers[1:]...)
+	infer("too many", append(append([]G.DimSizer(nil), sizers...), sizers[0])...)
+	for i, shape := range s.shapes {
+		with := func(d G.DimSizer) []G.DimSizer {
+			ds := append([]G.DimSizer(nil), sizers...)
+			ds[i] = d
+			return ds
+		}
+		infer("nil", with(nil)...)
+		infer("another rank", with(append(tensor.Shape{1}, shape...))...)
+		for k := range shape {
+			for _, side := range []int{0, -1, math.MinInt} {
+				wrong := shape.Clone()
+				wrong[k] = side
+				infer(fmt.Sprintf("a side of %d", side), with(wrong)...)
+			}
+		}
+	}
+
+	g := G.NewGraph()
+	other := G.NewGraph()
+	made := func(g *G.ExprGraph, of tensor.Dtype, shape tensor.Shape, name string) *G.Node {
+		if len(shape) == 0 {
+			return G.NewScalar(g, of, G.WithName(name))
+		}
+		return G.NewTensor(g, of, len(shape), G.WithShape(shape...), G.WithName(name))
+	}
+	var inputs G.Nodes
+	for i, shape := range s.shapes {
+		of := tensor.Float64
+		if a := s.spec.args()[i]; a.integer() {
+			of = a.of
+		}
+		inputs = append(inputs, made(g, of, shape, fmt.Sprint("input ", i)))
+	}
+	y, err := G.ApplyOp(o, inputs...)
+	if err != nil {
+		b.add("ApplyOp: %v", err)
+		return b
+	}
+	again, err := G.ApplyOp(o, inputs...)
+	if err != nil || !again.Shape().Eq(y.Shape()) {
+		b.add("ApplyOp a second time: %v, %v", again, err)
+	}
+	dy := made(g, tensor.Float64, y.Shape(), "dy")
+	if a := s.spec.result(); a.integer() {
+		dy = made(g, a.of, y.Shape(), "dy")
+	}
+	if grads, err := o.SymDiff(inputs, y, dy); err != nil || len(grads) != len(inputs) {
+		b.add("SymDiff: %v, %v", grads, err)
+	}
+	sym := func(what string, inputs G.Nodes, y, dy *G.Node) {
+		refuse("SymDiff with "+what, func() (any, error) { return o.SymDiff(inputs, y, dy) })
+	}
+	sym("no inputs", nil, y, dy)
+	sym("an input too few", inputs[1:], y, dy)
+	sym("an input too many", append(append(G.Nodes(nil), inputs...), inputs[0]), y, dy)
+	sym("no output", inputs, nil, dy)
+	sym("no cotangent", inputs, y, nil)
+	differentiable := false
+	for _, d := range o.DiffWRT(len(inputs)) {
+		differentiable = differentiable || d
+	}
+	if differentiable {
+		sym("a cotangent of another graph", inputs, y, made(other, tensor.Float64, y.Shape(), "dy"))
+		sym("a cotangent of another rank", inputs, y, made(g, tensor.Float64, append(tensor.Shape{2}, y.Shape()...), "dy, a rank more"))
+		sym("a cotangent of another type", inputs, y, made(g, tensor.Int, y.Shape(), "dy of integers"))
+		for k := range y.Shape() {
+			wrong := y.Shape().Clone()
+			wrong[k]++
+			sym("a larger cotangent", inputs, y, made(g, tensor.Float64, wrong, fmt.Sprint("dy, larger on axis ", k)))
+		}
+	}
+	diff := func(what string, inputs G.Nodes, y *G.Node) {
+		refuse("DoDiff with "+what, func() (any, error) { return nil, o.DoDiff(G.ExecutionContext{}, inputs, y) })
+	}
+	diff("no inputs", nil, y)
+	diff("an input too few", inputs[1:], y)
+	diff("no output", inputs, nil)
+	diff("nodes without values", inputs, y)
+	for i := range inputs {
+		wrong := append(G.Nodes(nil), inputs...)
+		wrong[i] = nil
+		sym("an input that is nil", wrong, y, dy)
+		diff("an input that is nil", wrong, y)
+	}
+	return b
+}
+
+// The ops below are broken on purpose, each in one way that Gorgonia's built-ins or a hasty hand have been seen to be. Each must be caught, by the check that is for it.
+
+type brokenHash struct{ op }
+
+func (o brokenHash) WriteHash(h hash.Hash) {
+	c := o.spec.(conv2D)
+	c.Geometry.Rows.Dilation = 0
+	op{c}.WriteHash(h)
+}
+func (o brokenHash) Hashcode() uint32 { h := fnv.New32a(); o.WriteHash(h); return h.Sum32() }
+
+type brokenHashcode struct{ op }
+
+func (o brokenHashcode) Hashcode() uint32 { return 1 }
+
+type roundedHash struct{ op }
+
+func (o roundedHash) Hashcode() uint32 {
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%T|%.3f", o.spec, o.spec)
+	return h.Sum32()
+}
+
+type counting struct {
+	op
+	calls *int
+	mutex *sync.Mutex
+}
+
+func (o counting) Do(vs ...G.Value) (G.Value, error) {
+	v, err := o.op.Do(vs...)
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	if *o.calls++; err == nil && *o.calls > 3 {
+		spoil(v)
+	}
+	return v, err
+}
+
+type buffered struct {
+	op
+	buffer *sync.Map // the result's memory, by its shape and type
+}
+
+func (o buffered) Do(vs ...G.Value) (G.Value, error) {
+	v, err := o.op.Do(vs...)
+	if err != nil {
+		return nil, err
+	}
+	kept, ok := o.buffer.LoadOrStore(fmt.Sprint(v.Shape(), v.Dtype()), v)
+	if ok {
+		return kept.(G.Value), tensor.Copy(kept.(*tensor.Dense), v.(*tensor.Dense))
+	}
+	return v, nil
+}
+
+type strideBlind struct{ op }
+
+func (o strideBlind) Do(vs ...G.Value) (G.Value, error) {
+	flat := append([]G.Value(nil), vs...)
+	for i, v := range vs {
+		d, ok := v.(*tensor.Dense)
+		if !ok {
+			continue
+		}
+		n := d.Shape().TotalSize()
+		switch data := d.Data().(type) {
+		case []float32:
+			flat[i] = valueOf(d.Shape(), data[:n])
+		case []float64:
+			flat[i] = valueOf(d.Shape(), data[:n])
+		}
+	}
+	return o.op.Do(flat...)
+}
+
+type returnsInput struct{ op }
+
+func (o returnsInput) Do(vs ...G.Value) (G.Value, error) {
+	if _, err := o.op.Do(vs...); err != nil {
+		return nil, err
+	}
+	return vs[0], nil
+}
+
+type sharesInput struct{ op }
+
+func (o sharesInput) Do(vs ...G.Value) (G.Value, error) {
+	if _, err := o.op.Do(vs...); err != nil {
+		return nil, err
+	}
+	v := tensor.New(tensor.WithShape(o.spec.(reshape).To.shape()...), tensor.WithBacking(vs[0].Data()))
+	return v, nil
+}
+
+type overwrites struct{ op }
+
+func (o overwrites) Do(vs ...G.Value) (G.Value, error) {
+	v, err := o.op.Do(vs...)
+	if err == nil {
+		spoil(vs[0])
+	}
+	return v, err
+}
+
+type adds struct{ op }
+
+func (o adds) UsePreallocDo(dst G.Value, vs ...G.Value) (G.Value, error) {
+	before, err := plain(dst)
+	if err != nil {
+		return nil, err
+	}
+	old := append([]float64(nil), fmtFloats(before.data)...)
+	v, err := o.op.UsePreallocDo(dst, vs...)
+	if d, ok := before.data.([]float64); ok && err == nil {
+		for i := range d {
+			d[i] += old[i]
+		}
+	}
+	return v, err
+}
+
+func fmtFloats(data any) []float64 {
+	d, _ := data.([]float64)
+	return d
+}
+
+type newMemory struct{ op }
+
+func (o newMemory) UsePreallocDo(_ G.Value, vs ...G.Value) (G.Value, error) { return o.Do(vs...) }
+
+type careless struct{ op }
+
+func (o careless) Do(vs ...G.Value) (G.Value, error) {
+	c := call{in: make([]operand, len(vs))}
+	shapes := make([]tensor.Shape, len(vs))
+	for i, v := range vs {
+		c.in[i], _ = plain(v)
+		shapes[i] = c.in[i].shape
+	}
+	shape, _ := o.infer(shapes)
+	var v G.Value
+	c.dst, v, _ = newValue(shape, c.in[0].dtype())
+	return v, o.exec(c)
+}
+
+type carelessRule struct{ op }
+
+func (o carelessRule) SymDiff(in G.Nodes, out, dy *G.Node) (G.Nodes, error) {
+	n, err := node(gate{in[0].Dims()}, dy, out)
+	return G.Nodes{n}, err
+}
+
+func (o carelessRule) DoDiff(_ G.ExecutionContext, in G.Nodes, out *G.Node) error {
+	dy, err := out.Grad()
+	if err != nil {
+		return err
+	}
+	return accumulate(in[0], dy)
+}
+
+type inPlace struct{ op }
+
+func (o inPlace) OverwritesInput() int { return 0 }
+
+func TestBrokenOps(t *testing.T) {
+	find := func(kind string) subject {
+		for _, s := range subjects() {
+			if s.String() == "ops."+kind {
+				return s
+			}
+		}
+		t.Fatalf("no subject is a %s", kind)
+		return subject{}
+	}
+	for _, c := range []struct {
+		of    string
+		check func(machineOp, subject) breaches
+		plant func(op) machineOp
+		want  string
+	}{
+		{"conv2D", func(_ machineOp, s subject) breaches {
+			return checkFields(s.spec, func(changed any) G.Op { return brokenHash{op{changed.(spec)}} })
+		}, nil, "conv2D.Geometry.Rows.Dilation, change 0 has the hash of the op itself"},
+		{"scale", func(_ machineOp, s subject) breaches {
+			return checkFields(s.spec, func(changed any) G.Op { return roundedHash{op{changed.(spec)}} })
+		}, nil, "scale.Factor, change 1 has the hash of the op itself"},
+		{"relu", func(machineOp, subject) breaches {
+			return checkFields(buffered{}, func(any) G.Op { return op{relu{}} })
+		}, nil, "buffered.buffer is a ptr"},
+		{"relu", checkIdentity, func(o op) machineOp { return brokenHashcode{o} }, "Hashcode is 1"},
+		{"relu", checkIdentity, func(o op) machineOp { return inPlace{o} }, "hand it memory of an operand"},
+		{"relu", checkState, func(o op) machineOp { return counting{o, new(int), new(sync.Mutex)} }, "another result when it is repeated"},
+		{"relu", checkState, func(o op) machineOp { return buffered{o, new(sync.Map)} }, "has changed since"},
+		{"relu", checkAliases, func(o op) machineOp { return buffered{o, new(sync.Map)} }, "a result follows what is done to an older one"},
+		{"relu", checkLayouts, func(o op) machineOp { return strideBlind{o} }, "another result than of a plain copy"},
+		{"linear", checkLayouts, func(o op) machineOp { return strideBlind{o} }, "operand 1 as lazy transpose"},
+		{"relu", checkAliases, func(o op) machineOp { return returnsInput{o} }, "shares memory with operand 0"},
+		{"relu", checkAliases, func(o op) machineOp { return returnsInput{o} }, "the result changes with an operand"},
+		{"reshape", checkAliases, func(o op) machineOp { return sharesInput{o} }, "shares memory with operand 0"},
+		{"relu", checkAliases, func(o op) machineOp { return overwrites{o} }, "an operand has changed"},
+		{"relu", checkDestination, func(o op) machineOp { return adds{o} }, "UsePreallocDo into dirty memory gives"},
+		{"relu", checkDestination, func(o op) machineOp { return newMemory{o} }, "want its destination"},
+		{"relu", checkDestination, func(o op) machineOp { return newMemory{o} }, "larger by 1 on axis 0: error <nil>"},
+		{"relu", checkWrongValues, func(o op) machineOp { return careless{o} }, "panic"},
+		{"relu", checkWrongNodes, func(o op) machineOp { return carelessRule{o} }, "SymDiff with no cotangent: error panic"},
+		{"relu", checkWrongNodes, func(o op) machineOp { return carelessRule{o} }, "DoDiff with no output: error panic"},
+	} {
+		s := find(c.of)
+		var o machineOp
+		if c.plant != nil {
+			o = c.plant(op{s.spec})
+		}
+		found := c.check(o, s)
+		if all := strings.Join(found, "\n"); !strings.Contains(all, c.want) || len(found) == 0 {
+			t.Errorf("%s broken as %T: found %q, want %q", c.of, o, found, c.want)
+		}
+	}
+}
