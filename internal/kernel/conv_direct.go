@@ -88,6 +88,9 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 		}
 	}
 	total := len(segs)
+	if total == 0 { // the last block may have fewer rows than parts
+		return
+	}
 	for range 7 { // a last kernel's vectors that are not wanted
 		segs = append(segs, segs[0], segs[1], 0)
 	}

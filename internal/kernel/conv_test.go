@@ -31,6 +31,8 @@ var convs = []convCase{
 	{"1×1 with stride", 3, 5, 7, 9, 8, 1, 1, 1, Spatial{2, 2, 1, 1, 0, 0, 0, 0}, false},
 	{"one output", 2, 3, 4, 5, 6, 4, 5, 1, Spatial{1, 1, 1, 1, 0, 0, 0, 0}, true},
 	{"many small images", 9, 4, 3, 4, 5, 2, 2, 1, Spatial{1, 1, 1, 1, 0, 0, 0, 0}, false},
+	{"fewer rows in the last block of images than parts", 33, 1, 4, 6, 3, 4, 1, 1, Spatial{2, 1, 1, 1, 0, 1, 0, 0}, false},
+	{"fewer rows in the last block of deltas than parts", 27, 2, 1, 7, 3, 3, 5, 1, Spatial{1, 1, 1, 1, 1, 1, 0, 1}, false},
 	{"groups", 2, 6, 7, 8, 9, 3, 2, 3, Spatial{2, 1, 1, 2, 1, 0, 1, 1}, true},
 	{"depthwise", 2, 5, 9, 10, 5, 3, 3, 5, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false},
 	{"depthwise 3×3 with more padding than the filter", 2, 3, 7, 18, 3, 3, 3, 3, Spatial{1, 1, 1, 1, 3, 2, 4, 0}, true},
