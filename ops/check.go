@@ -45,10 +45,8 @@ func check(name string, args ...wanted) error {
 		if s := n.Shape(); len(s) != n.Dims() {
 			return errors.Errorf("ops: %s: %s has the shape %v but rank %d: want a node whose shape is known", name, a.name, s, n.Dims())
 		}
-		for _, side := range n.Shape() {
-			if side < 1 {
-				return errors.Errorf("ops: %s: %s has shape %v, want positive sides", name, a.name, n.Shape())
-			}
+		if err := positive(n.Shape()); err != nil {
+			return errors.Wrapf(err, "ops: %s: %s", name, a.name)
 		}
 		of, err := dtypeOf(n)
 		if err != nil {

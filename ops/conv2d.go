@@ -163,10 +163,8 @@ func (p ConvParams) backward(name, arg string, given, x, w tensor.Shape) (kernel
 	if len(given) != 4 {
 		return kernel.Conv{}, errors.Errorf("ops: %s: the shape of %s is %v, of rank %d, want rank 4", name, arg, given, len(given))
 	}
-	for _, s := range given {
-		if s < 1 {
-			return kernel.Conv{}, errors.Errorf("ops: %s: the shape of %s is %v, want positive sides", name, arg, given)
-		}
+	if positive(given) != nil {
+		return kernel.Conv{}, errors.Errorf("ops: %s: the shape of %s is %v, want positive sides", name, arg, given)
 	}
 	g, err := p.geometry(x, w)
 	return g, errors.Wrapf(err, "ops: %s", name)
@@ -312,12 +310,9 @@ func spreadOver[T kernel.Float](s size, y, b []T) {
 //
 // Shapes are those of Conv2D. Region returns an error if they do not describe a convolution or the pixel is not in x.
 func Region(x, w tensor.Shape, p ConvParams, i, j int) (rows, cols [2]int, err error) {
-	if len(x) != 4 || len(w) != 4 {
-		return rows, cols, errors.Errorf("ops: Region: x is %v and w is %v, want rank 4 both", x, w)
-	}
-	g, err := p.geometry(x, w)
+	g, err := p.ofShapes("Region", x, w)
 	if err != nil {
-		return rows, cols, errors.Wrap(err, "ops: Region")
+		return rows, cols, err
 	}
 	if i < 0 || i >= g.H || j < 0 || j >= g.W {
 		return rows, cols, errors.Errorf("ops: Region: the pixel (%d, %d) is not in x, which is %v", i, j, x)
@@ -329,19 +324,21 @@ func Region(x, w tensor.Shape, p ConvParams, i, j int) (rows, cols [2]int, err e
 
 // Conv2DShape returns the shape C×H×W of one image of Conv2D's output for such inputs and filters, and Conv2D's error where there is none.
 func Conv2DShape(x, w tensor.Shape, p ConvParams) (tensor.Shape, error) {
-	if len(x) != 4 || len(w) != 4 {
-		return nil, errors.Errorf("ops: Conv2DShape: x is %v and w is %v, want rank 4 both", x, w)
-	}
-	for _, s := range [][]int{x, w} {
-		for _, side := range s {
-			if side < 1 {
-				return nil, errors.Errorf("ops: Conv2DShape: x is %v and w is %v, want positive sides", x, w)
-			}
-		}
-	}
-	g, err := p.geometry(x, w)
+	g, err := p.ofShapes("Conv2DShape", x, w)
 	if err != nil {
-		return nil, errors.Wrap(err, "ops: Conv2DShape")
+		return nil, err
 	}
 	return tensor.Shape{g.K, g.P, g.Q}, nil
+}
+
+// ofShapes is the geometry for shapes that no node vouches for.
+func (p ConvParams) ofShapes(name string, x, w tensor.Shape) (kernel.Conv, error) {
+	if len(x) != 4 || len(w) != 4 {
+		return kernel.Conv{}, errors.Errorf("ops: %s: x is %v and w is %v, want rank 4 both", name, x, w)
+	}
+	if positive(x) != nil || positive(w) != nil {
+		return kernel.Conv{}, errors.Errorf("ops: %s: x is %v and w is %v, want positive sides", name, x, w)
+	}
+	g, err := p.geometry(x, w)
+	return g, errors.Wrapf(err, "ops: %s", name)
 }

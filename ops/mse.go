@@ -52,7 +52,7 @@ var ArticleError = MSEParams{Factor: 0.5, Reduction: Sum}
 //
 // Derivatives, given dE: dy = 2·Factor·(y − t)·dE, divided by n for the mean, and dt = −dy.
 //
-// MSE returns an error if y and t are not float nodes of one shape, or a parameter is not a finite number.
+// MSE returns an error if y and t are not float nodes of one shape, or twice the factor is not a finite number.
 func MSE(y, t *G.Node, p MSEParams) (*G.Node, error) {
 	if err := check("MSE", float("y", -1, y), float("t", -1, t)); err != nil {
 		return nil, err
@@ -66,8 +66,8 @@ func MSE(y, t *G.Node, p MSEParams) (*G.Node, error) {
 	if p.Factor == 0 {
 		p.Factor = 1
 	}
-	if math.IsNaN(p.Factor) || math.IsInf(p.Factor, 0) {
-		return nil, errors.Errorf("ops: MSE: the factor is %v, want a finite number", p.Factor)
+	if f := 2 * p.Factor; math.IsNaN(f) || math.IsInf(f, 0) { // the derivative's factor
+		return nil, errors.Errorf("ops: MSE: the factor is %v, want a number whose double is finite", p.Factor)
 	}
 	if p.Reduction == Mean {
 		p.Factor /= float64(y.Shape().TotalSize())

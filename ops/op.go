@@ -82,8 +82,15 @@ var (
 	_ G.UsePreallocDoer = op{}
 )
 
-// node applies a spec to nodes.
+// node applies a spec to nodes. Shapes are checked here, since Gorgonia wraps that error in one of its own.
 func node(s spec, children ...*G.Node) (*G.Node, error) {
+	shapes := make([]tensor.Shape, len(children))
+	for i, c := range children {
+		shapes[i] = c.Shape()
+	}
+	if _, err := (op{s}).shape(shapes); err != nil {
+		return nil, err
+	}
 	n, err := G.ApplyOp(op{s}, children...)
 	if err != nil {
 		return nil, errors.Wrapf(err, "ops: %s", s.name())
