@@ -268,6 +268,9 @@ func TestWrongValuesAtRun(t *testing.T) {
 		{"an immense label", []int{1, math.MaxInt}, "ops: SoftmaxCrossEntropy: labels: element 1 is 9223372036854775807, want 0 to 2"},
 	} {
 		for _, machine := range machines {
+			if machine == lisp && raceDetector {
+				continue // it races with its own goroutine when an op returns an error
+			}
 			x := leaf(G.NewGraph(), "x", tensor.Shape{2, 3}, []float64{1, 2, 3, 4, 5, 6})
 			cost := must(t)(ops.SoftmaxCrossEntropy(x, labels(x.Graph(), c.labels...), ops.Mean))
 			err := refused(func() error {
