@@ -1,6 +1,7 @@
 package ops_test
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -91,27 +92,21 @@ func (s sample) values(r *rand.Rand) [][]float64 {
 }
 
 // cost builds Σ y ⊙ dy with a fixed random dy, so that the gradients are those of a random cotangent.
-func (s sample) cost(t *testing.T, values [][]float64) (cost *G.Node, in []*G.Node) {
+func (s sample) cost(t *testing.T, values [][]float64) projection {
 	t.Helper()
 	g := G.NewGraph()
+	d := projection{}
 	for i, shape := range s.inputs {
-		v := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(append([]float64(nil), values[i]...)))
-		in = append(in, G.NewTensor(g, tensor.Float64, shape.Dims(), G.WithShape(shape...), G.WithName(string(rune('a'+i))), G.WithValue(v)))
+		d.leaves = append(d.leaves, leaf(g, string(rune('a'+i)), shape, values[i]))
+		d.names = append(d.names, fmt.Sprint("input ", i))
 	}
-	y, err := s.build(in)
-	if err != nil {
-		t.Fatal(err)
+	y := must(t)(s.build(d.leaves))
+	dy := []float64{1}
+	if !y.IsScalar() {
+		dy = uniform[float64](rand.New(rand.NewPCG(99, 1)), y.Shape().TotalSize())
 	}
-	if y.IsScalar() {
-		return y, in
-	}
-	r := rand.New(rand.NewPCG(99, 1))
-	dy := make([]float64, y.Shape().TotalSize())
-	for i := range dy {
-		dy[i] = r.NormFloat64()
-	}
-	w := G.NewTensor(g, tensor.Float64, y.Dims(), G.WithShape(y.Shape()...), G.WithName("dy"), G.WithValue(tensor.New(tensor.WithShape(y.Shape()...), tensor.WithBacking(dy))))
-	return G.Must(G.Sum(G.Must(G.HadamardProd(y, w)))), in
+	d.s, d.t, d.r = must(t)(costOf(y, dy)), []*G.Node{y}, [][]float64{dy}
+	return d
 }
 
 func number(t *testing.T, v G.Value) float64 {
@@ -123,62 +118,40 @@ func number(t *testing.T, v G.Value) float64 {
 	return f
 }
 
-// Every op's gradient under both machines is that of central differences. verify checks the same ops far more sharply; this test stands alone.
-func TestGradientsBothMachines(t *testing.T) {
+// Every op's gradient in every machine is that of central differences, and the machines agree in every bit. verify checks the same ops far more sharply; this test stands alone.
+func TestGradients(t *testing.T) {
 	const seed = 11
 	t.Logf("seed %d", seed)
 	for _, s := range samples() {
 		t.Run(s.name, func(t *testing.T) {
 			values := s.values(rand.New(rand.NewPCG(seed, 0)))
-			cost, in := s.cost(t, values)
-			grads, err := G.Grad(cost, in...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			tape := G.NewTapeMachine(cost.Graph())
-			defer tape.Close()
-			if err := tape.RunAll(); err != nil {
-				t.Fatal(err)
-			}
-			lispCost, lispIn := s.cost(t, values)
-			lisp := G.NewLispMachine(lispCost.Graph())
-			defer lisp.Close()
-			if err := lisp.RunAll(); err != nil {
-				t.Fatal(err)
-			}
-			at := func(i, j int, x float64) float64 {
-				moved := append([][]float64(nil), values...)
-				moved[i] = append([]float64(nil), values[i]...)
-				moved[i][j] = x
-				c, _ := s.cost(t, moved)
-				m := G.NewTapeMachine(c.Graph())
-				defer m.Close()
-				if err := m.RunAll(); err != nil {
-					t.Fatal(err)
+			var first [][]float64
+			for _, machine := range machines {
+				d := s.cost(t, values)
+				_, grads := mustEvaluate[float64](t, machine, d.s, d.t[0], d.leaves...)
+				if first == nil {
+					first = grads
 				}
-				return number(t, c.Value())
-			}
-			// The truncation error of a central difference is h²/6·|f‴| and its rounding error about u·|f|/h. With h = u^(1/3) both are near 4e-11 for |f|, |f‴| ≈ 1; the
-			// functions here, sums of some hundred terms of size 1 to 10, are allowed a thousand times that.
-			h, bound := math.Cbrt(0x1p-52), 4e-8
-			if s.integers { // piecewise linear, and no kink within 1/2: only rounding is left
-				h = 0.5
-			}
-			for i := range in {
-				tg := grads[i].Value().Data().([]float64)
-				lv, err := lispIn[i].Grad()
-				if err != nil {
-					t.Fatal(err)
+				for i := range grads {
+					equal(t, fmt.Sprintf("input %d: %s and %s", i, machine, machines[0]), grads[i], first[i])
 				}
-				lg := lv.Data().([]float64)
-				for j, x := range values[i] {
-					want := (at(i, j, x+h) - at(i, j, x-h)) / (2 * h)
-					if !(math.Abs(tg[j]-want) <= bound*max(1, math.Abs(want))) {
-						t.Errorf("TapeMachine: input %d, element %d: got %v, differences say %v", i, j, tg[j], want)
+			}
+			d := s.cost(t, values)
+			if share, where := d.apart(t, first); !(share <= 1) {
+				t.Error(where)
+			}
+			for i := range first { // the largest element, off by a ten-millionth
+				wrong := append([][]float64(nil), first...)
+				wrong[i] = append([]float64(nil), first[i]...)
+				at := 0
+				for j, v := range wrong[i] {
+					if math.Abs(v) > math.Abs(wrong[i][at]) {
+						at = j
 					}
-					if lg[j] != tg[j] {
-						t.Errorf("input %d, element %d: LispMachine has %v, TapeMachine %v", i, j, lg[j], tg[j])
-					}
+				}
+				wrong[i][at] *= 1 + 1e-7
+				if share, _ := d.apart(t, wrong); share <= 1 {
+					t.Errorf("not noticed: input %d, element %d, off by a ten-millionth", i, at)
 				}
 			}
 		})

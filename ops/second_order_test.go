@@ -3,7 +3,6 @@ package ops_test
 import (
 	"fmt"
 	"hash"
-	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -11,18 +10,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/ops"
-	"github.com/convgrad/convgrad/ops/vm"
 )
-
-// A derivative is the first derivative of an op as a graph: S = Σ_i ⟨r_i, dx_i⟩ for the op's inputs i, under a cotangent dy that is an input like them. What gorgonia.Grad makes of S, once,
-// are the op's second derivatives.
-type derivative struct {
-	s      *G.Node
-	leaves []*G.Node // the op's differentiable inputs, and dy
-	names  []string
-	dx     []*G.Node
-	r      [][]float64
-}
 
 // children are a node's operands in their order.
 func children(n *G.Node) (all G.Nodes) {
@@ -56,11 +44,12 @@ func (o mutilated) SymDiff(in G.Nodes, out, dy *G.Node) (G.Nodes, error) {
 func (o mutilated) WriteHash(h hash.Hash) { fmt.Fprint(h, "mutilated", o.operand); o.SDOp.WriteHash(h) }
 func (o mutilated) Hashcode() uint32      { return o.SDOp.Hashcode() + 1 + uint32(o.operand) }
 
-// derive makes the graph. If of ≥ 0, the op that computes dx of that input forgets one of its own operands.
-func (s sample) derive(t *testing.T, values [][]float64, of, operand int) derivative {
+// derive makes the projection of an op's first derivatives dx, under a cotangent dy that is a leaf like the op's inputs: what gorgonia.Grad makes of it, once, are the op's
+// second derivatives. If of ≥ 0, the op that computes dx of that input forgets one of its own operands.
+func (s sample) derive(t *testing.T, values [][]float64, of, operand int) projection {
 	t.Helper()
 	m, g := must(t), G.NewGraph()
-	d := derivative{}
+	d := projection{}
 	for i, shape := range s.inputs {
 		d.leaves = append(d.leaves, leaf(g, string(rune('a'+i)), shape, values[i]))
 		d.names = append(d.names, fmt.Sprint("input ", i))
@@ -89,7 +78,7 @@ func (s sample) derive(t *testing.T, values [][]float64, of, operand int) deriva
 			t.Fatalf("dx of operand %d has shape %v, the operand %v", i, dx.Shape(), operands[i].Shape())
 		}
 		weights := uniform[float64](r, dx.Shape().TotalSize())
-		d.dx, d.r = append(d.dx, dx), append(d.r, weights)
+		d.t, d.r = append(d.t, dx), append(d.r, weights)
 		term := m(G.Sum(m(G.HadamardProd(dx, leaf(g, fmt.Sprint("r", i), dx.Shape(), weights)))))
 		if d.s == nil {
 			d.s = term
@@ -110,7 +99,7 @@ func (s sample) derive(t *testing.T, values [][]float64, of, operand int) deriva
 }
 
 // reached are the leaves from which differentiable steps lead to S; by the others its derivative is zero, and gorgonia.Grad refuses to be asked.
-func (d derivative) reached() map[*G.Node]bool {
+func (d projection) reached() map[*G.Node]bool {
 	seen := map[*G.Node]bool{}
 	var walk func(n *G.Node)
 	walk = func(n *G.Node) {
@@ -133,16 +122,8 @@ func (d derivative) reached() map[*G.Node]bool {
 	return seen
 }
 
-// floatsOf is the memory of a leaf's elements, or its one number.
-func floatsOf(n *G.Node) []float64 {
-	if s, ok := n.Value().(*G.F64); ok {
-		return []float64{float64(*s)}
-	}
-	return n.Value().Data().([]float64)
-}
-
 // gradients are those of S by its leaves, on a machine.
-func (d derivative) gradients(t *testing.T, machine string) [][]float64 {
+func (d projection) gradients(t *testing.T, machine string) [][]float64 {
 	t.Helper()
 	all := make([][]float64, len(d.leaves))
 	var asked []*G.Node
@@ -161,65 +142,6 @@ func (d derivative) gradients(t *testing.T, machine string) [][]float64 {
 	return all
 }
 
-// apart compares gradients with central differences of S, at some elements of each leaf, and returns the largest difference in proportion to its bound, and where it is.
-//
-// With D(h) = (S(x+h) − S(x−h))/2h, D = (4·D(h/2) − D(h))/3 is Richardson's extrapolation, whose error, of order h⁴, is estimated by |D − D(h/2)|, of order h². If S is computed to within e,
-// D is to within 3e/h. S sums n products ⟨r, dx⟩, and dx itself is made by some tens of roundings in these small samples: e is taken as (n + 100)·u·Σ|r·dx|, twice, since the
-// terms of dx are larger than it where they cancel.
-func (s sample) apart(t *testing.T, d derivative, grads [][]float64) (worst float64, where string) {
-	t.Helper()
-	m, err := vm.New(d.s.Graph(), append(G.Nodes{d.s}, d.dx...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	evaluate := func() float64 {
-		if err := m.RunAll(); err != nil {
-			t.Fatal(err)
-		}
-		return number(t, d.s.Value())
-	}
-	evaluate()
-	magnitude, n := 0.0, 0
-	for i, dx := range d.dx {
-		for j, v := range floatsOf(dx) {
-			magnitude += math.Abs(v * d.r[i][j])
-			n++
-		}
-	}
-	const h = 0x1p-7
-	noise := 2 * float64(n+100) * 0x1p-53 * magnitude * 3 / h
-	r := rand.New(rand.NewPCG(62, 0))
-	for i, leaf := range d.leaves {
-		for _, j := range r.Perm(len(grads[i]))[:min(25, len(grads[i]))] {
-			set := func(v float64) {
-				if s, ok := leaf.Value().(*G.F64); ok {
-					*s = G.F64(v)
-				} else {
-					floatsOf(leaf)[j] = v
-				}
-			}
-			x := floatsOf(leaf)[j]
-			central := func(h float64) float64 {
-				set(x + h)
-				up := evaluate()
-				set(x - h)
-				down := evaluate()
-				set(x)
-				return (up - down) / (2 * h)
-			}
-			whole, half := central(h), central(h/2)
-			want := (4*half - whole) / 3
-			limit := math.Abs(want-half) + noise
-			share := math.Abs(grads[i][j]-want) / limit
-			if !(share <= worst) {
-				worst, where = share, fmt.Sprintf("by %s, element %d: %v, differences of the first derivative say %v ± %.2g", d.names[i], j, grads[i][j], want, limit)
-			}
-		}
-	}
-	return worst, where
-}
-
 // The second derivatives of every op, by its inputs and its cotangent, in every machine, are those of central differences of the first; and they are no longer when the op of the first
 // derivative forgets any one of its operands.
 func TestSecondDerivatives(t *testing.T) {
@@ -230,18 +152,18 @@ func TestSecondDerivatives(t *testing.T) {
 			values := s.values(rand.New(rand.NewPCG(seed, 0)))
 			for _, machine := range machines {
 				grads := s.derive(t, values, -1, 0).gradients(t, machine)
-				if share, where := s.apart(t, s.derive(t, values, -1, 0), grads); !(share <= 1) {
+				if share, where := s.derive(t, values, -1, 0).apart(t, grads); !(share <= 1) {
 					t.Errorf("%s: %s", machine, where)
 				}
 			}
 			first := s.derive(t, values, -1, 0)
-			for i, dx := range first.dx {
+			for i, dx := range first.t {
 				for operand, diff := range dx.Op().(G.SDOp).DiffWRT(len(children(dx))) {
 					if !diff {
 						continue
 					}
 					grads := s.derive(t, values, i, operand).gradients(t, tape)
-					if share, _ := s.apart(t, first, grads); share <= 1 {
+					if share, _ := first.apart(t, grads); share <= 1 {
 						t.Errorf("not noticed: the op of dx %d, %v, forgets its derivative by operand %d", i, dx.Op(), operand)
 					}
 				}
