@@ -1,0 +1,1087 @@
+package verify
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/pkg/errors"
+	"gonum.org/v1/gonum/num/dual"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// The oracles, as the rows name them.
+const (
+	ByRunning      = "running it"
+	ByDifferences  = "central differences"
+	ByStepOne      = "differences with step 1"
+	ByAdjoint      = "the adjoint identity"
+	ByDual         = "dual numbers"
+	ByExact        = "exact arithmetic"
+	ByOther        = "another graph"
+	ByTape         = "Grad under TapeMachine"
+	ByDoDiff       = "DoDiff"
+	ByLisp         = "LispMachine"
+	ByAccumulation = "a second consumer, TapeMachine"
+	ByLispAccumul  = "a second consumer, LispMachine"
+	ByZero         = "a zero cotangent"
+	ByUnmodified   = "inputs unmodified"
+	ByTwice        = "running it twice"
+	ByPrealloc     = "UsePreallocDo into dirty memory"
+	BySlices       = "sliced inputs"
+	ByTransposes   = "transposed inputs"
+	ByColumnMajor  = "column-major inputs"
+	ByBatch        = "its samples one by one"
+	ByTwin         = "its float64 twin"
+	BySecond       = "second derivatives"
+)
+
+// Oracles lists the names of all oracles, in the order of the rows.
+func Oracles() []string {
+	return []string{ByRunning, ByExact, ByDual, ByStepOne, ByAdjoint, ByDifferences, ByOther, ByZero, ByDoDiff, ByPrealloc, ByTape, ByAccumulation, ByLisp, ByLispAccumul, ByUnmodified, ByTwice,
+		BySlices, ByTransposes, ByColumnMajor, ByBatch, ByTwin, BySecond}
+}
+
+// Unit roundoffs.
+const (
+	u64 = 1.0 / (1 << 53)
+	u32 = 1.0 / (1 << 24)
+)
+
+const (
+	elementwise = 160  // inputs of up to so many elements are differentiated element by element
+	directions  = 8    // and larger ones along so many random directions of signs
+	slow        = 4096 // where a direction fails, up to so many elements are looked at one by one, to name the element
+)
+
+// errInexact says that a reference has no exact form on these numbers.
+var errInexact = errors.New("inexact")
+
+// A checker is one run of all checks.
+type checker struct {
+	c      *Case
+	r      *rand.Rand
+	rows   []Row
+	x      [][]float64
+	dy     []float64
+	whole  bool // all inputs and dy are small integers
+	n      int  // elements of all inputs
+	fwd    *world
+	base   outcome // y and the gradients by SymDiff, run by hand in float64
+	failed bool
+	only   *Row // when shrinking: the row to reproduce
+}
+
+func (c Case) check(only *Row) *Report {
+	k := &checker{c: &c, only: only, r: rand.New(rand.NewPCG(c.Seed, 0x5eed))}
+	k.run()
+	return &Report{Name: c.Name, Seed: c.Seed, Inputs: c.shapes(), Rows: k.rows}
+}
+
+// wants reports whether rows of an oracle are asked for.
+func (k *checker) wants(oracle string) bool {
+	return (k.only == nil || k.only.Oracle == oracle) && !slices.Contains(k.c.Skip, oracle)
+}
+
+func (k *checker) add(r Row) {
+	if r.Verdict == Fails {
+		k.failed = true
+	}
+	k.rows = append(k.rows, r)
+}
+
+func (k *checker) note(quantity, oracle string, v Verdict, err error) {
+	k.add(Row{Quantity: quantity, Oracle: oracle, Verdict: v, Note: err.Error()})
+}
+
+func (k *checker) d(i int) string { return "d" + k.c.Inputs[i].Name }
+
+// draw fills inputs and cotangent with numbers that float32 represents, so that both element types see the same ones.
+func (k *checker) draw() {
+	k.whole = true
+	for _, in := range k.c.Inputs {
+		v := make([]float64, in.Shape.TotalSize())
+		in.Draw(k.r, v)
+		for i := range v {
+			v[i] = float64(float32(v[i]))
+			k.whole = k.whole && v[i] == math.Trunc(v[i]) && math.Abs(v[i]) < 1<<20
+		}
+		k.x = append(k.x, v)
+		k.n += len(v)
+	}
+}
+
+func (k *checker) drawCotangent(n int) {
+	k.dy = make([]float64, n)
+	for i := range k.dy {
+		if k.dy[i] = float64(float32(k.r.NormFloat64())); k.whole {
+			k.dy[i] = float64(k.r.IntN(4)+1) * float64(2*k.r.IntN(2)-1)
+		}
+	}
+}
+
+func (k *checker) run() {
+	k.draw()
+	var err error
+	if k.fwd, err = k.c.world(tensor.Float64); err != nil {
+		k.note("y", ByRunning, Fails, errors.Wrap(err, "building it"))
+		return
+	}
+	if k.base.y, err = k.fwd.forward(k.x); err != nil {
+		k.note("y", ByRunning, Fails, err)
+		return
+	}
+	if want := tensor.Shape(k.fwd.shape).TotalSize(); len(k.base.y) != want {
+		k.note("y", ByRunning, Fails, errors.Errorf("the node has shape %v, its value %d elements", k.fwd.shape, len(k.base.y)))
+		return
+	}
+	if y, err := k.fwd.forward(k.x); err != nil || !same(y, k.base.y) {
+		if err == nil {
+			err = errors.New("y differs from run to run")
+		}
+		k.note("y", ByTwice, Fails, err)
+		return
+	}
+	k.drawCotangent(len(k.base.y))
+	k.values()
+	if len(k.fwd.wrt()) == 0 {
+		k.unary(nil)
+		return
+	}
+	w, err := k.c.world(tensor.Float64)
+	if err != nil {
+		k.note("y", ByRunning, Fails, err)
+		return
+	}
+	d, err := w.derive()
+	if err == nil {
+		y := k.base.y
+		if k.base, err = d.at(d.leaves(k.x), k.dy, false); err == nil && !same(y, k.base.y) {
+			err = errors.New("y changes once its gradient is in the graph")
+		}
+	}
+	if err == nil {
+		for _, i := range w.wrt() {
+			if len(k.base.dx[i]) != len(k.x[i]) {
+				err = errors.Errorf("the gradient of %s has %d elements, the input %d", k.c.Inputs[i].Name, len(k.base.dx[i]), len(k.x[i]))
+			}
+		}
+	}
+	if err != nil {
+		k.base.dx = nil
+		k.note("gradients", ByRunning, Fails, err)
+		return
+	}
+	k.gradients()
+	k.ways()
+	k.unary(d)
+	if k.wants(BySecond) {
+		k.second()
+	}
+}
+
+// scaled is the bound for results that two computations of the same formula reach on different ways: n roundings of the largest element, and a few.
+func (k *checker) scaled(v []float64, u float64) []float64 {
+	size := 0.0
+	for _, x := range v {
+		size = max(size, math.Abs(x))
+	}
+	b := make([]float64, len(v))
+	for i := range b {
+		b[i] = u * float64(k.n+64) * size
+	}
+	return b
+}
+
+func same(a, b []float64) bool {
+	return len(a) == len(b) && compare("", "", []int{len(a)}, a, b, nil).Verdict == Holds
+}
+
+// values compares y with the references and the other graph.
+func (k *checker) values() {
+	ref := k.c.Reference
+	bound := k.scaled(k.base.y, 8*u64)
+	if ref.Bound != nil {
+		if b := k.boundsOfY(u64); b != nil {
+			bound = b
+		}
+	}
+	if ref.Dual != nil && k.wants(ByDual) {
+		err := guarded(func() error {
+			y := ref.Dual(dualField{}, k.shapes(), lift(k.x, -1, nil, func(v, e float64) dual.Number { return dual.Number{Real: v, Emag: e} }))
+			want := make([]float64, len(y))
+			for i := range y {
+				want[i] = y[i].Real
+			}
+			k.add(compare("y", ByDual, k.fwd.shape, k.base.y, want, bound))
+			return nil
+		})
+		if err != nil {
+			k.note("y", ByDual, Fails, errors.Wrap(err, "the reference"))
+		}
+	}
+	if ref.Exact != nil && k.whole && k.wants(ByExact) {
+		y, err := k.exact(-1, nil)
+		switch {
+		case err == errInexact:
+		case err != nil:
+			k.note("y", ByExact, Fails, errors.Wrap(err, "the reference"))
+		default:
+			want := make([]float64, len(y))
+			for i := range y {
+				want[i], _ = y[i].V.Float64()
+			}
+			k.add(compare("y", ByExact, k.fwd.shape, k.base.y, want, nil))
+		}
+	}
+	if k.c.Other != nil && k.wants(ByOther) {
+		w, err := k.c.worldOf(k.c.Other, tensor.Float64)
+		var y []float64
+		if err == nil {
+			y, err = w.forward(k.x)
+		}
+		if err != nil {
+			k.note("y", ByOther, Fails, errors.Wrap(err, "the other graph"))
+			return
+		}
+		k.add(compare("y", ByOther, k.fwd.shape, k.base.y, y, twice(bound)))
+	}
+}
+
+func twice(b []float64) []float64 {
+	t := make([]float64, len(b))
+	for i, v := range b {
+		t[i] = 2 * v
+	}
+	return t
+}
+
+func (k *checker) shapes() [][]int {
+	var all [][]int
+	for _, in := range k.c.Inputs {
+		all = append(all, append([]int(nil), in.Shape...))
+	}
+	return all
+}
+
+// lift makes dual numbers of the inputs, with the derivative along direction v of input i.
+func lift[T any](x [][]float64, i int, v []float64, of func(v, e float64) T) [][]T {
+	all := make([][]T, len(x))
+	for n := range x {
+		all[n] = make([]T, len(x[n]))
+		for e := range x[n] {
+			d := 0.0
+			if n == i && v != nil {
+				d = v[e]
+			}
+			all[n][e] = of(x[n][e], d)
+		}
+	}
+	return all
+}
+
+func (k *checker) exact(i int, v []float64) (y []ExactDual, err error) {
+	inexact := false
+	f := rationals{&inexact}
+	err = guarded(func() error {
+		y = k.c.Reference.Exact(over[rational]{f}, k.shapes(), lift(k.x, i, v, func(v, e float64) ExactDual { return ExactDual{f.Number(v), f.Number(e)} }))
+		return nil
+	})
+	if err == nil && inexact {
+		err = errInexact
+	}
+	return y, err
+}
+
+func (k *checker) bounds(u float64, i int, v []float64) (y []BoundDual, err error) {
+	f := bounds{u}
+	err = guarded(func() error {
+		y = k.c.Reference.Bound(over[Bound]{f}, k.shapes(), lift(k.x, i, v, func(v, e float64) BoundDual { return BoundDual{f.Number(v), f.Number(e)} }))
+		return nil
+	})
+	return y, err
+}
+
+// boundsOfY is the running-error bound of each element of y, or nil where the reference has none. The factor 4 is for an op that computes the same formula in another way of that length.
+func (k *checker) boundsOfY(u float64) []float64 {
+	y, err := k.bounds(u, -1, nil)
+	if err != nil || len(y) != len(k.base.y) {
+		return nil
+	}
+	b := make([]float64, len(y))
+	for i := range y {
+		if b[i] = 4 * (bounds{u}).errorOf(y[i].V); math.IsInf(b[i], 0) || math.IsNaN(b[i]) {
+			return nil
+		}
+	}
+	return b
+}
+
+// boundAlong is the running-error bound of ⟨dy, y'⟩ along v, or NaN.
+func (k *checker) boundAlong(u float64, i int, v []float64) float64 {
+	if k.c.Reference.Bound == nil {
+		return math.NaN()
+	}
+	y, err := k.bounds(u, i, v)
+	if err != nil || len(y) != len(k.dy) {
+		return math.NaN()
+	}
+	f := bounds{u}
+	s := f.Number(0)
+	for e := range y {
+		s = f.Add(s, f.Mul(f.Number(k.dy[e]), y[e].D))
+	}
+	if b := 4 * f.errorOf(s); !math.IsInf(b, 0) {
+		return b
+	}
+	return math.NaN()
+}
+
+// An oracle gives the derivative of Σ y ⊙ dy along a direction of an input, with a bound on the difference that rounding, here and in the op, can make.
+type oracle struct {
+	name  string
+	along func(i int, v []float64) (d, bound float64, err error)
+	kink  func(i int, v []float64) bool // whether the function has a kink there; may be nil
+}
+
+// judge compares the gradient of input i with an oracle: element by element, or along random directions of signs. A direction that fails is followed by the elements, so that the report can name one.
+func (k *checker) judge(o oracle, i int, all [][]float64) {
+	got, shape := all[i], []int(k.c.Inputs[i].Shape)
+	if !k.wants(o.name) {
+		return
+	}
+	n := len(got)
+	if n > elementwise {
+		r, err := k.along(o, i, got, directions, nil, func(int) []float64 { return signs(k.r, n) })
+		if err == errInexact {
+			return
+		}
+		if err != nil {
+			k.note(k.d(i), o.name, Fails, err)
+			return
+		}
+		if r.Verdict != Fails || n > slow {
+			k.add(r)
+			return
+		}
+	}
+	r, err := k.along(o, i, got, n, shape, func(e int) []float64 { v := make([]float64, n); v[e] = 1; return v })
+	switch {
+	case err == errInexact:
+	case err != nil:
+		k.note(k.d(i), o.name, Fails, err)
+	default:
+		k.add(r)
+	}
+}
+
+func signs(r *rand.Rand, n int) []float64 {
+	v := make([]float64, n)
+	for i := range v {
+		v[i] = float64(2*r.IntN(2) - 1)
+	}
+	return v
+}
+
+// along compares ⟨gradient, v⟩ with an oracle, for a number of directions.
+func (k *checker) along(o oracle, i int, gradient []float64, count int, shape []int, direction func(int) []float64) (Row, error) {
+	got, want, bound := make([]float64, count), make([]float64, count), make([]float64, count)
+	kinks := 0
+	for e := range got {
+		v := direction(e)
+		size := 0.0
+		for n, x := range gradient {
+			if v[n] != 0 {
+				got[e] += x * v[n]
+				size += math.Abs(x)
+			}
+		}
+		var err error
+		if want[e], bound[e], err = o.along(i, v); err != nil {
+			return Row{}, err
+		}
+		if shape == nil {
+			bound[e] += 2 * u64 * float64(len(v)) * size
+		}
+		if o.kink != nil && o.kink(i, v) {
+			kinks++
+			want[e] = got[e]
+		}
+	}
+	r := compare(k.d(i), o.name, shape, got, want, bound)
+	r.Kinks = kinks
+	r.Compared -= kinks
+	return r, nil
+}
+
+// gradients compares the gradients by SymDiff with every oracle that applies.
+func (k *checker) gradients() {
+	for _, i := range k.fwd.wrt() {
+		ref := k.c.Reference
+		fallback := func(v []float64, terms float64) float64 {
+			size := 0.0
+			for _, x := range k.base.dx[i] {
+				size = max(size, math.Abs(x))
+			}
+			return 8 * u64 * float64(k.n+16) * (terms + size)
+		}
+		if ref.Exact != nil && k.whole {
+			k.judge(oracle{name: ByExact, along: func(i int, v []float64) (float64, float64, error) {
+				y, err := k.exact(i, v)
+				if err != nil {
+					return 0, 0, err
+				}
+				s := rationals{new(bool)}.Number(0)
+				for e := range y {
+					s = rationals{}.Add(s, rationals{}.Mul(rationals{new(bool)}.Number(k.dy[e]), y[e].D))
+				}
+				d, _ := s.Float64()
+				return d, 0, nil
+			}}, i, k.base.dx)
+		}
+		if ref.Dual != nil {
+			k.judge(oracle{name: ByDual, along: func(i int, v []float64) (d, b float64, err error) {
+				err = guarded(func() error {
+					y := ref.Dual(dualField{}, k.shapes(), lift(k.x, i, v, func(v, e float64) dual.Number { return dual.Number{Real: v, Emag: e} }))
+					if len(y) != len(k.dy) {
+						return errors.Errorf("the reference returns %d elements, want %d", len(y), len(k.dy))
+					}
+					terms := 0.0
+					for e := range y {
+						d += k.dy[e] * y[e].Emag
+						terms += math.Abs(k.dy[e] * y[e].Emag)
+					}
+					if b = k.boundAlong(u64, i, v); math.IsNaN(b) {
+						b = fallback(v, terms)
+					}
+					return nil
+				})
+				return d, b, err
+			}}, i, k.base.dx)
+		}
+		if k.c.Inputs[i].Linear {
+			k.judge(k.stepOne(), i, k.base.dx)
+			k.adjoint(i)
+		} else {
+			k.judge(k.differences(ByDifferences, k.fwd.forward, k.dy), i, k.base.dx)
+		}
+	}
+}
+
+// change is Σ weights ⊙ (f(x + b·v) − f(x + a·v)), and the size of its terms.
+func (k *checker) change(f func([][]float64) ([]float64, error), weights []float64, i int, v []float64, a, b float64) (d, size float64, err error) {
+	at := func(t float64) ([]float64, error) {
+		x := append([][]float64(nil), k.x...)
+		x[i] = make([]float64, len(v))
+		for e := range v {
+			x[i][e] = k.x[i][e] + t*v[e]
+		}
+		return f(x)
+	}
+	ya, err := at(a)
+	if err != nil {
+		return 0, 0, err
+	}
+	yb, err := at(b)
+	if err != nil {
+		return 0, 0, err
+	}
+	for e, w := range weights {
+		d += w * (yb[e] - ya[e])
+		size += math.Abs(w) * (math.Abs(ya[e]) + math.Abs(yb[e]))
+	}
+	return d, size, nil
+}
+
+// stepOne is the difference of an op that is affine in the input: exact but for rounding. Terms may cancel inside the op, where they are not seen: n terms of random sign by √n, which the bound allows for.
+func (k *checker) stepOne() oracle {
+	return oracle{name: ByStepOne, along: func(i int, v []float64) (float64, float64, error) {
+		d, size, err := k.change(k.fwd.forward, k.dy, i, v, 0, 1)
+		n := float64(k.n + 16)
+		return d, 2 * u64 * n * math.Sqrt(n) * size, err
+	}}
+}
+
+// adjoint compares ⟨dy, Jv⟩ with ⟨Jᵀdy, v⟩ along random real directions, for an input in which the op is affine: Jv = f(x+v) − f(x).
+func (k *checker) adjoint(i int) {
+	if !k.wants(ByAdjoint) {
+		return
+	}
+	o := k.stepOne()
+	o.name = ByAdjoint
+	r, err := k.along(o, i, k.base.dx[i], directions, nil, func(int) []float64 {
+		v := make([]float64, len(k.x[i]))
+		for e := range v {
+			v[e] = k.r.NormFloat64()
+		}
+		return v
+	})
+	if err != nil {
+		k.note(k.d(i), ByAdjoint, Fails, err)
+		return
+	}
+	k.add(r)
+}
+
+// differences are central differences D(h) = (f(x+hv) − f(x−hv))/2h with two steps of Richardson's extrapolation, which removes the errors of order h² and h⁴. The bound is twice what the last step changed, and
+// the rounding noise of f over h. Of three sizes of h the one with the least bound counts.
+func (k *checker) differences(name string, f func([][]float64) ([]float64, error), weights []float64) oracle {
+	noise := func(size, h float64) float64 { return 4 * u64 * (math.Sqrt(float64(k.n)) + 16) * size / h }
+	return oracle{name: name,
+		along: func(i int, v []float64) (best, bound float64, err error) {
+			bound = math.Inf(1)
+			for _, h := range []float64{1.0 / 64, 1.0 / 1024, 1.0 / 16384} {
+				var d [3]float64
+				var size float64
+				for s := range d {
+					step := h / float64(int(1)<<s)
+					if d[s], size, err = k.change(f, weights, i, v, -step, step); err != nil {
+						return 0, 0, err
+					}
+					d[s] /= 2 * step
+				}
+				r1, r2 := (4*d[1]-d[0])/3, (4*d[2]-d[1])/3
+				e := (16*r2 - r1) / 15
+				if b := 2*math.Abs(e-r2) + 8*noise(size, h) + 64*u64*math.Abs(e); b < bound {
+					best, bound = e, b
+				}
+			}
+			return best, bound, nil
+		},
+		// At a kink the one-sided differences do not come closer as h shrinks; where the function is smooth their distance shrinks with h.
+		kink: func(i int, v []float64) bool {
+			gap := func(h float64) (g, n float64) {
+				right, s, err := k.change(f, weights, i, v, 0, h)
+				if err != nil {
+					return 0, 1
+				}
+				left, _, err := k.change(f, weights, i, v, -h, 0)
+				if err != nil {
+					return 0, 1
+				}
+				return math.Abs(right-left) / h, noise(s, h)
+			}
+			wide, _ := gap(1.0 / 256)
+			narrow, n := gap(1.0 / 65536)
+			return narrow > 8*n && narrow > wide/4
+		},
+	}
+}
+
+// ways runs the rule in the other ways in which Gorgonia runs it.
+func (k *checker) ways() {
+	against := func(oracle string, want [][]float64, o outcome, err error) {
+		if err != nil {
+			v := Fails
+			if _, ok := err.(notAD); ok {
+				v = Skipped
+			}
+			k.note("gradients", oracle, v, err)
+			return
+		}
+		for _, i := range k.fwd.wrt() {
+			k.add(compare(k.d(i), oracle, k.c.Inputs[i].Shape, o.dx[i], want[i], k.scaled(want[i], 8*u64)))
+		}
+	}
+	fresh := func(f func(w *world) (outcome, error)) (outcome, error) {
+		w, err := k.c.world(tensor.Float64)
+		if err != nil {
+			return outcome{}, err
+		}
+		return f(w)
+	}
+	if k.c.Other != nil && k.wants(ByOther) {
+		w, err := k.c.worldOf(k.c.Other, tensor.Float64)
+		var o outcome
+		if err == nil {
+			var d *derivation
+			if d, err = w.derive(); err == nil {
+				o, err = d.at(d.leaves(k.x), k.dy, false)
+			}
+		}
+		if err != nil {
+			k.note("gradients", ByOther, Fails, errors.Wrap(err, "the other graph"))
+		} else {
+			against(ByOther, o.dx, k.base, nil)
+		}
+	}
+	if k.wants(ByZero) {
+		o, err := fresh(func(w *world) (outcome, error) {
+			d, err := w.derive()
+			if err != nil {
+				return outcome{}, err
+			}
+			return d.at(d.leaves(k.x), make([]float64, len(k.dy)), false)
+		})
+		if err != nil {
+			k.note("gradients", ByZero, Fails, err)
+		} else {
+			for _, i := range k.fwd.wrt() {
+				k.add(compare(k.d(i), ByZero, k.c.Inputs[i].Shape, o.dx[i], make([]float64, len(o.dx[i])), nil))
+			}
+		}
+	}
+	o, err := fresh(func(w *world) (outcome, error) { return w.accumulating(k.x, k.dy) })
+	lisp := err == nil
+	if k.wants(ByDoDiff) {
+		against(ByDoDiff, k.base.dx, o, err)
+	}
+	if k.dirty() != nil { // a panic would end the process under a machine
+		return
+	}
+	second := make([][]float64, len(k.x))
+	plus := make([][]float64, len(k.x))
+	for _, i := range k.fwd.wrt() {
+		second[i], plus[i] = make([]float64, len(k.x[i])), make([]float64, len(k.x[i]))
+		for e := range second[i] {
+			second[i][e] = float64(k.r.IntN(9) - 4)
+			plus[i][e] = k.base.dx[i][e] + second[i][e]
+		}
+	}
+	for _, m := range []struct {
+		name   string
+		lisp   bool
+		second [][]float64
+		want   [][]float64
+	}{{ByTape, false, nil, k.base.dx}, {ByAccumulation, false, second, plus}, {ByLisp, true, nil, k.base.dx}, {ByLispAccumul, true, second, plus}} {
+		if !k.wants(m.name) {
+			continue
+		}
+		if m.lisp && !lisp {
+			k.note("gradients", m.name, Skipped, errors.New("DoDiff, run by hand, did not go well"))
+			continue
+		}
+		o, err := fresh(func(w *world) (outcome, error) { return w.machine(m.lisp, k.x, k.dy, m.second) })
+		against(m.name, m.want, o, err)
+	}
+}
+
+// dirty runs forward pass and gradients through UsePreallocDo into memory full of NaN, and returns an error if that fails.
+func (k *checker) dirty() error {
+	w, err := k.c.world(tensor.Float64)
+	var d *derivation
+	var o outcome
+	if err == nil {
+		if d, err = w.derive(); err == nil {
+			o, err = d.at(d.leaves(k.x), k.dy, true)
+		}
+	}
+	if !k.wants(ByPrealloc) {
+		return err
+	}
+	if err != nil {
+		k.note("y", ByPrealloc, Fails, err)
+		return err
+	}
+	k.add(compare("y", ByPrealloc, k.fwd.shape, o.y, k.base.y, nil))
+	for _, i := range k.fwd.wrt() {
+		k.add(compare(k.d(i), ByPrealloc, k.c.Inputs[i].Shape, o.dx[i], k.base.dx[i], nil))
+	}
+	return nil
+}
+
+// unary are the checks of an op by itself: what it does to its inputs, whether it repeats itself, and other forms of the same inputs. d is nil if no input has a gradient.
+func (k *checker) unary(d *derivation) {
+	run := func(w *world, leaves values) (outcome, error) {
+		if d != nil {
+			d, err := w.derive()
+			if err != nil {
+				return outcome{}, err
+			}
+			return d.at(leaves, k.dy, false)
+		}
+		if err := w.evaluate(order(w.g, w.y), leaves, false); err != nil {
+			return outcome{}, err
+		}
+		y, err := floats(leaves[w.y])
+		return outcome{y: y}, err
+	}
+	equal := func(oracle string, o outcome, err error) {
+		if err != nil {
+			k.note("y", oracle, Fails, err)
+			return
+		}
+		k.add(compare("y", oracle, k.fwd.shape, o.y, k.base.y, nil))
+		for i, dx := range o.dx {
+			if dx != nil {
+				k.add(compare(k.d(i), oracle, k.c.Inputs[i].Shape, dx, k.base.dx[i], nil))
+			}
+		}
+	}
+	w, err := k.c.world(tensor.Float64)
+	if err != nil {
+		k.note("y", ByTwice, Fails, err)
+		return
+	}
+	leaves := w.leaves(k.x)
+	o, err := run(w, leaves)
+	if k.wants(ByUnmodified) && err == nil {
+		for i, n := range w.in {
+			after, err := floats(leaves[n])
+			if err != nil {
+				k.note(k.c.Inputs[i].Name, ByUnmodified, Fails, err)
+				continue
+			}
+			k.add(compare(k.c.Inputs[i].Name, ByUnmodified, k.c.Inputs[i].Shape, after, k.x[i], nil))
+		}
+	}
+	if k.wants(ByTwice) {
+		equal(ByTwice, o, err)
+	}
+	for _, f := range []struct {
+		oracle string
+		form   func(of tensor.Dtype, shape tensor.Shape, v []float64) (G.Value, error)
+	}{{BySlices, sliced}, {ByTransposes, transposed}, {ByColumnMajor, columnMajor}} {
+		if !k.wants(f.oracle) {
+			continue
+		}
+		w, err := k.c.world(tensor.Float64)
+		if err != nil {
+			k.note("y", f.oracle, Fails, err)
+			continue
+		}
+		at := w.leaves(k.x)
+		for i, n := range w.in {
+			if in := k.c.Inputs[i]; len(in.Shape) > 0 && !in.Whole {
+				if at[n], err = f.form(tensor.Float64, in.Shape, k.x[i]); err != nil {
+					break
+				}
+			}
+		}
+		if err != nil {
+			k.note("y", f.oracle, Skipped, err)
+			continue
+		}
+		o, err := run(w, at)
+		equal(f.oracle, o, err)
+	}
+	k.batch()
+	k.twin(d != nil)
+}
+
+// sliced is a slice of a larger tensor whose other elements are NaN.
+func sliced(of tensor.Dtype, shape tensor.Shape, v []float64) (G.Value, error) {
+	large := shape.Clone()
+	var at []tensor.Slice
+	for a, s := range shape {
+		if s == 1 { // the tensor package drops an axis that is sliced to one element
+			at = append(at, nil)
+			continue
+		}
+		large[a] = s + 2
+		at = append(at, G.S(1, s+1))
+	}
+	f := make([]float64, large.TotalSize())
+	for i := range f {
+		f[i] = math.NaN()
+	}
+	for i, x := range v {
+		k := 0
+		for a, e := range multiIndex(i, shape) {
+			if shape[a] > 1 {
+				e++
+			}
+			k = k*large[a] + e
+		}
+		f[k] = x
+	}
+	t, err := value(of, large, f).(*tensor.Dense).Slice(at...)
+	if err != nil {
+		return nil, err
+	}
+	if !t.Shape().Eq(shape) {
+		return nil, errors.Errorf("the tensor package slices %v to %v", shape, t.Shape())
+	}
+	return t.(G.Value), nil
+}
+
+// transposed lies in memory with its axes in reverse.
+func transposed(of tensor.Dtype, shape tensor.Shape, v []float64) (G.Value, error) {
+	if len(shape) < 2 {
+		return value(of, shape, v), nil
+	}
+	t := value(of, reversed(shape), columns(shape, v)).(*tensor.Dense)
+	axes := make([]int, len(shape))
+	for a := range axes {
+		axes[a] = len(axes) - 1 - a
+	}
+	if err := t.T(axes...); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// columnMajor lies in memory with its first axis fastest.
+func columnMajor(of tensor.Dtype, shape tensor.Shape, v []float64) (G.Value, error) {
+	if len(shape) < 2 {
+		return value(of, shape, v), nil
+	}
+	// AsFortran takes row-major numbers and reorders them.
+	return tensor.New(tensor.WithShape(shape...), tensor.AsFortran(backing(of, v))), nil
+}
+
+func reversed(shape tensor.Shape) tensor.Shape {
+	r := shape.Clone()
+	slices.Reverse(r)
+	return r
+}
+
+// columns is v in column-major order.
+func columns(shape tensor.Shape, v []float64) []float64 {
+	c := make([]float64, len(v))
+	for i, x := range v {
+		k := 0
+		index := multiIndex(i, shape)
+		for a := len(shape) - 1; a >= 0; a-- {
+			k = k*shape[a] + index[a]
+		}
+		c[k] = x
+	}
+	return c
+}
+
+// batch compares a batch with its samples one by one, where inputs say that they have a batch axis.
+func (k *checker) batch() {
+	n := 0
+	for _, in := range k.c.Inputs {
+		if in.Batch && len(in.Shape) > 0 {
+			n = in.Shape[0]
+		}
+	}
+	if n < 2 || !k.wants(ByBatch) {
+		return
+	}
+	if len(k.fwd.shape) == 0 || k.fwd.shape[0] != n {
+		k.note("y", ByBatch, Skipped, errors.Errorf("y has shape %v and no batch axis of %d", k.fwd.shape, n))
+		return
+	}
+	t := *k.c
+	t.Inputs = slices.Clone(k.c.Inputs)
+	for i := range t.Inputs {
+		if t.Inputs[i].Batch {
+			t.Inputs[i].Shape = t.Inputs[i].Shape.Clone()
+			t.Inputs[i].Shape[0] = 1
+		}
+	}
+	w, err := t.world(tensor.Float64)
+	var y []float64
+	for s := 0; s < n && err == nil; s++ {
+		x := slices.Clone(k.x)
+		for i, in := range k.c.Inputs {
+			if in.Batch {
+				m := len(x[i]) / n
+				x[i] = x[i][s*m : (s+1)*m]
+			}
+		}
+		var one []float64
+		one, err = w.forward(x)
+		y = append(y, one...)
+	}
+	if err != nil {
+		k.note("y", ByBatch, Fails, err)
+		return
+	}
+	k.add(compare("y", ByBatch, k.fwd.shape, k.base.y, y, k.scaled(y, 8*u64)))
+}
+
+// twin runs the case in float32 and compares it with float64, on the same numbers.
+func (k *checker) twin(gradients bool) {
+	if !k.wants(ByTwin) {
+		return
+	}
+	w, err := k.c.world(tensor.Float32)
+	var o outcome
+	if err == nil {
+		if gradients {
+			var d *derivation
+			if d, err = w.derive(); err == nil {
+				o, err = d.at(d.leaves(k.x), k.dy, false)
+			}
+		} else {
+			o.y, err = w.forward(k.x)
+		}
+	}
+	if err != nil {
+		k.note("y", ByTwin, Fails, errors.Wrap(err, "float32"))
+		return
+	}
+	if w.y.Dtype() != tensor.Float32 {
+		k.note("y", ByTwin, Skipped, errors.Errorf("of float32 inputs it makes %v", w.y.Dtype()))
+		return
+	}
+	bound := k.scaled(k.base.y, 8*u32)
+	if k.c.Reference.Bound != nil {
+		if b := k.boundsOfY(u32); b != nil {
+			bound = b
+		}
+	}
+	k.add(compare("y", ByTwin, k.fwd.shape, o.y, k.base.y, bound))
+	for i, dx := range o.dx {
+		if dx == nil {
+			continue
+		}
+		bound := k.scaled(k.base.dx[i], 8*u32)
+		if k.c.Reference.Bound != nil && len(dx) <= elementwise {
+			for e := range dx {
+				v := make([]float64, len(dx))
+				v[e] = 1
+				if b := k.boundAlong(u32, i, v); !math.IsNaN(b) {
+					bound[e] = b
+				}
+			}
+		}
+		k.add(compare(k.d(i), ByTwin, k.c.Inputs[i].Shape, dx, k.base.dx[i], bound))
+	}
+}
+
+// second checks the derivatives of s = Σ ⟨dx, v⟩ in every input and in dy: the first derivative by SymDiff, then one Grad, against differences of the first derivative.
+func (k *checker) second() {
+	w, err := k.c.world(tensor.Float64)
+	if err != nil {
+		return
+	}
+	d, err := w.derive()
+	if err != nil {
+		return
+	}
+	var weights []float64
+	var cost *G.Node
+	err = guarded(func() error {
+		for _, i := range w.wrt() {
+			v := signs(k.r, len(k.x[i]))
+			weights = append(weights, v...)
+			s, err := w.weighted(d.grads[i], "v "+w.c.Inputs[i].Name, v)
+			if err != nil {
+				return err
+			}
+			if cost == nil {
+				cost = s
+			} else if cost, err = G.Add(cost, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		k.note("gradients", BySecond, Fails, err)
+		return
+	}
+	open, closed := differentiable(w.g, cost)
+	var wrt G.Nodes
+	var which []int
+	for i, n := range append(slices.Clone(w.in), d.dy) {
+		if i < len(w.in) && (w.c.Inputs[i].Fixed || w.c.Inputs[i].Whole) {
+			continue
+		}
+		if open[n] {
+			wrt, which = append(wrt, n), append(which, i)
+		}
+	}
+	got := make([][]float64, len(w.in)+1)
+	for i := range w.in {
+		got[i] = make([]float64, len(k.x[i]))
+	}
+	got[len(w.in)] = make([]float64, len(k.dy))
+	if len(wrt) > 0 {
+		err = guarded(func() error {
+			grads, err := G.Grad(cost, wrt...)
+			if err != nil {
+				return errors.Wrap(err, "gorgonia.Grad")
+			}
+			at := w.leaves(k.x)
+			at[d.dy] = value(tensor.Float64, w.shape, k.dy)
+			if err := w.evaluate(order(w.g, grads...), at, false); err != nil {
+				return err
+			}
+			for e, n := range grads {
+				if got[which[e]], err = floats(at[n]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			v := Fails
+			if closed != "" {
+				v = Skipped
+				err = errors.Errorf("%s (%v)", closed, err)
+			}
+			k.note("gradients", BySecond, v, err)
+			return
+		}
+	}
+	// The function that is differenced has dy as one more input.
+	f, err := k.c.world(tensor.Float64)
+	if err != nil {
+		return
+	}
+	first, err := f.derive()
+	if err != nil {
+		return
+	}
+	wider := *k
+	wider.x = append(slices.Clone(k.x), k.dy)
+	inner := *k.c
+	inner.Inputs = append(slices.Clone(k.c.Inputs), Input{Name: "dy", Shape: w.shape})
+	wider.c, wider.rows = &inner, nil
+	o := wider.differences(BySecond, func(x [][]float64) ([]float64, error) {
+		out, err := first.at(first.leaves(x[:len(x)-1]), x[len(x)-1], false)
+		var all []float64
+		for _, i := range first.wrt() {
+			if err == nil {
+				all = append(all, out.dx[i]...)
+			}
+		}
+		return all, err
+	}, weights)
+	for i := range wider.x {
+		if i == len(k.x) || !(k.c.Inputs[i].Fixed || k.c.Inputs[i].Whole) {
+			wider.judge(o, i, got)
+		}
+	}
+	for _, r := range wider.rows {
+		r.Quantity = "d" + r.Quantity
+		if i := len(w.in); r.Quantity == "dddy" || i == 0 {
+			r.Quantity = "d²/d(dy)"
+		} else {
+			r.Quantity = "d²/d" + r.Quantity[2:]
+		}
+		if r.Verdict == Fails && closed != "" {
+			r.Verdict, r.Note, r.Mismatch = Skipped, closed, nil
+		}
+		k.add(r)
+	}
+}
+
+// differentiable are the nodes that the cost reaches through arguments in which ops say that they are differentiable, and what stopped the walk elsewhere, if something did.
+func differentiable(g *G.ExprGraph, cost *G.Node) (open map[*G.Node]bool, closed string) {
+	open = map[*G.Node]bool{}
+	var visit func(n *G.Node)
+	visit = func(n *G.Node) {
+		if open[n] {
+			return
+		}
+		open[n] = true
+		args := children(g, n)
+		if len(args) == 0 {
+			return
+		}
+		op, ok := n.Op().(G.SDOp)
+		if !ok {
+			closed = fmt.Sprintf("not offered: %v has no SymDiff", n.Op())
+			return
+		}
+		wrt := op.DiffWRT(len(args))
+		for i, c := range args {
+			if i < len(wrt) && wrt[i] {
+				visit(c)
+			} else if c.Dtype() == tensor.Float64 || c.Dtype() == tensor.Float32 {
+				closed = fmt.Sprintf("not offered: %v says that it is not differentiable in argument %d", op, i)
+			}
+		}
+	}
+	visit(cost)
+	return open, closed
+}

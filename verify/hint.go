@@ -1,0 +1,166 @@
+package verify
+
+import (
+	"fmt"
+	"math"
+)
+
+// hint guesses at the pattern of a gradient's mismatches: what a person would see in the two arrays side by side. It returns "" where it sees none.
+func hint(shape []int, got, want []float64, bad []bool) string {
+	n := len(got)
+	if n < 2 {
+		return ""
+	}
+	size := 0.0
+	for i, v := range want {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return ""
+		}
+		if math.IsNaN(got[i]) {
+			return "it is NaN" + where(shape, bad)
+		}
+		size = max(size, math.Abs(v))
+	}
+	// Patterns are looked for to far less than the precision of the oracles: they are large things.
+	close := func(a, b float64) bool { return math.Abs(a-b) <= 1e-4*size }
+	same := func(at func(i int) (float64, bool)) bool {
+		for i := range got {
+			if v, ok := at(i); ok && !close(got[i], v) {
+				return false
+			}
+		}
+		return true
+	}
+	if same(func(int) (float64, bool) { return 0, true }) {
+		return "it is zero everywhere: the rule leaves this argument out"
+	}
+	if s := factor(got, want, same); s != "" {
+		return s
+	}
+	if s := where(shape, bad); s != "" {
+		return s[1:]
+	}
+	d := len(shape)
+	moved := func(to func(index []int) bool) func(i int) (float64, bool) {
+		return func(i int) (float64, bool) {
+			index := multiIndex(i, shape)
+			if !to(index) {
+				return 0, false
+			}
+			k := 0
+			for a, s := range shape {
+				k = k*s + index[a]
+			}
+			return want[k], true
+		}
+	}
+	for a := 0; a < d; a++ {
+		for b := a + 1; b < d; b++ {
+			if shape[a] == shape[b] && shape[a] > 1 && same(moved(func(x []int) bool { x[a], x[b] = x[b], x[a]; return true })) {
+				return fmt.Sprintf("transposed: axes %d and %d are exchanged", a, b)
+			}
+		}
+	}
+	if d >= 2 && shape[d-1]*shape[d-2] > 1 && same(moved(func(x []int) bool {
+		x[d-1], x[d-2] = shape[d-1]-1-x[d-1], shape[d-2]-1-x[d-2]
+		return true
+	})) {
+		return "flipped by 180° in the last two axes"
+	}
+	for a := 0; a < d; a++ {
+		if shape[a] > 1 && same(moved(func(x []int) bool { x[a] = shape[a] - 1 - x[a]; return true })) {
+			return fmt.Sprintf("reversed along axis %d", a)
+		}
+	}
+	for a := 0; a < d; a++ {
+		for _, by := range []int{1, -1} {
+			if shape[a] > 2 && same(moved(func(x []int) bool { x[a] -= by; return x[a] >= 0 && x[a] < shape[a] })) {
+				return fmt.Sprintf("shifted by %+d along axis %d", by, a)
+			}
+		}
+	}
+	if same(func(i int) (float64, bool) { return want[i] + got[0] - want[0], true }) {
+		return fmt.Sprintf("%.6g is added to every element", got[0]-want[0])
+	}
+	return ""
+}
+
+// factor sees a constant factor.
+func factor(got, want []float64, same func(func(int) (float64, bool)) bool) string {
+	gw, ww := 0.0, 0.0
+	for i := range got {
+		gw += got[i] * want[i]
+		ww += want[i] * want[i]
+	}
+	if ww == 0 {
+		return "it should be zero everywhere"
+	}
+	c := gw / ww
+	if !same(func(i int) (float64, bool) { return c * want[i], true }) {
+		return ""
+	}
+	if math.Abs(c+1) < 1e-4 {
+		return "the sign is wrong"
+	}
+	if q := 1 / c; math.Abs(q-math.Round(q)) < 1e-4*math.Abs(q) && math.Abs(c) < 1 {
+		return fmt.Sprintf("a constant factor of 1/%.0f", q)
+	}
+	return fmt.Sprintf("a constant factor of %.6g", c)
+}
+
+// where sees that the mismatches are in one place only. The answer begins with a space.
+func where(shape []int, bad []bool) string {
+	d := len(shape)
+	count := 0
+	for _, b := range bad {
+		if b {
+			count++
+		}
+	}
+	if count == 0 || count == len(bad) {
+		return ""
+	}
+	names := func(a int) string {
+		switch {
+		case a == 0 && d >= 2:
+			return "only in item %d of the batch (axis 0)"
+		case a == 1 && d == 4:
+			return "only in channel %d (axis 1)"
+		}
+		return fmt.Sprintf("only at index %%d of axis %d", a)
+	}
+	for a := 0; a < d; a++ {
+		if shape[a] < 2 {
+			continue
+		}
+		only := -1
+		for i, b := range bad {
+			if !b {
+				continue
+			}
+			if x := multiIndex(i, shape)[a]; only < 0 {
+				only = x
+			} else if only != x {
+				only = math.MaxInt
+				break
+			}
+		}
+		if only != math.MaxInt && count > 1 {
+			return " " + fmt.Sprintf(names(a), only)
+		}
+	}
+	if d >= 2 && shape[d-1] > 2 && shape[d-2] > 2 {
+		border := true
+		for i, b := range bad {
+			x := multiIndex(i, shape)
+			if b && x[d-1] > 0 && x[d-1] < shape[d-1]-1 && x[d-2] > 0 && x[d-2] < shape[d-2]-1 {
+				border = false
+				break
+			}
+		}
+		if border {
+			return " only on the border of the last two axes"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,221 @@
+package verify
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/pkg/errors"
+)
+
+// A Verdict is the outcome of a row.
+type Verdict string
+
+// The verdicts of a row.
+const (
+	Holds   Verdict = "holds"
+	Fails   Verdict = "fails"
+	Skipped Verdict = "skipped" // the oracle does not apply; Note says why
+)
+
+// A Float is a float64 that JSON can carry: NaN and infinities are written as strings.
+type Float float64
+
+// MarshalJSON writes NaN and infinities as "NaN", "+Inf" and "-Inf".
+func (f Float) MarshalJSON() ([]byte, error) {
+	if v := float64(f); math.IsNaN(v) || math.IsInf(v, 0) {
+		return json.Marshal(strconv.FormatFloat(v, 'g', -1, 64))
+	}
+	return json.Marshal(float64(f))
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (f *Float) UnmarshalJSON(b []byte) error {
+	v, err := strconv.ParseFloat(strings.Trim(string(b), `"`), 64)
+	if err != nil {
+		return errors.Wrapf(err, "verify: %s is not a number", b)
+	}
+	*f = Float(v)
+	return nil
+}
+
+// A Mismatch is the worst element of a row that fails.
+type Mismatch struct {
+	Index []int  `json:"index,omitempty"` // multi-index into the quantity; empty for a scalar or a direction
+	Got   Float  `json:"got"`
+	Want  Float  `json:"want"`
+	Error Float  `json:"error"`
+	Bound Float  `json:"bound"`
+	Hint  string `json:"hint,omitempty"` // the pattern of all mismatches together
+}
+
+// A Row is one quantity judged by one oracle.
+type Row struct {
+	Quantity string    `json:"quantity"` // y, or d and the name of an input
+	Oracle   string    `json:"oracle"`
+	Verdict  Verdict   `json:"verdict"`
+	Compared int       `json:"compared"`        // numbers compared
+	Worst    Float     `json:"worst"`           // the largest error as a fraction of its bound; 0 where everything was equal
+	Kinks    int       `json:"kinks,omitempty"` // elements at which the function is not differentiable, and which are therefore not judged
+	Note     string    `json:"note,omitempty"`  // an error, a panic, or why the row was skipped
+	Mismatch *Mismatch `json:"mismatch,omitempty"`
+}
+
+// A Report is what Check found out about a case.
+type Report struct {
+	Name   string  `json:"name"`
+	Seed   uint64  `json:"seed"`
+	Inputs string  `json:"inputs"` // names and shapes
+	Rows   []Row   `json:"rows"`
+	Shrunk *Report `json:"shrunk,omitempty"` // the smallest shapes found at which the first failing row still fails
+}
+
+// Failed reports whether a row fails.
+func (r *Report) Failed() bool { return r.first() != nil }
+
+// Worst is the largest error of all rows that hold, as a fraction of its bound.
+func (r *Report) Worst() float64 {
+	w := 0.0
+	for _, row := range r.Rows {
+		if row.Verdict == Holds {
+			w = max(w, float64(row.Worst))
+		}
+	}
+	return w
+}
+
+// first is the first row that fails, or nil.
+func (r *Report) first() *Row {
+	for i := range r.Rows {
+		if r.Rows[i].Verdict == Fails {
+			return &r.Rows[i]
+		}
+	}
+	return nil
+}
+
+// String is the report for a person: a failing row in full, the others in a line each.
+func (r *Report) String() string {
+	var b strings.Builder
+	failed := 0
+	for _, row := range r.Rows {
+		if row.Verdict == Fails {
+			failed++
+		}
+	}
+	if failed == 0 {
+		fmt.Fprintf(&b, "%s: all %d rows hold", r.Name, len(r.Rows))
+	} else {
+		fmt.Fprintf(&b, "%s: %d of %d rows fail", r.Name, failed, len(r.Rows))
+	}
+	fmt.Fprintf(&b, " (%s; seed %d)\n", r.Inputs, r.Seed)
+	if f := r.first(); f != nil {
+		fmt.Fprintf(&b, "  %s\n", f.sentence())
+		if r.Shrunk != nil {
+			if s := r.Shrunk.first(); s != nil {
+				fmt.Fprintf(&b, "  smallest: %s: %s\n", r.Shrunk.Inputs, s.sentence())
+			}
+		}
+	}
+	q, o := 0, 0
+	for _, row := range r.Rows {
+		q, o = max(q, len([]rune(row.Quantity))), max(o, len([]rune(row.Oracle)))
+	}
+	for _, row := range r.Rows {
+		fmt.Fprintf(&b, "  %-*s  %-*s  %-7s", q, row.Quantity, o, row.Oracle, row.Verdict)
+		switch {
+		case row.Verdict == Skipped || row.Note != "":
+			fmt.Fprintf(&b, "  %s", row.Note)
+		case row.Worst == 0:
+			fmt.Fprintf(&b, "  %d equal", row.Compared)
+		default:
+			fmt.Fprintf(&b, "  %d compared, worst %.2g of its bound", row.Compared, float64(row.Worst))
+		}
+		if row.Kinks > 0 {
+			fmt.Fprintf(&b, "; %d not differentiable there", row.Kinks)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// sentence says what is wrong.
+func (r *Row) sentence() string {
+	s := fmt.Sprintf("%s against %s: ", r.Quantity, r.Oracle)
+	if r.Mismatch == nil {
+		return s + r.Note
+	}
+	m := r.Mismatch
+	s = r.Quantity
+	if len(m.Index) > 0 {
+		s += fmt.Sprint(m.Index)
+	}
+	switch r.Oracle {
+	case ByTape, ByDoDiff, ByLisp, ByAccumulation, ByLispAccumul, ByZero, ByUnmodified, ByTwice, ByPrealloc, BySlices, ByTransposes, ByColumnMajor: // one more way of running the op
+		s += fmt.Sprintf(" is %.10g with %s, want %.10g", float64(m.Got), r.Oracle, float64(m.Want))
+	default:
+		s += fmt.Sprintf(" is %.10g, and by %s %.10g", float64(m.Got), r.Oracle, float64(m.Want))
+	}
+	s += fmt.Sprintf(": the error is %.3g, the bound %.3g", float64(m.Error), float64(m.Bound))
+	if m.Hint != "" {
+		s += ". Pattern: " + m.Hint
+	}
+	return s
+}
+
+// compare makes a row of two arrays and the bound of each element. equal asks for the same bits, where any NaN equals any other.
+func compare(quantity, oracle string, shape []int, got, want, bound []float64) Row {
+	r := Row{Quantity: quantity, Oracle: oracle, Verdict: Holds, Compared: len(got)}
+	if len(got) != len(want) {
+		r.Verdict, r.Note = Fails, fmt.Sprintf("it has %d elements, and %d by the oracle", len(got), len(want))
+		return r
+	}
+	worst, at := -1.0, -1
+	bad := make([]bool, len(got))
+	for i := range got {
+		if got[i] == want[i] || math.IsNaN(got[i]) && math.IsNaN(want[i]) {
+			continue
+		}
+		b := 0.0
+		if bound != nil {
+			b = bound[i]
+		}
+		e := math.Abs(got[i] - want[i])
+		f := e / b
+		if math.IsNaN(f) { // a NaN on one side, or a bound that is none
+			f = math.Inf(1)
+		}
+		bad[i] = !(e <= b)
+		if f > worst {
+			worst, at = f, i
+		}
+	}
+	if at < 0 {
+		return r
+	}
+	r.Worst = Float(worst)
+	if bad[at] {
+		b := 0.0
+		if bound != nil {
+			b = bound[at]
+		}
+		r.Verdict = Fails
+		r.Mismatch = &Mismatch{Index: multiIndex(at, shape), Got: Float(got[at]), Want: Float(want[at]), Error: Float(math.Abs(got[at] - want[at])), Bound: Float(b),
+			Hint: hint(shape, got, want, bad)}
+	}
+	return r
+}
+
+func multiIndex(at int, shape []int) []int {
+	if len(shape) == 0 {
+		return nil
+	}
+	index := make([]int, len(shape))
+	for k := len(shape) - 1; k >= 0; k-- {
+		index[k] = at % shape[k]
+		at /= shape[k]
+	}
+	return index
+}
