@@ -119,10 +119,10 @@ func sum(a, b []float64) []float64 {
 }
 
 // consumers are uses of one input, x of shape 2×2×4×6.
-func consumers(t *testing.T) map[string]func(x *G.Node) (*G.Node, error) {
+func consumers[T kernel.Float]() map[string]func(x *G.Node) (*G.Node, error) {
 	r := rand.New(rand.NewPCG(2, 0))
-	w3, w1 := integers[float64](r, 3*2*9, 4), integers[float64](r, 5*2, 4)
-	dense, target := integers[float64](r, 3*48, 4), integers[float64](r, 96, 4)
+	w3, w1 := integers[T](r, 3*2*9, 4), integers[T](r, 5*2, 4)
+	dense, target := integers[T](r, 3*48, 4), integers[T](r, 96, 4)
 	pool := ops.PoolParams{Window: [2]int{2, 3}, Stride: [2]int{1, 2}, Pad: [4]int{1, 0, 0, 1}}
 	return map[string]func(x *G.Node) (*G.Node, error){
 		"Conv2D 3×3": func(x *G.Node) (*G.Node, error) {
@@ -177,7 +177,7 @@ func TestOneInputTwoConsumers(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 0))
 	xs := tensor.Shape{2, 2, 4, 6}
 	xv := integers[float64](r, 96, 50)
-	all := consumers(t)
+	all := consumers[float64]()
 	cotangent := func(y *G.Node, name string) []float64 {
 		return integers[float64](rand.New(rand.NewPCG(uint64(len(name)), 4)), y.Shape().TotalSize(), 4)
 	}

@@ -154,7 +154,7 @@ func checkRule(o op, s subject, of tensor.Dtype, r *rand.Rand) (b breaches) {
 		b.add("%v", err)
 		return b
 	}
-	dy := floatsValue(y.Shape(), of, fill(len(floatsIn(y)), func() float64 { return float64(1 + r.IntN(5)) * float64(1-2*r.IntN(2)) }))
+	dy := floatsValue(y.Shape(), of, fill(len(floatsIn(y)), func() float64 { return float64(1+r.IntN(5)) * float64(1-2*r.IntN(2)) }))
 	G.WithValue(y)(out)
 	G.WithGrad(dy)(out)
 	if err := o.DoDiff(G.ExecutionContext{}, inputs, out); err != nil {

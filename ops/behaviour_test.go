@@ -1,0 +1,336 @@
+package ops_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/ops"
+)
+
+// What the doc comments promise beyond sums and gradients.
+
+// Same keeps height and width, whatever the filter.
+func TestSame(t *testing.T) {
+	for r := 1; r <= 6; r++ {
+		for s := 1; s <= 6; s++ {
+			got, err := ops.Conv2DShape(tensor.Shape{2, 3, 7, 9}, tensor.Shape{4, 3, r, s}, ops.ConvParams{Pad: ops.Same(r, s)})
+			if err != nil || !got.Eq(tensor.Shape{4, 7, 9}) {
+				t.Errorf("%d×%d: %v, %v, want (4, 7, 9)", r, s, got, err)
+			}
+			if p := ops.Same(r, s); p[1] < p[0] || p[1] > p[0]+1 || p[3] < p[2] || p[3] > p[2]+1 {
+				t.Errorf("%d×%d: padding %v, want the larger part after", r, s, p)
+			}
+		}
+	}
+}
+
+// Region is the smallest ranges of the output that hold all a pixel reaches, found by moving the pixel; at stride 1 without padding it is the article's Q.
+func TestRegion(t *testing.T) {
+	x, w := tensor.Shape{1, 1, 6, 7}, tensor.Shape{1, 1, 3, 2}
+	for _, p := range []ops.ConvParams{
+		{},
+		{Flip: true},
+		{Pad: [4]int{2, 0, 1, 3}},
+		{Stride: [2]int{2, 1}, Pad: [4]int{1, 1, 0, 0}},
+		{Stride: [2]int{4, 3}},
+		{Dilation: [2]int{2, 3}, Pad: [4]int{1, 2, 0, 2}},
+		{Stride: [2]int{2, 3}, Dilation: [2]int{2, 1}, Pad: [4]int{3, 1, 1, 1}},
+	} {
+		shape, err := ops.Conv2DShape(x, w, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ones := []float64{1, 1, 1, 1, 1, 1}
+		for i := range x[2] {
+			for j := range x[3] {
+				image := make([]float64, 42)
+				image[i*7+j] = 1
+				y := referenceOf(t, x, w, p, image, ones, nil).y
+				rows, cols := [2]int{math.MaxInt, 0}, [2]int{math.MaxInt, 0}
+				for at, v := range y {
+					if v != 0 {
+						r, c := at/shape[2], at%shape[2]
+						rows, cols = [2]int{min(rows[0], r), max(rows[1], r+1)}, [2]int{min(cols[0], c), max(cols[1], c+1)}
+					}
+				}
+				gotRows, gotCols, err := ops.Region(x, w, p, i, j)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if rows[1] == 0 { // no output sees the pixel: one of the ranges is empty, or a dilation or stride steps over it
+					if p.Dilation == [2]int{} && gotRows[0] < gotRows[1] && gotCols[0] < gotCols[1] {
+						t.Errorf("%+v: pixel (%d, %d) reaches nothing, Region says %v %v", p, i, j, gotRows, gotCols)
+					}
+					continue
+				}
+				tight := gotRows == rows && gotCols == cols
+				if p.Dilation != [2]int{} { // what a dilation steps over may be at the ranges' ends
+					tight = gotRows[0] <= rows[0] && gotRows[1] >= rows[1] && gotCols[0] <= cols[0] && gotCols[1] >= cols[1]
+				}
+				if !tight {
+					t.Errorf("%+v: pixel (%d, %d): Region says %v %v, outputs are reached in %v %v", p, i, j, gotRows, gotCols, rows, cols)
+				}
+				if p == (ops.ConvParams{}) {
+					if q := [2]int{max(0, i-2), min(i+1, shape[1])}; gotRows != q {
+						t.Errorf("rows of Q at %d are %v, want %v", i, gotRows, q)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Flip is the article's convolution: cross-correlation with each filter turned by 180°.
+func TestFlip(t *testing.T) {
+	r := rand.New(rand.NewPCG(91, 0))
+	xs, ws := tensor.Shape{2, 2, 5, 6}, tensor.Shape{3, 2, 3, 2}
+	xv, wv := integers[float64](r, 120, 5), integers[float64](r, 36, 5)
+	turned := make([]float64, 36)
+	for i, v := range wv {
+		turned[i/6*6+5-i%6] = v
+	}
+	for _, machine := range machines {
+		run := func(w []float64, p ops.ConvParams) []float64 {
+			g := G.NewGraph()
+			x := leaf(g, "x", xs, xv)
+			y := must(t)(ops.Conv2D(x, leaf(g, "w", ws, w), nil, p))
+			value, _ := mustEvaluate[float64](t, machine, must(t)(G.Sum(y)), y, x)
+			return value
+		}
+		equal(t, machine, run(wv, ops.ConvParams{Flip: true}), run(turned, ops.ConvParams{}))
+	}
+}
+
+// ReLU inside Conv2D is ReLU after it, with the same gradients.
+func TestFusedReLU(t *testing.T) {
+	r := rand.New(rand.NewPCG(92, 0))
+	xs, ws := tensor.Shape{2, 3, 6, 5}, tensor.Shape{4, 3, 3, 2}
+	xv, wv, bv, dy := integers[float64](r, 180, 5), integers[float64](r, 72, 5), integers[float64](r, 4, 5), integers[float64](r, 2*4*4*4, 5)
+	for _, machine := range machines {
+		run := func(fused bool) ([]float64, [][]float64) {
+			m, g := must(t), G.NewGraph()
+			x, w, b := leaf(g, "x", xs, xv), leaf(g, "w", ws, wv), leaf(g, "b", tensor.Shape{4}, bv)
+			y := m(ops.Conv2D(x, w, b, ops.ConvParams{ReLU: fused}))
+			if !fused {
+				y = m(ops.ReLU(y))
+			}
+			return mustEvaluate[float64](t, machine, m(costOf(y, dy)), y, x, w, b)
+		}
+		y1, d1 := run(true)
+		y2, d2 := run(false)
+		equal(t, machine+": y", y1, y2)
+		for i := range d1 {
+			equal(t, fmt.Sprint(machine, ": gradient ", i), d1[i], d2[i])
+		}
+	}
+}
+
+// ReLU at 0, at −0, at infinities and at NaN, and its derivative there.
+func TestReLUSpecialValues(t *testing.T) {
+	t.Run("float32", testReLUSpecialValues[float32])
+	t.Run("float64", testReLUSpecialValues[float64])
+}
+
+func testReLUSpecialValues[T kernel.Float](t *testing.T) {
+	inf, nan := math.Inf(1), math.NaN()
+	x := []float64{0, math.Copysign(0, -1), 1, -1, inf, -inf, nan, 1e-30, -1e-30}
+	y := []float64{0, 0, 1, 0, inf, 0, nan, 1e-30, 0}
+	dx := []float64{0, 0, 3, 0, 3, 0, 3, 3, 0}
+	for lead := range 40 { // places in a vector, and in its tail
+		xv, dy := make([]T, lead+len(x)), make([]T, lead+len(x))
+		for i := range dy {
+			dy[i] = 3
+		}
+		for i, v := range x {
+			xv[lead+i] = T(v)
+		}
+		for _, machine := range machines {
+			in := leaf(G.NewGraph(), "x", tensor.Shape{len(xv)}, xv)
+			out := must(t)(ops.ReLU(in))
+			value, grads := mustEvaluate[T](t, machine, must(t)(costOf(out, dy)), out, in)
+			for i := range x {
+				got, want := float64(value[lead+i]), float64(T(y[i]))
+				if math.Float64bits(got) != math.Float64bits(want) && (got == got || want == want) {
+					t.Fatalf("%s: ReLU(%v) is %v, want %v", machine, x[i], got, want)
+				}
+				if float64(grads[0][lead+i]) != dx[i] {
+					t.Fatalf("%s: derivative at %v is %v, want %v", machine, x[i], grads[0][lead+i], dx[i])
+				}
+			}
+		}
+	}
+}
+
+// The winners are indices into the planes of x, of the first of equals.
+func TestMaxPool2DIndices(t *testing.T) {
+	r := rand.New(rand.NewPCG(93, 0))
+	g := G.NewGraph()
+	p := ops.PoolParams{Window: [2]int{2, 3}, Stride: [2]int{1, 2}, Pad: [4]int{1, 0, 0, 1}}
+	geometry, err := kernel.NewPool(2, 3, 5, 6, 2, 3, kernel.Spatial{StrideH: 1, StrideW: 2, DilationH: 1, DilationW: 1, PadTop: 1, PadRight: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	xv := integers[float64](r, 180, 2) // ties are many
+	x := leaf(g, "x", tensor.Shape{2, 3, 5, 6}, xv)
+	y, winner, err := ops.MaxPool2DIndices(x, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var yv, wv G.Value
+	G.Read(y, &yv)
+	G.Read(winner, &wv)
+	m := G.NewTapeMachine(g)
+	defer m.Close()
+	if err := m.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	want := make([]int32, geometry.YLen())
+	kernel.RefMaxWinners(geometry, want, xv)
+	got, ok := wv.Data().([]int32)
+	if !ok || !wv.Shape().Eq(yv.Shape()) {
+		t.Fatalf("winners are %T of shape %v, want []int32 of shape %v", wv.Data(), wv.Shape(), yv.Shape())
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("winner %d is %d, want %d", i, got[i], want[i])
+		}
+		if v := yv.Data().([]float64)[i]; v != xv[i/(geometry.P*geometry.Q)*30+int(got[i])] {
+			t.Fatalf("y %d is %v, not the winner's", i, v)
+		}
+	}
+}
+
+// L2Pool2D's derivative is 0 in a window of zeros, where the norm has none, and its norms neither overflow nor underflow.
+func TestL2PoolExtremes(t *testing.T) {
+	for _, c := range []struct {
+		x       [4]float64
+		y       float64
+		dx      [4]float64
+		largest float64 // relative error
+	}{
+		{[4]float64{0, 0, 0, 0}, 0, [4]float64{0, 0, 0, 0}, 0},
+		{[4]float64{3, 0, 0, 4}, 5, [4]float64{0.6, 0, 0, 0.8}, 4 * 0x1p-53},
+		{[4]float64{3e200, 0, -4e200, 0}, 5e200, [4]float64{0.6, 0, -0.8, 0}, 8 * 0x1p-53},
+		{[4]float64{3e-200, 4e-200, 0, 0}, 5e-200, [4]float64{0.6, 0.8, 0, 0}, 8 * 0x1p-53},
+	} {
+		for _, machine := range machines {
+			x := leaf(G.NewGraph(), "x", tensor.Shape{1, 1, 2, 2}, c.x[:])
+			y := must(t)(ops.L2Pool2D(x, ops.PoolParams{Window: [2]int{2, 2}}))
+			value, grads := mustEvaluate[float64](t, machine, must(t)(costOf(y, []float64{1})), y, x)
+			if !(math.Abs(value[0]-c.y) <= c.largest*c.y) {
+				t.Errorf("%s: the norm of %v is %v, want %v", machine, c.x, value[0], c.y)
+			}
+			for i, v := range grads[0] {
+				if !(math.Abs(v-c.dx[i]) <= c.largest*math.Abs(c.dx[i])) {
+					t.Errorf("%s: dx %d of %v is %v, want %v", machine, i, c.x, v, c.dx[i])
+				}
+			}
+		}
+	}
+}
+
+// The losses' parameters: the factor, the sum and the mean, and the article's ½.
+func TestLossParameters(t *testing.T) {
+	yv, tv := []float64{1, 2, 3, 4, 5, 6}, []float64{2, 2, 1, 8, 5, 4} // squares 1, 0, 4, 16, 0, 4
+	for _, c := range []struct {
+		p     ops.MSEParams
+		e, d0 float64 // the value, and the derivative by the first element of y, whose difference is −1
+	}{
+		{ops.MSEParams{Reduction: ops.Sum}, 25, -2},
+		{ops.MSEParams{Reduction: ops.Sum, Factor: 4}, 100, -8},
+		{ops.MSEParams{Factor: 6}, 25, -2},
+		{ops.ArticleError, 12.5, -1},
+	} {
+		for _, machine := range machines {
+			g := G.NewGraph()
+			y, target := leaf(g, "y", tensor.Shape{2, 3}, yv), leaf(g, "t", tensor.Shape{2, 3}, tv)
+			e := must(t)(ops.MSE(y, target, c.p))
+			value, grads := mustEvaluate[float64](t, machine, e, e, y, target)
+			if value[0] != c.e || grads[0][0] != c.d0 || grads[1][0] != -c.d0 {
+				t.Errorf("%s: %+v: E is %v, want %v; its derivative by y is %v, want %v; by t %v", machine, c.p, value[0], c.e, grads[0][0], c.d0, grads[1][0])
+			}
+		}
+	}
+	for r, want := range map[ops.Reduction]string{ops.Mean: "mean", ops.Sum: "sum", 9: "unknown reduction"} {
+		if r.String() != want {
+			t.Errorf("reduction %d is called %q, want %q", int(r), r, want)
+		}
+	}
+	// A sum over the batch is N times the mean, for powers of 2 exactly.
+	x := []float64{1, 2, 0, -1, 3, 1, 0, 0, 5, 2, 2, 2}
+	run := func(r ops.Reduction) (float64, []float64) {
+		in := leaf(G.NewGraph(), "x", tensor.Shape{4, 3}, x)
+		e := must(t)(ops.SoftmaxCrossEntropy(in, labels(in.Graph(), 0, 1, 2, 0), r))
+		value, grads := mustEvaluate[float64](t, tape, e, e, in)
+		return value[0], grads[0]
+	}
+	mean, dMean := run(ops.Mean)
+	total, dTotal := run(ops.Sum)
+	if total != 4*mean {
+		t.Errorf("the sum is %v, 4 times the mean %v", total, 4*mean)
+	}
+	for i := range dMean {
+		if dTotal[i] != 4*dMean[i] {
+			t.Errorf("element %d of the sum's gradient is %v, 4 times the mean's %v", i, dTotal[i], 4*dMean[i])
+		}
+	}
+}
+
+// In float32 the ops that only add and multiply give, on small integers, the numbers that they give in float64.
+func TestFloat32OnIntegers(t *testing.T) {
+	const seed = 94
+	t.Logf("seed %d", seed)
+	for name, build := range consumers[float64]() {
+		switch name {
+		case "L2Pool2D", "AvgPool2D", "Flatten and Softmax", "Flatten and SoftmaxCrossEntropy":
+			continue // roots, sixths, exponentials
+		}
+		r := rand.New(rand.NewPCG(seed, 0))
+		xv := integers[float64](r, 96, 9)
+		double := leaf(G.NewGraph(), "x", tensor.Shape{2, 2, 4, 6}, xv)
+		y := must(t)(build(double))
+		dy := integers[float64](r, y.Shape().TotalSize(), 9)
+		want, wantX := mustEvaluate[float64](t, tape, must(t)(costOf(y, dy)), y, double)
+		for _, machine := range machines {
+			single := leaf(G.NewGraph(), "x", tensor.Shape{2, 2, 4, 6}, rounded(xv))
+			y, err := consumers[float32]()[name](single)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, gotX := mustEvaluate[float32](t, machine, must(t)(costOf(y, rounded(dy))), y, single)
+			equal(t, fmt.Sprint(machine, ": ", name), got, rounded(want))
+			equal(t, fmt.Sprint(machine, ": dx of ", name), gotX[0], rounded(wantX[0]))
+		}
+	}
+}
+
+func rounded(v []float64) []float32 {
+	s := make([]float32, len(v))
+	for i := range v {
+		s[i] = float32(v[i])
+	}
+	return s
+}
+
+// The number of threads can be set and told, and the tier has a name.
+func TestThreadsAndTier(t *testing.T) {
+	was := ops.SetThreads(3)
+	defer ops.SetThreads(was)
+	if ops.Threads() != 3 {
+		t.Errorf("%d threads, want 3", ops.Threads())
+	}
+	if was := ops.SetThreads(0); was != 3 || ops.Threads() < 1 {
+		t.Errorf("SetThreads says that it was %d, want 3; now %d", was, ops.Threads())
+	}
+	switch ops.Tier() {
+	case "avx512", "avx2", "generic":
+	default:
+		t.Errorf("tier %q", ops.Tier())
+	}
+}
