@@ -102,8 +102,10 @@ func factor(got, want []float64, same func(func(int) (float64, bool)) bool) stri
 	if math.Abs(c+1) < 1e-4 {
 		return "the sign is wrong"
 	}
-	if q := 1 / c; math.Abs(q-math.Round(q)) < 1e-4*math.Abs(q) && math.Abs(c) < 1 {
-		return fmt.Sprintf("a constant factor of 1/%.0f", q)
+	for q := 2.0; q <= 64; q++ {
+		if p := c * q; math.Abs(c-math.Round(c)) > 1e-4 && math.Abs(p-math.Round(p)) < 1e-4*math.Abs(p) {
+			return fmt.Sprintf("a constant factor of %.0f/%.0f", math.Round(p), q)
+		}
 	}
 	return fmt.Sprintf("a constant factor of %.6g", c)
 }

@@ -141,7 +141,14 @@ func (r *Report) String() string {
 	return b.String()
 }
 
-// sentence says what is wrong.
+// String is the row as a sentence: what is wrong, or what held.
+func (r Row) String() string {
+	if r.Verdict != Fails {
+		return strings.TrimSpace(fmt.Sprintf("%s against %s: %s %s", r.Quantity, r.Oracle, r.Verdict, r.Note))
+	}
+	return r.sentence()
+}
+
 func (r *Row) sentence() string {
 	s := fmt.Sprintf("%s against %s: ", r.Quantity, r.Oracle)
 	if r.Mismatch == nil {
