@@ -812,7 +812,9 @@ func checkWrongValues(o machineOp, s subject) (b breaches) {
 		}
 		if len(shape) > 0 {
 			refuse(name+" a scalar", with(G.NewF64(1))...)
-			refuse(name+" a tensor of rank 0", with(tensor.New(tensor.FromScalar(1.0)))...)
+			for _, scalar := range []any{1.0, float32(1), 1, int32(1), int64(1), uint8(1), "1"} {
+				refuse(fmt.Sprintf("%s a tensor of rank 0, %T", name, scalar), with(tensor.New(tensor.FromScalar(scalar)))...)
+			}
 		}
 		if integer {
 			refuse(name+" floats", with(tensor.New(tensor.WithShape(shape...), tensor.Of(tensor.Float64)))...)
