@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	G "gorgonia.org/gorgonia"
@@ -333,4 +334,69 @@ func TestThreadsAndTier(t *testing.T) {
 	default:
 		t.Errorf("tier %q", ops.Tier())
 	}
+}
+
+// Graphs may be built and run at once, and results are the same bits at any number of threads.
+func TestGraphsAtOnceAndThreads(t *testing.T) {
+	r := rand.New(rand.NewPCG(95, 0))
+	xs, ws := tensor.Shape{8, 3, 20, 21}, tensor.Shape{10, 3, 3, 3}
+	xv, wv, bv := uniform[float32](r, xs.TotalSize()), uniform[float32](r, ws.TotalSize()), uniform[float32](r, 10)
+	dense := uniform[float32](r, 5*10*10*10)
+	run := func(machine string) ([]float32, [][]float32, error) {
+		g := G.NewGraph()
+		x, w, b, d := leaf(g, "x", xs, xv), leaf(g, "w", ws, wv), leaf(g, "b", tensor.Shape{10}, bv), leaf(g, "d", tensor.Shape{5, 1000}, dense)
+		y, err := ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.Same(3, 3), ReLU: true})
+		if err != nil {
+			return nil, nil, err
+		}
+		if y, err = ops.MaxPool2D(y, ops.PoolParams{Window: [2]int{2, 2}}); err != nil {
+			return nil, nil, err
+		}
+		if y, err = ops.Flatten(y); err != nil {
+			return nil, nil, err
+		}
+		if y, err = ops.Linear(y, d, nil); err != nil {
+			return nil, nil, err
+		}
+		cost, err := ops.SoftmaxCrossEntropy(y, labels(g, 0, 1, 2, 3, 4, 3, 2, 1), ops.Mean)
+		if err != nil {
+			return nil, nil, err
+		}
+		return evaluate[float32](machine, cost, cost, x, w, b, d)
+	}
+	want, wantGrads, err := run(tape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare := func(what string, e []float32, grads [][]float32, err error) {
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			return
+		}
+		for i, g := range append(grads, e) {
+			w := append(wantGrads[:len(wantGrads):len(wantGrads)], want)[i]
+			for j := range g {
+				if math.Float32bits(g[j]) != math.Float32bits(w[j]) {
+					t.Errorf("%s: part %d, element %d is %v, want %v", what, i, j, g[j], w[j])
+					break
+				}
+			}
+		}
+	}
+	was := ops.SetThreads(0)
+	for _, n := range []int{1, 2, 3, 7} {
+		ops.SetThreads(n)
+		e, grads, err := run(tape)
+		compare(fmt.Sprint(n, " threads"), e, grads, err)
+	}
+	ops.SetThreads(was)
+	var wait sync.WaitGroup
+	for i := range 6 {
+		wait.Go(func() {
+			machine := machines[i%3]
+			e, grads, err := run(machine)
+			compare(fmt.Sprintf("graph %d under %s among others", i, machine), e, grads, err)
+		})
+	}
+	wait.Wait()
 }

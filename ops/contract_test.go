@@ -834,6 +834,10 @@ func checkWrongValues(o machineOp, s subject) (b breaches) {
 			vs := fresh()
 			reflect.ValueOf(vs[i].Data()).Index(shape.TotalSize() - 1).Set(reflect.ValueOf(bad))
 			refuse(fmt.Sprintf("%s with an element %v", name, bad), vs...)
+			want := fmt.Sprintf("%s: element %d is %v, want 0 to %d", name, shape.TotalSize()-1, bad, s.below[i]-1)
+			if _, err := quietly(func() (G.Value, error) { return o.Do(vs...) }); err == nil || !strings.Contains(err.Error(), want) {
+				b.add("%s with an element %v: error %v, want one with %q", name, bad, err, want)
+			}
 		}
 		kind := tensor.Float64
 		if integer {

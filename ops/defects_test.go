@@ -639,3 +639,27 @@ func slice(t *testing.T, d *tensor.Dense, by ...tensor.Slice) *tensor.Dense {
 	}
 	return s.(*tensor.Dense)
 }
+
+// One node may be two operands of one op; its gradient is the sum of both.
+func TestOneNodeTwoOperands(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 0))
+	xs := tensor.Shape{2, 3, 4, 5}
+	xv := integers[float64](r, 120, 5)
+	p := ops.ConvParams{Pad: [4]int{1, 0, 0, 2}}
+	for _, machine := range machines {
+		m, g := must(t), G.NewGraph()
+		x := leaf(g, "x", xs, xv)
+		y := m(ops.Conv2D(x, x, nil, p))
+		dy := integers[float64](r, y.Shape().TotalSize(), 5)
+		want := referenceOf(t, xs, xs, p, xv, xv, dy)
+		value, grads := mustEvaluate[float64](t, machine, m(costOf(y, dy)), y, x)
+		equal(t, machine+": Conv2D(x, x): y", value, want.y)
+		equal(t, machine+": Conv2D(x, x): dx", grads[0], sum(want.dx, want.dw))
+
+		x = leaf(G.NewGraph(), "x", xs, xv)
+		e := m(ops.MSE(x, x, ops.ArticleError))
+		value, grads = mustEvaluate[float64](t, machine, e, e, x)
+		equal(t, machine+": MSE(x, x)", value, []float64{0})
+		equal(t, machine+": MSE(x, x): dx", grads[0], make([]float64, 120))
+	}
+}
