@@ -31,8 +31,11 @@ func (p ConvParams) geometry(x, w tensor.Shape) (kernel.Conv, error) {
 	if groups == 0 {
 		groups = 1
 	}
-	if groups > 0 && x[1]%groups == 0 && w[1] != x[1]/groups {
-		return kernel.Conv{}, errors.Errorf("x has %d channels in %d groups and w %d: want w to have %d: x is %v, w is %v", x[1], groups, w[1], x[1]/groups, x, w)
+	switch {
+	case groups == 1 && w[1] != x[1]:
+		return kernel.Conv{}, errors.Errorf("x has %d channels and w %d, want as many: x is %v, w is %v", x[1], w[1], x, w)
+	case groups > 1 && x[1]%groups == 0 && w[1] != x[1]/groups:
+		return kernel.Conv{}, errors.Errorf("x has %d channels in %d groups and w %d, want %d: x is %v, w is %v", x[1], groups, w[1], x[1]/groups, x, w)
 	}
 	g, err := kernel.NewConv(x[0], x[1], x[2], x[3], w[0], w[2], w[3], groups, spatial(p.Stride, p.Dilation, p.Pad, [2]int{1, 1}), p.Flip)
 	g.Winograd = p.Winograd

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	G "gorgonia.org/gorgonia"
@@ -661,5 +662,60 @@ func TestOneNodeTwoOperands(t *testing.T) {
 		value, grads = mustEvaluate[float64](t, machine, e, e, x)
 		equal(t, machine+": MSE(x, x)", value, []float64{0})
 		equal(t, machine+": MSE(x, x): dx", grads[0], make([]float64, 120))
+	}
+}
+
+// An op may stand at several nodes and in a clone of its graph, which share it, and be run from both at once: it has no state. Gorgonia's MaxPool2D keeps its winners in the op.
+func TestSharedOps(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 0))
+	xs := tensor.Shape{2, 3, 4, 6}
+	av, bv := integers[float64](r, 144, 50), integers[float64](r, 144, 50)
+	pool := ops.PoolParams{Window: [2]int{2, 3}}
+	dy := integers[float64](r, 2*3*2*2, 5)
+	alone := func(v []float64) []float64 {
+		x := leaf(G.NewGraph(), "x", xs, v)
+		y := must(t)(ops.MaxPool2D(x, pool))
+		_, grads := mustEvaluate[float64](t, tape, must(t)(costOf(y, dy)), y, x)
+		return grads[0]
+	}
+	for _, machine := range machines {
+		m, g := must(t), G.NewGraph()
+		a, b := leaf(g, "a", xs, av), leaf(g, "b", xs, bv)
+		y1, winner, err := ops.MaxPool2DIndices(a, pool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		y2 := m(G.ApplyOp(y1.Op(), b, m(G.ApplyOp(winner.Op(), b))))
+		_, grads := mustEvaluate[float64](t, machine, m(G.Add(m(costOf(y1, dy)), m(costOf(y2, dy)))), y1, a, b)
+		equal(t, machine+": da", grads[0], alone(av))
+		equal(t, machine+": db", grads[1], alone(bv))
+	}
+
+	g := G.NewGraph()
+	x := leaf(g, "x", xs, av)
+	y := must(t)(ops.MaxPool2D(x, pool))
+	if _, err := G.Grad(must(t)(costOf(y, dy)), x); err != nil {
+		t.Fatal(err)
+	}
+	clone, ok := g.Clone().(*G.ExprGraph)
+	if !ok {
+		t.Fatalf("the clone of a graph is a %T", g.Clone())
+	}
+	var wait sync.WaitGroup
+	for _, g := range []*G.ExprGraph{g, clone} {
+		wait.Go(func() {
+			m := G.NewTapeMachine(g)
+			defer m.Close()
+			for range 10 {
+				if err := m.RunAll(); err != nil {
+					t.Error(err)
+				}
+				m.Reset()
+			}
+		})
+	}
+	wait.Wait()
+	if drawing := g.ToDot(); !strings.Contains(drawing, "MaxPool2DBackward") {
+		t.Error("a drawing of the graph does not name MaxPool2DBackward")
 	}
 }
