@@ -102,12 +102,29 @@ func plainDense(d *tensor.Dense) (operand, error) {
 	return operand{}, errors.Errorf("got elements of type %v, want float32, float64 or integers", d.Dtype())
 }
 
+// longAxis is the last axis longer than 1, or 0, and how many there are.
+func longAxis(shape tensor.Shape) (axis, count int) {
+	for a, s := range shape {
+		if s > 1 {
+			axis, count = a, count+1
+		}
+	}
+	return axis, count
+}
+
 // flat is the tensor's elements in row-major order: its own memory if they lie so, a copy otherwise.
 func flat[T any](d *tensor.Dense, shape tensor.Shape, data []T) (operand, error) {
 	n := shape.TotalSize()
 	strides := d.Strides()
 	if isPlain(shape, strides) && len(data) >= n {
 		return operand{shape, data[:n:n]}, nil
+	}
+	if len(strides) == 1 && shape.Dims() > 1 { // the tensor package gives a column-major row or column, (1, n) or (n, 1), one stride
+		if axis, long := longAxis(shape); long <= 1 {
+			full := make([]int, shape.Dims())
+			full[axis] = strides[0]
+			strides = full
+		}
 	}
 	if len(strides) != shape.Dims() {
 		return operand{}, errors.Errorf("a tensor of shape %v has strides %v", shape, strides)

@@ -103,13 +103,21 @@ func backing(of tensor.Dtype, v []float64) any {
 		}
 		return f
 	case tensor.Int:
-		f := make([]int, len(v))
-		for i, x := range v {
-			f[i] = int(x)
-		}
-		return f
+		return integers[int](v)
+	case tensor.Int32:
+		return integers[int32](v)
+	case tensor.Int64:
+		return integers[int64](v)
 	}
 	return append([]float64(nil), v...)
+}
+
+func integers[T int | int32 | int64](v []float64) []T {
+	f := make([]T, len(v))
+	for i, x := range v {
+		f[i] = T(x)
+	}
+	return f
 }
 
 // floats reads a value's elements in row-major order, whatever its strides.
@@ -144,8 +152,15 @@ func floats(v G.Value) ([]float64, error) {
 		return nil, errors.Errorf("a value of type %T", v)
 	}
 	shape, strides := t.Shape(), t.Strides()
-	if len(strides) != len(shape) { // scalars and vectors of the tensor package may have fewer
+	if len(strides) != len(shape) { // the tensor package gives scalars none, and a column-major (1, n) or (n, 1) only one
+		step := 1
+		if len(strides) == 1 {
+			step = strides[0]
+		}
 		strides = shape.CalcStrides()
+		for a := range strides {
+			strides[a] *= step
+		}
 	}
 	f := make([]float64, shape.TotalSize())
 	for i := range f {
@@ -286,15 +301,20 @@ func (w *world) wrt() []int {
 	return all
 }
 
-// active are the nodes on a way from an input with a gradient to y.
+// active are the nodes that an input with a gradient reaches through arguments in which ops say that they are differentiable.
 func (w *world) active(nodes []*G.Node) map[*G.Node]bool {
 	on := map[*G.Node]bool{}
 	for _, i := range w.wrt() {
 		on[w.in[i]] = true
 	}
 	for _, n := range nodes {
-		for _, c := range children(w.g, n) {
-			if on[c] {
+		args := children(w.g, n)
+		var wrt []bool
+		if op, ok := n.Op().(G.SDOp); ok && len(args) > 0 {
+			wrt = op.DiffWRT(len(args))
+		}
+		for i, c := range args {
+			if on[c] && (i >= len(wrt) || wrt[i]) { // without SymDiff, symbolic says so
 				on[n] = true
 			}
 		}
@@ -333,11 +353,6 @@ func (w *world) symbolic() (dy *G.Node, grads []*G.Node, err error) {
 			if len(wrt) != len(args) {
 				return errors.Errorf("%v: DiffWRT(%d) has %d entries", op, len(args), len(wrt))
 			}
-			for k, c := range args {
-				if on[c] && !wrt[k] {
-					return errors.Errorf("%v is not differentiable in argument %d", op, k)
-				}
-			}
 			g, err := sum(n)
 			if err != nil {
 				return err
@@ -350,7 +365,7 @@ func (w *world) symbolic() (dy *G.Node, grads []*G.Node, err error) {
 				return errors.Errorf("SymDiff of %v returns %d nodes for %d arguments", op, len(d), len(args))
 			}
 			for k, c := range args {
-				if on[c] {
+				if on[c] && wrt[k] {
 					if d[k] == nil {
 						return errors.Errorf("SymDiff of %v returns nil for argument %d, in which DiffWRT says it is differentiable", op, k)
 					}

@@ -76,7 +76,7 @@ func Run(o Options) ([]Row, error) {
 	began := time.Now()
 	for i := 0; i < o.Cases || time.Since(began) < o.Time; i++ {
 		f := all[i%len(all)]
-		t.add(f, o.Seed, uint64(i))
+		t.add(f, o.Seed, uint64(i), i/len(all)%every == 0)
 	}
 	return t.sorted(all), nil
 }
@@ -93,13 +93,18 @@ func numbered(f family, seed, number uint64) (*subject, tensor.Dtype, *rand.Rand
 	return f.subject(r), of, r
 }
 
-func one(f family, seed, number uint64) (*subject, *judge) {
+// one checks the subject of a number, also by package verify's checker if asked to.
+func one(f family, seed, number uint64, checker bool) (*subject, *judge) {
 	s, of, r := numbered(f, seed, number)
-	return s, check(s, r, of)
+	j := check(s, r, of)
+	if checker {
+		j.throughChecker(seed + number)
+	}
+	return s, j
 }
 
-func (t *table) add(f family, seed, number uint64) {
-	s, j := one(f, seed, number)
+func (t *table) add(f family, seed, number uint64, checker bool) {
+	s, j := one(f, seed, number, checker)
 	seen, failed := map[int]bool{}, map[int]bool{}
 	for _, c := range j.rows {
 		key := [3]string{f.op, c.quantity, c.oracle}
@@ -121,14 +126,14 @@ func (t *table) add(f family, seed, number uint64) {
 			failed[i] = true
 			row.Failed++
 			if row.Failed == 1 {
-				row.Failure = smallest(f, s, j, c, seed, number)
+				row.Failure = smallest(f, s, j, c, seed, number, checker)
 			}
 		}
 	}
 }
 
 // smallest looks for the smallest case of the op that fails in the same quantity and oracle, and describes it.
-func smallest(f family, s *subject, j *judge, c comparison, seed, number uint64) string {
+func smallest(f family, s *subject, j *judge, c comparison, seed, number uint64, checker bool) string {
 	size := func(s *subject) int {
 		n := 0
 		for _, shape := range s.shapes {
@@ -136,11 +141,14 @@ func smallest(f family, s *subject, j *judge, c comparison, seed, number uint64)
 		}
 		return n
 	}
-	const tries = 400
-	for i := uint64(0); i < tries; i++ {
+	tries := uint64(400)
+	if checker { // it shrinks by itself
+		tries = 20
+	}
+	for i := range tries {
 		n := 1<<32 + i
 		if other, _, _ := numbered(f, seed, n); size(other) < size(s) {
-			t, k := one(f, seed, n)
+			t, k := one(f, seed, n, checker)
 			for _, d := range k.rows {
 				if d.failure != "" && d.oracle == c.oracle && d.quantity == c.quantity {
 					s, j, c, number = t, k, d, n
