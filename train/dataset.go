@@ -30,7 +30,7 @@ func (d *Dataset) Check() error {
 	if d == nil {
 		return errors.New("train: the dataset is nil")
 	}
-	if len(d.Input) != 3 || d.Input.TotalSize() < 1 {
+	if len(d.Input) != 3 || min(d.Input[0], d.Input[1], d.Input[2]) < 1 {
 		return errors.Errorf("train: %s: images have shape %v, want C×H×W", d.Name, d.Input)
 	}
 	if len(d.Classes) < 2 || len(d.Classes) > 256 {

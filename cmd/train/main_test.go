@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// execute runs the command and returns its status and what it printed.
+func execute(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	out, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	var errs bytes.Buffer
+	status = run(args, out, &errs)
+	b, err := os.ReadFile(out.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status, string(b), errs.String()
+}
+
+func TestWrongUsage(t *testing.T) {
+	full := t.TempDir()
+	if err := os.WriteFile(filepath.Join(full, "something"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args string
+		want string
+	}{
+		{"-data faces", `-data is "faces", want digits or mnist`},
+		{"-data mnist", "want the directory of its IDX files"},
+		{"-data-dir x", "want none for digits"},
+		{"-model resnet", `"resnet"`},
+		{"-loss hinge", `"hinge"`},
+		{"-optimizer lion", `"lion", want sgd, adam or rmsprop`},
+		{"-epochs 0", "0 epochs"},
+		{"-batch -3", "batch size is -3"},
+		{"-lr NaN", "NaN"},
+		{"-lr -1", "-1, want a positive number"},
+		{"-threads -1", "-threads is -1"},
+		{"-seed x", "invalid value"},
+		{"-speed 9", "not defined"},
+		{"now", `got the argument "now"`},
+		{"-out " + full, full},
+	} {
+		status, out, errs := execute(t, strings.Fields(c.args)...)
+		if status != 2 || !strings.Contains(errs, c.want) || out != "" {
+			t.Errorf("%s: status %d, %q, %q; want 2 and an error with %q", c.args, status, out, errs, c.want)
+		}
+	}
+	if status, _, errs := execute(t, "-data", "mnist", "-data-dir", filepath.Join(full, "nowhere")); status != 1 || !strings.Contains(errs, "nowhere") {
+		t.Errorf("a directory that is not there: status %d, %q", status, errs)
+	}
+	if status, _, errs := execute(t, "-h"); status != 0 || !strings.Contains(errs, "go run ./cmd/train") {
+		t.Errorf("-h: status %d, %q", status, errs)
+	}
+}
+
+// TestTrain is a whole run of one epoch by a model that takes a second.
+func TestTrain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("draws 24,000 digits")
+	}
+	dir := filepath.Join(t.TempDir(), "run")
+	status, out, errs := execute(t, "-model", "linear", "-epochs", "1", "-out", dir)
+	if status != 0 || errs != "" {
+		t.Fatalf("status %d, %q", status, errs)
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if n := len(lines); n < 2 || !regexp.MustCompile(`^test accuracy \d+\.\d\d %$`).MatchString(lines[n-2]) || lines[n-1] != "weights and metrics in "+dir {
+		t.Errorf("the last lines are %q, want the test accuracy in per cent and where the run is", lines[max(0, len(lines)-2):])
+	}
+	for _, f := range []string{"config.json", "metrics.jsonl", "weights.safetensors"} {
+		if s, err := os.Stat(filepath.Join(dir, f)); err != nil || s.Size() == 0 {
+			t.Errorf("%s: %v", f, err)
+		}
+	}
+	before, err := os.ReadFile(filepath.Join(dir, "weights.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, _ := execute(t, "-model", "linear", "-epochs", "1", "-out", dir); status != 2 {
+		t.Errorf("a second run into the directory: status %d, want 2", status)
+	}
+	if after, err := os.ReadFile(filepath.Join(dir, "weights.safetensors")); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the second run changed the weights (%v)", err)
+	}
+}

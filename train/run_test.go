@@ -1,0 +1,251 @@
+package train
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/convgrad/convgrad/model"
+	"github.com/convgrad/convgrad/ops"
+)
+
+func small(t *testing.T) *Dataset {
+	t.Helper()
+	d, err := DrawDigits(240, 60, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func config() Config {
+	return Config{Data: "digits", Model: "article", Loss: "cross-entropy", Epochs: 2, Batch: 16, Optimizer: "adam", Seed: 1}
+}
+
+// weights trains and returns the bytes of the weights file.
+func weights(t *testing.T, c Config, d *Dataset, threads int) []byte {
+	t.Helper()
+	defer ops.SetThreads(ops.SetThreads(threads))
+	dir := filepath.Join(t.TempDir(), "run")
+	if _, err := Run(context.Background(), c, d, dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, WeightsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestSameSeedSameBits: the weights file is the same, byte for byte, at any number of threads and from run to run; another seed, loss or optimizer gives another. The convnet has dropout.
+func TestSameSeedSameBits(t *testing.T) {
+	d := small(t)
+	models := []string{"article", "convnet"}
+	if testing.Short() {
+		models = models[:1]
+	}
+	for _, name := range models {
+		c := config()
+		c.Model, c.Epochs = name, 1
+		want := weights(t, c, d, 1)
+		for _, threads := range []int{1, 2, 3, 7} {
+			if !bytes.Equal(weights(t, c, d, threads), want) {
+				t.Errorf("%s: %d threads give other weights than one", name, threads)
+			}
+		}
+	}
+	want := weights(t, config(), d, 2)
+	for what, change := range map[string]func(c *Config){
+		"seed":      func(c *Config) { c.Seed = 2 },
+		"loss":      func(c *Config) { c.Loss = "mse" },
+		"optimizer": func(c *Config) { c.Optimizer = "sgd" },
+		"rate":      func(c *Config) { c.Rate = 0.002 },
+	} {
+		c := config()
+		change(&c)
+		if bytes.Equal(weights(t, c, d, 2), want) {
+			t.Errorf("another %s gives the same weights", what)
+		}
+	}
+}
+
+// recorder cancels after some steps, and keeps what it hears.
+type recorder struct {
+	cancel context.CancelFunc
+	after  int
+	steps  int
+	epochs []Epoch
+}
+
+func (r *recorder) Step(epoch, done, total int, loss float64) {
+	if r.steps++; r.steps == r.after {
+		r.cancel()
+	}
+}
+func (r *recorder) Epoch(e Epoch) { r.epochs = append(r.epochs, e) }
+
+func TestRunDirectory(t *testing.T) {
+	d, dir := small(t), filepath.Join(t.TempDir(), "run")
+	r := &recorder{}
+	res, err := Run(context.Background(), config(), d, dir, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Epochs) != 2 || res.Steps != 30 || res.Interrupted || res.Dir != dir || r.steps != 30 || len(r.epochs) != 2 {
+		t.Errorf("got %d epochs, %d steps, interrupted %v, %q; heard of %d steps and %d epochs", len(res.Epochs), res.Steps, res.Interrupted, res.Dir, r.steps, len(r.epochs))
+	}
+	b, err := os.ReadFile(filepath.Join(dir, ConfigFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var written struct{ Config }
+	if err := json.Unmarshal(b, &written); err != nil {
+		t.Fatal(err)
+	}
+	want := config()
+	if err := want.Check(); err != nil { // fills the rate in
+		t.Fatal(err)
+	}
+	if written.Config != want {
+		t.Errorf("config.json holds %+v, want %+v", written.Config, want)
+	}
+	f, err := os.Open(filepath.Join(dir, MetricsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for s, i := bufio.NewScanner(f), 0; s.Scan(); i++ {
+		var e Epoch
+		if err := json.Unmarshal(s.Bytes(), &e); err != nil {
+			t.Fatal(err)
+		}
+		if i >= len(res.Epochs) || e != res.Epochs[i] {
+			t.Errorf("line %d of the metrics is %+v, want %+v", i+1, e, res.Epochs)
+		}
+	}
+	net, err := model.ByName("article", d.Input, len(d.Classes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := net.LoadFile(filepath.Join(dir, WeightsFile)); err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range net.Params() {
+		a, b := p.Value.Data().([]float32), res.Network.Params()[i].Value.Data().([]float32)
+		for k := range a {
+			if a[k] != b[k] {
+				t.Fatalf("%s: the file's weights are not the network's", p.Name)
+			}
+		}
+	}
+	if _, err := Run(context.Background(), config(), d, dir, nil); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("a second run into the same directory: %v, want an error that names it", err)
+	}
+	after, err := os.ReadFile(filepath.Join(dir, ConfigFile))
+	if err != nil || !bytes.Equal(after, b) {
+		t.Errorf("the second run touched config.json (%v)", err)
+	}
+}
+
+func TestInterruptedRunSaves(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	dir := filepath.Join(t.TempDir(), "run")
+	r := &recorder{cancel: cancel, after: 17} // in the second epoch
+	res, err := Run(ctx, config(), small(t), dir, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !res.Interrupted || res.Steps != 17 || len(res.Epochs) != 1 {
+		t.Errorf("got interrupted %v after %d steps and %d epochs, want true, 17 and 1", res.Interrupted, res.Steps, len(res.Epochs))
+	}
+	f, err := os.Open(filepath.Join(dir, WeightsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	meta, err := model.Metadata(f)
+	if err != nil || meta["steps"] != "17" {
+		t.Errorf("the weights are of step %q (%v), want 17", meta["steps"], err)
+	}
+}
+
+func TestDivergenceIsAnError(t *testing.T) {
+	c := config()
+	c.Optimizer, c.Rate = "sgd", 1e30
+	dir := filepath.Join(t.TempDir(), "run")
+	_, err := Run(context.Background(), c, small(t), dir, nil)
+	wants(t, err, "epoch 1", "want a finite number", "diverged")
+}
+
+func TestConfigErrors(t *testing.T) {
+	d := small(t)
+	for want, change := range map[string]func(c *Config){
+		"0 epochs, want at least 1":         func(c *Config) { c.Epochs = 0 },
+		"batch size is -1":                  func(c *Config) { c.Batch = -1 },
+		"batch size is 241, want at most":   func(c *Config) { c.Batch = 241 },
+		"learning rate is NaN":              func(c *Config) { c.Rate = math.NaN() },
+		"learning rate is -1":               func(c *Config) { c.Rate = -1 },
+		"learning rate is +Inf":             func(c *Config) { c.Rate = math.Inf(1) },
+		`"lion", want sgd, adam or rmsprop`: func(c *Config) { c.Optimizer = "lion" },
+		`"hinge"`:                           func(c *Config) { c.Loss = "hinge" },
+		`"resnet"`:                          func(c *Config) { c.Model = "resnet" },
+	} {
+		c := config()
+		change(&c)
+		dir := filepath.Join(t.TempDir(), "run")
+		_, err := Run(context.Background(), c, d, dir, nil)
+		wants(t, err, want)
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s: the run directory was made all the same", want)
+		}
+	}
+	if _, err := Run(context.Background(), config(), nil, "", nil); err == nil {
+		t.Error("no error for a dataset that is nil")
+	}
+}
+
+func TestNewDirNeverReuses(t *testing.T) {
+	parent := t.TempDir()
+	seen := map[string]bool{}
+	for range 4 {
+		dir, err := NewDir(parent, "a")
+		if err != nil || seen[dir] {
+			t.Fatalf("got %q (%v), want a directory that is new", dir, err)
+		}
+		seen[dir] = true
+	}
+	file := filepath.Join(parent, "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewDir(file, "a"); err == nil {
+		t.Error("no error for a parent that is a file")
+	}
+	if err := CheckDir(parent); err == nil {
+		t.Error("no error for a directory that is not empty")
+	}
+}
+
+// TestRateFallsToZero: a half cosine from the configured rate to 0, whatever the number of steps.
+func TestRateFallsToZero(t *testing.T) {
+	tr := &trainer{Config: Config{Rate: 0.5}, total: 40}
+	last := math.Inf(1)
+	for tr.steps = 0; tr.steps <= 40; tr.steps++ {
+		want := 0.25 + 0.25*math.Cos(math.Pi*float64(tr.steps)/40)
+		if r := tr.rate(); r >= last || math.Abs(r-want) > 1e-15 {
+			t.Fatalf("step %d: the rate is %v, want %v and less than %v", tr.steps, r, want, last)
+		} else {
+			last = r
+		}
+	}
+	if last > 1e-15 {
+		t.Errorf("the last rate is %v, want 0", last)
+	}
+}
