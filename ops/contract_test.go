@@ -103,6 +103,26 @@ func subjects() []subject {
 
 func (s subject) String() string { return fmt.Sprintf("%T", s.spec) }
 
+// tied reports whether a side of an operand must have the length that it has: the spec fixes it, or it is always that of some other operand.
+func (s subject) tied(operand, axis int) bool {
+	if s.others == nil {
+		return true
+	}
+	all := append([][]tensor.Shape{s.shapes}, s.others...)
+	for i, shape := range s.shapes {
+		for k := range shape {
+			always := i != operand
+			for _, shapes := range all {
+				always = always && shapes[i][k] == shapes[operand][axis]
+			}
+			if always {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // values are random operands. Distinct calls give distinct memory.
 func (s subject) values(of tensor.Dtype, shapes []tensor.Shape, r *rand.Rand) []G.Value {
 	vs := make([]G.Value, len(shapes))
@@ -831,19 +851,21 @@ func checkWrongValues(o machineOp, s subject) (b breaches) {
 			}
 		}
 		for _, bad := range s.bad[i] {
-			vs := fresh()
-			reflect.ValueOf(vs[i].Data()).Index(shape.TotalSize() - 1).Set(reflect.ValueOf(bad))
-			refuse(fmt.Sprintf("%s with an element %v", name, bad), vs...)
-			want := fmt.Sprintf("%s: element %d is %v, want 0 to %d", name, shape.TotalSize()-1, bad, s.below[i]-1)
-			if _, err := quietly(func() (G.Value, error) { return o.Do(vs...) }); err == nil || !strings.Contains(err.Error(), want) {
-				b.add("%s with an element %v: error %v, want one with %q", name, bad, err, want)
+			for _, at := range []int{0, shape.TotalSize() - 1} {
+				vs := fresh()
+				reflect.ValueOf(vs[i].Data()).Index(at).Set(reflect.ValueOf(bad))
+				refuse(fmt.Sprintf("%s with an element %v", name, bad), vs...)
+				want := fmt.Sprintf("%s: element %d is %v, want 0 to %d", name, at, bad, s.below[i]-1)
+				if _, err := quietly(func() (G.Value, error) { return o.Do(vs...) }); err == nil || !strings.Contains(err.Error(), want) {
+					b.add("%s with an element %v: error %v, want one with %q", name, bad, err, want)
+				}
 			}
 		}
 		kind := tensor.Float64
 		if integer {
 			kind = s.spec.args()[i].of
 		}
-		resized := func(what string, wrong tensor.Shape) {
+		resized := func(what string, wrong tensor.Shape, tied bool) {
 			v, err := quietly(func() (G.Value, error) { return tensor.New(tensor.WithShape(wrong...), tensor.Of(kind)), nil })
 			if err != nil {
 				return // tensor has no such thing
@@ -855,7 +877,10 @@ func checkWrongValues(o machineOp, s subject) (b breaches) {
 				sizers[i] = s
 			}
 			inferred, err := o.InferShape(sizers...)
-			if err != nil {
+			if err != nil || tied {
+				if err == nil || !named(err, s) {
+					b.add("InferShape with %s %s, %v: error %v, want one that names the op", name, what, wrong, err)
+				}
 				refuse(fmt.Sprintf("%s %s, %v", name, what, wrong), with(v)...)
 				return
 			}
@@ -864,17 +889,22 @@ func checkWrongValues(o machineOp, s subject) (b breaches) {
 				b.add("Do with %s %s: %v, %v, but InferShape says %v", name, what, got, err, inferred)
 			}
 		}
-		resized("of a rank more", append(tensor.Shape{2}, shape...))
-		resized("of a rank more, as big", append(tensor.Shape{1}, shape...))
+		resized("of a rank more", append(tensor.Shape{2}, shape...), true)
+		resized("of a rank more, as big", append(tensor.Shape{1}, shape...), true)
 		for k := range shape {
 			more, zero := shape.Clone(), shape.Clone()
 			more[k]++
 			zero[k] = 0
-			resized("larger", more)
-			resized("empty", zero)
+			resized("larger", more, s.tied(i, k))
+			resized("empty", zero, true)
+			if shape[k] > 1 {
+				less := shape.Clone()
+				less[k]--
+				resized("smaller", less, s.tied(i, k))
+			}
 		}
 		if len(shape) > 1 {
-			resized("of a rank less", shape[1:].Clone())
+			resized("of a rank less", shape[1:].Clone(), true)
 		}
 	}
 	return b
@@ -1149,6 +1179,12 @@ func (o careless) Do(vs ...G.Value) (G.Value, error) {
 	return v, o.exec(c)
 }
 
+type uncheckedShape struct{ op }
+
+func (o uncheckedShape) InferShape(ds ...G.DimSizer) (tensor.Shape, error) {
+	return inSides(o.spec.(scatter).Geometry), nil
+}
+
 type carelessRule struct{ op }
 
 func (o carelessRule) SymDiff(in G.Nodes, out, dy *G.Node) (G.Nodes, error) {
@@ -1208,6 +1244,7 @@ func TestBrokenOps(t *testing.T) {
 		{"relu", checkDestination, func(o op) machineOp { return newMemory{o} }, "want its destination"},
 		{"relu", checkDestination, func(o op) machineOp { return newMemory{o} }, "larger by 1 on axis 0: error <nil>"},
 		{"relu", checkWrongValues, func(o op) machineOp { return careless{o} }, "panic"},
+		{"scatter", checkWrongValues, func(o op) machineOp { return uncheckedShape{o} }, "InferShape with dy larger"},
 		{"relu", checkWrongNodes, func(o op) machineOp { return carelessRule{o} }, "SymDiff with no cotangent: error panic"},
 		{"relu", checkWrongNodes, func(o op) machineOp { return carelessRule{o} }, "DoDiff with no output: error panic"},
 	} {
