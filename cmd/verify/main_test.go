@@ -84,3 +84,30 @@ func TestMarkdown(t *testing.T) {
 		t.Errorf("got:\n%s", s)
 	}
 }
+
+// TestDocuments: the tables in the documents are those that the command writes.
+func TestDocuments(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs everything")
+	}
+	r := suite.NewReport(suite.Options{Cases: 1, Seed: 1})
+	if err := fill(r, suite.Options{Cases: 1, Seed: 1}, true, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"../../README.md", "../../verify/README.md"} {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(b), "<!-- verify:") {
+			t.Errorf("%s has no table of this command's", name)
+		}
+		filled, err := r.Fill(string(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if filled != string(b) {
+			t.Errorf("%s is not what go run ./cmd/verify -markdown writes", name)
+		}
+	}
+}

@@ -3,6 +3,8 @@ package suite
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 )
 
 // A Verdict is what a computation decided about an equation.
@@ -69,6 +71,7 @@ type EquationResult struct {
 	Embodied       bool            `json:"embodied"` // whether Function computes the equation, bit for bit
 	EmbodiedError  string          `json:"embodiedError,omitempty"`
 	Test           string          `json:"test"`
+	Notebook       string          `json:"notebook"` // the section that shows it, from the repository's root
 }
 
 // Passed reports whether the equation holds in some reading and its function computes it.
@@ -86,8 +89,27 @@ func Equations(seed uint64, n int) []EquationResult {
 // test is the name of the test that asserts an equation's row.
 func (e equation) test() string { return "TestEquations/" + e.number }
 
+// notebook is the section that shows the equation.
+func (e equation) notebook() string {
+	number, _, _ := strings.Cut(e.number, ",")
+	if n, ok := strings.CutPrefix(number, "Eq. "); ok {
+		file := "02-the-backward-pass"
+		if k, err := strconv.Atoi(n); err == nil && k <= 8 {
+			file = "01-cross-correlation-and-convolution"
+		}
+		return "notebooks/" + file + ".ipynb#eq-" + n
+	}
+	return "notebooks/" + map[string]string{
+		"max pooling":     "03-pooling-and-activation.ipynb#max-pooling",
+		"average pooling": "03-pooling-and-activation.ipynb#average-pooling",
+		"L2-norm pooling": "03-pooling-and-activation.ipynb#l2-pooling",
+		"ReLU":            "03-pooling-and-activation.ipynb#relu",
+		"the update":      "02-the-backward-pass.ipynb#descent",
+	}[number]
+}
+
 func (e equation) decide(seed uint64, n int) EquationResult {
-	res := EquationResult{Equation: e.number, Says: e.says, Function: e.function, Test: e.test()}
+	res := EquationResult{Equation: e.number, Says: e.says, Function: e.function, Test: e.test(), Notebook: e.notebook()}
 	holds, counter, worlds := e.try(e.claim, seed, n)
 	res.CounterExample, res.Worlds = counter, worlds
 	if holds {
@@ -446,7 +468,7 @@ func equations() []equation {
 					return e.e.times(ratio(1, 2))
 				}, w.delta.at)
 			},
-			function: "the cotangent of ops.Conv2D's output", embodied: embodiedDelta,
+			function: "ops.Conv2D: its cotangent", embodied: embodiedDelta,
 		},
 		{
 			number: "Eq. 16", says: "∂E/∂x[i′,j′] = Σ_{(i,j) ∈ Q} δ[i,j] ∂x[i,j]/∂x[i′,j′], Q being rows i′−k₁+1 … i′ and columns j′−k₂+1 … j′ of the output", letters: "δ w x",
@@ -614,7 +636,7 @@ func equations() []equation {
 			claim: func(w *world) claim {
 				return on(1, 1, func(int, int) rational { return w.lowered() }, func(int, int) rational { return integer(1) })
 			},
-			function: "kernel.SGD, which train's optimiser calls", embodied: embodiedUpdate,
+			function: "train.SGD by kernel.SGD", embodied: embodiedUpdate,
 		},
 	}
 }

@@ -1,6 +1,12 @@
 package suite
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -42,6 +48,54 @@ func TestEquations(t *testing.T) {
 	for number := range expected {
 		if !seen[number] {
 			t.Errorf("%s has no row", number)
+		}
+	}
+}
+
+// TestEquationsLeadSomewhere: the functions that the table names are declared, and the sections that it links exist.
+func TestEquationsLeadSomewhere(t *testing.T) {
+	declared := map[string]bool{}
+	for pkg, dir := range map[string]string{"ops": "../../ops", "kernel": "../../internal/kernel", "train": "../../train"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", dir, len(files), err)
+		}
+		for _, f := range files {
+			parsed, err := parser.ParseFile(token.NewFileSet(), f, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range parsed.Decls {
+				switch d := d.(type) {
+				case *ast.FuncDecl:
+					if d.Recv == nil {
+						declared[pkg+"."+d.Name.Name] = true
+					}
+				case *ast.GenDecl:
+					for _, s := range d.Specs {
+						if s, ok := s.(*ast.TypeSpec); ok {
+							declared[pkg+"."+s.Name.Name] = true
+						}
+					}
+				}
+			}
+		}
+	}
+	named := regexp.MustCompile(`\b(ops|kernel|train)\.[A-Z][A-Za-z0-9]*`)
+	for _, e := range equations() {
+		functions := named.FindAllString(e.function, -1)
+		if len(functions) == 0 {
+			t.Errorf("%s: no function in %q", e.number, e.function)
+		}
+		for _, f := range functions {
+			if !declared[f] {
+				t.Errorf("%s: %s is not declared", e.number, f)
+			}
+		}
+		file, anchor, ok := strings.Cut(e.notebook(), "#")
+		b, err := os.ReadFile(filepath.Join("../..", file))
+		if err != nil || !ok || !strings.Contains(string(b), `id=\"`+anchor+`\"`) {
+			t.Errorf("%s: %s is not a section (%v)", e.number, e.notebook(), err)
 		}
 	}
 }

@@ -247,6 +247,13 @@ var pageTemplate = template.Must(template.New("report").Parse(page))
 // HTML writes the report as one page that needs nothing else.
 func (r *Report) HTML(w io.Writer) error { return pageTemplate.Execute(w, r) }
 
+// Section names the notebook and the place in it.
+func (r EquationResult) Section() string {
+	file, place, _ := strings.Cut(strings.TrimPrefix(r.Notebook, "notebooks/"), ".ipynb#")
+	number, _, _ := strings.Cut(file, "-")
+	return "notebook " + strings.TrimPrefix(number, "0") + ": " + place
+}
+
 // KillTable is the matrix of planted mistakes: a row per mistake, a column per oracle.
 type KillTable struct {
 	Oracles []string
@@ -343,7 +350,7 @@ func (r *Report) Markdown(section string) (string, error) {
 			row(f.op, strings.Join(oracles, "; "), fmt.Sprint(cases), fmt.Sprintf("%.3f", worst), verdict(ok))
 		}
 	case "equations":
-		head("equation", "what it says", "verdict", "function", "test")
+		head("equation", "what it says", "verdict", "function", "test, in verify/suite", "shown in")
 		for _, e := range r.Equations {
 			v := "**" + string(e.Verdict) + "**"
 			if e.Reading != "" {
@@ -352,7 +359,7 @@ func (r *Report) Markdown(section string) (string, error) {
 			if e.CounterExample != "" {
 				v += ". As printed it fails for " + text(e.CounterExample)
 			}
-			row(e.Equation, text(e.Says), v, "`"+e.Function+"`", "`"+e.Test+"`")
+			row(e.Equation, text(e.Says), v, "`"+e.Function+"`", "`"+e.Test+"`", "["+e.Section()+"]("+e.Notebook+")")
 		}
 	case "built-ins":
 		head("Gorgonia's own", "verdict", "smallest reproduction")
