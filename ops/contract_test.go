@@ -13,9 +13,12 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 	"unsafe"
 
+	"github.com/chewxy/hm"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -1089,6 +1092,25 @@ func (o buffered) Do(vs ...G.Value) (G.Value, error) {
 	return v, nil
 }
 
+// A handover is fine alone: it leaves its operands in the op, and computes from what it finds there a moment later.
+type handover struct {
+	op
+	operands *atomic.Value
+}
+
+func (o handover) Do(vs ...G.Value) (G.Value, error) {
+	o.operands.Store(vs)
+	time.Sleep(100 * time.Microsecond)
+	return o.op.Do(o.operands.Load().([]G.Value)...)
+}
+
+type cachedType struct {
+	op
+	kept hm.Type
+}
+
+func (o cachedType) Type() hm.Type { return o.kept }
+
 type strideBlind struct{ op }
 
 func (o strideBlind) Do(vs ...G.Value) (G.Value, error) {
@@ -1233,6 +1255,8 @@ func TestBrokenOps(t *testing.T) {
 		{"relu", checkIdentity, func(o op) machineOp { return inPlace{o} }, "hand it memory of an operand"},
 		{"relu", checkState, func(o op) machineOp { return counting{o, new(int), new(sync.Mutex)} }, "another result when it is repeated"},
 		{"relu", checkState, func(o op) machineOp { return buffered{o, new(sync.Map)} }, "has changed since"},
+		{"relu", checkState, func(o op) machineOp { return handover{o, new(atomic.Value)} }, "among other goroutines'"},
+		{"relu", checkIdentity, func(o op) machineOp { return cachedType{o, o.Type()} }, "want equal types made anew"},
 		{"relu", checkAliases, func(o op) machineOp { return buffered{o, new(sync.Map)} }, "a result follows what is done to an older one"},
 		{"relu", checkLayouts, func(o op) machineOp { return strideBlind{o} }, "another result than of a plain copy"},
 		{"linear", checkLayouts, func(o op) machineOp { return strideBlind{o} }, "operand 1 as lazy transpose"},
