@@ -10,5 +10,6 @@ import (
 
 	_ "github.com/convgrad/convgrad/model"
 	_ "github.com/convgrad/convgrad/ops"
+	_ "github.com/convgrad/convgrad/verify"
 	_ "github.com/convgrad/convgrad/verify/suite"
 )

@@ -19,6 +19,8 @@ type world struct {
 	in    []*G.Node
 	y     *G.Node
 	shape []int // of y
+
+	preallocs int // ops that were run by UsePreallocDo
 }
 
 // guarded turns a panic into an error that says where it was.
@@ -244,6 +246,7 @@ func (w *world) evaluate(nodes []*G.Node, at values, dirty bool) error {
 						full[i] = -7
 					}
 				}
+				w.preallocs++
 				at[n], err = p.UsePreallocDo(value(n.Dtype(), n.Shape(), full), in...)
 				return err
 			}
