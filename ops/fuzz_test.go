@@ -135,14 +135,20 @@ func FuzzConv2D(f *testing.F) {
 		random := rand.New(rand.NewPCG(uint64(n), uint64(h)))
 		xv, wv, dy := integers[float64](random, xs.TotalSize(), 9), integers[float64](random, ws.TotalSize(), 9), integers[float64](random, y.Shape().TotalSize(), 9)
 		want := referenceOf(t, xs, ws, p, xv, wv, dy)
-		graph = G.NewGraph()
-		x, filters = leaf(graph, "x", xs, xv), leaf(graph, "w", ws, wv)
-		y = must(t)(ops.Conv2D(x, filters, nil, p))
-		value, grads := mustEvaluate[float64](t, ours, must(t)(costOf(y, dy)), y, x, filters)
-		equal(t, "y", value, want.y)
-		equal(t, "dx", grads[0], want.dx)
-		equal(t, "dw", grads[1], want.dw)
+		fuzzValues(t, xs, ws, p, xv, wv, dy, want.y, want.dx, want.dw)
+		fuzzValues(t, xs, ws, p, rounded(xv), rounded(wv), rounded(dy), rounded(want.y), rounded(want.dx), rounded(want.dw))
 	})
+}
+
+// fuzzValues runs a convolution of integers, small enough to be exact in either type, and its gradients.
+func fuzzValues[T kernel.Float](t *testing.T, xs, ws tensor.Shape, p ops.ConvParams, xv, wv, dy, y, dx, dw []T) {
+	graph := G.NewGraph()
+	x, filters := leaf(graph, "x", xs, xv), leaf(graph, "w", ws, wv)
+	n := must(t)(ops.Conv2D(x, filters, nil, p))
+	value, grads := mustEvaluate[T](t, ours, must(t)(costOf(n, dy)), n, x, filters)
+	equal(t, "y", value, y)
+	equal(t, "dx", grads[0], dx)
+	equal(t, "dw", grads[1], dw)
 }
 
 // The same for the poolings, which agree with each other on which shapes and parameters they take.
