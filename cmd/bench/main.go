@@ -1,6 +1,6 @@
 // Command bench says how fast the kernels and a training step are on this machine, as ratios to peers measured in the same run.
 //
-//	go run ./cmd/bench [-quick] [-json] [-pytorch] [-threads n]
+//	go run ./cmd/bench [-quick] [-json] [-markdown file] [-pytorch] [-threads n]
 package main
 
 import (
@@ -10,14 +10,16 @@ import (
 	"os"
 
 	"github.com/convgrad/convgrad/internal/bench"
+	"github.com/convgrad/convgrad/internal/kernel"
 	"github.com/convgrad/convgrad/ops"
 )
 
 func main() {
 	var o bench.Options
 	flag.BoolVar(&o.Quick, "quick", false, "a few shapes, briefly: to see that it works")
-	flag.BoolVar(&o.PyTorch, "pytorch", false, "beside PyTorch, if python3 has it, with its allocator tuned")
+	flag.BoolVar(&o.PyTorch, "pytorch", false, "beside PyTorch and OpenBLAS, where python3 has them, told to do their best")
 	asJSON := flag.Bool("json", false, "write JSON instead of tables")
+	markdown := flag.String("markdown", "", "also fill the tables between the markers <!-- bench:NAME --> of this document, in place")
 	threads := flag.Int("threads", 0, "threads; 0 for one a core")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -25,6 +27,11 @@ func main() {
 		os.Exit(2)
 	}
 	ops.SetThreads(*threads)
+	for _, err := range []error{kernel.TierError(), kernel.ThreadsError()} {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
+	}
 	r, err := bench.Run(o, os.Stderr)
 	if err == nil && *asJSON {
 		e := json.NewEncoder(os.Stdout)
@@ -33,8 +40,23 @@ func main() {
 	} else if err == nil {
 		_, err = r.WriteTo(os.Stdout)
 	}
+	if err == nil && *markdown != "" {
+		err = fill(r, *markdown)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+func fill(r *bench.Report, name string) error {
+	document, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	filled, err := r.Fill(string(document))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, []byte(filled), 0o666)
 }

@@ -15,19 +15,23 @@ type Budget struct {
 	Reps int           // and at least this many repetitions
 }
 
-// times runs f in repetitions of about a millisecond or more and returns the time of one call in each, by the given clock.
-func times(b Budget, clock func() time.Duration, f func()) []time.Duration {
+// batch is how many calls of f take about a millisecond or more, so that clocks resolve them.
+func batch(f func()) int {
 	f() // plans, page faults, the first allocation
-	calls := 1
-	for ; ; calls *= 2 {
+	for calls := 1; ; calls *= 2 {
 		begin := time.Now()
 		for range calls {
 			f()
 		}
 		if time.Since(begin) > time.Millisecond || calls > 1<<20 {
-			break
+			return calls
 		}
 	}
+}
+
+// times runs f in repetitions of about a millisecond or more and returns the time of one call in each, by the given clock.
+func times(b Budget, clock func() time.Duration, f func()) []time.Duration {
+	calls := batch(f)
 	var all []time.Duration
 	for begin := time.Now(); len(all) < b.Reps || time.Since(begin) < b.Time; {
 		start := clock()
@@ -52,6 +56,25 @@ var epoch = time.Now()
 func Wall(b Budget, f func()) time.Duration {
 	t := times(b, func() time.Duration { return time.Since(epoch) }, f)
 	return max(t[len(t)/10], 1)
+}
+
+// race is the least elapsed time of one call of each of fs, which take turns, so that whatever slows the machine down slows all of them.
+func race(b Budget, fs ...func()) []time.Duration {
+	calls, best := make([]int, len(fs)), make([]time.Duration, len(fs))
+	for i, f := range fs {
+		calls[i], best[i] = batch(f), time.Hour
+	}
+	begin := time.Now()
+	for n := 0; n < b.Reps || time.Since(begin) < b.Time*time.Duration(len(fs)); n++ {
+		for i, f := range fs {
+			start := time.Now()
+			for range calls[i] {
+				f()
+			}
+			best[i] = max(1, min(best[i], time.Since(start)/time.Duration(calls[i])))
+		}
+	}
+	return best
 }
 
 // Memory is what one call allocates, in bytes and in objects.

@@ -11,61 +11,70 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// A PartResult is a kernel other than a convolution, beside a peer.
-type PartResult struct {
-	Name, Size                  string
-	Rate                        float64 // one thread, in Unit
-	RateAll                     float64 // all threads
-	Unit                        string  // "GFLOP/s" or "GB/s", bytes read and written once
-	Peer                        string
-	OverPeer                    float64 // the peer's time over ours, one thread each, by processor time
-	OverPyTorch, OverPyTorchAll float64
+// A ProductResult is a matrix product of float32, m×k by k×n.
+type ProductResult struct {
+	M, N, K  int
+	One, All float64 // 10⁹ operations a second: one thread by processor time, all threads by elapsed time
+	// Times of a peer over ours; 0 where there is none.
+	OverGonum, OverOpenBLAS, OverOpenBLASAll float64
 }
 
-// Products measures square matrix products beside gonum's BLAS.
-func Products(sizes []int, b Budget) []PartResult {
+// Size is m×n×k.
+func (p ProductResult) Size() string { return fmt.Sprintf("%d×%d×%d", p.M, p.N, p.K) }
+
+var productSizes = [][3]int{{256, 256, 256}, {512, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}, {100, 10, 625}, {100, 625, 1152}}
+
+// Products measures matrix products beside gonum's BLAS, but for the largest.
+func Products(b Budget, quick bool) []ProductResult {
 	r := rand.New(rand.NewPCG(Seed, 2))
-	var all []PartResult
-	for _, n := range sizes {
-		x, y, z := random(r, n*n), random(r, n*n), make([]float32, n*n)
-		ours := func() { kernel.MatMul(z, x, y, n, n, n, false, false, false) }
-		theirs := func() { gonum.Implementation{}.Sgemm(blas.NoTrans, blas.NoTrans, n, n, n, 1, x, n, y, n, 0, z, n) }
-		rate := func(d time.Duration) float64 { return 2 * float64(n) * float64(n) * float64(n) / d.Seconds() / 1e9 }
-		p := pair(b, ours, theirs, rate)
-		p.Name, p.Size, p.Unit, p.Peer = "matrix product", fmt.Sprint(n), "GFLOP/s", "gonum"
+	var all []ProductResult
+	for _, s := range productSizes {
+		if quick && s[0] > 512 {
+			continue
+		}
+		m, n, k := s[0], s[1], s[2]
+		x, y, z := random[float32](r, m*k), random[float32](r, k*n), make([]float32, m*n)
+		flops := 2 * float64(m) * float64(n) * float64(k) / 1e9
+		ours := func() { kernel.MatMul(z, x, y, m, n, k, false, false, false) }
+		one := oneThread(b, ours)
+		p := ProductResult{M: m, N: n, K: k, One: flops / one.Seconds(), All: flops / Wall(b, ours).Seconds()}
+		if m <= 512 {
+			// gonum uses all cores, so the two are compared by processor time.
+			p.OverGonum = float64(CPU(Budget{0, 3}, func() { gonum.Implementation{}.Sgemm(blas.NoTrans, blas.NoTrans, m, n, k, 1, x, k, y, n, 0, z, n) })) / float64(one)
+		}
 		all = append(all, p)
 	}
 	return all
 }
 
-// pair measures ours and a peer's. The peer may use all threads, so the two are compared by processor time.
-func pair(b Budget, ours, theirs func(), rate func(time.Duration) float64) PartResult {
-	threads := kernel.SetThreads(1)
-	one := CPU(b, ours)
-	kernel.SetThreads(threads)
-	p := PartResult{Rate: rate(one), RateAll: rate(Wall(b, ours))}
-	if theirs != nil {
-		p.OverPeer = float64(CPU(b, theirs)) / float64(one)
-	}
-	return p
+// A PartResult is a kernel that moves data: pooling, activation, their gradients.
+type PartResult struct {
+	Name, Size                  string
+	One, All                    float64 // 10⁹ bytes read or written a second: one thread by processor time, all threads by elapsed time
+	one, all                    time.Duration
+	OverLoop                    float64 // a plain Go loop's processor time over ours
+	OverPyTorch, OverPyTorchAll float64 // PyTorch's time over ours, on one thread and on all
 }
+
+var mapSizes = [][4]int{{64, 6, 28, 28}, {16, 64, 56, 56}}
 
 // Maps measures pooling, ReLU and their gradients on a small and a large feature map, beside a plain Go loop or, for pooling, the reference.
 func Maps(b Budget) ([]PartResult, error) {
 	r := rand.New(rand.NewPCG(Seed, 3))
 	var all []PartResult
-	for _, s := range [][4]int{{64, 6, 28, 28}, {16, 64, 56, 56}} {
+	for _, s := range mapSizes {
 		g, err := kernel.NewPool(s[0], s[1], s[2], s[3], 2, 2, kernel.Spatial{StrideH: 2, StrideW: 2, DilationH: 1, DilationW: 1})
 		if err != nil {
 			return nil, err
 		}
 		in, out := g.XLen(), g.YLen()
-		x, y, dx, dy := random(r, in), make([]float32, in), make([]float32, in), random(r, in)
-		py, pdy, winner := make([]float32, out), random(r, out), make([]int32, out)
+		x, y, dx, dy := random[float32](r, in), make([]float32, in), make([]float32, in), random[float32](r, in)
+		py, pdy, winner := make([]float32, out), random[float32](r, out), make([]int32, out)
 		kernel.MaxWinners(g, winner, x)
-		add := func(name string, bytes int, ours, theirs func()) {
-			p := pair(b, ours, theirs, func(d time.Duration) float64 { return float64(bytes) / d.Seconds() / 1e9 })
-			p.Name, p.Size, p.Unit, p.Peer = name, fmt.Sprint(s), "GB/s", "plain Go loop"
+		add := func(name string, bytes int, ours, loop func()) {
+			p := PartResult{Name: name, Size: fmt.Sprint(s), one: oneThread(b, ours), all: Wall(b, ours)}
+			p.One, p.All = float64(bytes)/p.one.Seconds()/1e9, float64(bytes)/p.all.Seconds()/1e9
+			p.OverLoop = float64(CPU(Budget{0, 3}, loop)) / float64(p.one)
 			all = append(all, p)
 		}
 		add("ReLU", 8*in, func() { kernel.ReLU(y, x) }, func() {
@@ -73,7 +82,7 @@ func Maps(b Budget) ([]PartResult, error) {
 				y[i] = max(v, 0)
 			}
 		})
-		add("ReLU backward", 12*in, func() { kernel.Gate(dx, dy, x) }, func() {
+		add("ReLU, gradient", 12*in, func() { kernel.Gate(dx, dy, x) }, func() {
 			for i, v := range x {
 				if v > 0 {
 					dx[i] = dy[i]
@@ -88,7 +97,7 @@ func Maps(b Budget) ([]PartResult, error) {
 				py[i] = x[i/(g.P*g.Q)*g.H*g.W+int(k)]
 			}
 		})
-		add("max pool 2×2 backward", 4*in+8*out, func() { kernel.Scatter(g, dx, pdy, winner) }, func() {
+		add("max pool 2×2, gradient", 4*in+8*out, func() { kernel.Scatter(g, dx, pdy, winner) }, func() {
 			clear(dx)
 			for i, k := range winner {
 				dx[i/(g.P*g.Q)*g.H*g.W+int(k)] += pdy[i]
@@ -99,6 +108,10 @@ func Maps(b Budget) ([]PartResult, error) {
 			for i := range py {
 				py[i] /= 4
 			}
+		})
+		add("average pool 2×2, gradient", 4*in+4*out, func() { kernel.AvgBackward(g, dx, pdy, true) }, func() {
+			clear(dx)
+			kernel.RefSpreadWindows(g, dx, pdy)
 		})
 	}
 	return all, nil

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -15,138 +16,287 @@ import (
 // Options say what to measure.
 type Options struct {
 	Quick   bool // a few shapes, briefly
-	PyTorch bool // beside PyTorch, if python3 has it
+	PyTorch bool // beside PyTorch and OpenBLAS, where python3 has them
 }
 
 // A Report is a run of the benchmark.
 type Report struct {
-	CPU     string
-	Go      string
-	Tier    string
-	Threads int
-	Peak    float64 // of one core, in 10⁹ operations a second, float32
-	Torch   string  `json:",omitempty"` // PyTorch's version
-	Convs   []ConvResult
-	Steps   []StepResult
-	// StepOverBuiltin is the built-ins' time for a step over ours; StepScaling the processor time of ours on one thread over its elapsed time on all.
-	StepOverBuiltin, StepScaling, StepBytesShare float64
-	Parts                                        []PartResult
+	CPU      string
+	Go       string
+	Tier     string
+	Threads  int
+	Peak     float64 // of one core, in 10⁹ operations a second, float32
+	Torch    string  `json:",omitempty"` // PyTorch's version
+	OpenBLAS string  `json:",omitempty"` // the core that OpenBLAS used
+	Quick    bool
+
+	Convs    []ConvResult
+	Tiers    []TierResult
+	Products []ProductResult
+	Parts    []PartResult
+	Graphs   []GraphResult
+	Steps    []StepResult // ours, ours with Winograd, the built-ins, then PyTorch's
+	Targets  []Target
+	Losses   []Loss
+	Seconds  float64 // that the run took
 }
 
 // Run measures and writes what it is doing to progress.
 func Run(o Options, progress io.Writer) (*Report, error) {
-	say := func(format string, a ...any) { fmt.Fprintf(progress, format+"\n", a...) }
-	r := &Report{CPU: cpuName(), Go: runtime.Version(), Tier: kernel.CurrentTier().String(), Threads: kernel.Threads(), Peak: kernel.Peak(kernel.CurrentTier(), true)}
-	b := Budget{200 * time.Millisecond, 7}
+	begin := time.Now()
+	say := func(format string, a ...any) {
+		fmt.Fprintf(progress, "%4.0f s  "+format+"\n", append([]any{time.Since(begin).Seconds()}, a...)...)
+	}
+	tier := kernel.CurrentTier()
+	r := &Report{CPU: cpuName(), Go: runtime.Version(), Tier: tier.String(), Threads: kernel.Threads(), Quick: o.Quick}
+	for range 3 {
+		r.Peak = max(r.Peak, kernel.Peak(tier, true))
+	}
+	b := Budget{150 * time.Millisecond, 7}
+	slow := Budget{100 * time.Millisecond, 3} // for what peers do slowly
+	steps := Budget{time.Second, 10}
 	shapes := Shapes
-	sizes := []int{256, 512, 1024, 2048}
 	if o.Quick {
-		b = Budget{30 * time.Millisecond, 3}
+		b, slow, steps = Budget{30 * time.Millisecond, 3}, Budget{0, 2}, Budget{0, 3}
 		shapes = []Shape{Shapes[0], Shapes[3], Shapes[10]}
-		sizes = sizes[:2]
 	}
 	for _, s := range shapes {
-		say("convolution %s (%v)", s.Name, s)
-		c, err := Conv(s, b, true)
+		say("convolution %v: %s", s, s.Name)
+		c, err := Conv(s, b)
 		if err != nil {
 			return nil, err
 		}
 		r.Convs = append(r.Convs, c)
 	}
+	say("matrix products, pooling, activation")
+	r.Products = Products(b, o.Quick)
+	var err error
+	if r.Parts, err = Maps(b); err != nil {
+		return nil, err
+	}
+	if o.PyTorch {
+		say("OpenBLAS")
+		if err := openblas(r, b); err != nil {
+			say("no OpenBLAS: %v", err)
+		}
+	}
 	say("a training step of convnet")
-	ours, err := Step(100, b)
+	if r.Steps, err = allSteps(steps, slow); err != nil {
+		return nil, err
+	}
+	if o.PyTorch {
+		say("PyTorch")
+		if err := pytorch(r, shapes, b); err != nil {
+			say("no PyTorch: %v", err)
+		}
+	}
+	say("other tiers and float64")
+	if r.Tiers, err = Tiers(b, o.Quick); err != nil {
+		return nil, err
+	}
+	say("ops in graphs of Gorgonia's, beside its own")
+	if r.Graphs, err = Graphs(slow, o.Quick); err != nil {
+		return nil, err
+	}
+	r.Targets, r.Losses = r.targets(), r.losses()
+	r.Seconds = time.Since(begin).Seconds()
+	return r, nil
+}
+
+func allSteps(b, slow Budget) ([]StepResult, error) {
+	ours, err := Step(stepBatch, b)
 	if err != nil {
 		return nil, err
 	}
-	fast, err := Step(100, b, model.Winograd)
+	fast, err := Step(stepBatch, b, model.Winograd)
 	if err != nil {
 		return nil, err
 	}
 	fast.Name += ", Winograd"
-	theirs, err := BuiltinStep(100, b)
-	if err != nil {
-		return nil, err
-	}
-	r.Steps = []StepResult{ours, fast, theirs}
-	r.StepOverBuiltin, r.StepScaling, r.StepBytesShare = theirs.Seconds/ours.Seconds, ours.SecondsOne/ours.Seconds, ours.Bytes/theirs.Bytes
-	say("matrix products, pooling, activation")
-	r.Parts = Products(sizes, b)
-	maps, err := Maps(b)
-	if err != nil {
-		return nil, err
-	}
-	r.Parts = append(r.Parts, maps...)
-	if o.PyTorch {
-		say("PyTorch")
-		if err := pytorch(r, shapes, o.Quick); err != nil {
-			say("PyTorch: %v", err)
-		}
-	}
-	return r, nil
+	theirs, err := BuiltinStep(stepBatch, slow)
+	return []StepResult{ours, fast, theirs}, err
 }
 
 // ratio prints a ratio, marked where we lose; nothing where there is none.
 func ratio(v float64) string {
 	switch {
 	case v == 0 || math.IsNaN(v):
-		return "-"
-	case v < 1:
-		return fmt.Sprintf("%.2f (slower)", v)
+		return "–"
+	case v < 0.995:
+		return fmt.Sprintf("**%.2f**", v)
 	case v < 10:
 		return fmt.Sprintf("%.2f", v)
 	}
 	return fmt.Sprintf("%.0f", v)
 }
 
-// WriteTo writes the report as Markdown tables, which read as text too.
-func (r *Report) WriteTo(w io.Writer) (int64, error) {
-	c := &counter{w: w}
-	fmt.Fprintf(c, "%s, %s, %s kernels, %d threads; measured peak of one core %.0f GFLOP/s (float32)\n", r.CPU, r.Go, r.Tier, r.Threads, r.Peak)
-	fmt.Fprintf(c, "GFLOP/s count the multiply-adds of the direct sum. One thread: median processor time; all: 10th percentile of elapsed time. × is the peer's time over ours.\n\n")
-	t := tabwriter.NewWriter(c, 0, 0, 1, ' ', 0)
-	torch := r.Torch != ""
-	head, rule := "| convolution | N,C,H,W,K,R,pad,stride,groups | forward | backward-data | backward-filter | % of peak | all threads: % of their peak | × built-in, forward | × built-in, training |", "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-	if torch {
-		head, rule = head+" × PyTorch, one thread | × PyTorch, all |", rule+" --- | --- |"
+func percent(v, of float64) string {
+	if v == 0 {
+		return "–"
 	}
-	fmt.Fprintln(t, tabs(head))
-	fmt.Fprintln(t, tabs(rule))
-	for _, v := range r.Convs {
-		row := fmt.Sprintf("| %s | %s | %.0f | %.0f | %.0f | %.0f / %.0f / %.0f | %.0f / %.0f / %.0f | %s | %s |", v.Name, v.Shape, v.Forward, v.BackwardData, v.BackwardFilter,
-			100*v.Forward/r.Peak, 100*v.BackwardData/r.Peak, 100*v.BackwardFilter/r.Peak,
-			100*v.ForwardAll/r.Peak/float64(r.Threads), 100*v.BackwardDataAll/r.Peak/float64(r.Threads), 100*v.BackwardFilterAll/r.Peak/float64(r.Threads),
-			ratio(v.OverBuiltinForward), ratio(v.OverBuiltinTraining))
-		if torch {
-			row += fmt.Sprintf(" %s / %s / %s | %s / %s / %s |", ratio(v.OverPyTorch[0]), ratio(v.OverPyTorch[1]), ratio(v.OverPyTorch[2]),
-				ratio(v.OverPyTorchAll[0]), ratio(v.OverPyTorchAll[1]), ratio(v.OverPyTorchAll[2]))
+	return fmt.Sprintf("%.0f", 100*v/of)
+}
+
+func each(v Rates, f func(float64) string) string {
+	if v == (Rates{}) {
+		return "–"
+	}
+	return f(v[0]) + " / " + f(v[1]) + " / " + f(v[2])
+}
+
+// Sections are the parts of a report, by the names of their markers in a document.
+func Sections() []string {
+	return []string{"machine", "targets", "convolution", "winograd", "tiers", "products", "maps", "step", "graphs", "losses"}
+}
+
+var titles = map[string]string{
+	"machine":     "",
+	"targets":     "What was to be reached",
+	"convolution": "Convolution, float32: forward / backward-data / backward-filter",
+	"winograd":    "3×3 with Winograd, one thread: forward / backward-data; rates count the multiply-adds of the direct sum",
+	"tiers":       "Other tiers and float64, one thread",
+	"products":    "Matrix product, float32",
+	"maps":        "Pooling, activation, their gradients, float32",
+	"step":        "A training step of Gorgonia's examples/convnet: forward, backward, RMSProp; batch 100, dropout",
+	"graphs":      "Ops of ours in the place of Gorgonia's, in a graph of a user's under TapeMachine",
+	"losses":      "Where a peer is faster",
+}
+
+// Section is one part as Markdown: a table that reads as text too.
+func (r *Report) Section(name string) string {
+	var rows [][]string
+	add := func(cells ...string) { rows = append(rows, cells) }
+	f0 := func(v float64) string { return fmt.Sprintf("%.0f", v) }
+	switch name {
+	case "machine":
+		s := fmt.Sprintf("%s, %s, %s kernels, %d threads; the measured peak of one core is %.0f GFLOP/s (float32)", r.CPU, r.Go, r.Tier, r.Threads, r.Peak)
+		if r.Torch != "" {
+			s += "; PyTorch " + r.Torch + ", its allocator's thresholds raised"
 		}
-		fmt.Fprintln(t, tabs(row))
-		if v.Winograd > 0 {
-			row := fmt.Sprintf("| … with Winograd | - | %.0f | - | - | %.0f | - | - | - |", v.Winograd, 100*v.Winograd/r.Peak)
-			if torch {
-				row += " - | - |"
+		if r.OpenBLAS != "" {
+			s += "; OpenBLAS on its " + r.OpenBLAS + " core"
+		}
+		return s + ". One thread: median processor time; all threads: 10th percentile of elapsed time; graphs and steps by turns, the least elapsed time. × is the peer's time over ours, and **bold** where ours is longer.\n"
+	case "targets":
+		add("what", "measure", "to reach", "got", "least at")
+		for _, t := range r.Targets {
+			got := t.format(t.Got)
+			if !t.Met {
+				got = "**" + got + "**"
 			}
-			fmt.Fprintln(t, tabs(row))
+			if !t.Measured {
+				got = "not measured"
+			}
+			add(t.What, t.Measure, t.sign()+" "+t.format(t.Reach), got, t.At)
+		}
+		return table(rows)
+	case "convolution":
+		add("layer", "N,C,H,W,K,R,pad,stride,groups", "GFLOP/s, one thread", "% of peak", "% of peak, all threads", "× PyTorch, one thread", "all", "all, channels last")
+		for _, c := range r.Convs {
+			add(c.Name, c.Shape, each(c.One, f0), each(c.One, func(v float64) string { return percent(v, r.Peak) }),
+				each(c.All, func(v float64) string { return percent(v, r.Peak*float64(r.Threads)) }), each(c.OverPyTorch, ratio), each(c.OverPyTorchAll, ratio), each(c.OverPyTorchBest, ratio))
+		}
+	case "winograd":
+		add("layer", "GFLOP/s", "% of the direct peak", "× PyTorch")
+		for _, c := range r.Convs {
+			if w := c.Winograd; w[0] > 0 {
+				p := c.OverPyTorchWinograd
+				add(c.Name, f0(w[0])+" / "+f0(w[1]), percent(w[0], r.Peak)+" / "+percent(w[1], r.Peak), ratio(p[0])+" / "+ratio(p[1]))
+			}
+		}
+	case "tiers":
+		add("tier", "type", "shape", "peak of one core", "GFLOP/s", "% of its peak")
+		for _, t := range r.Tiers {
+			add(t.Tier, t.Dtype, t.Shape, f0(t.Peak), each(t.One, f0), each(t.One, func(v float64) string { return percent(v, t.Peak) }))
+		}
+	case "products":
+		add("size", "GFLOP/s, one thread", "% of peak", "all threads", "× OpenBLAS, one thread", "all", "× gonum, processor time")
+		for _, p := range r.Products {
+			add(p.Size(), f0(p.One), percent(p.One, r.Peak), f0(p.All), ratio(p.OverOpenBLAS), ratio(p.OverOpenBLASAll), ratio(p.OverGonum))
+		}
+	case "maps":
+		add("kernel", "N C H W", "GB/s, one thread", "all threads", "× plain Go loop", "× PyTorch, one thread", "all")
+		for _, p := range r.Parts {
+			add(p.Name, p.Size, f0(p.One), f0(p.All), ratio(p.OverLoop), ratio(p.OverPyTorch), ratio(p.OverPyTorchAll))
+		}
+	case "step":
+		add("", "ms, all threads", "ms, one thread", "× as long as ours", "MB allocated", "objects allocated", "MB held for intermediates")
+		for _, s := range r.Steps {
+			one, bytes, objects, held := "–", "–", "–", "–"
+			if s.SecondsOne > 0 {
+				one = fmt.Sprintf("%.1f", 1e3*s.SecondsOne)
+			}
+			if s.Objects > 0 {
+				bytes, objects = fmt.Sprintf("%.3f", s.Bytes/1e6), f0(s.Objects)
+			}
+			if s.PeakBytes > 0 {
+				held = f0(float64(s.PeakBytes) / 1e6)
+			}
+			add(s.Name, fmt.Sprintf("%.1f", 1e3*s.Seconds), one, fmt.Sprintf("%.2f", s.Seconds/r.Steps[0].Seconds), bytes, objects, held)
+		}
+	case "graphs":
+		add("op", "size", "× built-in, output", "with gradients", "generic tier, output", "with gradients")
+		for _, g := range r.Graphs {
+			add(g.Name, g.Size, ratio(g.Forward), ratio(g.Training), ratio(g.GenericForward), ratio(g.GenericTraining))
+		}
+	case "losses":
+		if len(r.Losses) == 0 {
+			return "Nowhere in this run.\n"
+		}
+		add("what", "beside", "× peer")
+		for _, l := range r.Losses {
+			add(l.What, l.Peer, ratio(l.Ratio))
+		}
+	}
+	return table(rows)
+}
+
+// table writes the rows as a Markdown table, the first being its head.
+func table(rows [][]string) string {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 1, ' ', 0)
+	for i, row := range rows {
+		fmt.Fprintln(t, "| "+strings.Join(row, "\t | ")+"\t |")
+		if i == 0 {
+			fmt.Fprintln(t, strings.Repeat("| ---\t ", len(row))+"|")
 		}
 	}
 	t.Flush()
-	fmt.Fprintf(c, "\nA training step of examples/convnet (forward, backward, RMSProp; batch 100, dropout):\n\n")
-	fmt.Fprintln(t, tabs("| | ms, all threads | ms, one thread | MB allocated | objects | MB held |"))
-	fmt.Fprintln(t, tabs("| --- | ---: | ---: | ---: | ---: | ---: |"))
-	for _, s := range r.Steps {
-		one, held := "-", "-"
-		if s.SecondsOne > 0 {
-			one, held = fmt.Sprintf("%.1f", 1e3*s.SecondsOne), fmt.Sprintf("%.0f", float64(s.PeakBytes)/1e6)
+	return b.String()
+}
+
+// WriteTo writes all of it, what was to be reached and where we lose last.
+func (r *Report) WriteTo(w io.Writer) (int64, error) {
+	var b strings.Builder
+	for _, last := range []bool{false, true} {
+		for _, s := range Sections() {
+			if (s == "targets" || s == "losses") != last {
+				continue
+			}
+			if titles[s] != "" {
+				fmt.Fprintf(&b, "\n%s\n\n", titles[s])
+			}
+			b.WriteString(r.Section(s))
 		}
-		fmt.Fprintln(t, tabs(fmt.Sprintf("| %s | %.1f | %s | %.3f | %.0f | %s |", s.Name, 1e3*s.Seconds, one, s.Bytes/1e6, s.Objects, held)))
 	}
-	t.Flush()
-	fmt.Fprintf(c, "\nThe built-ins take %.1f times as long; we allocate %.2f %% of their bytes; all threads are %.2f times as fast as one.\n\n", r.StepOverBuiltin, 100*r.StepBytesShare, r.StepScaling)
-	fmt.Fprintln(t, tabs("| kernel | size | one thread | all threads | unit | peer | × peer |"))
-	fmt.Fprintln(t, tabs("| --- | --- | ---: | ---: | --- | --- | ---: |"))
-	for _, p := range r.Parts {
-		fmt.Fprintln(t, tabs(fmt.Sprintf("| %s | %s | %.0f | %.0f | %s | %s | %s |", p.Name, p.Size, p.Rate, p.RateAll, p.Unit, p.Peer, ratio(p.OverPeer))))
+	fmt.Fprintf(&b, "\nThe run took %.0f s.\n", r.Seconds)
+	n, err := io.WriteString(w, b.String())
+	return int64(n), err
+}
+
+// Fill is the document with the sections between <!-- bench:NAME --> and <!-- /bench:NAME --> replaced by the report's.
+func (r *Report) Fill(document string) (string, error) {
+	for _, s := range Sections() {
+		from, to := "<!-- bench:"+s+" -->", "<!-- /bench:"+s+" -->"
+		before, rest, ok := strings.Cut(document, from)
+		if !ok {
+			continue
+		}
+		_, after, ok := strings.Cut(rest, to)
+		if !ok {
+			return "", fmt.Errorf("bench: %s is not closed by %s", from, to)
+		}
+		document = before + from + "\n" + r.Section(s) + to + after
 	}
-	t.Flush()
-	return c.n, c.err
+	return document, nil
 }

@@ -40,3 +40,16 @@ func (s Shape) Geometry() (kernel.Conv, error) {
 func (s Shape) String() string {
 	return fmt.Sprintf("%d,%d,%d,%d,%d,%d,%d,%d,%d", s.N, s.C, s.H, s.W, s.K, s.R, s.Pad, s.Stride, s.Groups)
 }
+
+// Kind says which of the targets the shape is for.
+func (s Shape) Kind() string {
+	switch {
+	case s.Groups > 1:
+		return "depthwise"
+	case s.C >= 32 && s.K >= 32:
+		return "many"
+	case s.R < 7:
+		return "few"
+	}
+	return ""
+}

@@ -12,9 +12,12 @@ import (
 	"github.com/convgrad/convgrad/train"
 )
 
+// stepBatch is the batch of examples/convnet.
+const stepBatch = 100
+
 // Step measures a step of the same network with our model, machine and optimizer.
 func Step(batch int, b Budget, options ...model.Option) (StepResult, error) {
-	res := StepResult{Name: "convgrad", Batch: batch}
+	res := StepResult{Name: "convgrad"}
 	n, err := model.ByName("convnet", tensor.Shape{1, 28, 28}, 10, options...)
 	if err != nil {
 		return res, err
@@ -30,7 +33,7 @@ func Step(batch int, b Budget, options ...model.Option) (StepResult, error) {
 		return res, errors.New("bench: the network does not take float32 and labels")
 	}
 	r := rand.New(rand.NewPCG(Seed, 1))
-	copy(x, random(r, len(x)))
+	copy(x, random[float32](r, len(x)))
 	for i := range labels {
 		labels[i] = r.IntN(10)
 	}
@@ -57,10 +60,11 @@ func Step(batch int, b Budget, options ...model.Option) (StepResult, error) {
 			failed = e
 		}
 	}
-	res.Seconds = Wall(b, step).Seconds()
-	threads := kernel.SetThreads(1)
-	res.SecondsOne = CPU(b, step).Seconds()
-	kernel.SetThreads(threads)
+	t := race(b, step, func() {
+		defer kernel.SetThreads(kernel.SetThreads(1))
+		step()
+	})
+	res.Seconds, res.SecondsOne = t[0].Seconds(), t[1].Seconds()
 	res.Bytes, res.Objects = Memory(10, step)
 	res.PeakBytes = m.PeakBytes()
 	if failed == nil {
@@ -72,7 +76,6 @@ func Step(batch int, b Budget, options ...model.Option) (StepResult, error) {
 // A StepResult is a training step: forward, backward and RMSProp on a batch.
 type StepResult struct {
 	Name                string
-	Batch               int
 	Seconds, SecondsOne float64 // elapsed: on all threads, and on one
 	Bytes, Objects      float64 // allocated by a step
 	PeakBytes           int     // memory held for intermediates, where the machine says
@@ -81,11 +84,11 @@ type StepResult struct {
 
 // BuiltinStep measures a step of examples/convnet with Gorgonia's own ops, solver and TapeMachine, with dropout.
 func BuiltinStep(batch int, b Budget) (StepResult, error) {
-	res := StepResult{Name: "Gorgonia's built-ins", Batch: batch}
+	res := StepResult{Name: "Gorgonia's built-ins"}
 	r := rand.New(rand.NewPCG(Seed, 1))
 	g := G.NewGraph()
 	leaf := func(name string, scale float32, shape ...int) *G.Node {
-		v := random(r, tensor.Shape(shape).TotalSize())
+		v := random[float32](r, tensor.Shape(shape).TotalSize())
 		for i := range v {
 			v[i] *= scale
 		}
@@ -144,7 +147,7 @@ func BuiltinStep(batch int, b Budget) (StepResult, error) {
 		}
 		m.Reset()
 	}
-	res.Seconds = Wall(b, step).Seconds()
+	res.Seconds = race(b, step)[0].Seconds()
 	res.Bytes, res.Objects = Memory(3, step)
 	if v, ok := cost.Value().Data().(float32); ok {
 		res.Loss = float64(v)

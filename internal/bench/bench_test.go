@@ -1,0 +1,103 @@
+package bench
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+var brief = Budget{time.Millisecond, 1}
+
+func report(t *testing.T) *Report {
+	t.Helper()
+	r := &Report{Tier: "avx512", Threads: 2, Peak: 100}
+	for _, s := range []Shape{{"a", 1, 32, 5, 5, 32, 3, 1, 1, 1}, {"b", 2, 1, 6, 6, 3, 3, 1, 1, 1}, {"c", 1, 4, 6, 6, 4, 3, 1, 1, 4}} {
+		c, err := Conv(s, brief)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Convs = append(r.Convs, c)
+	}
+	r.Steps = []StepResult{
+		{Name: "convgrad", Seconds: 1, SecondsOne: 1.9, Bytes: 1}, {Name: "convgrad, Winograd", Seconds: 1},
+		{Name: "Gorgonia's built-ins", Seconds: 20, Bytes: 50}, {Name: "PyTorch", Seconds: 3},
+	}
+	r.Graphs = []GraphResult{{Name: "ReLU", Size: "3", Forward: 0.5, Training: 2}}
+	r.Targets, r.Losses = r.targets(), r.losses()
+	return r
+}
+
+func TestConvolutionsAreMeasured(t *testing.T) {
+	for _, c := range report(t).Convs {
+		for i := range 3 {
+			if c.One[i] <= 0 || c.All[i] <= 0 {
+				t.Errorf("%s %s: rates %v and %v, want positive ones", c.Name, directions[i], c.One[i], c.All[i])
+			}
+		}
+		if (c.Winograd[0] > 0) != (c.Kind == "many") {
+			t.Errorf("%s: Winograd's rate is %v", c.Name, c.Winograd[0])
+		}
+	}
+}
+
+func TestTargets(t *testing.T) {
+	r := report(t)
+	got := map[string]Target{}
+	for _, x := range r.Targets {
+		got[x.What+": "+x.Measure] = x
+	}
+	for name, want := range map[string]struct {
+		got           float64
+		measured, met bool
+	}{
+		"a training step of convnet: × Gorgonia's built-ins":             {20, true, true},
+		"a training step of convnet: × PyTorch, its best layout":         {3, true, true},
+		"a training step of convnet: bytes allocated, of the built-ins'": {0.02, true, false}, // more than 1 %
+		"a training step of convnet: 2 threads against one":              {1.9, true, true},
+		"a built-in replaced in a graph: × built-in, least":              {0.5, true, false},
+		"depthwise 3×3: × PyTorch, least":                                {0, false, false},
+	} {
+		x, ok := got[name]
+		if !ok || x.Got != want.got || x.Measured != want.measured || x.Met != want.met {
+			t.Errorf("%s: got %+v (there: %v), want %+v", name, x, ok, want)
+		}
+	}
+	if len(r.Losses) != 1 || r.Losses[0].Ratio != 0.5 {
+		t.Errorf("losses are %v, want the graph's alone", r.Losses)
+	}
+}
+
+func TestFill(t *testing.T) {
+	r := report(t)
+	got, err := r.Fill("before\n<!-- bench:losses -->\nold\n<!-- /bench:losses -->\nafter\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "before\n<!-- bench:losses -->\n" + r.Section("losses") + "<!-- /bench:losses -->\nafter\n"
+	if got != want || !strings.Contains(got, "**0.50**") {
+		t.Errorf("filled document is\n%s\nwant\n%s", got, want)
+	}
+	if _, err := r.Fill("<!-- bench:losses -->"); err == nil {
+		t.Error("a marker that is not closed is no error")
+	}
+	for _, s := range Sections() {
+		rows := strings.Split(strings.TrimSpace(r.Section(s)), "\n")
+		for _, row := range rows {
+			if strings.HasPrefix(row, "|") && strings.Count(row, "|") != strings.Count(rows[0], "|") {
+				t.Errorf("section %s: rows differ in their number of cells:\n%s\n%s", s, rows[0], row)
+			}
+		}
+	}
+}
+
+func TestGraphs(t *testing.T) {
+	for _, r := range []replacement{conv(1, 2, 6, 6, 2, 3, 0, 1, true)} {
+		res := GraphResult{}
+		if err := r.genericTier(brief, &res); err != nil {
+			t.Fatal(err)
+		}
+		if res.GenericForward <= 0 || res.GenericTraining <= 0 {
+			t.Errorf("%s: ratios %v and %v, want positive ones", r.name, res.GenericForward, res.GenericTraining)
+		}
+	}
+}
