@@ -818,6 +818,10 @@ func checkWrongValues(o machineOp, s subject) (b breaches) {
 	refuse("nothing")
 	refuse("one operand too few", fresh()[1:]...)
 	refuse("one operand too many", append(fresh(), fresh()[0])...)
+	n := len(s.shapes)
+	if _, err := quietly(func() (G.Value, error) { return o.Do(fresh()[1:]...) }); err == nil || !strings.HasSuffix(err.Error(), fmt.Sprintf("got %d values, want %d", n-1, n)) {
+		b.add("Do with one operand too few: error %v, want it to say how many are wanted", err)
+	}
 	for i, shape := range s.shapes {
 		with := func(v G.Value) []G.Value { vs := fresh(); vs[i] = v; return vs }
 		name := s.spec.args()[i].name
@@ -883,6 +887,8 @@ func checkWrongValues(o machineOp, s subject) (b breaches) {
 			if err != nil || tied {
 				if err == nil || !named(err, s) {
 					b.add("InferShape with %s %s, %v: error %v, want one that names the op", name, what, wrong, err)
+				} else if says := fmt.Sprintf("%s has shape %v, want %v", name, wrong, shape); s.others == nil && strings.HasSuffix(what, "er") && !strings.Contains(err.Error(), says) {
+					b.add("InferShape with %s %s, %v: error %v, want %q in it", name, what, wrong, err, says)
 				}
 				refuse(fmt.Sprintf("%s %s, %v", name, what, wrong), with(v)...)
 				return
