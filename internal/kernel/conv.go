@@ -79,13 +79,14 @@ func BackwardData[T Float](g Conv, dx, dy, w []T) {
 	}
 	for ph := range min(g.Rows.Stride, g.H) {
 		rows, top, hp := g.phase(g.Rows, ph, g.H, g.R)
-		for pw := range min(g.Cols.Stride, g.W) {
-			cols, left, wp := g.phase(g.Cols, pw, g.W, g.S)
-			if len(rows) == 0 || len(cols) == 0 {
-				continue
-			}
-			for group := range g.Groups {
-				p := correlation[T]{
+		for group := range g.Groups {
+			var last *correlation[T]
+			for pw := range min(g.Cols.Stride, g.W) {
+				cols, left, wp := g.phase(g.Cols, pw, g.W, g.S)
+				if len(rows) == 0 || len(cols) == 0 {
+					continue
+				}
+				p := &correlation[T]{
 					n: g.N, planes: k, m: c, winograd: g.Winograd,
 					src: dy[group*k*g.P*g.Q:], srcImage: g.K * g.P * g.Q, h: g.P, w: g.Q,
 					top: top, left: left, hp: hp, wp: wp,
@@ -95,7 +96,18 @@ func BackwardData[T Float](g Conv, dx, dy, w []T) {
 					rows: rows, cols: cols,
 					weights: w[group*k*c*g.R*g.S:], wm: g.R * g.S, wPlane: c * g.R * g.S, wRow: g.S,
 				}
-				p.run()
+				switch {
+				case last != nil && last.runPair(p):
+					last = nil
+				case last != nil:
+					last.run()
+					last = p
+				default:
+					last = p
+				}
+			}
+			if last != nil {
+				last.run()
 			}
 		}
 	}
@@ -193,24 +205,16 @@ func (p *correlation[T]) run() {
 		p.runWinograd(m)
 		return
 	}
+	p.measure()
+	if p.wide() {
+		runWide(p)
+		return
+	}
 	p.kern = microKernel[T]()
 	mr, nr := p.kern.mr, p.kern.nr
-	p.depth = p.planes * len(p.rows) * len(p.cols)
 	mPanels := (p.m + mr - 1) / mr
 	s := takeScratch[T](1)
 	defer s.free()
-	p.offsets = make([]int, 0, p.depth)
-	for c := range p.planes {
-		for _, r := range p.rows {
-			for _, q := range p.cols {
-				p.offsets = append(p.offsets, (c*p.hp+r.at)*p.wp+q.at)
-			}
-		}
-	}
-	if p.wide() {
-		p.runWide()
-		return
-	}
 	p.packed = s.slice(0, mPanels*mr*p.depth)
 	small := p.n*p.m*p.outH*p.outW*p.depth < 1<<16
 	direct := p.preferDirect()
@@ -236,6 +240,19 @@ func (p *correlation[T]) run() {
 		}
 		p.block(first, min(together, p.n-first), t%parts, parts)
 	})
+}
+
+// measure works out the sum's length and the distances of what it meets.
+func (p *correlation[T]) measure() {
+	p.depth = p.planes * len(p.rows) * len(p.cols)
+	p.offsets = make([]int, 0, p.depth)
+	for c := range p.planes {
+		for _, r := range p.rows {
+			for _, q := range p.cols {
+				p.offsets = append(p.offsets, (c*p.hp+r.at)*p.wp+q.at)
+			}
+		}
+	}
 }
 
 // packWeights packs panel i, in blocks of depth.

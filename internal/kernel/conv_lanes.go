@@ -42,35 +42,69 @@ func (s laneShape) laneBlocks(m int) []laneBlock {
 	return list
 }
 
-// runWide is run for filters in lanes.
-func (p *correlation[T]) runWide() {
+// runPair runs p and q, the two column phases of a backward pass with stride 2, together and reports whether it did. Their outputs alternate in dst: the tiles of both are interleaved line by line, so that
+// the transposition stores whole rows, and the padded deltas are made once.
+func (p *correlation[T]) runPair(q *correlation[T]) bool {
+	if p.dstCol != 2 || p.winogradTile() > 0 || q.winogradTile() > 0 {
+		return false
+	}
+	p.depth, q.depth = p.planes*len(p.rows)*len(p.cols), p.planes*len(p.rows)*len(q.cols)
+	if !p.wide() || !q.wide() {
+		return false
+	}
+	// One padding for both, wide enough for q to have as many columns as p, which may have one more; what it computes there is not stored.
+	left := max(p.left, q.left)
+	wp := 0
+	for _, c := range []*correlation[T]{p, q} {
+		moved := make([]tap, len(c.cols))
+		for i, t := range c.cols {
+			moved[i] = tap{t.element, t.at + left - c.left}
+			wp = max(wp, moved[i].at+p.outW)
+		}
+		c.cols, c.left = moved, left
+	}
+	p.wp, q.wp = wp, wp
+	p.measure()
+	q.measure()
+	runWide(p, q)
+	return true
+}
+
+// runWide is run for filters in lanes, of one correlation or of a pair.
+func runWide[T Float](all ...*correlation[T]) {
+	p := all[0]
 	shape := laneKernels[T]()
 	blocks := shape.laneBlocks(p.m)
 	filled := blocks[len(blocks)-1].first + blocks[len(blocks)-1].width
-	s := takeScratch[T](2)
+	s := takeScratch[T](3)
 	defer s.free()
-	p.packed = s.slice(0, filled*p.depth)
+	for i, c := range all {
+		c.packed = s.slice(i, filled*c.depth)
+	}
 	var bias []T
 	if p.bias != nil {
-		bias = s.slice(1, filled)
+		bias = s.slice(2, filled)
 		clear(bias[copy(bias, p.bias):])
 	}
 	small := p.n*p.m*p.outH*p.outW*p.depth < 1<<16
 	// Weights are packed in pieces, of some planes of a block of filters.
-	area := len(p.rows) * len(p.cols)
-	planes := max(1, (1<<13)/(area*shape.vectors*shape.lanes))
-	pieces := (p.planes + planes - 1) / planes
-	each(small, len(blocks)*pieces, 1, func(t int) {
-		c := t % pieces * planes
-		p.packLanes(blocks[t/pieces], c, min(p.planes, c+planes))
-	})
+	for _, c := range all {
+		area := len(c.rows) * len(c.cols)
+		planes := max(1, (1<<13)/(area*shape.vectors*shape.lanes))
+		pieces := (c.planes + planes - 1) / planes
+		each(small, len(blocks)*pieces, 1, func(t int) {
+			first := t % pieces * planes
+			c.packLanes(blocks[t/pieces], first, min(c.planes, first+planes))
+		})
+	}
 
 	pixels := p.outH * p.outW
-	together := min(p.n, max(1, laneChunk/pixels))
+	chunk := laneChunk / len(all)
+	together := min(p.n, max(1, chunk/pixels))
 	groups := (p.n + together - 1) / together
 	parts := 1
 	if groups < 16 {
-		parts = min((16+groups-1)/groups, (together*pixels+laneChunk-1)/laneChunk)
+		parts = min((16+groups-1)/groups, (together*pixels+chunk-1)/chunk)
 	}
 	table := takeInts(together*pixels + lanePixels)
 	defer table.free()
@@ -88,7 +122,7 @@ func (p *correlation[T]) runWide() {
 	}
 	each(small, groups*parts, 1, func(t int) {
 		first := t / parts * together
-		p.wideBlock(shape, blocks, bias, at, first, min(together, p.n-first), t%parts, parts)
+		wideBlock(all, shape, blocks, bias, at, first, min(together, p.n-first), t%parts, parts)
 	})
 }
 
@@ -131,35 +165,57 @@ func (p *correlation[T]) packLanes(b laneBlock, c0, c1 int) {
 }
 
 // wideBlock does part of the outputs of count images.
-func (p *correlation[T]) wideBlock(shape laneShape, blocks []laneBlock, bias []T, at []int, first, count, part, parts int) {
+func wideBlock[T Float](all []*correlation[T], shape laneShape, blocks []laneBlock, bias []T, at []int, first, count, part, parts int) {
+	p := all[0]
 	pixels := p.outH * p.outW
 	total := count * pixels
-	chunks := (total + laneChunk - 1) / laneChunk
-	lo, hi := chunks*part/parts*laneChunk, min(total, chunks*(part+1)/parts*laneChunk)
+	chunk := laneChunk / len(all)
+	chunks := (total + chunk - 1) / chunk
+	lo, hi := chunks*part/parts*chunk, min(total, chunks*(part+1)/parts*chunk)
 	s := takeScratch[T](3)
 	defer s.free()
 	image := p.planes * p.hp * p.wp
 	padded := s.slice(0, (len(at)-lanePixels)/pixels*image) // where fewer images remain, the table reaches behind them
 	pad(padded[:count*image], p.src[first*p.srcImage:], count, p.srcImage, p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp, false)
-	tile := s.slice(1, (laneChunk+lanePixels)*shape.vectors*shape.lanes)
+	tile := s.slice(1, (laneChunk+len(all)*lanePixels)*shape.vectors*shape.lanes)
 	rows := s.slice(2, laneChunk*shape.vectors*shape.lanes)
-	for col := lo; col < hi; col += laneChunk {
-		cols := min(laneChunk, hi-col)
+	for col := lo; col < hi; col += chunk {
+		cols := min(chunk, hi-col)
 		for _, b := range blocks {
-			var biases []T
-			for k0 := 0; k0 < p.depth; k0 += laneDepth {
-				kb := min(laneDepth, p.depth-k0)
-				last := k0+kb == p.depth
-				if last && bias != nil {
-					biases = bias[b.first:]
-				}
-				w := p.packed[b.first*p.depth+k0*b.width:][:kb*b.width]
-				for i := 0; i < cols; i += lanePixels {
-					runLanes(shape, b.width, padded, at[col+i:], p.offsets[k0:][:kb], w, tile[i*b.width:], k0 > 0, biases, last && p.relu)
+			ldc := len(all) * b.width
+			for phase, c := range all {
+				var biases []T
+				for k0 := 0; k0 < c.depth; k0 += laneDepth {
+					kb := min(laneDepth, c.depth-k0)
+					last := k0+kb == c.depth
+					if last && bias != nil {
+						biases = bias[b.first:]
+					}
+					w := c.packed[b.first*c.depth+k0*b.width:][:kb*b.width]
+					for i := 0; i < cols; i += lanePixels {
+						runLanes(shape, b.width, padded, at[col+i:], c.offsets[k0:][:kb], w, tile[i*ldc+phase*b.width:], ldc, k0 > 0, biases, last && p.relu)
+					}
 				}
 			}
-			p.place(tile, b, rows, first, col, cols)
+			if len(all) == 2 {
+				p.placePair(tile, b, all[1].outW, first, col, cols)
+			} else {
+				p.place(tile, b, rows, first, col, cols)
+			}
 		}
+	}
+}
+
+// placePair transposes the outputs col to col+cols−1 of both phases, which alternate in the tile, into rows of 2·outW elements, or one fewer where the second phase is narrower.
+func (p *correlation[T]) placePair(tile []T, b laneBlock, narrow, first, col, cols int) {
+	pixels := p.outH * p.outW
+	for i := 0; i < cols; {
+		n, from := (col+i)/pixels, (col+i)%pixels
+		y, x := from/p.outW, from%p.outW
+		run := min(cols-i, p.outW-x)
+		lines := min(2*run, p.outW+narrow-2*x)
+		transpose(p.dst[(first+n)*p.dstImage+b.first*p.dstPlane+y*p.dstRow+2*x:], p.dstPlane, tile[2*i*b.width:], b.width, lines, b.have)
+		i += run
 	}
 }
 

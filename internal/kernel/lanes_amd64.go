@@ -16,10 +16,10 @@ func laneKernels[T Float]() laneShape {
 	return laneShape{}
 }
 
-// runLanes makes c[i·width+j] (+)= Σ_k x[at[i]+off[k]]·w[k·width+j] for lanePixels outputs i, and finishes with bias, of width elements, and relu.
-func runLanes[T Float](s laneShape, width int, x []T, at, off []int, w, c []T, accumulate bool, bias []T, relu bool) {
+// runLanes makes c[i·ldc+j] (+)= Σ_k x[at[i]+off[k]]·w[k·width+j] for lanePixels outputs i, and finishes with bias, of width elements, and relu.
+func runLanes[T Float](s laneShape, width int, x []T, at, off []int, w, c []T, ldc int, accumulate bool, bias []T, relu bool) {
 	kc := len(off)
-	_, _, _ = at[lanePixels-1], w[kc*width-1], c[lanePixels*width-1]
+	_, _, _ = at[lanePixels-1], w[kc*width-1], c[(lanePixels-1)*ldc+width-1]
 	if bias != nil {
 		_ = bias[width-1]
 	}
@@ -44,7 +44,7 @@ func runLanes[T Float](s laneShape, width int, x []T, at, off []int, w, c []T, a
 		case width == 64:
 			f = lanes6x64x32AVX512
 		}
-		f(kc, p32(x), &at[0], &off[0], p32(w), p32(c), acc, p32(bias), cut)
+		f(kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(bias), cut)
 		return
 	}
 	f := lanes6x4x64AVX2
@@ -60,7 +60,7 @@ func runLanes[T Float](s laneShape, width int, x []T, at, off []int, w, c []T, a
 	case width == 32:
 		f = lanes6x32x64AVX512
 	}
-	f(kc, p64(x), &at[0], &off[0], p64(w), p64(c), acc, p64(bias), cut)
+	f(kc, p64(x), &at[0], &off[0], p64(w), p64(c), ldc, acc, p64(bias), cut)
 }
 
 // peakRounds runs n rounds of the independent multiply-adds of a tier and returns the floating-point operations of one.

@@ -4,6 +4,6 @@ package kernel
 
 func laneKernels[T Float]() laneShape { return laneShape{} }
 
-func runLanes[T Float](laneShape, int, []T, []int, []int, []T, []T, bool, []T, bool) {}
+func runLanes[T Float](laneShape, int, []T, []int, []int, []T, []T, int, bool, []T, bool) {}
 
 func peakRounds(_ Tier, _ bool, n int) int { return peakRoundsGo(n) }

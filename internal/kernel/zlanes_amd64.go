@@ -4,74 +4,74 @@
 
 package kernel
 
-// lanes6x64x32AVX512 is c[i·64+j] = Σ_k x[at[i]+off[k]]·w[k·64+j] (+ c[i·64+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 64.
+// lanes6x64x32AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·64+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 64.
 //
 //go:noescape
-func lanes6x64x32AVX512(kc int, x *float32, at *int, off *int, w *float32, c *float32, accumulate int, bias *float32, relu int)
+func lanes6x64x32AVX512(kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
 
-// lanes6x48x32AVX512 is c[i·48+j] = Σ_k x[at[i]+off[k]]·w[k·48+j] (+ c[i·48+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 48.
+// lanes6x48x32AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·48+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 48.
 //
 //go:noescape
-func lanes6x48x32AVX512(kc int, x *float32, at *int, off *int, w *float32, c *float32, accumulate int, bias *float32, relu int)
+func lanes6x48x32AVX512(kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
 
-// lanes6x32x32AVX512 is c[i·32+j] = Σ_k x[at[i]+off[k]]·w[k·32+j] (+ c[i·32+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 32.
+// lanes6x32x32AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·32+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 32.
 //
 //go:noescape
-func lanes6x32x32AVX512(kc int, x *float32, at *int, off *int, w *float32, c *float32, accumulate int, bias *float32, relu int)
+func lanes6x32x32AVX512(kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
 
-// lanes6x16x32AVX512 is c[i·16+j] = Σ_k x[at[i]+off[k]]·w[k·16+j] (+ c[i·16+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 16.
+// lanes6x16x32AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·16+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 16.
 //
 //go:noescape
-func lanes6x16x32AVX512(kc int, x *float32, at *int, off *int, w *float32, c *float32, accumulate int, bias *float32, relu int)
+func lanes6x16x32AVX512(kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
 
 // peak32AVX512 does n rounds of 12 independent vector multiply-adds.
 func peak32AVX512(n int)
 
-// lanes6x32x64AVX512 is c[i·32+j] = Σ_k x[at[i]+off[k]]·w[k·32+j] (+ c[i·32+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 32.
+// lanes6x32x64AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·32+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 32.
 //
 //go:noescape
-func lanes6x32x64AVX512(kc int, x *float64, at *int, off *int, w *float64, c *float64, accumulate int, bias *float64, relu int)
+func lanes6x32x64AVX512(kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
 
-// lanes6x24x64AVX512 is c[i·24+j] = Σ_k x[at[i]+off[k]]·w[k·24+j] (+ c[i·24+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 24.
+// lanes6x24x64AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·24+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 24.
 //
 //go:noescape
-func lanes6x24x64AVX512(kc int, x *float64, at *int, off *int, w *float64, c *float64, accumulate int, bias *float64, relu int)
+func lanes6x24x64AVX512(kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
 
-// lanes6x16x64AVX512 is c[i·16+j] = Σ_k x[at[i]+off[k]]·w[k·16+j] (+ c[i·16+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 16.
+// lanes6x16x64AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·16+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 16.
 //
 //go:noescape
-func lanes6x16x64AVX512(kc int, x *float64, at *int, off *int, w *float64, c *float64, accumulate int, bias *float64, relu int)
+func lanes6x16x64AVX512(kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
 
-// lanes6x8x64AVX512 is c[i·8+j] = Σ_k x[at[i]+off[k]]·w[k·8+j] (+ c[i·8+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 8.
+// lanes6x8x64AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·8+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 8.
 //
 //go:noescape
-func lanes6x8x64AVX512(kc int, x *float64, at *int, off *int, w *float64, c *float64, accumulate int, bias *float64, relu int)
+func lanes6x8x64AVX512(kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
 
 // peak64AVX512 does n rounds of 12 independent vector multiply-adds.
 func peak64AVX512(n int)
 
-// lanes6x16x32AVX2 is c[i·16+j] = Σ_k x[at[i]+off[k]]·w[k·16+j] (+ c[i·16+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 16.
+// lanes6x16x32AVX2 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·16+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 16.
 //
 //go:noescape
-func lanes6x16x32AVX2(kc int, x *float32, at *int, off *int, w *float32, c *float32, accumulate int, bias *float32, relu int)
+func lanes6x16x32AVX2(kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
 
-// lanes6x8x32AVX2 is c[i·8+j] = Σ_k x[at[i]+off[k]]·w[k·8+j] (+ c[i·8+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 8.
+// lanes6x8x32AVX2 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·8+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 8.
 //
 //go:noescape
-func lanes6x8x32AVX2(kc int, x *float32, at *int, off *int, w *float32, c *float32, accumulate int, bias *float32, relu int)
+func lanes6x8x32AVX2(kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
 
 // peak32AVX2 does n rounds of 12 independent vector multiply-adds.
 func peak32AVX2(n int)
 
-// lanes6x8x64AVX2 is c[i·8+j] = Σ_k x[at[i]+off[k]]·w[k·8+j] (+ c[i·8+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 8.
+// lanes6x8x64AVX2 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·8+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 8.
 //
 //go:noescape
-func lanes6x8x64AVX2(kc int, x *float64, at *int, off *int, w *float64, c *float64, accumulate int, bias *float64, relu int)
+func lanes6x8x64AVX2(kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
 
-// lanes6x4x64AVX2 is c[i·4+j] = Σ_k x[at[i]+off[k]]·w[k·4+j] (+ c[i·4+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 4.
+// lanes6x4x64AVX2 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·4+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6, 0 ≤ j < 4.
 //
 //go:noescape
-func lanes6x4x64AVX2(kc int, x *float64, at *int, off *int, w *float64, c *float64, accumulate int, bias *float64, relu int)
+func lanes6x4x64AVX2(kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
 
 // peak64AVX2 does n rounds of 12 independent vector multiply-adds.
 func peak64AVX2(n int)

@@ -67,9 +67,9 @@ func lanes(f flavour, vectors int) {
 	const unroll = 2
 	nr := vectors * f.bytes / f.size
 	name := fmt.Sprintf("lanes%dx%dx%s%s", pixels, nr, f.elem, f.tier)
-	TEXT(name, NOSPLIT, fmt.Sprintf("func(kc int, x *%[1]s, at, off *int, w, c *%[1]s, accumulate int, bias *%[1]s, relu int)", f.goType))
-	Doc(fmt.Sprintf("%s is c[i·%d+j] = Σ_k x[at[i]+off[k]]·w[k·%d+j] (+ c[i·%d+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, "+
-		"0 ≤ k < kc, 0 ≤ i < %d, 0 ≤ j < %d.", name, nr, nr, nr, pixels, nr))
+	TEXT(name, NOSPLIT, fmt.Sprintf("func(kc int, x *%[1]s, at, off *int, w, c *%[1]s, ldc, accumulate int, bias *%[1]s, relu int)", f.goType))
+	Doc(fmt.Sprintf("%s is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·%d+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, "+
+		"0 ≤ k < kc, 0 ≤ i < %d, 0 ≤ j < %d.", name, nr, pixels, nr))
 	Pragma("noescape")
 	kc := Load(Param("kc"), GP64())
 	off := Load(Param("off"), GP64())
@@ -150,12 +150,27 @@ func lanes(f flavour, vectors int) {
 		}
 	}
 	c := Load(Param("c"), GP64())
+	ldc := Load(Param("ldc"), GP64())
+	SHLQ(I8(int8(1+f.size/4)), ldc) // elements to bytes: by 4 or 8
+	c3 := GP64()                    // the fourth line
+	LEAQ(Mem{Base: ldc, Index: ldc, Scale: 2}, c3)
+	ADDQ(c, c3)
+	tile := func(i, j int) Mem {
+		m := Mem{Base: c, Disp: j * f.bytes}
+		if i >= 3 {
+			m.Base, i = c3, i-3
+		}
+		if i > 0 {
+			m.Index, m.Scale = ldc, uint8(i)
+		}
+		return m
+	}
 	accumulate := Load(Param("accumulate"), GP64())
 	TESTQ(accumulate, accumulate)
 	JZ(LabelRef("bias"))
 	for i := range sums {
 		for j, v := range sums[i] {
-			f.op(VADDPS, VADDPD, Mem{Base: c, Disp: (i*vectors + j) * f.bytes}, v, v)
+			f.op(VADDPS, VADDPD, tile(i, j), v, v)
 		}
 	}
 	Label("bias")
@@ -182,7 +197,7 @@ func lanes(f flavour, vectors int) {
 	Label("store")
 	for i := range sums {
 		for j, v := range sums[i] {
-			VMOVUPS(v, Mem{Base: c, Disp: (i*vectors + j) * f.bytes})
+			VMOVUPS(v, tile(i, j))
 		}
 	}
 	VZEROUPPER()
