@@ -95,55 +95,6 @@ func sumTapsVector[T Float](rows, cols int, y []T, ldy int, x []T, ldx int, offs
 	return true
 }
 
-// runOuter is c[i·width+j] (+)= Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·width + j] for mr taps and width filters.
-func runOuter[T Float](s microKernelShape, rows, n, width int, x []T, offsets []int, xStep, xRow int, d, c []T, accumulate bool) {
-	if s.tier == Generic {
-		outerGo2x4(rows, n, x, offsets, xStep, xRow, d, c, accumulate)
-		return
-	}
-	_, _, _ = d[rows*n*width-1], c[s.mr*width-1], offsets[s.mr-1]
-	acc := 0
-	if accumulate {
-		acc = 1
-	}
-	off := unsafe.SliceData(offsets)
-	if unsafe.Sizeof(T(0)) == 4 {
-		x, d, c := p32(x), p32(d), p32(c)
-		switch {
-		case width == 48:
-			outer8x48x32AVX512(rows, n, x, off, xStep, xRow, d, c, acc)
-		case width == 32:
-			outer8x32x32AVX512(rows, n, x, off, xStep, xRow, d, c, acc)
-		case width == 16 && s.tier == AVX512:
-			outer8x16x32AVX512(rows, n, x, off, xStep, xRow, d, c, acc)
-		case width == 24:
-			outer4x24x32AVX2(rows, n, x, off, xStep, xRow, d, c, acc)
-		case width == 16:
-			outer4x16x32AVX2(rows, n, x, off, xStep, xRow, d, c, acc)
-		default:
-			outer4x8x32AVX2(rows, n, x, off, xStep, xRow, d, c, acc)
-		}
-		return
-	}
-	{
-		x, d, c := p64(x), p64(d), p64(c)
-		switch {
-		case width == 24:
-			outer8x24x64AVX512(rows, n, x, off, xStep, xRow, d, c, acc)
-		case width == 16:
-			outer8x16x64AVX512(rows, n, x, off, xStep, xRow, d, c, acc)
-		case width == 8 && s.tier == AVX512:
-			outer8x8x64AVX512(rows, n, x, off, xStep, xRow, d, c, acc)
-		case width == 12:
-			outer4x12x64AVX2(rows, n, x, off, xStep, xRow, d, c, acc)
-		case width == 8:
-			outer4x8x64AVX2(rows, n, x, off, xStep, xRow, d, c, acc)
-		default:
-			outer4x4x64AVX2(rows, n, x, off, xStep, xRow, d, c, acc)
-		}
-	}
-}
-
 // directVector runs the direct kernel for m filters over as many segments as it takes, directVectors(m); floor is 0 for a ReLU and −Inf for none.
 func directVector[T Float](m, step, spread, depth int, a, src []T, offsets, segments []int, dst []T, ldd int, bias []T, floor T) {
 	off, seg := unsafe.SliceData(offsets), unsafe.SliceData(segments)

@@ -11,8 +11,8 @@ func (f *filterGradient[T]) dotKernel() (best dotShape, ok bool) {
 	full := func(n, step int) float64 { return float64(n) / float64((n+step-1)/step*step) }
 	// Outer products: rows of taps by vectors of filters; the deltas are transposed first, for each image.
 	width := 0
-	for k := 0; k < f.k; k += f.kern.nr {
-		width += f.kern.width(min(f.kern.nr, f.k-k))
+	for _, b := range f.blocks {
+		width += b.width
 	}
 	most := 0.8 * float64(f.taps) / float64(f.filled) * float64(f.k) / float64(width)
 	for _, s := range dotKernels[T]() {

@@ -3,7 +3,9 @@ package kernel
 // BackwardFilter is dw, the derivative of Forward by w applied to dy.
 //
 // It is the sum over all outputs of outer products: of the deltas of all filters at the output, a vector, with the inputs under the filter's taps. A micro-kernel keeps
-// the sums for mr taps and nr filters in registers over a stretch of outputs. The batch is cut into slices, by the geometry alone, and their sums joined in order.
+// the sums for some taps and filters in registers over a stretch of outputs. The batch is cut into slices, by the geometry alone, and their sums joined in order.
+//
+// An input in the padding counts as a zero that is multiplied: where the delta above it is NaN or infinite, the tap's sum is NaN.
 func BackwardFilter[T Float](g Conv, dw, dy, x []T) {
 	if g.outlandish() {
 		RefBackwardFilter(g, dw, dy, x)
@@ -28,14 +30,17 @@ type filterGradient[T Float] struct {
 	c, k      int // of the group
 	dw, dy, x []T // of the group: images lie as in the whole
 	hp, wp    int
-	kern      microKernelShape
+	shape     laneShape // no vectors: plain Go
+	mr        int       // taps of a tile
+	blocks    []laneBlock
 	offsets   []int // of the taps (c, r, s) in the padded image
 	taps      int   // their number, and with it filled up to a multiple of mr
 	filled    int
-	panels    int // of filters
-	slices    int // of the batch
-	cuts      int // of the panels, where the slices are too few to share
-	sums      []T // for each slice, panel and tap the sums for the panel's filters
+	size      int   // of the sums of a slice
+	slices    int   // of the batch
+	cuts      int   // of the blocks, where the slices are too few to share
+	at        []int // distances of an image's outputs in the padded image
+	sums      []T   // for each slice, block and tap the sums for the block's filters
 }
 
 func newFilterGradient[T Float](g Conv, dw, dy, x []T, group int) *filterGradient[T] {
@@ -44,11 +49,16 @@ func newFilterGradient[T Float](g Conv, dw, dy, x []T, group int) *filterGradien
 		g: g, c: c, k: k,
 		dw: dw[group*k*c*g.R*g.S:][:k*c*g.R*g.S], dy: dy[group*k*g.P*g.Q:], x: x[group*c*g.H*g.W:],
 		hp: (g.P-1)*g.Rows.Stride + g.Rows.Extent(), wp: (g.Q-1)*g.Cols.Stride + g.Cols.Extent(),
-		kern: microKernel[T](), taps: c * g.R * g.S,
+		shape: laneKernels[T](), mr: lanePixels, taps: c * g.R * g.S,
 	}
-	mr := f.kern.mr
-	f.filled = (f.taps + mr - 1) / mr * mr
-	f.panels = (k + f.kern.nr - 1) / f.kern.nr
+	if f.shape.vectors > 0 {
+		f.blocks = f.shape.laneBlocks(k)
+	} else {
+		f.mr = 2
+		f.blocks = laneShape{vectors: 1, lanes: 4}.laneBlocks(k)
+	}
+	f.filled = (f.taps + f.mr - 1) / f.mr * f.mr
+	f.offsets = make([]int, 0, f.filled)
 	for cc := range c {
 		for r := range g.R {
 			for s := range g.S {
@@ -59,93 +69,95 @@ func newFilterGradient[T Float](g Conv, dw, dy, x []T, group int) *filterGradien
 	for len(f.offsets) < f.filled {
 		f.offsets = append(f.offsets, f.offsets[0]) // any element of the image; the sum is not used
 	}
+	last := f.blocks[len(f.blocks)-1]
+	f.size = f.filled * (last.first + last.width)
 	// Slices cost memory and their joining; a few megabytes are worth it.
-	f.slices = max(1, min(g.N, 16, 1<<21/(f.filled*f.panels*f.kern.nr)))
-	f.cuts = min(f.panels, (8+f.slices-1)/f.slices)
+	f.slices = max(1, min(g.N, 16, 1<<21/f.size))
+	f.cuts = min(len(f.blocks), (8+f.slices-1)/f.slices)
 	return f
 }
 
-// stretch is the number of outputs that the micro-kernel goes through at a time, whole rows of them where a row is not longer.
-const stretch = 256
+// stretch is how many outputs a micro-kernel goes through at a time: so many deltas of a block of filters stay in the first-level cache.
+const stretch = 112
 
 func (f *filterGradient[T]) run() {
-	nr := f.kern.nr
+	g := f.g
 	s := takeScratch[T](1)
 	defer s.free()
-	size := f.filled * f.panels * nr
-	f.sums = s.slice(0, f.slices*size)
-	small := f.g.MACs()/int64(f.g.Groups) < 1<<16
+	f.sums = s.slice(0, f.slices*f.size)
+	table := takeInts(g.P * g.Q)
+	defer table.free()
+	f.at = table.ints[:0]
+	for p := range g.P {
+		for q := range g.Q {
+			f.at = append(f.at, p*g.Rows.Stride*f.wp+q*g.Cols.Stride)
+		}
+	}
+	small := g.MACs()/int64(g.Groups) < 1<<16
 	each(small, f.slices*f.cuts, 1, func(t int) {
 		slice, cut := t/f.cuts, t%f.cuts
-		f.slice(f.sums[slice*size:][:size], f.g.N*slice/f.slices, f.g.N*(slice+1)/f.slices, f.panels*cut/f.cuts, f.panels*(cut+1)/f.cuts)
+		f.slice(f.sums[slice*f.size:][:f.size], g.N*slice/f.slices, g.N*(slice+1)/f.slices, f.blocks[len(f.blocks)*cut/f.cuts:len(f.blocks)*(cut+1)/f.cuts])
 	})
-	each(small, f.panels, 1, func(p int) {
-		k0 := p * nr
-		have := min(nr, f.k-k0)
-		width := f.kern.width(have)
-		total := f.sums[p*f.filled*nr:][:f.filled*width]
+	each(small, len(f.blocks), 1, func(i int) {
+		b := f.blocks[i]
+		total := f.sums[b.first*f.filled:][:f.filled*b.width]
 		for i := 1; i < f.slices; i++ {
-			add(total, f.sums[i*size+p*f.filled*nr:][:f.filled*width])
+			add(total, f.sums[i*f.size+b.first*f.filled:][:f.filled*b.width])
 		}
-		dst := f.dw[k0*f.taps:]
-		lines, cols := transposeBlocks(dst, f.taps, total, width, f.taps, have)
-		for i := range f.taps {
-			from := 0
-			if i < lines {
-				from = cols
-			}
-			for j := from; j < have; j++ {
-				dst[j*f.taps+i] = total[i*width+j]
-			}
-		}
+		transpose(f.dw[b.first*f.taps:], f.taps, total, b.width, f.taps, b.have)
 	})
 }
 
-// slice sums images lo to hi−1 for panels p0 to p1−1.
-func (f *filterGradient[T]) slice(sums []T, lo, hi, p0, p1 int) {
-	g, mr, nr := f.g, f.kern.mr, f.kern.nr
-	rows := max(1, min(g.P, stretch/g.Q))
+// slice sums images lo to hi−1 for some blocks of filters.
+func (f *filterGradient[T]) slice(sums []T, lo, hi int, blocks []laneBlock) {
+	g := f.g
+	pixels := g.P * g.Q
+	stretches := (pixels + stretch - 1) / stretch
 	s := takeScratch[T](2)
 	defer s.free()
-	padded := s.slice(0, f.c*f.hp*f.wp+slack)
-	panel := s.slice(1, rows*g.Q*nr)
+	padded := s.slice(0, f.c*f.hp*f.wp)
+	width := 0
+	for _, b := range blocks {
+		width = max(width, b.width)
+	}
+	panel := s.slice(1, stretch*width)
 	for n := lo; n < hi; n++ {
 		pad(padded, f.x[n*g.C*g.H*g.W:], 1, 0, f.c, g.H, g.W, g.Rows.Before, g.Cols.Before, f.hp, f.wp, n > lo)
-		for p := p0; p < p1; p++ {
-			have := min(nr, f.k-p*nr)
-			width := f.kern.width(have)
-			for row := 0; row < g.P; row += rows {
-				count := min(rows, g.P-row)
-				packPanel(panel[:count*g.Q*width], f.dy[n*g.K*g.P*g.Q:], g.P*g.Q, p*nr, have, width, row*g.Q, count*g.Q, true, 1)
-				for i := 0; i < f.filled; i += mr {
-					runOuter(f.kern, count, g.Q, width, padded[row*g.Rows.Stride*f.wp:], f.offsets[i:][:mr], g.Cols.Stride, g.Rows.Stride*f.wp, panel,
-						sums[(p*nr*f.filled + i*width):][:mr*width], n > lo || row > 0)
+		for _, b := range blocks {
+			c := sums[b.first*f.filled:][:f.filled*b.width]
+			for i := range stretches {
+				from, to := pixels*i/stretches, pixels*(i+1)/stretches
+				packPanel(panel[:(to-from)*b.width], f.dy[n*g.K*pixels:], pixels, b.first, b.have, b.width, from, to-from, true, 1)
+				at, accumulate := f.at[from:to], n > lo || i > 0
+				for t := 0; t < f.filled; t += f.mr {
+					if f.shape.vectors > 0 {
+						// The convolution's own kernel, with taps for outputs and outputs for taps.
+						runLanes(f.shape, b.width, padded, f.offsets[t:][:f.mr], at, panel, c[t*b.width:], b.width, accumulate, nil, false)
+					} else {
+						outerGo2x4(at, padded, f.offsets[t:][:f.mr], panel, c[t*b.width:], accumulate)
+					}
 				}
 			}
 		}
 	}
 }
 
-// outerGo2x4 is the micro-kernel of the filter's gradient in plain Go: c[i·4+j] (+)= Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·4 + j] for 2 taps and 4 filters.
-func outerGo2x4[T Float](rows, n int, x []T, offsets []int, xStep, xRow int, d, c []T, accumulate bool) {
+// outerGo2x4 is the micro-kernel of the filter's gradient in plain Go: c[i·4+j] (+)= Σ_q x[offsets[i] + at[q]]·d[q·4 + j] for 2 taps and 4 filters.
+func outerGo2x4[T Float](at []int, x []T, offsets []int, d, c []T, accumulate bool) {
 	var c00, c01, c02, c03, c10, c11, c12, c13 T
 	x0, x1 := x[offsets[0]:], x[offsets[1]:]
-	for r := range rows {
-		at := r * xRow
-		for q := range n {
-			b := d[(r*n+q)*4:][:4]
-			b0, b1, b2, b3 := b[0], b[1], b[2], b[3]
-			a0, a1 := x0[at], x1[at]
-			c00 += a0 * b0
-			c01 += a0 * b1
-			c02 += a0 * b2
-			c03 += a0 * b3
-			c10 += a1 * b0
-			c11 += a1 * b1
-			c12 += a1 * b2
-			c13 += a1 * b3
-			at += xStep
-		}
+	for q, p := range at {
+		b := d[q*4:][:4]
+		b0, b1, b2, b3 := b[0], b[1], b[2], b[3]
+		a0, a1 := x0[p], x1[p]
+		c00 += a0 * b0
+		c01 += a0 * b1
+		c02 += a0 * b2
+		c03 += a0 * b3
+		c10 += a1 * b0
+		c11 += a1 * b1
+		c12 += a1 * b2
+		c13 += a1 * b3
 	}
 	c = c[:8]
 	if accumulate {

@@ -9,10 +9,6 @@ func sumTapsVector[T Float](_, _ int, _ []T, _ int, _ []T, _ int, _ []int, _ []T
 	return false
 }
 
-func runOuter[T Float](_ microKernelShape, rows, n, _ int, x []T, offsets []int, xStep, xRow int, d, c []T, accumulate bool) {
-	outerGo2x4(rows, n, x, offsets, xStep, xRow, d, c, accumulate)
-}
-
 func canDirect(_, _ int) bool { return false }
 
 func spreadVector[T Float](_, _ []T) bool { return false }

@@ -4,21 +4,6 @@
 
 package kernel
 
-// outer8x48x32AVX512 is c[i·48+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·48+j] (+ c[i·48+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, 0 ≤ i < 8, 0 ≤ j < 48.
-//
-//go:noescape
-func outer8x48x32AVX512(rows int, n int, x *float32, offsets *int, xStep int, xRow int, d *float32, c *float32, accumulate int)
-
-// outer8x32x32AVX512 is c[i·32+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·32+j] (+ c[i·32+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, 0 ≤ i < 8, 0 ≤ j < 32.
-//
-//go:noescape
-func outer8x32x32AVX512(rows int, n int, x *float32, offsets *int, xStep int, xRow int, d *float32, c *float32, accumulate int)
-
-// outer8x16x32AVX512 is c[i·16+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·16+j] (+ c[i·16+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, 0 ≤ i < 8, 0 ≤ j < 16.
-//
-//go:noescape
-func outer8x16x32AVX512(rows int, n int, x *float32, offsets *int, xStep int, xRow int, d *float32, c *float32, accumulate int)
-
 // gather1x32AVX512 is dst[l·width + s₁ + i] = src[offsets[l] + s₀ + 1·i], 0 ≤ l < count, for each of the n segments, pairs s, and a whole vector of i. It reads and writes whole vectors, the later ones over the earlier.
 //
 //go:noescape
@@ -163,21 +148,6 @@ func direct8x3x2to1x32AVX512(depth int, a *float32, src *float32, offsets *int, 
 //
 //go:noescape
 func direct8x3x1to2x32AVX512(depth int, a *float32, src *float32, offsets *int, segments *int, dst *float32, ldd int, bias *float32, floor *float32)
-
-// outer8x24x64AVX512 is c[i·24+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·24+j] (+ c[i·24+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, 0 ≤ i < 8, 0 ≤ j < 24.
-//
-//go:noescape
-func outer8x24x64AVX512(rows int, n int, x *float64, offsets *int, xStep int, xRow int, d *float64, c *float64, accumulate int)
-
-// outer8x16x64AVX512 is c[i·16+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·16+j] (+ c[i·16+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, 0 ≤ i < 8, 0 ≤ j < 16.
-//
-//go:noescape
-func outer8x16x64AVX512(rows int, n int, x *float64, offsets *int, xStep int, xRow int, d *float64, c *float64, accumulate int)
-
-// outer8x8x64AVX512 is c[i·8+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·8+j] (+ c[i·8+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, 0 ≤ i < 8, 0 ≤ j < 8.
-//
-//go:noescape
-func outer8x8x64AVX512(rows int, n int, x *float64, offsets *int, xStep int, xRow int, d *float64, c *float64, accumulate int)
 
 // gather1x64AVX512 is dst[l·width + s₁ + i] = src[offsets[l] + s₀ + 1·i], 0 ≤ l < count, for each of the n segments, pairs s, and a whole vector of i. It reads and writes whole vectors, the later ones over the earlier.
 //
@@ -324,21 +294,6 @@ func direct8x3x2to1x64AVX512(depth int, a *float64, src *float64, offsets *int, 
 //go:noescape
 func direct8x3x1to2x64AVX512(depth int, a *float64, src *float64, offsets *int, segments *int, dst *float64, ldd int, bias *float64, floor *float64)
 
-// outer4x24x32AVX2 is c[i·24+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·24+j] (+ c[i·24+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, 0 ≤ i < 4, 0 ≤ j < 24.
-//
-//go:noescape
-func outer4x24x32AVX2(rows int, n int, x *float32, offsets *int, xStep int, xRow int, d *float32, c *float32, accumulate int)
-
-// outer4x16x32AVX2 is c[i·16+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·16+j] (+ c[i·16+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, 0 ≤ i < 4, 0 ≤ j < 16.
-//
-//go:noescape
-func outer4x16x32AVX2(rows int, n int, x *float32, offsets *int, xStep int, xRow int, d *float32, c *float32, accumulate int)
-
-// outer4x8x32AVX2 is c[i·8+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·8+j] (+ c[i·8+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, 0 ≤ i < 4, 0 ≤ j < 8.
-//
-//go:noescape
-func outer4x8x32AVX2(rows int, n int, x *float32, offsets *int, xStep int, xRow int, d *float32, c *float32, accumulate int)
-
 // gather1x32AVX2 is dst[l·width + s₁ + i] = src[offsets[l] + s₀ + 1·i], 0 ≤ l < count, for each of the n segments, pairs s, and a whole vector of i. It reads and writes whole vectors, the later ones over the earlier.
 //
 //go:noescape
@@ -358,21 +313,6 @@ func bias32AVX2(n int, y *float32, x *float32, b float32)
 //
 //go:noescape
 func biasReLU32AVX2(n int, y *float32, x *float32, b float32)
-
-// outer4x12x64AVX2 is c[i·12+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·12+j] (+ c[i·12+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, 0 ≤ i < 4, 0 ≤ j < 12.
-//
-//go:noescape
-func outer4x12x64AVX2(rows int, n int, x *float64, offsets *int, xStep int, xRow int, d *float64, c *float64, accumulate int)
-
-// outer4x8x64AVX2 is c[i·8+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·8+j] (+ c[i·8+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, 0 ≤ i < 4, 0 ≤ j < 8.
-//
-//go:noescape
-func outer4x8x64AVX2(rows int, n int, x *float64, offsets *int, xStep int, xRow int, d *float64, c *float64, accumulate int)
-
-// outer4x4x64AVX2 is c[i·4+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·4+j] (+ c[i·4+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, 0 ≤ i < 4, 0 ≤ j < 4.
-//
-//go:noescape
-func outer4x4x64AVX2(rows int, n int, x *float64, offsets *int, xStep int, xRow int, d *float64, c *float64, accumulate int)
 
 // gather1x64AVX2 is dst[l·width + s₁ + i] = src[offsets[l] + s₀ + 1·i], 0 ≤ l < count, for each of the n segments, pairs s, and a whole vector of i. It reads and writes whole vectors, the later ones over the earlier.
 //

@@ -1,4 +1,4 @@
-// Command conv generates the kernels that only convolutions need: the outer products of the filter's gradient, the gathering of panels out of padded images, the
+// Command conv generates the kernels that only convolutions need: the gathering of panels out of padded images, the
 // copying of images into their padding, and sums of shifted rows for depthwise filters.
 package main
 
@@ -77,84 +77,6 @@ func begin(name, signature, doc string) {
 	TEXT(name, NOSPLIT, signature)
 	Doc(name + " is " + doc)
 	Pragma("noescape")
-}
-
-// outer keeps mr taps by some vectors of filters in registers.
-func outer(f flavour, mr, vectors int) {
-	width := vectors * f.lanes()
-	begin(fmt.Sprintf("outer%dx%dx%s%s", mr, width, f.elem, f.tier),
-		fmt.Sprintf("func(rows, n int, x *%s, offsets *int, xStep, xRow int, d, c *%s, accumulate int)", f.goType, f.goType),
-		fmt.Sprintf("c[i·%d+j] = Σ_r Σ_q x[offsets[i] + r·xRow + q·xStep]·d[(r·n+q)·%d+j] (+ c[i·%d+j] where accumulate is not 0), 0 ≤ r < rows, 0 ≤ q < n, "+
-			"0 ≤ i < %d, 0 ≤ j < %d.", width, width, width, mr, width))
-	sums := make([][]reg.VecVirtual, mr)
-	for i := range sums {
-		for range vectors {
-			sums[i] = append(sums[i], f.zeroed())
-		}
-	}
-	var dv []reg.VecVirtual
-	for range vectors {
-		dv = append(dv, f.vector())
-	}
-	av := []reg.VecVirtual{f.vector()}
-	if f.wide() {
-		av = append(av, f.vector())
-	}
-	x := Load(Param("x"), GP64())
-	offsets := Load(Param("offsets"), GP64())
-	at := make([]reg.Register, mr)
-	for i := range at {
-		p := GP64()
-		MOVQ(Mem{Base: offsets, Disp: 8 * i}, p)
-		LEAQ(Mem{Base: x, Index: p, Scale: uint8(f.size)}, p)
-		at[i] = p
-	}
-	d := Load(Param("d"), GP64())
-	step := Load(Param("xStep"), GP64())
-	SHLQ(U8(f.shift()), step)
-	row, rows, n, q := GP64(), GP64(), GP64(), GP64()
-	Load(Param("rows"), rows)
-	XORQ(row, row)
-	Label("row")
-	Load(Param("n"), n)
-	MOVQ(row, q)
-	Label("loop")
-	for j, v := range dv {
-		VMOVUPS(Mem{Base: d, Disp: j * f.bytes}, v)
-	}
-	for i := range sums {
-		u := av[i%len(av)]
-		f.broadcast(Mem{Base: at[i], Index: q, Scale: 1}, u)
-		for j, v := range dv {
-			f.fma(v, u, sums[i][j])
-		}
-	}
-	ADDQ(I32(int32(vectors*f.bytes)), d)
-	ADDQ(step, q)
-	DECQ(n)
-	JNZ(LabelRef("loop"))
-	next := GP64()
-	Load(Param("xRow"), next)
-	LEAQ(Mem{Base: row, Index: next, Scale: uint8(f.size)}, row)
-	DECQ(rows)
-	JNZ(LabelRef("row"))
-	c := Load(Param("c"), GP64())
-	accumulate := Load(Param("accumulate"), GP64())
-	TESTQ(accumulate, accumulate)
-	JZ(LabelRef("store"))
-	for i := range sums {
-		for j, v := range sums[i] {
-			f.add(Mem{Base: c, Disp: (i*vectors + j) * f.bytes}, v, v)
-		}
-	}
-	Label("store")
-	for i := range sums {
-		for j, v := range sums[i] {
-			VMOVUPS(v, Mem{Base: c, Disp: (i*vectors + j) * f.bytes})
-		}
-	}
-	VZEROUPPER()
-	RET()
 }
 
 // Tables of the even lanes of two vectors.
@@ -502,9 +424,6 @@ func main() {
 	}
 	evens = [2]Mem{table("convEvens32", e32...), table("convEvens64", e64...)}
 	for _, f := range flavours {
-		for vectors := 3; vectors > 0; vectors-- {
-			outer(f, map[string]int{"AVX512": 8, "AVX2": 4}[f.tier], vectors)
-		}
 		gather(f, 1)
 		gather(f, 2)
 		bias(f, false)
