@@ -31,7 +31,9 @@ func Gemm[T Float](c, a, b []T, m, n, k, lda, ldb, ldc int, transA, transB bool,
 		return
 	}
 	p := product[T]{c: c, a: a, b: b, lda: lda, ldb: ldb, ldc: ldc, transA: transA, transB: transB, alpha: alpha, kern: microKernel[T]()}
-	p.run(m, n, k, accumulate)
+	if !p.narrow(m, n, k, accumulate) {
+		p.run(m, n, k, accumulate)
+	}
 }
 
 // The product is made the way of Goto and van de Geijn (2008). Blocks of a and b are packed into panels, a's of mr rows and b's of nr columns, each in the order in
@@ -221,10 +223,10 @@ func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows b
 		}
 		return
 	}
+	if have < width {
+		clear(dst[:kb*width])
+	}
 	if alpha == 1 && copyRowsVector(dst, width, src[k0*ld+first:], ld, kb, have) {
-		for l := 0; l < kb && have < width; l++ {
-			clear(dst[l*width+have : (l+1)*width])
-		}
 		return
 	}
 	for l := range kb {
@@ -236,7 +238,6 @@ func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows b
 				to[i] = alpha * v
 			}
 		}
-		clear(to[have:])
 	}
 }
 
@@ -244,6 +245,53 @@ func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows b
 func tileGo2x4[T Float](kc int, a, b, tile []T, ld int, accumulate bool) {
 	var c00, c01, c02, c03, c10, c11, c12, c13 T
 	a, b = a[:kc*2], b[:kc*4]
+	for len(a) >= 8 && len(b) >= 16 { // four at a time: moving two slices on costs as much as a round
+		{
+			a0, a1, b0, b1, b2, b3 := a[0], a[1], b[0], b[1], b[2], b[3]
+			c00 += a0 * b0
+			c01 += a0 * b1
+			c02 += a0 * b2
+			c03 += a0 * b3
+			c10 += a1 * b0
+			c11 += a1 * b1
+			c12 += a1 * b2
+			c13 += a1 * b3
+		}
+		{
+			a0, a1, b0, b1, b2, b3 := a[2], a[3], b[4], b[5], b[6], b[7]
+			c00 += a0 * b0
+			c01 += a0 * b1
+			c02 += a0 * b2
+			c03 += a0 * b3
+			c10 += a1 * b0
+			c11 += a1 * b1
+			c12 += a1 * b2
+			c13 += a1 * b3
+		}
+		{
+			a0, a1, b0, b1, b2, b3 := a[4], a[5], b[8], b[9], b[10], b[11]
+			c00 += a0 * b0
+			c01 += a0 * b1
+			c02 += a0 * b2
+			c03 += a0 * b3
+			c10 += a1 * b0
+			c11 += a1 * b1
+			c12 += a1 * b2
+			c13 += a1 * b3
+		}
+		{
+			a0, a1, b0, b1, b2, b3 := a[6], a[7], b[12], b[13], b[14], b[15]
+			c00 += a0 * b0
+			c01 += a0 * b1
+			c02 += a0 * b2
+			c03 += a0 * b3
+			c10 += a1 * b0
+			c11 += a1 * b1
+			c12 += a1 * b2
+			c13 += a1 * b3
+		}
+		a, b = a[8:], b[16:]
+	}
 	for len(a) >= 2 && len(b) >= 4 {
 		b0, b1, b2, b3 := b[0], b[1], b[2], b[3]
 		a0, a1 := a[0], a[1]

@@ -1,0 +1,69 @@
+package kernel
+
+// Where b has so few columns that they fit the lanes of one micro-kernel, packing a would cost as much as the product itself. The convolution's micro-kernels broadcast the
+// elements of a from where they lie, through a table of distances; b alone is packed.
+
+const (
+	// narrowPanel bounds the elements of the panel of b, so that it stays in the nearest cache.
+	narrowPanel = 1 << 13
+	// narrowRows is how many rows of c make a task, a multiple of lanePixels.
+	narrowRows = 24
+)
+
+// narrow makes the product if c is narrow enough, and reports whether it did.
+func (p *product[T]) narrow(m, n, k int, accumulate bool) bool {
+	s := laneKernels[T]()
+	if n > s.vectors*s.lanes || k < 8 {
+		return false
+	}
+	width := (n + s.lanes - 1) / s.lanes * s.lanes
+	block := min(k, narrowPanel/width)
+	rowStep, colStep := p.lda, 1
+	if p.transA {
+		rowStep, colStep = 1, p.lda
+	}
+	off := make([]int, block)
+	for i := range off {
+		off[i] = i * colStep
+	}
+	buf := takeScratch[T](1)
+	defer buf.free()
+	panel := buf.slice(0, block*width)
+	small := m*n*k < 1<<16
+	for k0 := 0; k0 < k; k0 += block {
+		kb := min(block, k-k0)
+		packPanel(panel[:kb*width], p.b, p.ldb, 0, n, width, k0, kb, p.transB, p.alpha)
+		accumulate := accumulate || k0 > 0
+		each(small, (m+narrowRows-1)/narrowRows, 1, func(t int) {
+			var edge [lanePixels * maxLanes]T
+			for i := t * narrowRows; i < min(m, (t+1)*narrowRows); i += lanePixels {
+				rows := min(lanePixels, m-i)
+				var at [lanePixels]int
+				for r := range at {
+					at[r] = (i + min(r, rows-1)) * rowStep
+				}
+				c := p.c[i*p.ldc:]
+				a := p.a[k0*colStep:]
+				if rows == lanePixels && n == width {
+					runLanes(s, width, a, at[:], off[:kb], panel, c, p.ldc, accumulate, nil, false)
+					continue
+				}
+				runLanes(s, width, a, at[:], off[:kb], panel, edge[:], width, false, nil, false)
+				for r := range rows {
+					to, from := c[r*p.ldc:][:n], edge[r*width:][:n]
+					if !accumulate {
+						copy(to, from)
+						continue
+					}
+					for j, v := range from {
+						to[j] += v
+					}
+				}
+			}
+		})
+	}
+	return true
+}
+
+// maxLanes is the widest tile of any micro-kernel with b's columns in its lanes.
+const maxLanes = 64
