@@ -198,18 +198,17 @@ func (o op) do(place func(tensor.Shape, tensor.Dtype) (operand, G.Value, error),
 			return nil, errors.Wrapf(err, "ops: %s: %s", o.name(), args[i].name)
 		}
 		shapes[i] = c.in[i].shape
-		got, want := c.in[i].dtype(), args[i].of
-		if !args[i].integer() {
-			if float.Type == nil {
-				float = got
+		switch got := c.in[i].dtype(); {
+		case args[i].integer():
+			if got != args[i].of {
+				return nil, errors.Errorf("ops: %s: %s has elements of type %v, want %v", o.name(), args[i].name, got, args[i].of)
 			}
-			want = float
-		}
-		if got != want || !args[i].integer() && got != tensor.Float32 && got != tensor.Float64 {
-			if want.Type == nil || !args[i].integer() && want != tensor.Float32 && want != tensor.Float64 {
-				return nil, errors.Errorf("ops: %s: %s has elements of type %v, want float32 or float64", o.name(), args[i].name, got)
-			}
-			return nil, errors.Errorf("ops: %s: %s has elements of type %v, want %v", o.name(), args[i].name, got, want)
+		case got != tensor.Float32 && got != tensor.Float64:
+			return nil, errors.Errorf("ops: %s: %s has elements of type %v, want float32 or float64", o.name(), args[i].name, got)
+		case float.Type == nil:
+			float = got
+		case got != float:
+			return nil, errors.Errorf("ops: %s: %s has elements of type %v, want %v like the others", o.name(), args[i].name, got, float)
 		}
 	}
 	shape, err := o.shape(shapes)
