@@ -218,26 +218,25 @@ func TestConvolutionSpecialValues(t *testing.T) {
 }
 
 func TestConvolutionThreads(t *testing.T) {
-	everyTier(t, func(t *testing.T) {
-		r := rand.New(rand.NewPCG(33, 34))
-		for _, c := range []convCase{
-			{"", 11, 5, 14, 15, 13, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false},
-			{"", 1, 9, 30, 31, 60, 3, 3, 1, Spatial{2, 2, 1, 1, 1, 1, 1, 1}, false},
-			{"", 5, 12, 30, 31, 12, 3, 3, 12, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false},
-		} {
-			g, err := NewConv(c.n, c.c, c.h, c.w, c.k, c.r, c.s, c.g, c.sp, c.flip)
-			if err != nil {
-				t.Fatal(err)
-			}
-			x, w, dy, b := uniform[float32](r, g.XLen()), uniform[float32](r, g.WLen()), uniform[float32](r, g.YLen()), uniform[float32](r, g.K)
-			everyThreads(t, "convolution", func() []float32 {
-				y, dx, dw, db := make([]float32, g.YLen()), make([]float32, g.XLen()), make([]float32, g.WLen()), make([]float32, g.K)
-				Forward(g, y, x, w, b, true)
-				BackwardData(g, dx, dy, w)
-				BackwardFilter(g, dw, dy, x)
-				BackwardBias(g, db, dy)
-				return append(append(append(y, dx...), dw...), db...)
-			})
+	everyTier(t, func(t *testing.T) { both(t, testConvolutionThreads[float32], testConvolutionThreads[float64]) })
+}
+
+func testConvolutionThreads[T Float](t *testing.T) {
+	r := rand.New(rand.NewPCG(33, 34))
+	for _, c := range []convCase{
+		{"few filters", 11, 5, 14, 15, 13, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false},
+		{"stride 2, one image", 1, 20, 30, 31, 60, 3, 3, 1, Spatial{2, 2, 1, 1, 1, 1, 1, 1}, false},
+		{"stride 2 and an even width", 3, 33, 12, 14, 18, 3, 3, 1, Spatial{2, 2, 1, 1, 1, 1, 1, 1}, false},
+		{"depthwise", 5, 12, 30, 31, 12, 3, 3, 12, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false},
+		{"1×1", 5, 40, 9, 7, 70, 1, 1, 1, Spatial{1, 1, 1, 1, 0, 0, 0, 0}, false},
+		{"one channel", 19, 1, 20, 21, 6, 5, 5, 1, Spatial{1, 1, 1, 1, 2, 2, 2, 2}, false},
+		{"two groups", 3, 36, 9, 11, 42, 3, 3, 2, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, true},
+	} {
+		g, err := NewConv(c.n, c.c, c.h, c.w, c.k, c.r, c.s, c.g, c.sp, c.flip)
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
+		x, w, dy, b := uniform[T](r, g.XLen()), uniform[T](r, g.WLen()), uniform[T](r, g.YLen()), uniform[T](r, g.K)
+		everyThreads(t, c.name, func() []T { return allKernels(g, x, w, dy, b) })
+	}
 }
