@@ -129,7 +129,7 @@ func Run(ctx context.Context, c Config, d *Dataset, dir string, progress Progres
 	if t.graph, err = net.Build(c.Batch, model.BuildOptions{Loss: loss, Training: true, Seed: c.Seed}); err != nil {
 		return nil, err
 	}
-	if t.dir, err = openDir(dir, c, t.norm); err != nil {
+	if t.dir, err = openDir(dir, c, d, t.norm); err != nil {
 		return nil, err
 	}
 	defer func() {

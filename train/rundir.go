@@ -50,6 +50,15 @@ func CheckDir(dir string) error {
 	return nil
 }
 
+// saved is what config.json holds: the configuration, and what the network's input and output mean.
+type saved struct {
+	Config
+	Normalisation
+	Input   []int    `json:"input"` // C, H, W
+	Classes []string `json:"classes"`
+	Tier    string   `json:"kernels"` // another tier rounds otherwise
+}
+
 // A runDir is a run's directory; nil for a run that is not kept.
 type runDir struct {
 	path     string
@@ -58,7 +67,7 @@ type runDir struct {
 }
 
 // openDir makes the directory and writes the configuration.
-func openDir(path string, c Config, n Normalisation) (*runDir, error) {
+func openDir(path string, c Config, data *Dataset, n Normalisation) (*runDir, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -68,11 +77,7 @@ func openDir(path string, c Config, n Normalisation) (*runDir, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, errors.Wrap(err, "train: the run directory")
 	}
-	config, err := json.MarshalIndent(struct {
-		Config
-		Normalisation
-		Tier string `json:"kernels"` // another tier rounds otherwise
-	}{c, n, ops.Tier()}, "", "  ")
+	config, err := json.MarshalIndent(saved{c, n, data.Input, data.Classes, ops.Tier()}, "", "  ")
 	if err != nil {
 		return nil, errors.Wrap(err, "train: the configuration")
 	}
