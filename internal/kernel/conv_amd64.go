@@ -204,18 +204,15 @@ func spreadVector[T Float](dst, src []T) bool {
 	return true
 }
 
-// depthwise3Vector is the 3×3 correlation of a padded plane, stride 1; it reports whether it did.
-func depthwise3Vector[T Float](rows, cols int, y []T, ldy int, x []T, ldx int, weights []T) bool {
-	if tier != AVX512 {
-		return false
-	}
-	_, _, _ = y[(rows-1)*ldy+cols-1], x[(rows+1)*ldx+cols+1], weights[8]
+// depthwise3Vector is y = max(floor, bias + the 3×3 correlation, with stride 1, of a plane x of h×w); d says how it slides.
+func depthwise3Vector[T Float](d *depthwise3, y, x []T, weights *[9]T, bias, floor T) {
+	_, _ = y[d.rows*d.cols-1], x[d.h*d.w-1]
+	blocks := len(d.masks) / 4
 	if unsafe.Sizeof(T(0)) == 4 {
-		depthwise3x3x32AVX512(rows, cols, p32(y), ldy, p32(x), ldx, p32(weights))
-	} else {
-		depthwise3x3x64AVX512(rows, cols, p64(y), ldy, p64(x), ldx, p64(weights))
+		depthwise3x3x32AVX512(d.rows, blocks, p32(y), d.cols, p32(x), d.w, d.h, d.top, d.left, &d.masks[0], p32(weights[:]), (*float32)(unsafe.Pointer(&bias)), (*float32)(unsafe.Pointer(&floor)))
+		return
 	}
-	return true
+	depthwise3x3x64AVX512(d.rows, blocks, p64(y), d.cols, p64(x), d.w, d.h, d.top, d.left, &d.masks[0], p64(weights[:]), (*float64)(unsafe.Pointer(&bias)), (*float64)(unsafe.Pointer(&floor)))
 }
 
 // depthwiseFilter3Vector adds the products of the deltas with the padded plane under each tap of a 3×3 filter, stride 1, to lanes sums of the tap.

@@ -1,6 +1,9 @@
 package kernel
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // A depthwise convolution has one input channel for each group: a plane by itself, read by K/C filters. It is bound by memory, not by arithmetic, so
 // that a matrix product has nothing to gain: rows of outputs are sums of shifted rows of inputs.
@@ -10,6 +13,35 @@ func (g Conv) depthwise() bool { return g.Groups == g.C && g.Groups > 1 }
 // plain3x3 reports whether the filters are 3×3 without stride or dilation, which have kernels of their own.
 func (g Conv) plain3x3() bool {
 	return g.R == 3 && g.S == 3 && g.Rows.Stride == 1 && g.Cols.Stride == 1 && g.Rows.Dilation == 1 && g.Cols.Dilation == 1
+}
+
+// A depthwise3 says how a 3×3 filter slides over planes of h×w with stride 1 and this padding, to planes of rows×cols. There are masks for each vector of columns: of what is not
+// padding under each of the filter's three columns, and of what is stored.
+type depthwise3 struct {
+	rows, cols, h, w, top, left int
+	masks                       []uint16
+}
+
+// newDepthwise3 returns nil where the tier has no kernel for it. Padding may be negative: what lies before it is left out.
+func newDepthwise3[T Float](rows, cols, h, w, top, left int) *depthwise3 {
+	if tier != AVX512 {
+		return nil
+	}
+	lanes := tapLanes[T]()
+	d := &depthwise3{rows: rows, cols: cols, h: h, w: w, top: top, left: left}
+	for q := 0; q < cols; q += lanes {
+		var m [4]uint16
+		for l := range min(lanes, cols-q) {
+			m[3] |= 1 << l
+			for s := range 3 {
+				if i := q + l + s - left; 0 <= i && i < w {
+					m[s] |= 1 << l
+				}
+			}
+		}
+		d.masks = append(d.masks, m[:]...)
+	}
+	return d
 }
 
 // depthwiseForward pads a plane and sums its rows under the taps of each filter that reads it.
@@ -22,7 +54,12 @@ func depthwiseForward[T Float](g Conv, y, x, w, b []T, relu bool) {
 			offsets = append(offsets, g.element(r, g.R)*g.Rows.Dilation*wp+g.element(s, g.S)*g.Cols.Dilation)
 		}
 	}
-	plain := g.plain3x3() && !g.Flip
+	if g.plain3x3() {
+		if d := newDepthwise3[T](g.P, g.Q, g.H, g.W, g.Rows.Before, g.Cols.Before); d != nil {
+			depthwise3Planes(g.N, g.C, k, d, y, x, w, b, g.Flip, relu)
+			return
+		}
+	}
 	spans(g.N*g.C, max(1, chunk/(g.H*g.W+k*g.P*g.Q)), func(lo, hi int) {
 		s := takeScratch[T](1)
 		defer s.free()
@@ -32,15 +69,37 @@ func depthwiseForward[T Float](g Conv, y, x, w, b []T, relu bool) {
 			for f := plane % g.C * k; f < (plane%g.C+1)*k; f++ {
 				out := y[(plane/g.C*g.K+f)*g.P*g.Q:][:g.P*g.Q]
 				weights := w[f*g.R*g.S:][:g.R*g.S]
-				if !plain || !depthwise3Vector(g.P, g.Q, out, g.Q, padded, wp, weights) {
-					sumTaps(g.P, g.Q, out, g.Q, padded, g.Rows.Stride*wp, offsets, weights, g.Cols.Stride, false)
-				}
+				sumTaps(g.P, g.Q, out, g.Q, padded, g.Rows.Stride*wp, offsets, weights, g.Cols.Stride, false)
 				switch {
 				case b != nil:
 					finishRow(out, out, b[f], relu)
 				case relu:
 					finishRow(out, out, 0, true)
 				}
+			}
+		}
+	})
+}
+
+// depthwise3Planes has k filters read each of c planes of n images; turned says that the filters are turned by 180°.
+func depthwise3Planes[T Float](n, c, k int, d *depthwise3, y, x, w, b []T, turned, relu bool) {
+	floor := T(math.Inf(-1))
+	if relu {
+		floor = 0
+	}
+	in, out := d.h*d.w, d.rows*d.cols
+	spans(n*c, max(1, chunk/(in+k*out)), func(lo, hi int) {
+		for plane := lo; plane < hi; plane++ {
+			for f := plane % c * k; f < (plane%c+1)*k; f++ {
+				weights := [9]T(w[f*9:])
+				if turned {
+					slices.Reverse(weights[:])
+				}
+				var bias T
+				if b != nil {
+					bias = b[f]
+				}
+				depthwise3Vector(d, y[(plane/c*c*k+f)*out:][:out], x[plane*in:][:in], &weights, bias, floor)
 			}
 		}
 	})
@@ -84,7 +143,13 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 		top, left  int
 		hp, wp     int
 	}
-	plain := g.plain3x3() && k == 1
+	if g.plain3x3() && k == 1 {
+		// The correlation of the delta with the filter turned, the padding being what completes the filter's side.
+		if d := newDepthwise3[T](g.H, g.W, g.P, g.Q, 2-g.Rows.Before, 2-g.Cols.Before); d != nil {
+			depthwise3Planes(g.N, g.C, 1, d, dx, dy, w, nil, !g.Flip, false)
+			return
+		}
+	}
 	var phases []part
 	size := 0
 	for ph := range min(g.Rows.Stride, g.H) {
@@ -101,7 +166,6 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 				}
 			}
 			phases = append(phases, p)
-			plain = plain && len(rows) == 3 && len(cols) == 3
 			size = max(size, hp*wp)
 		}
 	}
@@ -124,14 +188,6 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 							weights[t] = w[f*g.R*g.S+r.element*g.S+q.element]
 							t++
 						}
-					}
-					if plain {
-						// The taps go back through the delta: the last is the first in it.
-						slices.Reverse(weights[:9])
-						if depthwise3Vector(g.H, g.W, out, g.W, padded[p.offsets[8]:], p.wp, weights) {
-							continue
-						}
-						slices.Reverse(weights[:9])
 					}
 					count, cols := (g.H-p.ph-1)/g.Rows.Stride+1, (g.W-p.pw-1)/g.Cols.Stride+1
 					first := p.ph*g.W + p.pw

@@ -34,10 +34,10 @@ func copyRows32AVX512(rows int, n int, dst *float32, ldd int, src *float32, lds 
 //go:noescape
 func spread2x32AVX512(n int, dst *float32, src *float32)
 
-// depthwise3x3x32AVX512 is y[p·ldy+q] = Σ_r Σ_s weights[3r+s]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n.
+// depthwise3x3x32AVX512 is y[p·ldy+q] = max(floor, bias + Σ_r Σ_s weights[3r+s]·x[(p+r−top)·ldx + q+s−left]), 0 ≤ r, s < 3, 0 ≤ p < rows, for each of the blocks of 16 columns q, terms being 0 where the row is none of the h of x. For each block there are four masks: of the columns whose terms exist, for each s, and of the columns that are stored.
 //
 //go:noescape
-func depthwise3x3x32AVX512(rows int, n int, y *float32, ldy int, x *float32, ldx int, weights *float32)
+func depthwise3x3x32AVX512(rows int, blocks int, y *float32, ldy int, x *float32, ldx int, h int, top int, left int, masks *uint16, weights *float32, bias *float32, floor *float32)
 
 // depthwiseFilter3x3x32AVX512 is Σ_l sums[16·(3r+s)+l] += Σ_p Σ_q d[p·ldd+q]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.
 //
@@ -179,10 +179,10 @@ func copyRows64AVX512(rows int, n int, dst *float64, ldd int, src *float64, lds 
 //go:noescape
 func spread2x64AVX512(n int, dst *float64, src *float64)
 
-// depthwise3x3x64AVX512 is y[p·ldy+q] = Σ_r Σ_s weights[3r+s]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n.
+// depthwise3x3x64AVX512 is y[p·ldy+q] = max(floor, bias + Σ_r Σ_s weights[3r+s]·x[(p+r−top)·ldx + q+s−left]), 0 ≤ r, s < 3, 0 ≤ p < rows, for each of the blocks of 8 columns q, terms being 0 where the row is none of the h of x. For each block there are four masks: of the columns whose terms exist, for each s, and of the columns that are stored.
 //
 //go:noescape
-func depthwise3x3x64AVX512(rows int, n int, y *float64, ldy int, x *float64, ldx int, weights *float64)
+func depthwise3x3x64AVX512(rows int, blocks int, y *float64, ldy int, x *float64, ldx int, h int, top int, left int, masks *uint16, weights *float64, bias *float64, floor *float64)
 
 // depthwiseFilter3x3x64AVX512 is Σ_l sums[8·(3r+s)+l] += Σ_p Σ_q d[p·ldd+q]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.
 //

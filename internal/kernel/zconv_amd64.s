@@ -297,10 +297,10 @@ whole:
 	VZEROUPPER
 	RET
 
-// func depthwise3x3x32AVX512(rows int, n int, y *float32, ldy int, x *float32, ldx int, weights *float32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·depthwise3x3x32AVX512(SB), NOSPLIT, $0-56
-	MOVQ         weights+48(FP), AX
+// func depthwise3x3x32AVX512(rows int, blocks int, y *float32, ldy int, x *float32, ldx int, h int, top int, left int, masks *uint16, weights *float32, bias *float32, floor *float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise3x3x32AVX512(SB), NOSPLIT, $0-104
+	MOVQ         weights+80(FP), AX
 	VBROADCASTSS (AX), Z0
 	VBROADCASTSS 4(AX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -310,78 +310,116 @@ TEXT ·depthwise3x3x32AVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS 24(AX), Z6
 	VBROADCASTSS 28(AX), Z7
 	VBROADCASTSS 32(AX), Z8
+	MOVQ         bias+88(FP), AX
+	VBROADCASTSS (AX), Z9
+	MOVQ         floor+96(FP), AX
+	VBROADCASTSS (AX), Z10
 	MOVQ         ldx+40(FP), AX
-	SHLQ         $0x02, AX
 	MOVQ         ldy+24(FP), CX
 	SHLQ         $0x02, CX
 	MOVQ         x+32(FP), DX
-	MOVQ         y+16(FP), BX
-	MOVQ         n+8(FP), SI
-	MOVQ         SI, DI
-	ANDQ         $+15, DI
+	MOVQ         top+56(FP), BX
+	NEGQ         BX
+	MOVQ         BX, SI
+	IMULQ        AX, SI
+	MOVQ         left+64(FP), DI
 	SUBQ         DI, SI
-	SHLQ         $0x02, SI
-	MOVQ         $-1, R8
-	BZHIQ        DI, R8, R8
-	KMOVW        R8, K1
-	KXNORW       K3, K3, K3
-	XORQ         DI, DI
+	LEAQ         (DX)(SI*4), DX
+	SHLQ         $0x02, AX
+	MOVQ         h+48(FP), SI
+	MOVQ         y+16(FP), DI
+	MOVQ         masks+72(FP), R8
+	MOVQ         blocks+8(FP), R9
 
-column:
-	KMOVW  K3, K2
-	CMPQ   DI, SI
-	JLT    whole
-	KTESTW K1, K1
-	JZ     done
-	KMOVW  K1, K2
+block:
+	KMOVW     (R8), K1
+	KMOVW     2(R8), K2
+	KMOVW     4(R8), K3
+	KMOVW     6(R8), K4
+	MOVQ      DX, R10
+	MOVQ      DI, R11
+	MOVQ      BX, R13
+	MOVQ      rows+0(FP), R12
+	VMOVUPS   Z9, Z14
+	VMOVUPS   Z9, Z15
+	CMPQ      R13, SI
+	JCC       outside1
+	VMOVUPS.Z (R10), K1, Z11
+	VMOVUPS.Z 4(R10), K2, Z12
+	VMOVUPS.Z 8(R10), K3, Z13
+	JMP       loaded1
 
-whole:
-	LEAQ        (DX)(DI*1), R8
-	LEAQ        (BX)(DI*1), R9
-	MOVQ        rows+0(FP), R10
-	VMOVUPS.Z   (R8), K2, Z9
-	VMOVUPS.Z   4(R8), K2, Z10
-	VMOVUPS.Z   8(R8), K2, Z11
-	ADDQ        AX, R8
-	VMULPS      Z9, Z0, Z12
-	VFMADD231PS Z10, Z1, Z12
-	VFMADD231PS Z11, Z2, Z12
-	VMOVUPS.Z   (R8), K2, Z9
-	VMOVUPS.Z   4(R8), K2, Z10
-	VMOVUPS.Z   8(R8), K2, Z11
-	ADDQ        AX, R8
-	VFMADD231PS Z9, Z3, Z12
-	VFMADD231PS Z10, Z4, Z12
-	VFMADD231PS Z11, Z5, Z12
-	VMULPS      Z9, Z0, Z13
-	VFMADD231PS Z10, Z1, Z13
-	VFMADD231PS Z11, Z2, Z13
+outside1:
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+loaded1:
+	ADDQ        AX, R10
+	INCQ        R13
+	VFMADD231PS Z11, Z0, Z14
+	VFMADD231PS Z12, Z1, Z14
+	VFMADD231PS Z13, Z2, Z14
+	CMPQ        R13, SI
+	JCC         outside2
+	VMOVUPS.Z   (R10), K1, Z11
+	VMOVUPS.Z   4(R10), K2, Z12
+	VMOVUPS.Z   8(R10), K3, Z13
+	JMP         loaded2
+
+outside2:
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+loaded2:
+	ADDQ        AX, R10
+	INCQ        R13
+	VFMADD231PS Z11, Z3, Z14
+	VFMADD231PS Z12, Z4, Z14
+	VFMADD231PS Z13, Z5, Z14
+	VFMADD231PS Z11, Z0, Z15
+	VFMADD231PS Z12, Z1, Z15
+	VFMADD231PS Z13, Z2, Z15
 
 row:
-	VMOVUPS.Z   (R8), K2, Z9
-	VMOVUPS.Z   4(R8), K2, Z10
-	VMOVUPS.Z   8(R8), K2, Z11
-	ADDQ        AX, R8
-	VFMADD231PS Z9, Z6, Z12
-	VFMADD231PS Z10, Z7, Z12
-	VFMADD231PS Z11, Z8, Z12
-	VFMADD231PS Z9, Z3, Z13
-	VFMADD231PS Z10, Z4, Z13
-	VFMADD231PS Z11, Z5, Z13
-	VMULPS      Z9, Z0, Z9
-	VFMADD231PS Z10, Z1, Z9
-	VFMADD231PS Z11, Z2, Z9
-	VMOVUPS     Z12, K2, (R9)
-	ADDQ        CX, R9
-	VMOVUPS     Z13, Z12
-	VMOVUPS     Z9, Z13
-	DECQ        R10
-	JNZ         row
-	ADDQ        $+64, DI
-	CMPQ        DI, SI
-	JLE         column
+	CMPQ      R13, SI
+	JCC       outside3
+	VMOVUPS.Z (R10), K1, Z11
+	VMOVUPS.Z 4(R10), K2, Z12
+	VMOVUPS.Z 8(R10), K3, Z13
+	JMP       loaded3
 
-done:
+outside3:
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+loaded3:
+	ADDQ        AX, R10
+	INCQ        R13
+	VMOVUPS     Z9, Z16
+	VFMADD231PS Z11, Z6, Z14
+	VFMADD231PS Z12, Z7, Z14
+	VFMADD231PS Z13, Z8, Z14
+	VFMADD231PS Z11, Z3, Z15
+	VFMADD231PS Z12, Z4, Z15
+	VFMADD231PS Z13, Z5, Z15
+	VFMADD231PS Z11, Z0, Z16
+	VFMADD231PS Z12, Z1, Z16
+	VFMADD231PS Z13, Z2, Z16
+	VMAXPS      Z14, Z10, Z14
+	VMOVUPS     Z14, K4, (R11)
+	ADDQ        CX, R11
+	VMOVUPS     Z15, Z14
+	VMOVUPS     Z16, Z15
+	DECQ        R12
+	JNZ         row
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $+8, R8
+	DECQ        R9
+	JNZ         block
 	VZEROUPPER
 	RET
 
@@ -4410,10 +4448,10 @@ whole:
 	VZEROUPPER
 	RET
 
-// func depthwise3x3x64AVX512(rows int, n int, y *float64, ldy int, x *float64, ldx int, weights *float64)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·depthwise3x3x64AVX512(SB), NOSPLIT, $0-56
-	MOVQ         weights+48(FP), AX
+// func depthwise3x3x64AVX512(rows int, blocks int, y *float64, ldy int, x *float64, ldx int, h int, top int, left int, masks *uint16, weights *float64, bias *float64, floor *float64)
+// Requires: AVX, AVX512F
+TEXT ·depthwise3x3x64AVX512(SB), NOSPLIT, $0-104
+	MOVQ         weights+80(FP), AX
 	VBROADCASTSD (AX), Z0
 	VBROADCASTSD 8(AX), Z1
 	VBROADCASTSD 16(AX), Z2
@@ -4423,78 +4461,116 @@ TEXT ·depthwise3x3x64AVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSD 48(AX), Z6
 	VBROADCASTSD 56(AX), Z7
 	VBROADCASTSD 64(AX), Z8
+	MOVQ         bias+88(FP), AX
+	VBROADCASTSD (AX), Z9
+	MOVQ         floor+96(FP), AX
+	VBROADCASTSD (AX), Z10
 	MOVQ         ldx+40(FP), AX
-	SHLQ         $0x03, AX
 	MOVQ         ldy+24(FP), CX
 	SHLQ         $0x03, CX
 	MOVQ         x+32(FP), DX
-	MOVQ         y+16(FP), BX
-	MOVQ         n+8(FP), SI
-	MOVQ         SI, DI
-	ANDQ         $+7, DI
+	MOVQ         top+56(FP), BX
+	NEGQ         BX
+	MOVQ         BX, SI
+	IMULQ        AX, SI
+	MOVQ         left+64(FP), DI
 	SUBQ         DI, SI
-	SHLQ         $0x03, SI
-	MOVQ         $-1, R8
-	BZHIQ        DI, R8, R8
-	KMOVW        R8, K1
-	KXNORW       K3, K3, K3
-	XORQ         DI, DI
+	LEAQ         (DX)(SI*8), DX
+	SHLQ         $0x03, AX
+	MOVQ         h+48(FP), SI
+	MOVQ         y+16(FP), DI
+	MOVQ         masks+72(FP), R8
+	MOVQ         blocks+8(FP), R9
 
-column:
-	KMOVW  K3, K2
-	CMPQ   DI, SI
-	JLT    whole
-	KTESTW K1, K1
-	JZ     done
-	KMOVW  K1, K2
+block:
+	KMOVW     (R8), K1
+	KMOVW     2(R8), K2
+	KMOVW     4(R8), K3
+	KMOVW     6(R8), K4
+	MOVQ      DX, R10
+	MOVQ      DI, R11
+	MOVQ      BX, R13
+	MOVQ      rows+0(FP), R12
+	VMOVUPS   Z9, Z14
+	VMOVUPS   Z9, Z15
+	CMPQ      R13, SI
+	JCC       outside1
+	VMOVUPD.Z (R10), K1, Z11
+	VMOVUPD.Z 8(R10), K2, Z12
+	VMOVUPD.Z 16(R10), K3, Z13
+	JMP       loaded1
 
-whole:
-	LEAQ        (DX)(DI*1), R8
-	LEAQ        (BX)(DI*1), R9
-	MOVQ        rows+0(FP), R10
-	VMOVUPD.Z   (R8), K2, Z9
-	VMOVUPD.Z   8(R8), K2, Z10
-	VMOVUPD.Z   16(R8), K2, Z11
-	ADDQ        AX, R8
-	VMULPD      Z9, Z0, Z12
-	VFMADD231PD Z10, Z1, Z12
-	VFMADD231PD Z11, Z2, Z12
-	VMOVUPD.Z   (R8), K2, Z9
-	VMOVUPD.Z   8(R8), K2, Z10
-	VMOVUPD.Z   16(R8), K2, Z11
-	ADDQ        AX, R8
-	VFMADD231PD Z9, Z3, Z12
-	VFMADD231PD Z10, Z4, Z12
-	VFMADD231PD Z11, Z5, Z12
-	VMULPD      Z9, Z0, Z13
-	VFMADD231PD Z10, Z1, Z13
-	VFMADD231PD Z11, Z2, Z13
+outside1:
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+loaded1:
+	ADDQ        AX, R10
+	INCQ        R13
+	VFMADD231PD Z11, Z0, Z14
+	VFMADD231PD Z12, Z1, Z14
+	VFMADD231PD Z13, Z2, Z14
+	CMPQ        R13, SI
+	JCC         outside2
+	VMOVUPD.Z   (R10), K1, Z11
+	VMOVUPD.Z   8(R10), K2, Z12
+	VMOVUPD.Z   16(R10), K3, Z13
+	JMP         loaded2
+
+outside2:
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+loaded2:
+	ADDQ        AX, R10
+	INCQ        R13
+	VFMADD231PD Z11, Z3, Z14
+	VFMADD231PD Z12, Z4, Z14
+	VFMADD231PD Z13, Z5, Z14
+	VFMADD231PD Z11, Z0, Z15
+	VFMADD231PD Z12, Z1, Z15
+	VFMADD231PD Z13, Z2, Z15
 
 row:
-	VMOVUPD.Z   (R8), K2, Z9
-	VMOVUPD.Z   8(R8), K2, Z10
-	VMOVUPD.Z   16(R8), K2, Z11
-	ADDQ        AX, R8
-	VFMADD231PD Z9, Z6, Z12
-	VFMADD231PD Z10, Z7, Z12
-	VFMADD231PD Z11, Z8, Z12
-	VFMADD231PD Z9, Z3, Z13
-	VFMADD231PD Z10, Z4, Z13
-	VFMADD231PD Z11, Z5, Z13
-	VMULPD      Z9, Z0, Z9
-	VFMADD231PD Z10, Z1, Z9
-	VFMADD231PD Z11, Z2, Z9
-	VMOVUPD     Z12, K2, (R9)
-	ADDQ        CX, R9
-	VMOVUPS     Z13, Z12
-	VMOVUPS     Z9, Z13
-	DECQ        R10
-	JNZ         row
-	ADDQ        $+64, DI
-	CMPQ        DI, SI
-	JLE         column
+	CMPQ      R13, SI
+	JCC       outside3
+	VMOVUPD.Z (R10), K1, Z11
+	VMOVUPD.Z 8(R10), K2, Z12
+	VMOVUPD.Z 16(R10), K3, Z13
+	JMP       loaded3
 
-done:
+outside3:
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+loaded3:
+	ADDQ        AX, R10
+	INCQ        R13
+	VMOVUPS     Z9, Z16
+	VFMADD231PD Z11, Z6, Z14
+	VFMADD231PD Z12, Z7, Z14
+	VFMADD231PD Z13, Z8, Z14
+	VFMADD231PD Z11, Z3, Z15
+	VFMADD231PD Z12, Z4, Z15
+	VFMADD231PD Z13, Z5, Z15
+	VFMADD231PD Z11, Z0, Z16
+	VFMADD231PD Z12, Z1, Z16
+	VFMADD231PD Z13, Z2, Z16
+	VMAXPD      Z14, Z10, Z14
+	VMOVUPD     Z14, K4, (R11)
+	ADDQ        CX, R11
+	VMOVUPS     Z15, Z14
+	VMOVUPS     Z16, Z15
+	DECQ        R12
+	JNZ         row
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $+8, R8
+	DECQ        R9
+	JNZ         block
 	VZEROUPPER
 	RET
 

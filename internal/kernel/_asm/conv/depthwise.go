@@ -57,68 +57,115 @@ func (f flavour) mul(a, b, c Op) {
 	}
 }
 
-// depthwise3 walks down each vector of columns with the sums of three rows of outputs under way, so that a row of inputs is loaded once.
+// depthwise3 walks down each vector of columns with the sums of three rows of outputs under way, so that a row of inputs is loaded once. The padding is never stored: what of a
+// row lies in it, a mask leaves out, and rows in it are zeros.
 func depthwise3(f flavour) {
-	begin("depthwise3x3x"+f.elem+f.tier, fmt.Sprintf("func(rows, n int, y *%s, ldy int, x *%s, ldx int, weights *%s)", f.goType, f.goType, f.goType),
-		"y[p·ldy+q] = Σ_r Σ_s weights[3r+s]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n.")
+	begin("depthwise3x3x"+f.elem+f.tier, fmt.Sprintf("func(rows, blocks int, y *%[1]s, ldy int, x *%[1]s, ldx, h, top, left int, masks *uint16, weights, bias, floor *%[1]s)", f.goType),
+		fmt.Sprintf("y[p·ldy+q] = max(floor, bias + Σ_r Σ_s weights[3r+s]·x[(p+r−top)·ldx + q+s−left]), 0 ≤ r, s < 3, 0 ≤ p < rows, for each of the blocks of %d columns q, terms being 0 where "+
+			"the row is none of the h of x. For each block there are four masks: of the columns whose terms exist, for each s, and of the columns that are stored.", f.lanes()))
 	weights := Load(Param("weights"), GP64())
 	var w [9]reg.VecVirtual
 	for i := range w {
 		w[i] = f.vector()
 		f.broadcast(Mem{Base: weights, Disp: i * f.size}, w[i])
 	}
+	bias, floor := f.vector(), f.vector()
+	f.broadcast(Mem{Base: Load(Param("bias"), GP64())}, bias)
+	f.broadcast(Mem{Base: Load(Param("floor"), GP64())}, floor)
 	ldx := Load(Param("ldx"), GP64())
-	SHLQ(U8(f.shift()), ldx)
 	ldy := Load(Param("ldy"), GP64())
 	SHLQ(U8(f.shift()), ldy)
-	x := Load(Param("x"), GP64())
-	y := Load(Param("y"), GP64())
-	f.down(func(c *walk) {
-		from, to, rows := GP64(), GP64(), GP64()
-		LEAQ(Mem{Base: x, Index: c.column, Scale: 1}, from)
-		LEAQ(Mem{Base: y, Index: c.column, Scale: 1}, to)
-		Load(Param("rows"), rows)
-		var v [3]reg.VecVirtual
+	x := GP64()
+	Load(Param("x"), x)
+	first := GP64() // row of the inputs
+	Load(Param("top"), first)
+	NEGQ(first)
+	shift := GP64()
+	MOVQ(first, shift)
+	IMULQ(ldx, shift)
+	SUBQ(Load(Param("left"), GP64()), shift)
+	LEAQ(Mem{Base: x, Index: shift, Scale: uint8(f.size)}, x)
+	SHLQ(U8(f.shift()), ldx)
+	h := Load(Param("h"), GP64())
+	y := GP64()
+	Load(Param("y"), y)
+	masks := GP64()
+	Load(Param("masks"), masks)
+	blocks := GP64()
+	Load(Param("blocks"), blocks)
+	Label("block")
+	k := [4]reg.Register{K(), K(), K(), K()}
+	for i := range k {
+		KMOVW(Mem{Base: masks, Disp: 2 * i}, k[i])
+	}
+	from, to, rows, r := GP64(), GP64(), GP64(), GP64()
+	MOVQ(x, from)
+	MOVQ(y, to)
+	MOVQ(first, r)
+	Load(Param("rows"), rows)
+	var v [3]reg.VecVirtual
+	for s := range v {
+		v[s] = f.vector()
+	}
+	s0, s1, s2 := f.vector(), f.vector(), f.vector() // three rows of outputs
+	count := 0
+	row := func() {
+		count++
+		outside, loaded := fmt.Sprintf("outside%d", count), fmt.Sprintf("loaded%d", count)
+		CMPQ(r, h)
+		JCC(LabelRef(outside))
 		for s := range v {
-			v[s] = f.vector()
-		}
-		first, second, third := f.vector(), f.vector(), f.vector()
-		row := func() {
-			for s := range v {
-				c.load(Mem{Base: from, Disp: s * f.size}, v[s])
-			}
-			ADDQ(ldx, from)
-		}
-		into := func(sum reg.VecVirtual, r int, begin bool) {
-			for s := range v {
-				if begin && s == 0 {
-					f.mul(v[0], w[3*r], sum)
-				} else {
-					f.fma(v[s], w[3*r+s], sum)
-				}
+			m := Mem{Base: from, Disp: s * f.size}
+			if f.single() {
+				VMOVUPS_Z(m, k[s], v[s])
+			} else {
+				VMOVUPD_Z(m, k[s], v[s])
 			}
 		}
-		row()
-		into(first, 0, true)
-		row()
-		into(first, 1, false)
-		into(second, 0, true)
-		Label("row")
-		row()
-		into(first, 2, false)
-		into(second, 1, false)
-		into(third, 0, true)
-		if f.single() {
-			VMOVUPS(first, c.k, Mem{Base: to})
-		} else {
-			VMOVUPD(first, c.k, Mem{Base: to})
+		JMP(LabelRef(loaded))
+		Label(outside)
+		for s := range v {
+			VPXORD(v[s], v[s], v[s])
 		}
-		ADDQ(ldy, to)
-		VMOVUPS(second, first)
-		VMOVUPS(third, second)
-		DECQ(rows)
-		JNZ(LabelRef("row"))
-	})
+		Label(loaded)
+		ADDQ(ldx, from)
+		INCQ(r)
+	}
+	into := func(sum reg.VecVirtual, r int) {
+		for s := range v {
+			f.fma(v[s], w[3*r+s], sum)
+		}
+	}
+	VMOVUPS(bias, s0)
+	VMOVUPS(bias, s1)
+	row()
+	into(s0, 0)
+	row()
+	into(s0, 1)
+	into(s1, 0)
+	Label("row")
+	row()
+	VMOVUPS(bias, s2)
+	into(s0, 2)
+	into(s1, 1)
+	into(s2, 0)
+	if f.single() {
+		VMAXPS(s0, floor, s0) // a NaN in the sum stays
+		VMOVUPS(s0, k[3], Mem{Base: to})
+	} else {
+		VMAXPD(s0, floor, s0)
+		VMOVUPD(s0, k[3], Mem{Base: to})
+	}
+	ADDQ(ldy, to)
+	VMOVUPS(s1, s0)
+	VMOVUPS(s2, s1)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	ADDQ(I32(int32(f.bytes)), x)
+	ADDQ(I32(int32(f.bytes)), y)
+	ADDQ(I8(8), masks)
+	DECQ(blocks)
+	JNZ(LabelRef("block"))
 	VZEROUPPER()
 	RET()
 }
