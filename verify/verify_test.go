@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"math"
+	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
@@ -426,4 +428,36 @@ func TestAnyShapeHolds(t *testing.T) {
 			t.Fatal(r)
 		}
 	})
+}
+
+// A kink nearer to x than a step of the differences, but not at it: the difference of the two one-sided slopes is either seen or reported, never taken for the derivative.
+func TestKinksNearby(t *testing.T) {
+	const seed = 5
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	relu := func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) }
+	compared, kinks := 0, 0
+	for range 300 {
+		far := math.Ldexp(1+r.Float64(), -5-r.IntN(16)) // from 2⁻⁴ to 2⁻²⁰
+		near := verify.Input{Name: "x", Shape: []int{2, 3}, Draw: func(r *rand.Rand, v []float64) {
+			for i := range v {
+				v[i] = far * float64(2*r.IntN(2)-1)
+			}
+		}}
+		rep, err := verify.Case{Name: "relu", Build: relu, Inputs: []verify.Input{near}, Seed: r.Uint64()}.Check()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rep.Rows {
+			if row.Oracle == verify.ByDifferences {
+				compared, kinks = compared+row.Compared, kinks+row.Kinks
+				if row.Verdict == verify.Fails {
+					t.Fatalf("kinks at a distance of %v: %v", far, row)
+				}
+			}
+		}
+	}
+	if compared == 0 || kinks == 0 {
+		t.Errorf("%d elements compared, %d kinks: want some of both", compared, kinks)
+	}
 }
