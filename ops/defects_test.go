@@ -719,3 +719,29 @@ func TestSharedOps(t *testing.T) {
 		t.Error("a drawing of the graph does not name MaxPool2DBackward")
 	}
 }
+
+// The tensor package gives a column-major tensor of one element no strides; it is a filter like any other.
+func TestColumnMajorOfOneElement(t *testing.T) {
+	g := G.NewGraph()
+	x := G.NodeFromAny(g, tensor.New(tensor.WithShape(1, 1, 1, 3), tensor.WithBacking([]float64{1, 2, 3})), G.WithName("x"))
+	filter := tensor.New(tensor.WithShape(1, 1, 1, 1), tensor.Of(tensor.Float64), tensor.AsFortran(nil))
+	if err := filter.SetAt(5.0, 0, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	w := G.NewTensor(g, tensor.Float64, 4, G.WithShape(1, 1, 1, 1), G.WithName("w"))
+	y, err := ops.Conv2D(x, w, nil, ops.ConvParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := G.Let(w, filter); err != nil {
+		t.Fatal(err)
+	}
+	m := G.NewTapeMachine(g)
+	defer m.Close()
+	if err := m.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := y.Value().Data().([]float64), []float64{5, 10, 15}; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("y is %v, want %v", got, want)
+	}
+}

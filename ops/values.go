@@ -116,7 +116,7 @@ func longAxis(shape tensor.Shape) (axis, count int) {
 func flat[T any](d *tensor.Dense, shape tensor.Shape, data []T) (operand, error) {
 	n := shape.TotalSize()
 	strides := d.Strides()
-	if isPlain(shape, strides) && len(data) >= n {
+	if (n == 1 || isPlain(shape, strides)) && len(data) >= n { // the tensor package gives a column-major tensor of one element no strides at all
 		return operand{shape, data[:n:n]}, nil
 	}
 	if len(strides) == 1 && shape.Dims() > 1 { // the tensor package gives a column-major row or column, (1, n) or (n, 1), one stride
