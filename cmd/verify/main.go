@@ -31,7 +31,11 @@ func run(args []string, out, errs io.Writer) int {
 	f.DurationVar(&o.Time, "time", 0, "go on for so long, for example 10m")
 	jsonFile := f.String("json", "", "write the report to this file as JSON")
 	htmlFile := f.String("html", "", "write the report to this file as one HTML page")
-	markdown := f.String("markdown", "", "fill the tables between the markers <!-- verify:NAME --> of this document, in place")
+	var documents []string
+	f.Func("markdown", "run every section and fill the tables between the markers <!-- verify:NAME --> of this `document`, in place; can be repeated", func(name string) error {
+		documents = append(documents, name)
+		return nil
+	})
 	selfTest := f.Bool("self-test", false, "plant mistakes and want each of them caught")
 	all := f.Bool("v", false, "print a line for each quantity, too")
 	if err := f.Parse(args); err != nil {
@@ -44,14 +48,18 @@ func run(args []string, out, errs io.Writer) int {
 		fmt.Fprintf(errs, "verify: got %q, -cases %d, -time %v: want flags only, at least one case, and no negative time\n", f.Args(), o.Cases, o.Time)
 		return 2
 	}
+	if len(documents) > 0 && o.Op != "" {
+		fmt.Fprintln(errs, "verify: got -markdown with -op: want a document's tables whole")
+		return 2
+	}
 	r := suite.NewReport(o)
 	began := time.Now()
-	if err := fill(r, o, *selfTest, *markdown != ""); err != nil {
+	if err := fill(r, o, *selfTest, len(documents) > 0); err != nil {
 		fmt.Fprintln(errs, "verify:", err)
 		return 2
 	}
 	r.Seconds = time.Since(began).Seconds()
-	if err := write(r, out, *all, *jsonFile, *htmlFile, *markdown); err != nil {
+	if err := write(r, out, *all, *jsonFile, *htmlFile, documents); err != nil {
 		fmt.Fprintln(errs, "verify:", err)
 		return 1
 	}
@@ -78,7 +86,7 @@ func fill(r *suite.Report, o suite.Options, selfTest, everything bool) (err erro
 	return err
 }
 
-func write(r *suite.Report, out io.Writer, all bool, jsonFile, htmlFile, markdown string) error {
+func write(r *suite.Report, out io.Writer, all bool, jsonFile, htmlFile string, documents []string) error {
 	if err := r.Text(out, all); err != nil {
 		return err
 	}
@@ -98,16 +106,18 @@ func write(r *suite.Report, out io.Writer, all bool, jsonFile, htmlFile, markdow
 			return err
 		}
 	}
-	if markdown == "" {
-		return nil
+	for _, name := range documents {
+		document, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		filled, err := r.Fill(string(document))
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := os.WriteFile(name, []byte(filled), 0o666); err != nil {
+			return err
+		}
 	}
-	document, err := os.ReadFile(markdown)
-	if err != nil {
-		return err
-	}
-	filled, err := r.Fill(string(document))
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(markdown, []byte(filled), 0o666)
+	return nil
 }

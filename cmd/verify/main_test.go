@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/convgrad/convgrad/verify/suite"
 )
@@ -34,12 +37,30 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The fields are what readers of the file rely on: none is unknown to this struct, and none of it stays empty.
 	var report struct {
-		Seed uint64
-		Rows []struct{ Op, Oracle string }
+		Seed, Cases       *uint64
+		Tier, Go, Machine string
+		Seconds           float64
+		Rows              []struct {
+			Op, Quantity, Oracle   string
+			Cases, Numbers, Failed *int
+			Worst                  *float64
+			Equality               *bool
+		}
 	}
-	if err := json.Unmarshal(data, &report); err != nil || report.Seed != 3 || len(report.Rows) == 0 {
-		t.Errorf("JSON: %v, %+v", err, report)
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&report); err != nil {
+		t.Fatalf("JSON: %v", err)
+	}
+	if report.Seed == nil || *report.Seed != 3 || report.Cases == nil || *report.Cases != 10 || report.Tier == "" || report.Go == "" || report.Machine == "" || report.Seconds <= 0 || len(report.Rows) == 0 {
+		t.Errorf("JSON: %s", data)
+	}
+	for _, row := range report.Rows {
+		if row.Op != "Linear" || row.Quantity == "" || row.Oracle == "" || row.Cases == nil || row.Numbers == nil || *row.Numbers == 0 || row.Failed == nil || row.Worst == nil || *row.Worst > 1 || row.Equality == nil {
+			t.Errorf("JSON has the row %+v", row)
+		}
 	}
 	page, err := os.ReadFile(h)
 	if err != nil {
@@ -53,7 +74,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestWrongUsage(t *testing.T) {
-	for _, args := range [][]string{{"-op", "no such op"}, {"-cases", "0"}, {"stray"}, {"-nonsense"}, {"-time", "-1s"}} {
+	for _, args := range [][]string{{"-op", "no such op"}, {"-cases", "0"}, {"stray"}, {"-nonsense"}, {"-op", "flatten", "-markdown", "d.md"}, {"-time", "-1s"}} {
 		var out, errs bytes.Buffer
 		if code := run(args, &out, &errs); code != 2 {
 			t.Errorf("%v: exit status %d, want 2", args, code)
@@ -64,24 +85,33 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
-func TestMarkdown(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs every section")
-	}
-	name := filepath.Join(t.TempDir(), "d.md")
-	if err := os.WriteFile(name, []byte("before\n<!-- verify:equations -->\nstale\n<!-- /verify:equations -->\nafter\n"), 0o666); err != nil {
+// A file that cannot be written, or a document whose markers are not closed, is exit status 1 and says why.
+func TestCannotWrite(t *testing.T) {
+	open := filepath.Join(t.TempDir(), "open.md")
+	if err := os.WriteFile(open, []byte("<!-- verify:equations -->\n"), 0o666); err != nil {
 		t.Fatal(err)
+	}
+	nowhere := filepath.Join(t.TempDir(), "no", "such", "directory")
+	r := suite.NewReport(suite.Options{})
+	for name, err := range map[string]error{
+		"JSON": write(r, io.Discard, false, nowhere, "", nil), "HTML": write(r, io.Discard, false, "", nowhere, nil), "a missing document": write(r, io.Discard, false, "", "", []string{nowhere}),
+		"a marker that is not closed": write(r, io.Discard, false, "", "", []string{open}),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
 	}
 	var out, errs bytes.Buffer
-	if code := run([]string{"-cases", "30", "-markdown", name}, &out, &errs); code != 0 {
-		t.Fatalf("exit status %d\n%s%s", code, &out, &errs)
+	if code := run([]string{"-cases", "1", "-op", "flatten", "-json", nowhere}, &out, &errs); code != 1 || errs.Len() == 0 {
+		t.Errorf("exit status %d, want 1, and it says %q", code, &errs)
 	}
-	got, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s := string(got); !strings.HasPrefix(s, "before\n<!-- verify:equations -->\n| equation ") || !strings.HasSuffix(s, "|\n<!-- /verify:equations -->\nafter\n") || strings.Contains(s, "stale") {
-		t.Errorf("got:\n%s", s)
+}
+
+func TestFor(t *testing.T) {
+	var out, errs bytes.Buffer
+	began := time.Now()
+	if code := run([]string{"-cases", "1", "-op", "flatten", "-time", "200ms"}, &out, &errs); code != 0 || time.Since(began) < 200*time.Millisecond {
+		t.Errorf("exit status %d after %v, want 0 after 200 ms or more\n%s", code, time.Since(began), &errs)
 	}
 }
 
@@ -90,24 +120,34 @@ func TestDocuments(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs everything")
 	}
-	r := suite.NewReport(suite.Options{Cases: 1, Seed: 1})
-	if err := fill(r, suite.Options{Cases: 1, Seed: 1}, true, true); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"../../README.md", "../../verify/README.md"} {
+	args := []string{"-cases", "1"}
+	var committed, copies []string
+	for i, name := range []string{"../../README.md", "../../verify/README.md"} {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(string(b), "<!-- verify:") {
+		stale := strings.ReplaceAll(string(b), " -->\n| ", " -->\nstale\n| ")
+		if stale == string(b) {
 			t.Errorf("%s has no table of this command's", name)
 		}
-		filled, err := r.Fill(string(b))
+		copied := filepath.Join(t.TempDir(), fmt.Sprint(i))
+		if err := os.WriteFile(copied, []byte(stale), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		committed, copies, args = append(committed, string(b)), append(copies, copied), append(args, "-markdown", copied)
+	}
+	var out, errs bytes.Buffer
+	if code := run(args, &out, &errs); code != 0 {
+		t.Fatalf("exit status %d\n%s%s", code, &out, &errs)
+	}
+	for i, name := range copies {
+		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if filled != string(b) {
-			t.Errorf("%s is not what go run ./cmd/verify -markdown writes", name)
+		if string(b) != committed[i] {
+			t.Errorf("document %d is not what go run ./cmd/verify -markdown README.md -markdown verify/README.md writes", i+1)
 		}
 	}
 }

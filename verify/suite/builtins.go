@@ -21,7 +21,7 @@ import (
 type BuiltIn struct {
 	Name    string `json:"name"`             // the op
 	Use     string `json:"use"`              // how it is used
-	Known   string `json:"known,omitempty"`  // the defect that the finding is expected to be
+	Known   string `json:"-"`                // the defect that the finding is expected to be
 	Defect  bool   `json:"defect"`           // whether the checker found one
 	Cases   int    `json:"cases"`            // cases tried, in order of size, up to the first that failed
 	Finding string `json:"finding"`          // the smallest reproduction, or how much passed

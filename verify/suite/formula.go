@@ -113,15 +113,13 @@ func linear[T any](a arithmetic[T], n, i, o int, in [][]T) []T {
 	return y
 }
 
-func squaredError[T any](a arithmetic[T], in [][]T, half, mean bool) []T {
+func squaredError[T any](a arithmetic[T], in [][]T, factor float64, mean bool) []T {
 	e := a.from(0)
 	for i, y := range in[0] {
 		d := a.add(in[1][i], a.mul(a.from(-1), y))
 		e = a.add(e, a.mul(d, d))
 	}
-	if half {
-		e = a.div(e, a.from(2))
-	}
+	e = a.mul(e, a.from(factor))
 	if mean {
 		e = a.div(e, a.from(float64(len(in[0]))))
 	}

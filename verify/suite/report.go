@@ -139,9 +139,9 @@ func (r *Report) Text(w io.Writer, all bool) error {
 		fmt.Fprintln(t)
 	}
 	if len(r.BuiltIns) > 0 {
-		fmt.Fprintf(t, "Gorgonia's own ops\tverdict\tknown as\n")
+		fmt.Fprintf(t, "Gorgonia's own ops\tverdict\n")
 		for _, b := range r.BuiltIns {
-			fmt.Fprintf(t, "%s\t%s\t%s\n", b.Title(), b.Verdict(), b.Known)
+			fmt.Fprintf(t, "%s\t%s\n", b.Title(), b.Verdict())
 		}
 		fmt.Fprintln(t)
 	}

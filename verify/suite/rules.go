@@ -2,6 +2,7 @@ package suite
 
 import (
 	"math"
+	"strings"
 
 	"github.com/convgrad/convgrad/internal/kernel"
 )
@@ -24,8 +25,10 @@ type mistake struct {
 }
 
 type convRule struct {
-	g    kernel.Conv
-	relu bool
+	g       kernel.Conv
+	relu    bool
+	grouped bool // the op's cases have groups
+	dense   bool // the op's cases have stride and dilation 1
 }
 
 func (c convRule) plain(g kernel.Conv, in [][]float64) []float64 {
@@ -127,6 +130,9 @@ func (c convRule) mistakes() []mistake {
 	g := c.g
 	var all []mistake
 	for _, wrong := range wrongGeometries(g) {
+		if c.dense && (strings.HasPrefix(wrong.name, "stride") || strings.HasPrefix(wrong.name, "dilation")) {
+			continue
+		}
 		all = append(all,
 			mistake{name: "dx: " + wrong.name, backward: func(in [][]float64, y, dy []float64) [][]float64 { return c.backwardWith(wrong.g, g, in, y, dy) }},
 			mistake{name: "dw: " + wrong.name, backward: func(in [][]float64, y, dy []float64) [][]float64 { return c.backwardWith(g, wrong.g, in, y, dy) }},
@@ -140,17 +146,19 @@ func (c convRule) mistakes() []mistake {
 		}})
 	}
 	edit("dw: channels swapped", func(grads, _ [][]float64, _, _ []float64) {
-		grads[1] = permuteChannels(grads[1], g.K, g.C/g.Groups, g.R*g.S)
-	})
-	edit("dx: channels swapped", func(grads, _ [][]float64, _, _ []float64) { grads[0] = permuteChannels(grads[0], g.N, g.C, g.H*g.W) })
-	edit("dx: groups offset by one", func(grads, in [][]float64, y, dy []float64) {
-		if g.Groups > 1 {
-			shift := g.C / g.Groups * g.H * g.W
-			grads[0] = append(append([]float64(nil), grads[0][shift:]...), grads[0][:shift]...)
+		if g.C == g.Groups { // depthwise: a filter has one channel, so filters are swapped
+			grads[1] = permuteChannels(grads[1], 1, g.K, g.R*g.S)
 		} else {
-			grads[0] = permuteChannels(grads[0], g.N, g.C, g.H*g.W)
+			grads[1] = permuteChannels(grads[1], g.K, g.C/g.Groups, g.R*g.S)
 		}
 	})
+	edit("dx: channels swapped", func(grads, _ [][]float64, _, _ []float64) { grads[0] = permuteChannels(grads[0], g.N, g.C, g.H*g.W) })
+	if c.grouped {
+		edit("dx: groups offset by one", func(grads, in [][]float64, y, dy []float64) {
+			shift := g.C / g.Groups * g.H * g.W % len(grads[0])
+			grads[0] = append(append([]float64(nil), grads[0][shift:]...), grads[0][:shift]...)
+		})
+	}
 	edit("dw: the last image of the batch forgotten", func(grads, in [][]float64, y, dy []float64) {
 		x := append([]float64(nil), in[0]...)
 		clear(x[len(x)-g.C*g.H*g.W:])
@@ -545,12 +553,12 @@ func newLinearRule(n, i, o int) rule {
 	}}
 }
 
-func newMSERule(article bool) rule {
+func newMSERule(by float64, mean bool) rule {
 	factor := func(n int) float64 {
-		if article {
-			return 0.5
+		if mean {
+			return by / float64(n)
 		}
-		return 1 / float64(n)
+		return by
 	}
 	f := func(in [][]float64) []float64 {
 		s := 0.0
@@ -560,12 +568,12 @@ func newMSERule(article bool) rule {
 		}
 		return []float64{s * factor(len(in[0]))}
 	}
-	scaled := func(by, other float64) func(in [][]float64, y, dy []float64) [][]float64 {
+	scaled := func(y, t float64) func(in [][]float64, y, dy []float64) [][]float64 {
 		return func(in [][]float64, _, dy []float64) [][]float64 {
 			a, b := make([]float64, len(in[0])), make([]float64, len(in[0]))
 			for i := range a {
-				a[i] = 2 * by * factor(len(a)) * dy[0] * (in[0][i] - in[1][i])
-				b[i] = -other * a[i]
+				d := 2 * factor(len(a)) * dy[0] * (in[0][i] - in[1][i])
+				a[i], b[i] = y*d, -t*d
 			}
 			return [][]float64{a, b}
 		}
@@ -581,7 +589,6 @@ func newMSERule(article bool) rule {
 		{name: "dt: the sign, the same as dy", backward: scaled(1, -1)},
 		{name: "dt: forgotten", backward: scaled(1, 0)},
 		{name: "E: the root of it", forward: func(in [][]float64) []float64 { return []float64{math.Sqrt(f(in)[0])} }},
-		{name: "dy: the cotangent ignored", backward: func(in [][]float64, y, _ []float64) [][]float64 { return scaled(1, 1)(in, y, []float64{1}) }},
 	}}
 }
 
@@ -648,7 +655,7 @@ func newEntropyRule(labels []int, mean bool) rule {
 		}
 		return []float64{s * factor}
 	}
-	back := func(labels []int, factor, p float64, useDy bool) func(in [][]float64, y, dy []float64) [][]float64 {
+	back := func(labels []int, factor, p float64) func(in [][]float64, y, dy []float64) [][]float64 {
 		return func(in [][]float64, _, dy []float64) [][]float64 {
 			dx := softmaxRows(in[0], n)
 			for i := range dx {
@@ -658,23 +665,25 @@ func newEntropyRule(labels []int, mean bool) rule {
 				dx[r*len(dx)/n+l]--
 			}
 			for i := range dx {
-				dx[i] *= factor
-				if useDy {
-					dx[i] *= dy[0]
-				}
+				dx[i] *= factor * dy[0]
 			}
 			return [][]float64{dx}
 		}
 	}
 	shifted := append(append([]int(nil), labels[1:]...), labels[0])
 	first := make([]int, n)
-	return simple{f, back(labels, factor, 1, true), []mistake{
-		{name: "dx: the labels of the next row", backward: back(shifted, factor, 1, true)},
-		{name: "dx: every label taken as 0", backward: back(first, factor, 1, true)},
-		{name: "dx: the softmax forgotten", backward: back(labels, factor, 0, true)},
-		{name: "dx: the sign", backward: back(labels, -factor, 1, true)},
-		{name: "dx: divided by the batch once more", backward: back(labels, factor/float64(n), 1, true)},
-		{name: "dx: the cotangent ignored", backward: back(labels, factor, 1, false)},
+	return simple{f, back(labels, factor, 1), []mistake{
+		{name: "dx: the labels of the next row", backward: back(shifted, factor, 1)},
+		{name: "dx: every label taken as 0", backward: back(first, factor, 1)},
+		{name: "dx: the softmax forgotten", backward: back(labels, factor, 0)},
+		{name: "dx: the label's 1 added, not taken away", backward: func(in [][]float64, y, dy []float64) [][]float64 {
+			dx, without := back(labels, factor, 1)(in, y, dy)[0], softmaxRows(in[0], n)
+			for i := range dx {
+				dx[i] = 2*factor*dy[0]*without[i] - dx[i]
+			}
+			return [][]float64{dx}
+		}},
+		{name: "dx: divided by the batch once more", backward: back(labels, factor/float64(n), 1)},
 		{name: "E: the sign", forward: func(in [][]float64) []float64 { return []float64{-f(in)[0]} }},
 		{name: "E: divided by the batch once more", forward: func(in [][]float64) []float64 { return []float64{f(in)[0] / float64(n)} }},
 	}}

@@ -2,6 +2,7 @@ package suite
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 
 	G "gorgonia.org/gorgonia"
@@ -22,9 +23,14 @@ type subject struct {
 	integral bool                         // on integers the result and its derivatives are integers or exact binary fractions: every oracle is then an equality
 	affine   []bool                       // per input: the result is affine in it
 	distinct bool                         // inputs must be distinct integers, none 0, so that no kink or tie is within ½
+	identity bool                         // the op moves nothing
 	away     bool                         // inputs are away from 0, where the op has no derivative
 	pre      func(in [][]number) []number // what a fused ReLU cuts: no derivative where it is within its bound of 0
 	rule     rule                         // a plain implementation, the ground that mistakes are planted in
+	// beyond is what an algorithm's own rounding bound adds to the formula's, by quantity, in an element type whose unit roundoff is given.
+	beyond  func(in []array, dy array, unit float64) map[string]float64
+	winners builder                    // the node of integers beside the result
+	won     func(in []array) []float64 // what its elements are
 
 	another     builder // another graph of the same function
 	anotherName string
@@ -42,6 +48,9 @@ func families() []family {
 		{"Conv2D", func(r *rand.Rand) *subject { return drawConv(r, false, false) }},
 		{"Conv2D, flipped or grouped", func(r *rand.Rand) *subject { return drawConv(r, true, false) }},
 		{"Conv2D with ReLU", func(r *rand.Rand) *subject { return drawConv(r, true, true) }},
+		{"Conv2D, wide", drawWide},
+		{"Conv2D, depthwise", drawDepthwise},
+		{"Conv2D by Winograd's algorithm", drawWinograd},
 		{"Conv2DBackwardData", drawBackwardData},
 		{"Conv2DBackwardFilter", drawBackwardFilter},
 		{"MaxPool2D", drawMaxPool},
@@ -83,14 +92,17 @@ func drawGeometry(r *rand.Rand, plain bool) (kernel.Conv, ops.ConvParams) {
 		if h == w || fr == fs && fr > 1 {
 			continue
 		}
-		sp := kernel.Spatial{StrideH: p.Stride[0], StrideW: p.Stride[1], DilationH: p.Dilation[0], DilationW: p.Dilation[1],
-			PadTop: p.Pad[0], PadBottom: p.Pad[1], PadLeft: p.Pad[2], PadRight: p.Pad[3]}
-		g, err := kernel.NewConv(n, c, h, w, k, fr, fs, groups, sp, p.Flip)
+		g, err := kernel.NewConv(n, c, h, w, k, fr, fs, groups, spatial(p), p.Flip)
 		if err != nil || g.MACs() > 6000 {
 			continue
 		}
 		return g, p
 	}
+}
+
+func spatial(p ops.ConvParams) kernel.Spatial {
+	return kernel.Spatial{StrideH: p.Stride[0], StrideW: p.Stride[1], DilationH: p.Dilation[0], DilationW: p.Dilation[1],
+		PadTop: p.Pad[0], PadBottom: p.Pad[1], PadLeft: p.Pad[2], PadRight: p.Pad[3]}
 }
 
 func sidesX(g kernel.Conv) []int { return []int{g.N, g.C, g.H, g.W} }
@@ -103,6 +115,70 @@ func describeConv(g kernel.Conv, p ops.ConvParams) string {
 
 func drawConv(r *rand.Rand, general, relu bool) *subject {
 	g, p := drawGeometry(r, !general)
+	return convolution2D(r, g, p, general, relu)
+}
+
+// drawWide has channels and filters enough for the vector kernels, and their tails.
+func drawWide(r *rand.Rand) *subject {
+	for {
+		g, p := drawGeometry(r, true)
+		c, k := between(r, 8, 40), between(r, 8, 72)
+		g, err := kernel.NewConv(between(r, 1, 2), c, g.H, g.W, k, g.R, g.S, 1, spatial(p), false)
+		if err == nil && g.MACs() <= 15000 {
+			return convolution2D(r, g, p, false, false)
+		}
+	}
+}
+
+// drawDepthwise has a group for each channel, of one filter or two.
+func drawDepthwise(r *rand.Rand) *subject {
+	for {
+		g, p := drawGeometry(r, false)
+		c := between(r, 2, 20)
+		p.Groups = c
+		g, err := kernel.NewConv(between(r, 1, 2), c, g.H, g.W, c*between(r, 1, 2), g.R, g.S, c, spatial(p), p.Flip)
+		if err == nil && g.MACs() <= 10000 {
+			return convolution2D(r, g, p, true, false)
+		}
+	}
+}
+
+// drawWinograd has what Winograd's algorithm is used for: filters of 3×3 at stride 1, and a vector of channels and of filters, or more. Its results are not those of integers, since its
+// transformations divide; they are judged by the bound that the kernel states.
+func drawWinograd(r *rand.Rand) *subject {
+	for {
+		pad := r.IntN(3)
+		p := ops.ConvParams{Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{pad, pad, r.IntN(3), r.IntN(3)}, Flip: r.IntN(2) == 0, Winograd: true}
+		h, w, lanes := between(r, 3, 7), between(r, 3, 8), 8*between(r, 1, 2)
+		g, err := kernel.NewConv(between(r, 1, 2), lanes+r.IntN(4), h, w, lanes+r.IntN(4), 3, 3, 1, spatial(p), p.Flip)
+		if err != nil || h == w || g.MACs() > 25000 {
+			continue
+		}
+		s := convolution2D(r, g, p, true, false)
+		s.params += ", Winograd"
+		s.integral, s.exact, s.affine = false, nil, nil
+		s.beyond = func(in []array, dy array, unit float64) map[string]float64 {
+			y, dx := kernel.WinogradBound(g, unit)
+			b := 0.0
+			if len(in) > 2 {
+				b = greatest(in[2])
+			}
+			return map[string]float64{"y": y * (greatest(in[0])*greatest(in[1]) + b), "dx": dx * greatest(dy) * greatest(in[1])}
+		}
+		return s
+	}
+}
+
+// greatest is max|a|.
+func greatest(a array) float64 {
+	m := 0.0
+	for _, v := range a.data {
+		m = max(m, math.Abs(v))
+	}
+	return m
+}
+
+func convolution2D(r *rand.Rand, g kernel.Conv, p ops.ConvParams, general, relu bool) *subject {
 	p.ReLU = relu
 	s := &subject{
 		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesW(g)}, y: sidesY(g),
@@ -111,7 +187,7 @@ func drawConv(r *rand.Rand, general, relu bool) *subject {
 			func(in [][]number) []number { return conv(roundly{}, g, in, relu) },
 			func(in [][]dual) []dual { return conv(exactly{}, g, in, relu) },
 		},
-		rule: convRule{g: g, relu: relu},
+		rule: convRule{g: g, relu: relu, grouped: general && !p.Winograd, dense: p.Winograd},
 	}
 	bias := r.IntN(3) > 0
 	if bias {
@@ -219,6 +295,15 @@ func drawMaxPool(r *rand.Rand) *subject {
 		func(in [][]dual) []dual { return maxPool(exactly{}, g, in[0]) },
 	}
 	s.rule = poolRule{g: g, kind: "max"}
+	s.winners = func(in []*G.Node) (*G.Node, error) {
+		_, winner, err := ops.MaxPool2DIndices(in[0], p)
+		return winner, err
+	}
+	s.won = func(in []array) []float64 {
+		won := make([]float64, g.YLen())
+		g.Windows(func(yi, _ int, at []int) { won[yi] = float64(winnerOf(in[0].data, at) % (g.H * g.W)) })
+		return won
+	}
 	if plain {
 		s.anotherName = "Gorgonia's MaxPool2D"
 		s.another = func(in []*G.Node) (*G.Node, error) {
@@ -354,26 +439,29 @@ func drawFlatten(r *rand.Rand) *subject {
 			func(in [][]number) []number { return in[0] },
 			func(in [][]dual) []dual { return in[0] },
 		},
-		rule:        newCopyRule(),
+		rule: newCopyRule(), identity: true,
 		anotherName: "Gorgonia's Reshape", another: func(in []*G.Node) (*G.Node, error) { return G.Reshape(in[0], tensor.Shape{shape[0], n}) },
 	}
 }
 
 func drawMSE(r *rand.Rand) *subject {
 	shape := []int{between(r, 2, 4), between(r, 2, 6)}
-	article := r.IntN(2) == 0
-	p, name := ops.MSEParams{}, "mean"
-	if article {
-		p, name = ops.ArticleError, "½ Σ, Eq. 9"
+	p := ops.ArticleError
+	if r.IntN(3) > 0 {
+		p = ops.MSEParams{Factor: []float64{0, 0.5, 1, 2, -0.75}[r.IntN(5)], Reduction: []ops.Reduction{ops.Mean, ops.Sum}[r.IntN(2)]}
+	}
+	factor, mean := p.Factor, p.Reduction == ops.Mean
+	if factor == 0 {
+		factor = 1
 	}
 	return &subject{
-		params: fmt.Sprintf("y and t %v, %s", shape, name), shapes: [][]int{shape, shape}, integral: article, affine: []bool{false, false},
+		params: fmt.Sprintf("y and t %v, factor %v, %v", shape, p.Factor, p.Reduction), shapes: [][]int{shape, shape}, integral: !mean, affine: []bool{false, false},
 		build: func(in []*G.Node) (*G.Node, error) { return ops.MSE(in[0], in[1], p) },
 		formula: formula{
-			func(in [][]number) []number { return squaredError(roundly{}, in, article, !article) },
-			func(in [][]dual) []dual { return squaredError(exactly{}, in, article, !article) },
+			func(in [][]number) []number { return squaredError(roundly{}, in, factor, mean) },
+			func(in [][]dual) []dual { return squaredError(exactly{}, in, factor, mean) },
 		},
-		rule:        newMSERule(article),
+		rule:        newMSERule(factor, mean),
 		anotherName: "Gorgonia's Sub, Square, Mean", another: func(in []*G.Node) (*G.Node, error) {
 			d, err := G.Sub(in[0], in[1])
 			if err != nil {
@@ -382,13 +470,15 @@ func drawMSE(r *rand.Rand) *subject {
 			if d, err = G.Square(d); err != nil {
 				return nil, err
 			}
-			if !article {
-				return G.Mean(d)
+			if mean {
+				d, err = G.Mean(d)
+			} else {
+				d, err = G.Sum(d)
 			}
-			if d, err = G.Sum(d); err != nil {
-				return nil, err
+			if err != nil || factor == 1 {
+				return d, err
 			}
-			return G.Mul(d, constant(in[0], 0.5, "half"))
+			return G.Mul(d, constant(in[0], factor, "factor"))
 		},
 	}
 }
