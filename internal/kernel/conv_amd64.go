@@ -215,18 +215,15 @@ func depthwise3Vector[T Float](d *depthwise3, y, x []T, weights *[9]T, bias, flo
 	depthwise3x3x64AVX512(d.rows, blocks, p64(y), d.cols, p64(x), d.w, d.h, d.top, d.left, &d.masks[0], p64(weights[:]), (*float64)(unsafe.Pointer(&bias)), (*float64)(unsafe.Pointer(&floor)))
 }
 
-// depthwiseFilter3Vector adds the products of the deltas with the padded plane under each tap of a 3×3 filter, stride 1, to lanes sums of the tap.
-func depthwiseFilter3Vector[T Float](rows, cols int, d []T, x []T, ldx int, sums []T) (lanes int) {
-	if tier != AVX512 {
-		return 0
-	}
-	_, _, _ = d[rows*cols-1], x[(rows+1)*ldx+cols+1], sums[9*64/unsafe.Sizeof(T(0))-1]
+// depthwiseFilter3Vector adds the products of the deltas with a plane x under each tap of a 3×3 filter that slides as d says to the sums of the tap, one for each lane.
+func depthwiseFilter3Vector[T Float](d *depthwise3, delta, x, sums []T) {
+	_, _, _ = delta[d.rows*d.cols-1], x[d.h*d.w-1], sums[9*tapLanes[T]()-1]
+	blocks := len(d.masks) / 4
 	if unsafe.Sizeof(T(0)) == 4 {
-		depthwiseFilter3x3x32AVX512(rows, cols, p32(d), cols, p32(x), ldx, p32(sums))
-		return 16
+		depthwiseFilter3x3x32AVX512(d.rows, blocks, p32(delta), d.cols, p32(x), d.w, d.h, d.top, d.left, &d.masks[0], p32(sums))
+		return
 	}
-	depthwiseFilter3x3x64AVX512(rows, cols, p64(d), cols, p64(x), ldx, p64(sums))
-	return 8
+	depthwiseFilter3x3x64AVX512(d.rows, blocks, p64(delta), d.cols, p64(x), d.w, d.h, d.top, d.left, &d.masks[0], p64(sums))
 }
 
 // dotRowsVector adds the products of rows to lanes sums.

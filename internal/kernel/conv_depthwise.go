@@ -213,8 +213,11 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 func depthwiseBackwardFilter[T Float](g Conv, dw, dy, x []T) {
 	hp, wp := (g.P-1)*g.Rows.Stride+g.Rows.Extent(), (g.Q-1)*g.Cols.Stride+g.Cols.Extent()
 	k := g.K / g.C
-	plain := g.plain3x3() && !g.Flip
 	area := g.R * g.S
+	var plain *depthwise3
+	if g.plain3x3() {
+		plain = newDepthwise3[T](g.P, g.Q, g.H, g.W, g.Rows.Before, g.Cols.Before)
+	}
 	spans(g.C, max(1, chunk/(g.N*(g.H*g.W+k*g.P*g.Q))), func(lo, hi int) {
 		const lanes = 16 // of a vector, at most
 		s := takeScratch[T](2)
@@ -224,10 +227,14 @@ func depthwiseBackwardFilter[T Float](g Conv, dw, dy, x []T) {
 		for c := lo; c < hi; c++ {
 			clear(parts)
 			for n := range g.N {
-				pad(padded, x[(n*g.C+c)*g.H*g.W:], 1, 0, 1, g.H, g.W, g.Rows.Before, g.Cols.Before, hp, wp, c > lo || n > 0)
+				plane := x[(n*g.C+c)*g.H*g.W:][:g.H*g.W]
+				if plain == nil {
+					pad(padded, plane, 1, 0, 1, g.H, g.W, g.Rows.Before, g.Cols.Before, hp, wp, c > lo || n > 0)
+				}
 				for f := range k {
 					delta, parts := dy[(n*g.K+c*k+f)*g.P*g.Q:][:g.P*g.Q], parts[f*area*lanes:][:area*lanes]
-					if plain && depthwiseFilter3Vector(g.P, g.Q, delta, padded, wp, parts) > 0 {
+					if plain != nil {
+						depthwiseFilter3Vector(plain, delta, plane, parts)
 						continue
 					}
 					for t := range area {
@@ -243,12 +250,15 @@ func depthwiseBackwardFilter[T Float](g Conv, dw, dy, x []T) {
 				}
 			}
 			width := lanes
-			if plain {
+			if plain != nil {
 				width = tapLanes[T]()
 			}
 			for t := range k * area {
-				f := t / area * area * lanes
-				dw[c*k*area+t] = sum(parts[f+t%area*width:][:width])
+				f, tap := t/area, t%area
+				if plain != nil && g.Flip {
+					tap = area - 1 - tap
+				}
+				dw[c*k*area+t] = sum(parts[f*area*lanes+tap*width:][:width])
 			}
 		}
 	})

@@ -15,6 +15,6 @@ func spreadVector[T Float](_, _ []T) bool { return false }
 
 func directVector[T Float](_, _, _, _ int, _, _ []T, _, _ []int, _ []T, _ int, _ []T, _ T) {}
 
-func depthwise3Vector[T Float](_ *depthwise3, _, _ []T, _ *[9]T, _, _ T)   {}
-func depthwiseFilter3Vector[T Float](_, _ int, _, _ []T, _ int, _ []T) int { return 0 }
-func dotRowsVector[T Float](_, _ int, _, _ []T, _ int, _ []T) int          { return 0 }
+func depthwise3Vector[T Float](_ *depthwise3, _, _ []T, _ *[9]T, _, _ T) {}
+func depthwiseFilter3Vector[T Float](_ *depthwise3, _, _, _ []T)         {}
+func dotRowsVector[T Float](_, _ int, _, _ []T, _ int, _ []T) int        { return 0 }

@@ -39,10 +39,10 @@ func spread2x32AVX512(n int, dst *float32, src *float32)
 //go:noescape
 func depthwise3x3x32AVX512(rows int, blocks int, y *float32, ldy int, x *float32, ldx int, h int, top int, left int, masks *uint16, weights *float32, bias *float32, floor *float32)
 
-// depthwiseFilter3x3x32AVX512 is Σ_l sums[16·(3r+s)+l] += Σ_p Σ_q d[p·ldd+q]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.
+// depthwiseFilter3x3x32AVX512 is Σ_l sums[16·(3r+s)+l] += Σ_p Σ_q d[p·ldd+q]·x[(p+r−top)·ldx + q+s−left], 0 ≤ r, s < 3, 0 ≤ p < rows, for each of the blocks of 16 columns q, terms being 0 where the row is none of the h of x; each lane l has a part of the sum. Masks are those of the forward kernel.
 //
 //go:noescape
-func depthwiseFilter3x3x32AVX512(rows int, n int, d *float32, ldd int, x *float32, ldx int, sums *float32)
+func depthwiseFilter3x3x32AVX512(rows int, blocks int, d *float32, ldd int, x *float32, ldx int, h int, top int, left int, masks *uint16, sums *float32)
 
 // dotRows32AVX512 is Σ_l sums[l] += Σ_p Σ_q d[p·ldd+q]·x[p·ldx + q], 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.
 //
@@ -184,10 +184,10 @@ func spread2x64AVX512(n int, dst *float64, src *float64)
 //go:noescape
 func depthwise3x3x64AVX512(rows int, blocks int, y *float64, ldy int, x *float64, ldx int, h int, top int, left int, masks *uint16, weights *float64, bias *float64, floor *float64)
 
-// depthwiseFilter3x3x64AVX512 is Σ_l sums[8·(3r+s)+l] += Σ_p Σ_q d[p·ldd+q]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.
+// depthwiseFilter3x3x64AVX512 is Σ_l sums[8·(3r+s)+l] += Σ_p Σ_q d[p·ldd+q]·x[(p+r−top)·ldx + q+s−left], 0 ≤ r, s < 3, 0 ≤ p < rows, for each of the blocks of 8 columns q, terms being 0 where the row is none of the h of x; each lane l has a part of the sum. Masks are those of the forward kernel.
 //
 //go:noescape
-func depthwiseFilter3x3x64AVX512(rows int, n int, d *float64, ldd int, x *float64, ldx int, sums *float64)
+func depthwiseFilter3x3x64AVX512(rows int, blocks int, d *float64, ldd int, x *float64, ldx int, h int, top int, left int, masks *uint16, sums *float64)
 
 // dotRows64AVX512 is Σ_l sums[l] += Σ_p Σ_q d[p·ldd+q]·x[p·ldx + q], 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.
 //

@@ -423,10 +423,10 @@ loaded3:
 	VZEROUPPER
 	RET
 
-// func depthwiseFilter3x3x32AVX512(rows int, n int, d *float32, ldd int, x *float32, ldx int, sums *float32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·depthwiseFilter3x3x32AVX512(SB), NOSPLIT, $0-56
-	MOVQ    sums+48(FP), AX
+// func depthwiseFilter3x3x32AVX512(rows int, blocks int, d *float32, ldd int, x *float32, ldx int, h int, top int, left int, masks *uint16, sums *float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseFilter3x3x32AVX512(SB), NOSPLIT, $0-88
+	MOVQ    sums+80(FP), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -437,53 +437,72 @@ TEXT ·depthwiseFilter3x3x32AVX512(SB), NOSPLIT, $0-56
 	VMOVUPS 448(AX), Z7
 	VMOVUPS 512(AX), Z8
 	MOVQ    ldx+40(FP), CX
-	SHLQ    $0x02, CX
 	MOVQ    ldd+24(FP), DX
 	SHLQ    $0x02, DX
 	MOVQ    x+32(FP), BX
-	MOVQ    d+16(FP), SI
-	MOVQ    n+8(FP), DI
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
+	MOVQ    top+56(FP), SI
+	NEGQ    SI
+	MOVQ    SI, DI
+	IMULQ   CX, DI
+	MOVQ    left+64(FP), R8
 	SUBQ    R8, DI
-	SHLQ    $0x02, DI
-	MOVQ    $-1, R9
-	BZHIQ   R8, R9, R9
-	KMOVW   R9, K1
-	KXNORW  K3, K3, K3
-	XORQ    R8, R8
+	LEAQ    (BX)(DI*4), BX
+	SHLQ    $0x02, CX
+	MOVQ    h+48(FP), DI
+	MOVQ    d+16(FP), R8
+	MOVQ    masks+72(FP), R9
+	MOVQ    blocks+8(FP), R10
 
-column:
-	KMOVW  K3, K2
-	CMPQ   R8, DI
-	JLT    whole
-	KTESTW K1, K1
-	JZ     done
-	KMOVW  K1, K2
+block:
+	KMOVW     (R9), K1
+	KMOVW     2(R9), K2
+	KMOVW     4(R9), K3
+	KMOVW     6(R9), K4
+	MOVQ      BX, R11
+	MOVQ      R8, R12
+	MOVQ      SI, R14
+	MOVQ      rows+0(FP), R13
+	CMPQ      R14, DI
+	JCC       outside1
+	VMOVUPS.Z (R11), K1, Z9
+	VMOVUPS.Z 4(R11), K2, Z10
+	VMOVUPS.Z 8(R11), K3, Z11
+	JMP       loaded1
 
-whole:
-	LEAQ        (BX)(R8*1), R9
-	LEAQ        (SI)(R8*1), R10
-	MOVQ        rows+0(FP), R11
-	VMOVUPS.Z   (R9), K2, Z9
-	VMOVUPS.Z   4(R9), K2, Z10
-	VMOVUPS.Z   8(R9), K2, Z11
-	ADDQ        CX, R9
-	VMOVUPS.Z   (R10), K2, Z12
-	ADDQ        DX, R10
+outside1:
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loaded1:
+	ADDQ        CX, R11
+	INCQ        R14
+	VMOVUPS.Z   (R12), K4, Z12
+	ADDQ        DX, R12
 	VFMADD231PS Z9, Z12, Z0
 	VFMADD231PS Z10, Z12, Z1
 	VFMADD231PS Z11, Z12, Z2
 	VMOVUPS     Z13, Z14
 	VMOVUPS     Z12, Z13
-	DECQ        R11
+	DECQ        R13
 	JZ          one
-	VMOVUPS.Z   (R9), K2, Z9
-	VMOVUPS.Z   4(R9), K2, Z10
-	VMOVUPS.Z   8(R9), K2, Z11
-	ADDQ        CX, R9
-	VMOVUPS.Z   (R10), K2, Z12
-	ADDQ        DX, R10
+	CMPQ        R14, DI
+	JCC         outside2
+	VMOVUPS.Z   (R11), K1, Z9
+	VMOVUPS.Z   4(R11), K2, Z10
+	VMOVUPS.Z   8(R11), K3, Z11
+	JMP         loaded2
+
+outside2:
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loaded2:
+	ADDQ        CX, R11
+	INCQ        R14
+	VMOVUPS.Z   (R12), K4, Z12
+	ADDQ        DX, R12
 	VFMADD231PS Z9, Z12, Z0
 	VFMADD231PS Z10, Z12, Z1
 	VFMADD231PS Z11, Z12, Z2
@@ -492,16 +511,27 @@ whole:
 	VFMADD231PS Z11, Z13, Z5
 	VMOVUPS     Z13, Z14
 	VMOVUPS     Z12, Z13
-	DECQ        R11
+	DECQ        R13
 	JZ          last
 
 row:
-	VMOVUPS.Z   (R9), K2, Z9
-	VMOVUPS.Z   4(R9), K2, Z10
-	VMOVUPS.Z   8(R9), K2, Z11
-	ADDQ        CX, R9
-	VMOVUPS.Z   (R10), K2, Z12
-	ADDQ        DX, R10
+	CMPQ      R14, DI
+	JCC       outside3
+	VMOVUPS.Z (R11), K1, Z9
+	VMOVUPS.Z 4(R11), K2, Z10
+	VMOVUPS.Z 8(R11), K3, Z11
+	JMP       loaded3
+
+outside3:
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loaded3:
+	ADDQ        CX, R11
+	INCQ        R14
+	VMOVUPS.Z   (R12), K4, Z12
+	ADDQ        DX, R12
 	VFMADD231PS Z9, Z12, Z0
 	VFMADD231PS Z10, Z12, Z1
 	VFMADD231PS Z11, Z12, Z2
@@ -513,51 +543,95 @@ row:
 	VFMADD231PS Z11, Z14, Z8
 	VMOVUPS     Z13, Z14
 	VMOVUPS     Z12, Z13
-	DECQ        R11
+	DECQ        R13
 	JNZ         row
 
 last:
-	VMOVUPS.Z   (R9), K2, Z9
-	VMOVUPS.Z   4(R9), K2, Z10
-	VMOVUPS.Z   8(R9), K2, Z11
-	ADDQ        CX, R9
+	CMPQ      R14, DI
+	JCC       outside4
+	VMOVUPS.Z (R11), K1, Z9
+	VMOVUPS.Z 4(R11), K2, Z10
+	VMOVUPS.Z 8(R11), K3, Z11
+	JMP       loaded4
+
+outside4:
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loaded4:
+	ADDQ        CX, R11
+	INCQ        R14
 	VFMADD231PS Z9, Z13, Z3
 	VFMADD231PS Z10, Z13, Z4
 	VFMADD231PS Z11, Z13, Z5
 	VFMADD231PS Z9, Z14, Z6
 	VFMADD231PS Z10, Z14, Z7
 	VFMADD231PS Z11, Z14, Z8
-	VMOVUPS.Z   (R9), K2, Z9
-	VMOVUPS.Z   4(R9), K2, Z10
-	VMOVUPS.Z   8(R9), K2, Z11
-	ADDQ        CX, R9
+	CMPQ        R14, DI
+	JCC         outside5
+	VMOVUPS.Z   (R11), K1, Z9
+	VMOVUPS.Z   4(R11), K2, Z10
+	VMOVUPS.Z   8(R11), K3, Z11
+	JMP         loaded5
+
+outside5:
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loaded5:
+	ADDQ        CX, R11
+	INCQ        R14
 	VFMADD231PS Z9, Z13, Z6
 	VFMADD231PS Z10, Z13, Z7
 	VFMADD231PS Z11, Z13, Z8
 	JMP         next
 
 one:
-	VMOVUPS.Z   (R9), K2, Z9
-	VMOVUPS.Z   4(R9), K2, Z10
-	VMOVUPS.Z   8(R9), K2, Z11
-	ADDQ        CX, R9
+	CMPQ      R14, DI
+	JCC       outside6
+	VMOVUPS.Z (R11), K1, Z9
+	VMOVUPS.Z 4(R11), K2, Z10
+	VMOVUPS.Z 8(R11), K3, Z11
+	JMP       loaded6
+
+outside6:
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loaded6:
+	ADDQ        CX, R11
+	INCQ        R14
 	VFMADD231PS Z9, Z13, Z3
 	VFMADD231PS Z10, Z13, Z4
 	VFMADD231PS Z11, Z13, Z5
-	VMOVUPS.Z   (R9), K2, Z9
-	VMOVUPS.Z   4(R9), K2, Z10
-	VMOVUPS.Z   8(R9), K2, Z11
-	ADDQ        CX, R9
+	CMPQ        R14, DI
+	JCC         outside7
+	VMOVUPS.Z   (R11), K1, Z9
+	VMOVUPS.Z   4(R11), K2, Z10
+	VMOVUPS.Z   8(R11), K3, Z11
+	JMP         loaded7
+
+outside7:
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loaded7:
+	ADDQ        CX, R11
+	INCQ        R14
 	VFMADD231PS Z9, Z13, Z6
 	VFMADD231PS Z10, Z13, Z7
 	VFMADD231PS Z11, Z13, Z8
 
 next:
-	ADDQ $+64, R8
-	CMPQ R8, DI
-	JLE  column
-
-done:
+	ADDQ    $+64, BX
+	ADDQ    $+64, R8
+	ADDQ    $+8, R9
+	DECQ    R10
+	JNZ     block
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -4574,10 +4648,10 @@ loaded3:
 	VZEROUPPER
 	RET
 
-// func depthwiseFilter3x3x64AVX512(rows int, n int, d *float64, ldd int, x *float64, ldx int, sums *float64)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·depthwiseFilter3x3x64AVX512(SB), NOSPLIT, $0-56
-	MOVQ    sums+48(FP), AX
+// func depthwiseFilter3x3x64AVX512(rows int, blocks int, d *float64, ldd int, x *float64, ldx int, h int, top int, left int, masks *uint16, sums *float64)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseFilter3x3x64AVX512(SB), NOSPLIT, $0-88
+	MOVQ    sums+80(FP), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -4588,53 +4662,72 @@ TEXT ·depthwiseFilter3x3x64AVX512(SB), NOSPLIT, $0-56
 	VMOVUPS 448(AX), Z7
 	VMOVUPS 512(AX), Z8
 	MOVQ    ldx+40(FP), CX
-	SHLQ    $0x03, CX
 	MOVQ    ldd+24(FP), DX
 	SHLQ    $0x03, DX
 	MOVQ    x+32(FP), BX
-	MOVQ    d+16(FP), SI
-	MOVQ    n+8(FP), DI
-	MOVQ    DI, R8
-	ANDQ    $+7, R8
+	MOVQ    top+56(FP), SI
+	NEGQ    SI
+	MOVQ    SI, DI
+	IMULQ   CX, DI
+	MOVQ    left+64(FP), R8
 	SUBQ    R8, DI
-	SHLQ    $0x03, DI
-	MOVQ    $-1, R9
-	BZHIQ   R8, R9, R9
-	KMOVW   R9, K1
-	KXNORW  K3, K3, K3
-	XORQ    R8, R8
+	LEAQ    (BX)(DI*8), BX
+	SHLQ    $0x03, CX
+	MOVQ    h+48(FP), DI
+	MOVQ    d+16(FP), R8
+	MOVQ    masks+72(FP), R9
+	MOVQ    blocks+8(FP), R10
 
-column:
-	KMOVW  K3, K2
-	CMPQ   R8, DI
-	JLT    whole
-	KTESTW K1, K1
-	JZ     done
-	KMOVW  K1, K2
+block:
+	KMOVW     (R9), K1
+	KMOVW     2(R9), K2
+	KMOVW     4(R9), K3
+	KMOVW     6(R9), K4
+	MOVQ      BX, R11
+	MOVQ      R8, R12
+	MOVQ      SI, R14
+	MOVQ      rows+0(FP), R13
+	CMPQ      R14, DI
+	JCC       outside1
+	VMOVUPD.Z (R11), K1, Z9
+	VMOVUPD.Z 8(R11), K2, Z10
+	VMOVUPD.Z 16(R11), K3, Z11
+	JMP       loaded1
 
-whole:
-	LEAQ        (BX)(R8*1), R9
-	LEAQ        (SI)(R8*1), R10
-	MOVQ        rows+0(FP), R11
-	VMOVUPD.Z   (R9), K2, Z9
-	VMOVUPD.Z   8(R9), K2, Z10
-	VMOVUPD.Z   16(R9), K2, Z11
-	ADDQ        CX, R9
-	VMOVUPD.Z   (R10), K2, Z12
-	ADDQ        DX, R10
+outside1:
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loaded1:
+	ADDQ        CX, R11
+	INCQ        R14
+	VMOVUPD.Z   (R12), K4, Z12
+	ADDQ        DX, R12
 	VFMADD231PD Z9, Z12, Z0
 	VFMADD231PD Z10, Z12, Z1
 	VFMADD231PD Z11, Z12, Z2
 	VMOVUPS     Z13, Z14
 	VMOVUPS     Z12, Z13
-	DECQ        R11
+	DECQ        R13
 	JZ          one
-	VMOVUPD.Z   (R9), K2, Z9
-	VMOVUPD.Z   8(R9), K2, Z10
-	VMOVUPD.Z   16(R9), K2, Z11
-	ADDQ        CX, R9
-	VMOVUPD.Z   (R10), K2, Z12
-	ADDQ        DX, R10
+	CMPQ        R14, DI
+	JCC         outside2
+	VMOVUPD.Z   (R11), K1, Z9
+	VMOVUPD.Z   8(R11), K2, Z10
+	VMOVUPD.Z   16(R11), K3, Z11
+	JMP         loaded2
+
+outside2:
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loaded2:
+	ADDQ        CX, R11
+	INCQ        R14
+	VMOVUPD.Z   (R12), K4, Z12
+	ADDQ        DX, R12
 	VFMADD231PD Z9, Z12, Z0
 	VFMADD231PD Z10, Z12, Z1
 	VFMADD231PD Z11, Z12, Z2
@@ -4643,16 +4736,27 @@ whole:
 	VFMADD231PD Z11, Z13, Z5
 	VMOVUPS     Z13, Z14
 	VMOVUPS     Z12, Z13
-	DECQ        R11
+	DECQ        R13
 	JZ          last
 
 row:
-	VMOVUPD.Z   (R9), K2, Z9
-	VMOVUPD.Z   8(R9), K2, Z10
-	VMOVUPD.Z   16(R9), K2, Z11
-	ADDQ        CX, R9
-	VMOVUPD.Z   (R10), K2, Z12
-	ADDQ        DX, R10
+	CMPQ      R14, DI
+	JCC       outside3
+	VMOVUPD.Z (R11), K1, Z9
+	VMOVUPD.Z 8(R11), K2, Z10
+	VMOVUPD.Z 16(R11), K3, Z11
+	JMP       loaded3
+
+outside3:
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loaded3:
+	ADDQ        CX, R11
+	INCQ        R14
+	VMOVUPD.Z   (R12), K4, Z12
+	ADDQ        DX, R12
 	VFMADD231PD Z9, Z12, Z0
 	VFMADD231PD Z10, Z12, Z1
 	VFMADD231PD Z11, Z12, Z2
@@ -4664,51 +4768,95 @@ row:
 	VFMADD231PD Z11, Z14, Z8
 	VMOVUPS     Z13, Z14
 	VMOVUPS     Z12, Z13
-	DECQ        R11
+	DECQ        R13
 	JNZ         row
 
 last:
-	VMOVUPD.Z   (R9), K2, Z9
-	VMOVUPD.Z   8(R9), K2, Z10
-	VMOVUPD.Z   16(R9), K2, Z11
-	ADDQ        CX, R9
+	CMPQ      R14, DI
+	JCC       outside4
+	VMOVUPD.Z (R11), K1, Z9
+	VMOVUPD.Z 8(R11), K2, Z10
+	VMOVUPD.Z 16(R11), K3, Z11
+	JMP       loaded4
+
+outside4:
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loaded4:
+	ADDQ        CX, R11
+	INCQ        R14
 	VFMADD231PD Z9, Z13, Z3
 	VFMADD231PD Z10, Z13, Z4
 	VFMADD231PD Z11, Z13, Z5
 	VFMADD231PD Z9, Z14, Z6
 	VFMADD231PD Z10, Z14, Z7
 	VFMADD231PD Z11, Z14, Z8
-	VMOVUPD.Z   (R9), K2, Z9
-	VMOVUPD.Z   8(R9), K2, Z10
-	VMOVUPD.Z   16(R9), K2, Z11
-	ADDQ        CX, R9
+	CMPQ        R14, DI
+	JCC         outside5
+	VMOVUPD.Z   (R11), K1, Z9
+	VMOVUPD.Z   8(R11), K2, Z10
+	VMOVUPD.Z   16(R11), K3, Z11
+	JMP         loaded5
+
+outside5:
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loaded5:
+	ADDQ        CX, R11
+	INCQ        R14
 	VFMADD231PD Z9, Z13, Z6
 	VFMADD231PD Z10, Z13, Z7
 	VFMADD231PD Z11, Z13, Z8
 	JMP         next
 
 one:
-	VMOVUPD.Z   (R9), K2, Z9
-	VMOVUPD.Z   8(R9), K2, Z10
-	VMOVUPD.Z   16(R9), K2, Z11
-	ADDQ        CX, R9
+	CMPQ      R14, DI
+	JCC       outside6
+	VMOVUPD.Z (R11), K1, Z9
+	VMOVUPD.Z 8(R11), K2, Z10
+	VMOVUPD.Z 16(R11), K3, Z11
+	JMP       loaded6
+
+outside6:
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loaded6:
+	ADDQ        CX, R11
+	INCQ        R14
 	VFMADD231PD Z9, Z13, Z3
 	VFMADD231PD Z10, Z13, Z4
 	VFMADD231PD Z11, Z13, Z5
-	VMOVUPD.Z   (R9), K2, Z9
-	VMOVUPD.Z   8(R9), K2, Z10
-	VMOVUPD.Z   16(R9), K2, Z11
-	ADDQ        CX, R9
+	CMPQ        R14, DI
+	JCC         outside7
+	VMOVUPD.Z   (R11), K1, Z9
+	VMOVUPD.Z   8(R11), K2, Z10
+	VMOVUPD.Z   16(R11), K3, Z11
+	JMP         loaded7
+
+outside7:
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loaded7:
+	ADDQ        CX, R11
+	INCQ        R14
 	VFMADD231PD Z9, Z13, Z6
 	VFMADD231PD Z10, Z13, Z7
 	VFMADD231PD Z11, Z13, Z8
 
 next:
-	ADDQ $+64, R8
-	CMPQ R8, DI
-	JLE  column
-
-done:
+	ADDQ    $+64, BX
+	ADDQ    $+64, R8
+	ADDQ    $+8, R9
+	DECQ    R10
+	JNZ     block
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)

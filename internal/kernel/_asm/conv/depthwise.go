@@ -49,14 +49,6 @@ func (w *walk) load(m Mem, v reg.VecVirtual) {
 	}
 }
 
-func (f flavour) mul(a, b, c Op) {
-	if f.single() {
-		VMULPS(a, b, c)
-	} else {
-		VMULPD(a, b, c)
-	}
-}
-
 // depthwise3 walks down each vector of columns with the sums of three rows of outputs under way, so that a row of inputs is loaded once. The padding is never stored: what of a
 // row lies in it, a mask leaves out, and rows in it are zeros.
 func depthwise3(f flavour) {
@@ -172,8 +164,9 @@ func depthwise3(f flavour) {
 
 // depthwiseFilter3 is its derivative by the weights: the last three rows of deltas are kept.
 func depthwiseFilter3(f flavour) {
-	begin("depthwiseFilter3x3x"+f.elem+f.tier, fmt.Sprintf("func(rows, n int, d *%s, ldd int, x *%s, ldx int, sums *%s)", f.goType, f.goType, f.goType),
-		fmt.Sprintf("Σ_l sums[%d·(3r+s)+l] += Σ_p Σ_q d[p·ldd+q]·x[(p+r)·ldx + q+s], 0 ≤ r, s < 3, 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.", f.lanes()))
+	begin("depthwiseFilter3x3x"+f.elem+f.tier, fmt.Sprintf("func(rows, blocks int, d *%[1]s, ldd int, x *%[1]s, ldx, h, top, left int, masks *uint16, sums *%[1]s)", f.goType),
+		fmt.Sprintf("Σ_l sums[%d·(3r+s)+l] += Σ_p Σ_q d[p·ldd+q]·x[(p+r−top)·ldx + q+s−left], 0 ≤ r, s < 3, 0 ≤ p < rows, for each of the blocks of %d columns q, terms being 0 where "+
+			"the row is none of the h of x; each lane l has a part of the sum. Masks are those of the forward kernel.", f.lanes(), f.lanes()))
 	sums := Load(Param("sums"), GP64())
 	var acc [9]reg.VecVirtual
 	for i := range acc {
@@ -181,74 +174,117 @@ func depthwiseFilter3(f flavour) {
 		VMOVUPS(Mem{Base: sums, Disp: i * f.bytes}, acc[i])
 	}
 	ldx := Load(Param("ldx"), GP64())
-	SHLQ(U8(f.shift()), ldx)
 	ldd := Load(Param("ldd"), GP64())
 	SHLQ(U8(f.shift()), ldd)
-	x := Load(Param("x"), GP64())
-	d := Load(Param("d"), GP64())
-	f.down(func(c *walk) {
-		from, delta, rows := GP64(), GP64(), GP64()
-		LEAQ(Mem{Base: x, Index: c.column, Scale: 1}, from)
-		LEAQ(Mem{Base: d, Index: c.column, Scale: 1}, delta)
-		Load(Param("rows"), rows)
-		var v [3]reg.VecVirtual
+	x := GP64()
+	Load(Param("x"), x)
+	first := GP64() // row of the inputs
+	Load(Param("top"), first)
+	NEGQ(first)
+	shift := GP64()
+	MOVQ(first, shift)
+	IMULQ(ldx, shift)
+	SUBQ(Load(Param("left"), GP64()), shift)
+	LEAQ(Mem{Base: x, Index: shift, Scale: uint8(f.size)}, x)
+	SHLQ(U8(f.shift()), ldx)
+	h := Load(Param("h"), GP64())
+	d := GP64()
+	Load(Param("d"), d)
+	masks := GP64()
+	Load(Param("masks"), masks)
+	blocks := GP64()
+	Load(Param("blocks"), blocks)
+	Label("block")
+	k := [4]reg.Register{K(), K(), K(), K()}
+	for i := range k {
+		KMOVW(Mem{Base: masks, Disp: 2 * i}, k[i])
+	}
+	from, delta, rows, r := GP64(), GP64(), GP64(), GP64()
+	MOVQ(x, from)
+	MOVQ(d, delta)
+	MOVQ(first, r)
+	Load(Param("rows"), rows)
+	load := func(m Mem, k reg.Register, v reg.VecVirtual) {
+		if f.single() {
+			VMOVUPS_Z(m, k, v)
+		} else {
+			VMOVUPD_Z(m, k, v)
+		}
+	}
+	var v [3]reg.VecVirtual
+	for s := range v {
+		v[s] = f.vector()
+	}
+	d0, d1, d2 := f.vector(), f.vector(), f.vector() // the row's and those of the two rows above
+	count := 0
+	row := func(deltas bool) {
+		count++
+		outside, loaded := fmt.Sprintf("outside%d", count), fmt.Sprintf("loaded%d", count)
+		CMPQ(r, h)
+		JCC(LabelRef(outside))
 		for s := range v {
-			v[s] = f.vector()
+			load(Mem{Base: from, Disp: s * f.size}, k[s], v[s])
 		}
-		d0, d1, d2 := f.vector(), f.vector(), f.vector() // the row's and those of the two rows above
-		row := func(load bool) {
-			for s := range v {
-				c.load(Mem{Base: from, Disp: s * f.size}, v[s])
-			}
-			ADDQ(ldx, from)
-			if load {
-				c.load(Mem{Base: delta}, d0)
-				ADDQ(ldd, delta)
-			}
+		JMP(LabelRef(loaded))
+		Label(outside)
+		for s := range v {
+			VPXORD(v[s], v[s], v[s])
 		}
-		into := func(r int, dv reg.VecVirtual) {
-			for s := range v {
-				f.fma(v[s], dv, acc[3*r+s])
-			}
+		Label(loaded)
+		ADDQ(ldx, from)
+		INCQ(r)
+		if deltas {
+			load(Mem{Base: delta}, k[3], d0)
+			ADDQ(ldd, delta)
 		}
-		down := func() {
-			VMOVUPS(d1, d2)
-			VMOVUPS(d0, d1)
+	}
+	into := func(r int, dv reg.VecVirtual) {
+		for s := range v {
+			f.fma(v[s], dv, acc[3*r+s])
 		}
-		// The first two rows of inputs and the last two meet fewer rows of deltas; what is not there is not multiplied, lest 0·∞ be made.
-		row(true)
-		into(0, d0)
-		down()
-		DECQ(rows)
-		JZ(LabelRef("one"))
-		row(true)
-		into(0, d0)
-		into(1, d1)
-		down()
-		DECQ(rows)
-		JZ(LabelRef("last"))
-		Label("row")
-		row(true)
-		into(0, d0)
-		into(1, d1)
-		into(2, d2)
-		down()
-		DECQ(rows)
-		JNZ(LabelRef("row"))
-		Label("last")
-		row(false)
-		into(1, d1)
-		into(2, d2)
-		row(false)
-		into(2, d1)
-		JMP(LabelRef("next"))
-		Label("one")
-		row(false)
-		into(1, d1)
-		row(false)
-		into(2, d1)
-		Label("next")
-	})
+	}
+	down := func() {
+		VMOVUPS(d1, d2)
+		VMOVUPS(d0, d1)
+	}
+	// The first two rows of inputs and the last two meet fewer rows of deltas; what is not there is not multiplied, lest 0·∞ be made.
+	row(true)
+	into(0, d0)
+	down()
+	DECQ(rows)
+	JZ(LabelRef("one"))
+	row(true)
+	into(0, d0)
+	into(1, d1)
+	down()
+	DECQ(rows)
+	JZ(LabelRef("last"))
+	Label("row")
+	row(true)
+	into(0, d0)
+	into(1, d1)
+	into(2, d2)
+	down()
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	Label("last")
+	row(false)
+	into(1, d1)
+	into(2, d2)
+	row(false)
+	into(2, d1)
+	JMP(LabelRef("next"))
+	Label("one")
+	row(false)
+	into(1, d1)
+	row(false)
+	into(2, d1)
+	Label("next")
+	ADDQ(I32(int32(f.bytes)), x)
+	ADDQ(I32(int32(f.bytes)), d)
+	ADDQ(I8(8), masks)
+	DECQ(blocks)
+	JNZ(LabelRef("block"))
 	for i := range acc {
 		VMOVUPS(acc[i], Mem{Base: sums, Disp: i * f.bytes})
 	}
