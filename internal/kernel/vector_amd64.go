@@ -347,22 +347,38 @@ func avgSpreadVector[T Float](rows int, dx, dy []T, width int) int {
 
 // maxTapsVector is the row of windows, stride apart, of the taps from the window's begin, the first of which is at x[first]. It does all of them or none.
 func maxTapsVector[T Float](y []T, winner []int32, x []T, taps []int32, first, stride int) int {
-	if tier != AVX512 || stride > 2 {
+	n := len(y)
+	p, whole := rowPath[T](n)
+	if whole == 0 || stride > 2 {
 		return 0
 	}
-	n := len(y)
-	w, t, count := unsafe.SliceData(winner), unsafe.SliceData(taps), len(taps)
-	_ = x[first+(n-1)*stride+int(taps[count-1])]
-	x = x[first:]
-	switch {
-	case unsafe.Sizeof(T(0)) == 4 && stride == 1:
-		maxTaps1x32AVX512(n, p32(y), w, p32(x), t, count, uint32(first))
-	case unsafe.Sizeof(T(0)) == 4:
-		maxTaps2x32AVX512(n, p32(y), w, p32(x), t, count, uint32(first))
-	case stride == 1:
-		maxTaps1x64AVX512(n, p64(y), w, p64(x), t, count, uint32(first))
-	default:
-		maxTaps2x64AVX512(n, p64(y), w, p64(x), t, count, uint32(first))
+	_, _ = x[first+(n-1)*stride+int(taps[len(taps)-1])], winner[n-1]
+	do := func(q, n int) {
+		at := first + q*stride
+		y, w, x, t, count := y[q:], &winner[q], x[at:], &taps[0], len(taps)
+		switch {
+		case p == avx512x32 && stride == 1:
+			maxTaps1x32AVX512(n, p32(y), w, p32(x), t, count, uint32(at))
+		case p == avx512x32:
+			maxTaps2x32AVX512(n, p32(y), w, p32(x), t, count, uint32(at))
+		case p == avx512x64 && stride == 1:
+			maxTaps1x64AVX512(n, p64(y), w, p64(x), t, count, uint32(at))
+		case p == avx512x64:
+			maxTaps2x64AVX512(n, p64(y), w, p64(x), t, count, uint32(at))
+		case p == avx2x32 && stride == 1:
+			maxTaps1x32AVX2(n, p32(y), w, p32(x), t, count, uint32(at))
+		case p == avx2x32:
+			maxTaps2x32AVX2(n, p32(y), w, p32(x), t, count, uint32(at))
+		case p == avx2x64 && stride == 1:
+			maxTaps1x64AVX2(n, p64(y), w, p64(x), t, count, uint32(at))
+		default:
+			maxTaps2x64AVX2(n, p64(y), w, p64(x), t, count, uint32(at))
+		}
+	}
+	do(0, whole)
+	if whole < n { // without masks, the last vector begins among the windows that are done
+		lanes := 32 / int(unsafe.Sizeof(T(0)))
+		do(n-lanes, lanes)
 	}
 	return n
 }

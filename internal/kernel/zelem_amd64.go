@@ -269,6 +269,16 @@ func maxScatter2x2x32AVX2(rows int, n int, ld int, row0 *float32, row1 *float32,
 //go:noescape
 func maxGather2x2x32AVX2(rows int, n int, ld int, y *float32, row0 *float32, row1 *float32, winner *int32, first uint32, width uint32) (ok uint32)
 
+// maxTaps1x32AVX2 is the maxima of n windows, a multiple of 8, 1 elements apart, of count taps at the offsets taps from the window's begin at x, of which the first offset is 0, and their winners, counted from first: the first of equals, the first NaN before any number.
+//
+//go:noescape
+func maxTaps1x32AVX2(n int, y *float32, winner *int32, x *float32, taps *int32, count int, first uint32)
+
+// maxTaps2x32AVX2 is the maxima of n windows, a multiple of 8, 2 elements apart, of count taps at the offsets taps from the window's begin at x, of which the first offset is 0, and their winners, counted from first: the first of equals, the first NaN before any number.
+//
+//go:noescape
+func maxTaps2x32AVX2(n int, y *float32, winner *int32, x *float32, taps *int32, count int, first uint32)
+
 // avgPool2x2x32AVX2 is the means of windows of 2×2 with stride 2, quarter being ¼. It makes n outputs, a multiple of 8, of each row.
 //
 //go:noescape
@@ -353,6 +363,16 @@ func maxScatter2x2x64AVX2(rows int, n int, ld int, row0 *float64, row1 *float64,
 //
 //go:noescape
 func maxGather2x2x64AVX2(rows int, n int, ld int, y *float64, row0 *float64, row1 *float64, winner *int32, first uint32, width uint32) (ok uint32)
+
+// maxTaps1x64AVX2 is the maxima of n windows, a multiple of 4, 1 elements apart, of count taps at the offsets taps from the window's begin at x, of which the first offset is 0, and their winners, counted from first: the first of equals, the first NaN before any number.
+//
+//go:noescape
+func maxTaps1x64AVX2(n int, y *float64, winner *int32, x *float64, taps *int32, count int, first uint32)
+
+// maxTaps2x64AVX2 is the maxima of n windows, a multiple of 4, 2 elements apart, of count taps at the offsets taps from the window's begin at x, of which the first offset is 0, and their winners, counted from first: the first of equals, the first NaN before any number.
+//
+//go:noescape
+func maxTaps2x64AVX2(n int, y *float64, winner *int32, x *float64, taps *int32, count int, first uint32)
 
 // avgPool2x2x64AVX2 is the means of windows of 2×2 with stride 2, quarter being ¼. It makes n outputs, a multiple of 4, of each row.
 //

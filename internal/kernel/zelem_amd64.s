@@ -4669,6 +4669,130 @@ tail:
 	VZEROUPPER
 	RET
 
+// func maxTaps1x32AVX2(n int, y *float32, winner *int32, x *float32, taps *int32, count int, first uint32)
+// Requires: AVX, AVX2
+TEXT ·maxTaps1x32AVX2(SB), NOSPLIT, $0-52
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         winner+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         taps+32(FP), SI
+	MOVQ         count+40(FP), DI
+	MOVL         first+48(FP), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPADDD       once<>+0(SB), Y0, Y0
+	MOVL         $0x00000008, R8
+	VMOVD        R8, X1
+	VPBROADCASTD X1, Y1
+
+vectors:
+	SUBQ    $+8, AX
+	JLT     end
+	XORQ    R8, R8
+	XORQ    R9, R9
+	VMOVUPS (BX)(R9*4), Y2
+	VPXOR   Y3, Y3, Y3
+	INCQ    R8
+	CMPQ    R8, DI
+	JGE     store
+
+taps:
+	MOVLQSX      (SI)(R8*4), R9
+	VMOVUPS      (BX)(R9*4), Y4
+	VMOVQ        R9, X7
+	VPBROADCASTD X7, Y7
+	VCMPPS       $0x07, Y2, Y2, Y5
+	VCMPPS       $0x16, Y2, Y4, Y6
+	VANDPS       Y5, Y6, Y6
+	VBLENDVPS    Y6, Y4, Y2, Y2
+	VPBLENDVB    Y6, Y7, Y3, Y3
+	INCQ         R8
+	CMPQ         R8, DI
+	JLT          taps
+
+store:
+	VPADDD  Y0, Y3, Y3
+	VMOVDQU Y3, (DX)
+	VPADDD  Y1, Y0, Y0
+	VMOVUPS Y2, (CX)
+	ADDQ    $+32, CX
+	ADDQ    $+32, DX
+	ADDQ    $+32, BX
+	JMP     vectors
+
+end:
+	VZEROUPPER
+	RET
+
+// func maxTaps2x32AVX2(n int, y *float32, winner *int32, x *float32, taps *int32, count int, first uint32)
+// Requires: AVX, AVX2
+TEXT ·maxTaps2x32AVX2(SB), NOSPLIT, $0-52
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         winner+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         taps+32(FP), SI
+	MOVQ         count+40(FP), DI
+	MOVL         first+48(FP), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPADDD       twice<>+0(SB), Y0, Y0
+	MOVL         $0x00000010, R8
+	VMOVD        R8, X1
+	VPBROADCASTD X1, Y1
+
+vectors:
+	SUBQ       $+8, AX
+	JLT        end
+	XORQ       R8, R8
+	XORQ       R9, R9
+	VMOVUPS    (BX)(R9*4), Y2
+	VMOVUPS    28(BX)(R9*4), Y3
+	VPERM2F128 $0x20, Y3, Y2, Y4
+	VPERM2F128 $0x31, Y3, Y2, Y3
+	VSHUFPS    $0x88, Y3, Y4, Y2
+	VSHUFPS    $0xdd, Y3, Y4, Y3
+	VBLENDPS   $0xf0, Y3, Y2, Y2
+	VPXOR      Y3, Y3, Y3
+	INCQ       R8
+	CMPQ       R8, DI
+	JGE        store
+
+taps:
+	MOVLQSX      (SI)(R8*4), R9
+	VMOVUPS      (BX)(R9*4), Y4
+	VMOVUPS      28(BX)(R9*4), Y5
+	VPERM2F128   $0x20, Y5, Y4, Y6
+	VPERM2F128   $0x31, Y5, Y4, Y5
+	VSHUFPS      $0x88, Y5, Y6, Y4
+	VSHUFPS      $0xdd, Y5, Y6, Y5
+	VBLENDPS     $0xf0, Y5, Y4, Y4
+	VMOVQ        R9, X7
+	VPBROADCASTD X7, Y7
+	VCMPPS       $0x07, Y2, Y2, Y5
+	VCMPPS       $0x16, Y2, Y4, Y6
+	VANDPS       Y5, Y6, Y6
+	VBLENDVPS    Y6, Y4, Y2, Y2
+	VPBLENDVB    Y6, Y7, Y3, Y3
+	INCQ         R8
+	CMPQ         R8, DI
+	JLT          taps
+
+store:
+	VPADDD  Y0, Y3, Y3
+	VMOVDQU Y3, (DX)
+	VPADDD  Y1, Y0, Y0
+	VMOVUPS Y2, (CX)
+	ADDQ    $+32, CX
+	ADDQ    $+32, DX
+	ADDQ    $+64, BX
+	JMP     vectors
+
+end:
+	VZEROUPPER
+	RET
+
 // func avgPool2x2x32AVX2(rows int, n int, ld int, y *float32, row0 *float32, row1 *float32, width uint32, quarter float32)
 // Requires: AVX
 TEXT ·avgPool2x2x32AVX2(SB), NOSPLIT, $0-56
@@ -5957,6 +6081,134 @@ tail:
 	DECQ         DI
 	JNZ          row
 	MOVL         R8, ok+64(FP)
+	VZEROUPPER
+	RET
+
+// func maxTaps1x64AVX2(n int, y *float64, winner *int32, x *float64, taps *int32, count int, first uint32)
+// Requires: AVX, AVX2
+TEXT ·maxTaps1x64AVX2(SB), NOSPLIT, $0-52
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         winner+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         taps+32(FP), SI
+	MOVQ         count+40(FP), DI
+	MOVL         first+48(FP), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, X0
+	VPADDD       once<>+0(SB), X0, X0
+	MOVL         $0x00000004, R8
+	VMOVD        R8, X1
+	VPBROADCASTD X1, X1
+
+vectors:
+	SUBQ    $+4, AX
+	JLT     end
+	XORQ    R8, R8
+	XORQ    R9, R9
+	VMOVUPD (BX)(R9*8), Y2
+	VPXOR   Y3, Y3, Y3
+	INCQ    R8
+	CMPQ    R8, DI
+	JGE     store
+
+taps:
+	MOVLQSX      (SI)(R8*4), R9
+	VMOVUPD      (BX)(R9*8), Y4
+	VMOVQ        R9, X7
+	VPBROADCASTQ X7, Y7
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VCMPPD       $0x16, Y2, Y4, Y6
+	VANDPD       Y5, Y6, Y6
+	VBLENDVPD    Y6, Y4, Y2, Y2
+	VPBLENDVB    Y6, Y7, Y3, Y3
+	INCQ         R8
+	CMPQ         R8, DI
+	JLT          taps
+
+store:
+	VMOVDQU pick<>+0(SB), Y4
+	VPERMD  Y3, Y4, Y3
+	VPADDD  X0, X3, X3
+	VMOVDQU X3, (DX)
+	VPADDD  X1, X0, X0
+	VMOVUPD Y2, (CX)
+	ADDQ    $+32, CX
+	ADDQ    $+16, DX
+	ADDQ    $+32, BX
+	JMP     vectors
+
+end:
+	VZEROUPPER
+	RET
+
+// func maxTaps2x64AVX2(n int, y *float64, winner *int32, x *float64, taps *int32, count int, first uint32)
+// Requires: AVX, AVX2
+TEXT ·maxTaps2x64AVX2(SB), NOSPLIT, $0-52
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         winner+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         taps+32(FP), SI
+	MOVQ         count+40(FP), DI
+	MOVL         first+48(FP), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, X0
+	VPADDD       twice<>+0(SB), X0, X0
+	MOVL         $0x00000008, R8
+	VMOVD        R8, X1
+	VPBROADCASTD X1, X1
+
+vectors:
+	SUBQ       $+4, AX
+	JLT        end
+	XORQ       R8, R8
+	XORQ       R9, R9
+	VMOVUPD    (BX)(R9*8), Y2
+	VMOVUPD    24(BX)(R9*8), Y3
+	VPERM2F128 $0x20, Y3, Y2, Y4
+	VPERM2F128 $0x31, Y3, Y2, Y3
+	VUNPCKLPD  Y3, Y4, Y2
+	VUNPCKHPD  Y3, Y4, Y3
+	VBLENDPD   $0x0c, Y3, Y2, Y2
+	VPXOR      Y3, Y3, Y3
+	INCQ       R8
+	CMPQ       R8, DI
+	JGE        store
+
+taps:
+	MOVLQSX      (SI)(R8*4), R9
+	VMOVUPD      (BX)(R9*8), Y4
+	VMOVUPD      24(BX)(R9*8), Y5
+	VPERM2F128   $0x20, Y5, Y4, Y6
+	VPERM2F128   $0x31, Y5, Y4, Y5
+	VUNPCKLPD    Y5, Y6, Y4
+	VUNPCKHPD    Y5, Y6, Y5
+	VBLENDPD     $0x0c, Y5, Y4, Y4
+	VMOVQ        R9, X7
+	VPBROADCASTQ X7, Y7
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VCMPPD       $0x16, Y2, Y4, Y6
+	VANDPD       Y5, Y6, Y6
+	VBLENDVPD    Y6, Y4, Y2, Y2
+	VPBLENDVB    Y6, Y7, Y3, Y3
+	INCQ         R8
+	CMPQ         R8, DI
+	JLT          taps
+
+store:
+	VMOVDQU pick<>+0(SB), Y4
+	VPERMD  Y3, Y4, Y3
+	VPADDD  X0, X3, X3
+	VMOVDQU X3, (DX)
+	VPADDD  X1, X0, X0
+	VMOVUPD Y2, (CX)
+	ADDQ    $+32, CX
+	ADDQ    $+16, DX
+	ADDQ    $+64, BX
+	JMP     vectors
+
+end:
 	VZEROUPPER
 	RET
 

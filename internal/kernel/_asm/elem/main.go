@@ -479,6 +479,9 @@ func main() {
 		if f.wide() {
 			maxTaps(f, 1)
 			maxTaps(f, 2)
+		} else {
+			maxTapsWhole(f, 1)
+			maxTapsWhole(f, 2)
 		}
 		avgPool(f)
 		avgSpread(f)

@@ -727,3 +727,101 @@ func maxTaps(f flavour, stride int) {
 	VZEROUPPER()
 	RET()
 }
+
+// maxTapsWhole is maxTaps for vectors without masks: it makes n windows, a multiple of the lanes.
+func maxTapsWhole(f flavour, stride int) {
+	begin(fmt.Sprintf("maxTaps%dx%s%s", stride, f.elem, f.tier),
+		fmt.Sprintf("func(n int, y *%s, winner *int32, x *%s, taps *int32, count int, first uint32)", f.goType, f.goType),
+		fmt.Sprintf("the maxima of n windows, a multiple of %d, %d elements apart, of count taps at the offsets taps from the window's begin at x, of which the first offset is 0, and "+
+			"their winners, counted from first: the first of equals, the first NaN before any number.", f.lanes(), stride))
+	n := Load(Param("n"), GP64())
+	y := Load(Param("y"), GP64())
+	winner := Load(Param("winner"), GP64())
+	x := Load(Param("x"), GP64())
+	taps := Load(Param("taps"), GP64())
+	count := Load(Param("count"), GP64())
+	at := broadcastReg(Load(Param("first"), GP32()), f.integers())
+	if stride == 2 {
+		VPADDD(twice, at, at)
+	} else {
+		VPADDD(once, at, at)
+	}
+	step := broadcastInt(uint32(stride*f.lanes()), f.integers())
+	load := func(tap reg.Register, v reg.VecVirtual) {
+		at := Mem{Base: x, Index: tap, Scale: uint8(f.size)}
+		f.load(at, v)
+		if stride == 1 {
+			return
+		}
+		// The second vector begins at the last element of the first, so as not to read behind the last window: its odd elements are wanted.
+		hi, a, b := YMM(), YMM(), YMM()
+		f.load(at.Offset(f.bytes-f.size), hi)
+		VPERM2F128(U8(0x20), hi, v, a)
+		VPERM2F128(U8(0x31), hi, v, b)
+		if f.single() {
+			VSHUFPS(U8(0x88), b, a, v)
+			VSHUFPS(U8(0xDD), b, a, hi)
+			VBLENDPS(U8(0xF0), hi, v, v)
+		} else {
+			VUNPCKLPD(b, a, v)
+			VUNPCKHPD(b, a, hi)
+			VBLENDPD(U8(0xC), hi, v, v)
+		}
+	}
+	Label("vectors")
+	SUBQ(I32(int32(f.lanes())), n)
+	JLT(LabelRef("end"))
+	top, won := YMM(), YMM()
+	t, tap := GP64(), GP64()
+	XORQ(t, t)
+	XORQ(tap, tap)
+	load(tap, top)
+	VPXOR(won, won, won)
+	INCQ(t)
+	CMPQ(t, count)
+	JGE(LabelRef("store"))
+	Label("taps")
+	MOVLQSX(Mem{Base: taps, Index: t, Scale: 4}, tap)
+	v, ordered, wins, offset := YMM(), YMM(), YMM(), YMM()
+	load(tap, v)
+	low := offset.AsX()
+	VMOVQ(tap, low)
+	if f.single() {
+		VPBROADCASTD(low, offset)
+		VCMPPS(U8(cmpOrdered), top, top, ordered)
+		VCMPPS(U8(cmpNotLE), top, v, wins)
+		VANDPS(ordered, wins, wins)
+		VBLENDVPS(wins, v, top, top)
+	} else {
+		VPBROADCASTQ(low, offset)
+		VCMPPD(U8(cmpOrdered), top, top, ordered)
+		VCMPPD(U8(cmpNotLE), top, v, wins)
+		VANDPD(ordered, wins, wins)
+		VBLENDVPD(wins, v, top, top)
+	}
+	VPBLENDVB(wins, offset, won, won)
+	INCQ(t)
+	CMPQ(t, count)
+	JLT(LabelRef("taps"))
+	Label("store")
+	if f.single() {
+		VPADDD(at, won, won)
+		VMOVDQU(won, Mem{Base: winner})
+	} else { // the low halves of 64-bit lanes
+		order := YMM()
+		VMOVDQU(pick, order)
+		VPERMD(won, order, won)
+		low := won.AsX()
+		VPADDD(at, low, low)
+		VMOVDQU(low, Mem{Base: winner})
+	}
+	VPADDD(step, at, at)
+	f.store(top, Mem{Base: y})
+	ADDQ(I32(int32(f.bytes)), y)
+	ADDQ(I32(int32(4*f.lanes())), winner)
+	ADDQ(I32(int32(stride*f.bytes)), x)
+	JMP(LabelRef("vectors"))
+	Label("end")
+	VZEROUPPER()
+	RET()
+}
