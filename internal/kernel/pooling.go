@@ -118,7 +118,7 @@ func (g Pool) taps() []int32 {
 
 // maxTiles is maxPool for one plane of tiles.
 func maxTiles[T Float](g Pool, y []T, winner []int32, x []T) {
-	done := maxPoolVector(g.P, y, winner, x, 0, g.W)
+	done := maxPoolVector(g.P, y, winner, x, g.W)
 	if done == g.Q {
 		return
 	}
@@ -314,21 +314,21 @@ func scatterTiles[T Float](g Pool, dx, dy []T, winner []int32) bool {
 	for p := range g.P {
 		for q := done; q < g.Q; q++ {
 			first := 2 * (p*g.W + q)
-			var tile [4]T
-			d := 0 + dy[p*g.Q+q]
-			switch int(winner[p*g.Q+q]) - first {
-			case 0:
-				tile[0] = d
-			case 1:
-				tile[1] = d
-			case g.W:
-				tile[2] = d
-			case g.W + 1:
-				tile[3] = d
-			default:
+			row0, row1 := dx[first:][:2], dx[first+g.W:][:2]
+			row0[0], row0[1], row1[0], row1[1] = 0, 0, 0, 0
+			// Which of the four it is, random data do not let a branch foresee; that it is one of them, they do.
+			k := int(winner[p*g.Q+q]) - first
+			upper, lower := 0, 0
+			if uint(k) < 2 {
+				upper = 1
+			}
+			if uint(k-g.W) < 2 {
+				lower = 1
+			}
+			if upper|lower == 0 {
 				return false
 			}
-			dx[first], dx[first+1], dx[first+g.W], dx[first+g.W+1] = tile[0], tile[1], tile[2], tile[3]
+			dx[first+k] = 0 + dy[p*g.Q+q]
 		}
 	}
 	return true
@@ -466,26 +466,49 @@ func (g Pool) divisor(inside int, countPadding bool) int {
 }
 
 // L2Forward is y = √Σ x² over each window, scaled so that it neither overflows nor underflows where y itself does not.
+//
+// The squares are summed in float64: down the columns first, for all windows of a row at a time, then across.
 func L2Forward[T Float](g Pool, y, x []T) {
 	in, out := g.H*g.W, g.P*g.Q
 	rows, cols := g.Rows.inside(), g.Cols.inside()
 	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
 	g.planes(func(plane int) {
 		x, y := x[plane*in:][:in], y[plane*out:][:out]
+		s := takeScratch[float64](1)
+		defer s.free()
+		sums := s.slice(0, g.W)
 		for p, row := range rows {
-			for q, col := range cols {
-				at := row.first*g.W + col.first
+			at := row.first * g.W
+			for i, v := range x[at:][:g.W] {
+				sums[i] = float64(v) * float64(v)
+			}
+			for r := 1; r < row.taps; r++ {
+				for i, v := range x[at+r*dh:][:g.W] {
+					sums[i] += float64(v) * float64(v)
+				}
+			}
+			y := y[p*g.Q:][:g.Q]
+			for q := range y {
+				col := cols[q]
+				var sum float64
+				if col.taps == 3 && dw == 1 {
+					c := sums[col.first:][:3]
+					sum = c[0] + c[1] + c[2]
+				} else {
+					for s, i := 0, col.first; s < col.taps; s, i = s+1, i+dw {
+						sum += sums[i]
+					}
+				}
 				// Squares of float32 stay within float64, those of float64 may need a scale.
-				sum := squares(x[at:], row.taps, col.taps, dh, dw, 1)
 				if sum < 0x1p-900 || sum > math.MaxFloat64 {
 					scale := 0x1p-600
 					if sum < 1 {
 						scale = 0x1p600
 					}
-					y[p*g.Q+q] = T(math.Sqrt(squares(x[at:], row.taps, col.taps, dh, dw, scale)) / scale)
+					y[q] = T(math.Sqrt(squares(x[at+col.first:], row.taps, col.taps, dh, dw, scale)) / scale)
 					continue
 				}
-				y[p*g.Q+q] = T(math.Sqrt(sum))
+				y[q] = T(math.Sqrt(sum))
 			}
 		}
 	})
@@ -505,6 +528,10 @@ func squares[T Float](x []T, taps, across, dh, dw int, scale float64) float64 {
 
 // L2Backward is dx[i] = Σ over i's windows of x[i]·dy/y, where a window with y = 0 gives 0.
 func L2Backward[T Float](g Pool, dx, x, y, dy []T) {
+	if dx, ok := any(dx).([]float32); ok && !g.tiled() {
+		l2Backward32(g, dx, any(x).([]float32), any(y).([]float32), any(dy).([]float32))
+		return
+	}
 	in, out := g.H*g.W, g.P*g.Q
 	rows, cols := g.Rows.inside(), g.Cols.inside()
 	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
@@ -526,4 +553,56 @@ func L2Backward[T Float](g Pool, dx, x, y, dy []T) {
 			}
 		}
 	})
+}
+
+// l2Backward32 is L2Backward as x[i]·Σ dy/y, in float64, where the quotients of float32 do not overflow. They are spread across a row of windows first, then down.
+func l2Backward32(g Pool, dx, x, y, dy []float32) {
+	in, out := g.H*g.W, g.P*g.Q
+	rows, cols := g.Rows.inside(), g.Cols.inside()
+	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
+	coveredRows, coveredCols := covered(rows, g.H, g.Rows.Dilation), covered(cols, g.W, dw)
+	g.planes(func(plane int) {
+		dx, x := dx[plane*in:][:in], x[plane*in:][:in]
+		s := takeScratch[float64](2)
+		defer s.free()
+		spread, sums := s.slice(0, g.W), s.slice(1, in)
+		clear(sums)
+		for p, row := range rows {
+			clear(spread)
+			norms := y[plane*out+p*g.Q:][:g.Q]
+			for q, d := range dy[plane*out+p*g.Q:][:g.Q] {
+				if norms[q] == 0 {
+					continue
+				}
+				ratio, col := float64(d)/float64(norms[q]), cols[q]
+				for s, i := 0, col.first; s < col.taps; s, i = s+1, i+dw {
+					spread[i] += ratio
+				}
+			}
+			for r := range row.taps {
+				add(sums[row.first*g.W+r*dh:][:g.W], spread)
+			}
+		}
+		for h := range g.H {
+			dx, x, sums := dx[h*g.W:][:g.W], x[h*g.W:][:g.W], sums[h*g.W:][:g.W]
+			for i, v := range x {
+				// An element of no window gets 0 whatever it is, and −0 is no sum.
+				dx[i] = 0
+				if coveredRows[h] && coveredCols[i] {
+					dx[i] += float32(float64(v) * sums[i])
+				}
+			}
+		}
+	})
+}
+
+// covered says which of n elements of an axis are in a window.
+func covered(windows []rect, n, dilation int) []bool {
+	in := make([]bool, n)
+	for _, w := range windows {
+		for k := range w.taps {
+			in[w.first+k*dilation] = true
+		}
+	}
+	return in
 }

@@ -238,111 +238,112 @@ func rowPath[T Float](n int) (p path, done int) {
 	return vectorPath[T](n)
 }
 
-// The functions below take the tiles of 2×2 of rows pairs of rows of the plane x, width wide, of which the first begins at x[first]. Each pair has len(y)/rows
-// outputs, n of which are done.
+// The functions below take the tiles of 2×2 of rows pairs of rows of a plane, width wide, which begins with them. Each pair has q outputs; they do all of them or, if q is less than a
+// vector, none.
 
-func maxPoolVector[T Float](rows int, y []T, winner []int32, x []T, first, width int) (n int) {
-	q := len(y) / rows
+// tiles calls do for the first n outputs of each row, and, where vectors have no masks and some outputs are left, for the last vector of them, some of which are done already.
+func tiles[T Float](q int, do func(p path, at, n int)) (done int) {
 	p, n := rowPath[T](q)
 	if n == 0 {
 		return 0
 	}
-	w, x0, x1 := unsafe.SliceData(winner), x[first:], x[first+width:]
-	switch p {
-	case avx512x32:
-		maxPool2x2x32AVX512(rows, n, q, p32(y), w, p32(x0), p32(x1), uint32(first), uint32(width))
-	case avx512x64:
-		maxPool2x2x64AVX512(rows, n, q, p64(y), w, p64(x0), p64(x1), uint32(first), uint32(width))
-	case avx2x32:
-		maxPool2x2x32AVX2(rows, n, q, p32(y), w, p32(x0), p32(x1), uint32(first), uint32(width))
-	case avx2x64:
-		maxPool2x2x64AVX2(rows, n, q, p64(y), w, p64(x0), p64(x1), uint32(first), uint32(width))
+	do(p, 0, n)
+	if n < q {
+		lanes := 32 / int(unsafe.Sizeof(T(0)))
+		do(p, q-lanes, lanes)
 	}
-	return n
+	return q
+}
+
+func maxPoolVector[T Float](rows int, y []T, winner []int32, x []T, width int) int {
+	q := len(y) / rows
+	return tiles[T](q, func(p path, at, n int) {
+		y, w, x0, x1, first := y[at:], &winner[at], x[2*at:], x[2*at+width:], uint32(2*at)
+		switch p {
+		case avx512x32:
+			maxPool2x2x32AVX512(rows, n, q, p32(y), w, p32(x0), p32(x1), first, uint32(width))
+		case avx512x64:
+			maxPool2x2x64AVX512(rows, n, q, p64(y), w, p64(x0), p64(x1), first, uint32(width))
+		case avx2x32:
+			maxPool2x2x32AVX2(rows, n, q, p32(y), w, p32(x0), p32(x1), first, uint32(width))
+		case avx2x64:
+			maxPool2x2x64AVX2(rows, n, q, p64(y), w, p64(x0), p64(x1), first, uint32(width))
+		}
+	})
 }
 
 // maxScatterVector is not ok where a winner lies outside its window.
 func maxScatterVector[T Float](rows int, dx, dy []T, winner []int32, width int) (n int, ok bool) {
 	q := len(dy) / rows
-	p, n := rowPath[T](q)
-	if n == 0 {
-		return 0, true
-	}
-	w, x0, x1 := unsafe.SliceData(winner), dx, dx[width:]
 	done := uint32(1)
-	switch p {
-	case avx512x32:
-		done = maxScatter2x2x32AVX512(rows, n, q, p32(x0), p32(x1), p32(dy), w, 0, uint32(width))
-	case avx512x64:
-		done = maxScatter2x2x64AVX512(rows, n, q, p64(x0), p64(x1), p64(dy), w, 0, uint32(width))
-	case avx2x32:
-		done = maxScatter2x2x32AVX2(rows, n, q, p32(x0), p32(x1), p32(dy), w, 0, uint32(width))
-	case avx2x64:
-		done = maxScatter2x2x64AVX2(rows, n, q, p64(x0), p64(x1), p64(dy), w, 0, uint32(width))
-	}
+	n = tiles[T](q, func(p path, at, n int) {
+		x0, x1, dy, w, first := dx[2*at:], dx[2*at+width:], dy[at:], &winner[at], uint32(2*at)
+		switch p {
+		case avx512x32:
+			done &= maxScatter2x2x32AVX512(rows, n, q, p32(x0), p32(x1), p32(dy), w, first, uint32(width))
+		case avx512x64:
+			done &= maxScatter2x2x64AVX512(rows, n, q, p64(x0), p64(x1), p64(dy), w, first, uint32(width))
+		case avx2x32:
+			done &= maxScatter2x2x32AVX2(rows, n, q, p32(x0), p32(x1), p32(dy), w, first, uint32(width))
+		case avx2x64:
+			done &= maxScatter2x2x64AVX2(rows, n, q, p64(x0), p64(x1), p64(dy), w, first, uint32(width))
+		}
+	})
 	return n, done == 1
 }
 
 // maxGatherVector is not ok where a winner lies outside its window.
 func maxGatherVector[T Float](rows int, y, x []T, winner []int32, width int) (n int, ok bool) {
 	q := len(y) / rows
-	p, n := rowPath[T](q)
-	if n == 0 {
-		return 0, true
-	}
-	w, x0, x1 := unsafe.SliceData(winner), x, x[width:]
 	done := uint32(1)
-	switch p {
-	case avx512x32:
-		done = maxGather2x2x32AVX512(rows, n, q, p32(y), p32(x0), p32(x1), w, 0, uint32(width))
-	case avx512x64:
-		done = maxGather2x2x64AVX512(rows, n, q, p64(y), p64(x0), p64(x1), w, 0, uint32(width))
-	case avx2x32:
-		done = maxGather2x2x32AVX2(rows, n, q, p32(y), p32(x0), p32(x1), w, 0, uint32(width))
-	case avx2x64:
-		done = maxGather2x2x64AVX2(rows, n, q, p64(y), p64(x0), p64(x1), w, 0, uint32(width))
-	}
+	n = tiles[T](q, func(p path, at, n int) {
+		y, x0, x1, w, first := y[at:], x[2*at:], x[2*at+width:], &winner[at], uint32(2*at)
+		switch p {
+		case avx512x32:
+			done &= maxGather2x2x32AVX512(rows, n, q, p32(y), p32(x0), p32(x1), w, first, uint32(width))
+		case avx512x64:
+			done &= maxGather2x2x64AVX512(rows, n, q, p64(y), p64(x0), p64(x1), w, first, uint32(width))
+		case avx2x32:
+			done &= maxGather2x2x32AVX2(rows, n, q, p32(y), p32(x0), p32(x1), w, first, uint32(width))
+		case avx2x64:
+			done &= maxGather2x2x64AVX2(rows, n, q, p64(y), p64(x0), p64(x1), w, first, uint32(width))
+		}
+	})
 	return n, done == 1
 }
 
 func avgPoolVector[T Float](rows int, y, x []T, width int) int {
 	q := len(y) / rows
-	p, n := rowPath[T](q)
-	if n == 0 {
-		return 0
-	}
-	x0, x1 := x, x[width:]
-	switch p {
-	case avx512x32:
-		avgPool2x2x32AVX512(rows, n, q, p32(y), p32(x0), p32(x1), uint32(width), 0.25)
-	case avx512x64:
-		avgPool2x2x64AVX512(rows, n, q, p64(y), p64(x0), p64(x1), uint32(width), 0.25)
-	case avx2x32:
-		avgPool2x2x32AVX2(rows, n, q, p32(y), p32(x0), p32(x1), uint32(width), 0.25)
-	case avx2x64:
-		avgPool2x2x64AVX2(rows, n, q, p64(y), p64(x0), p64(x1), uint32(width), 0.25)
-	}
-	return n
+	return tiles[T](q, func(p path, at, n int) {
+		y, x0, x1 := y[at:], x[2*at:], x[2*at+width:]
+		switch p {
+		case avx512x32:
+			avgPool2x2x32AVX512(rows, n, q, p32(y), p32(x0), p32(x1), uint32(width), 0.25)
+		case avx512x64:
+			avgPool2x2x64AVX512(rows, n, q, p64(y), p64(x0), p64(x1), uint32(width), 0.25)
+		case avx2x32:
+			avgPool2x2x32AVX2(rows, n, q, p32(y), p32(x0), p32(x1), uint32(width), 0.25)
+		case avx2x64:
+			avgPool2x2x64AVX2(rows, n, q, p64(y), p64(x0), p64(x1), uint32(width), 0.25)
+		}
+	})
 }
 
 func avgSpreadVector[T Float](rows int, dx, dy []T, width int) int {
 	q := len(dy) / rows
-	p, n := rowPath[T](q)
-	if n == 0 {
-		return 0
-	}
-	x0, x1 := dx, dx[width:]
-	switch p {
-	case avx512x32:
-		avgSpread2x2x32AVX512(rows, n, q, p32(x0), p32(x1), p32(dy), uint32(width), 0.25)
-	case avx512x64:
-		avgSpread2x2x64AVX512(rows, n, q, p64(x0), p64(x1), p64(dy), uint32(width), 0.25)
-	case avx2x32:
-		avgSpread2x2x32AVX2(rows, n, q, p32(x0), p32(x1), p32(dy), uint32(width), 0.25)
-	case avx2x64:
-		avgSpread2x2x64AVX2(rows, n, q, p64(x0), p64(x1), p64(dy), uint32(width), 0.25)
-	}
-	return n
+	return tiles[T](q, func(p path, at, n int) {
+		x0, x1, dy := dx[2*at:], dx[2*at+width:], dy[at:]
+		switch p {
+		case avx512x32:
+			avgSpread2x2x32AVX512(rows, n, q, p32(x0), p32(x1), p32(dy), uint32(width), 0.25)
+		case avx512x64:
+			avgSpread2x2x64AVX512(rows, n, q, p64(x0), p64(x1), p64(dy), uint32(width), 0.25)
+		case avx2x32:
+			avgSpread2x2x32AVX2(rows, n, q, p32(x0), p32(x1), p32(dy), uint32(width), 0.25)
+		case avx2x64:
+			avgSpread2x2x64AVX2(rows, n, q, p64(x0), p64(x1), p64(dy), uint32(width), 0.25)
+		}
+	})
 }
 
 // maxTapsVector is the row of windows, stride apart, of the taps from the window's begin, the first of which is at x[first]. It does all of them or none.

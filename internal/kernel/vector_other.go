@@ -13,7 +13,7 @@ func adamVector[T Float](_, _, _, _ []T, _ adamConstants[T]) int              { 
 func rmsPropVector[T Float](_, _, _ []T, _, _, _ T) int                       { return 0 }
 func dropoutVector[T Float](_, _ []T, _, _, _, _ uint32, _ T) int             { return 0 }
 func normaliseVector[T Float](_ []T, _ []uint8, _, _ T) int                   { return 0 }
-func maxPoolVector[T Float](_ int, _ []T, _ []int32, _ []T, _, _ int) int     { return 0 }
+func maxPoolVector[T Float](_ int, _ []T, _ []int32, _ []T, _ int) int        { return 0 }
 func maxScatterVector[T Float](_ int, _, _ []T, _ []int32, _ int) (int, bool) { return 0, true }
 func maxGatherVector[T Float](_ int, _, _ []T, _ []int32, _ int) (int, bool)  { return 0, true }
 func avgPoolVector[T Float](_ int, _, _ []T, _ int) int                       { return 0 }
