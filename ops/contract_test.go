@@ -1289,3 +1289,21 @@ func TestBrokenOps(t *testing.T) {
 		}
 	}
 }
+
+// Should an op panic after all, the machines get an error: a panic on their goroutines would end the process.
+type panics struct{ relu }
+
+func (panics) exec(call) error { panic("on purpose") }
+
+func TestPanicBecomesError(t *testing.T) {
+	o := op{panics{relu{1}}}
+	x := valueOf(tensor.Shape{2}, []float64{1, 2})
+	for name, f := range map[string]func() (G.Value, error){
+		"Do":            func() (G.Value, error) { return o.Do(x) },
+		"UsePreallocDo": func() (G.Value, error) { return o.UsePreallocDo(dirty(tensor.Shape{2}, tensor.Float64), x) },
+	} {
+		if v, err := quietly(f); v != nil || err == nil || err.Error() != "ops: ReLU: internal error: on purpose" {
+			t.Errorf("%s of an op that panics: %v, %v", name, v, err)
+		}
+	}
+}
