@@ -87,9 +87,8 @@ func (p *correlation[T]) runWinograd(m int) {
 		w.weights(w.blocks[t/pieces], c, min(p.planes, c+planes))
 	})
 
-	// A task's transformed input stays in the second-level cache.
 	total := p.n * w.down
-	w.rows = max(1, min(max(12, min(48, (1<<17)/(area*w.channels)))/w.across, (total+15)/16))
+	w.rows = w.taskRows(total)
 	w.tiles = w.rows * w.across
 	table := takeInts(w.tiles + lanePixels + p.planes)
 	defer table.free()
@@ -101,6 +100,29 @@ func (p *correlation[T]) runWinograd(m int) {
 		w.step[i] = i
 	}
 	parallel((total+w.rows-1)/w.rows, func(t, _ int) { w.task(t*w.rows, min(total, (t+1)*w.rows)) })
+}
+
+// taskRows is how many rows of tiles a task takes, of so many.
+func (w *winogradPlan[T]) taskRows(total int) int {
+	area := w.side * w.side
+	// A task's transformed input stays in the second-level cache, and there are tasks enough to share.
+	most := min(max(12, min(48, (1<<17)/(area*w.channels)))/w.across, (total+15)/16)
+	if area*w.filled*w.planes > 1<<20 {
+		// Each task reads all weights, from farther away than that.
+		most = max(most, min(48/w.across, (total+5)/6))
+	}
+	// Of the upper half, what fills the micro-kernel's tiles best.
+	best := max(1, most)
+	waste := func(rows int) float64 {
+		n := rows * w.across
+		return float64((n+lanePixels-1)/lanePixels*lanePixels) / float64(n)
+	}
+	for rows := best - 1; rows > most/2; rows-- {
+		if waste(rows) < waste(best) {
+			best = rows
+		}
+	}
+	return best
 }
 
 // ascending is the taps of a 3-tap axis in the order of the filter's elements.
