@@ -159,13 +159,12 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 	area, lanes := w.side*w.side, w.shape.lanes
 	s := takeScratch[T](6)
 	defer s.free()
-	strip := s.slice(0, w.planes*w.stripH*w.stripW)
+	strip := s.slice(0, w.stripH*w.w*w.channels)
 	turned := s.slice(1, w.stripH*w.stripW*w.channels)
 	input := s.slice(2, area*w.tiles*w.channels)
 	tmp := s.slice(3, (area+1)*lanes)
 	for g := lo; g < hi; g++ {
-		w.strip(strip, g)
-		transpose(turned, w.channels, strip, w.stripH*w.stripW, w.planes, w.stripH*w.stripW)
+		w.strip(turned, strip, g)
 		for j := range w.across {
 			winogradInput(w.shape, w.m, w.channels/lanes, turned[w.m*j*w.channels:], w.stripW*w.channels, w.channels,
 				input[((g-lo)*w.across+j)*w.channels:], w.side*w.tiles*w.channels, w.tiles*w.channels, tmp)
@@ -174,7 +173,7 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 	tiles := (hi - lo) * w.across
 	wide := w.shape.vectors * lanes
 	products := s.slice(4, area*(w.tiles+lanePixels)*wide)
-	out := s.slice(5, w.m*w.m*w.across*wide)
+	out := s.slice(5, ((w.m-1)*w.outW+w.m*w.across)*wide)
 	for _, b := range w.blocks {
 		step := (w.tiles + lanePixels) * b.width
 		for e := range area {
@@ -191,22 +190,22 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 		if w.bias != nil {
 			bias = w.bias[b.first:][:b.width]
 		}
-		line := w.m * w.across * b.width
+		line := w.outW * b.width
 		for g := lo; g < hi; g++ {
-			for j := range w.across {
+			// From the last tile to the first: what one writes behind its row's end, the first of the next row writes over.
+			for j := w.across - 1; j >= 0; j-- {
 				winogradOutput(w.shape, w.m, b.width/lanes, products[((g-lo)*w.across+j)*b.width:], w.side*step, step,
 					out[j*w.m*b.width:], line, b.width, tmp, bias, w.relu)
 			}
 			n, row := g/w.down, g%w.down*w.m
-			for r := row; r < min(row+w.m, w.outH); r++ {
-				transpose(w.dst[n*w.dstImage+b.first*w.dstPlane+r*w.outW:], w.dstPlane, out[(r-row)*line:], b.width, w.outW, b.have)
-			}
+			rows := min(w.m, w.outH-row)
+			transpose(w.dst[n*w.dstImage+b.first*w.dstPlane+row*w.outW:], w.dstPlane, out, b.width, rows*w.outW, b.have)
 		}
 	}
 }
 
-// strip copies the input of row g of tiles, with its padding.
-func (w *winogradPlan[T]) strip(dst []T, g int) {
+// strip makes the input of row g of tiles, with its padding, channels beside each other: rows that follow each other are transposed together, then put into the padding.
+func (w *winogradPlan[T]) strip(dst, tmp []T, g int) {
 	clear(dst)
 	n, first := g/w.down, g%w.down*w.m-w.top // first is the image's row at the strip's
 	lo, hi := max(0, first), min(w.h, first+w.stripH)
@@ -214,7 +213,8 @@ func (w *winogradPlan[T]) strip(dst []T, g int) {
 	if lo >= hi || cols <= 0 {
 		return
 	}
-	for c := range w.planes {
-		copyRows(dst[(c*w.stripH+lo-first)*w.stripW+w.left:], w.stripW, w.src[n*w.srcImage+(c*w.h+lo)*w.w:], w.w, hi-lo, cols)
+	transpose(tmp, w.channels, w.src[n*w.srcImage+lo*w.w:], w.h*w.w, w.planes, (hi-lo)*w.w)
+	for r := range hi - lo {
+		copy(dst[((lo+r-first)*w.stripW+w.left)*w.channels:], tmp[r*w.w*w.channels:][:(cols-1)*w.channels+w.planes])
 	}
 }
