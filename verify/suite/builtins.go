@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"sort"
 	"strings"
 
@@ -535,6 +536,15 @@ func builtIns() []builtIn {
 			try("x [1 NaN], window [1 2]", func() string { return maxAt(2, image2(1, 2, 1, nan), []float64{nan}, []float64{0, 1}) })
 			try("x [NaN 1], window [1 2]", func() string { return maxAt(2, image2(1, 2, nan, 1), []float64{nan}, []float64{1, 0}) })
 		}},
+		{name: "MaxPool2D", use: "a window of NaN alone", known: "C5", mortal: true, search: func(try func(string, func() string) bool) {
+			nan := math.NaN()
+			try("x [NaN], window [1 1]", func() string { return maxAt(1, image2(1, 1, nan), []float64{nan}, []float64{1}) })
+		}},
+		{name: "MaxPool2D", use: "a window of the least number, −MaxFloat64", known: "C5", mortal: true, search: func(try func(string, func() string) bool) {
+			try("x [−MaxFloat64], window [1 1]", func() string {
+				return maxAt(1, image2(1, 1, -math.MaxFloat64), []float64{-math.MaxFloat64}, []float64{1})
+			})
+		}},
 		{name: "MaxPool2D", use: "a window that lies wholly in the padding", known: "C5", mortal: true, search: func(try func(string, func() string) bool) {
 			try("x [1], window [1 1], pad [1 1]", func() string {
 				out, err := run(func(in []*G.Node) (*G.Node, error) {
@@ -735,6 +745,27 @@ func builtIns() []builtIn {
 				return ""
 			})
 		}},
+		{name: "Dropout", use: "into memory at hand, by UsePreallocDo", known: "O7", search: func(try func(string, func() string) bool) {
+			try("x [1], p 0.5", func() string {
+				_, in := leaves([]array{{[]int{1}, ones(1)}}, tensor.Float64)
+				y, err := G.Dropout(in[0], 0.5)
+				if err != nil {
+					return err.Error()
+				}
+				op, ok := y.Op().(G.UsePreallocDoer)
+				if !ok {
+					return ""
+				}
+				v, err := op.UsePreallocDo(newArray(1).value(tensor.Float64), in[0].Value())
+				if err != nil {
+					return err.Error()
+				}
+				if got, err := floats(v); err != nil || got[0] != 0 && got[0] != 2 {
+					return fmt.Sprintf("y is %v (%v), want 0 or 2", got, err)
+				}
+				return ""
+			})
+		}},
 		{name: "Dropout", use: "in evaluation, then + 1: is x left alone", known: "O7", search: leftAlone(func(x *G.Node) (*G.Node, error) { return G.Dropout(x, 0.5) }, G.EvalMode())},
 		{name: "Reshape", use: "then + 1: is x left alone", known: "O9", search: leftAlone(func(x *G.Node) (*G.Node, error) { return G.Reshape(x, tensor.Shape{2}) })},
 		{name: "Reshape", use: "under LispMachine, x with a second consumer", known: "C2", search: func(try func(string, func() string) bool) {
@@ -751,6 +782,13 @@ func builtIns() []builtIn {
 			for _, shape := range shapesOf(4, 3) {
 				for axis := range 4 {
 					try(fmt.Sprintf("x %v, axis %d", shape, axis), func() string { return blamed(meanSubject(shape, axis), underTape) })
+				}
+			}
+		}},
+		{name: "Mean", use: "over the rows and columns of images", known: "O8", mortal: true, search: func(try func(string, func() string) bool) {
+			for _, shape := range shapesOf(4, 3) {
+				if shape[0] > 1 && shape[1] > 1 && shape[2] > 1 && shape[3] > 1 {
+					try(fmt.Sprintf("x %v, axes 2 and 3", shape), func() string { return blamed(meanSubject(shape, 2, 3), underTape) })
 				}
 			}
 		}},
@@ -846,16 +884,28 @@ func softmaxSubject(n, m int) *subject {
 		func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0]) })
 }
 
-// meanSubject is G.Mean along one axis.
-func meanSubject(shape []int, axis int) *subject {
-	rest := append(append([]int(nil), shape[:axis]...), shape[axis+1:]...)
-	s := &subject{op: "Mean", shapes: [][]int{shape}, y: rest, affine: []bool{true}}
-	s.build = func(in []*G.Node) (*G.Node, error) { return G.Mean(in[0], axis) }
+// meanSubject is G.Mean along some axes, in ascending order.
+func meanSubject(shape []int, axes ...int) *subject {
+	s := &subject{op: "Mean", shapes: [][]int{shape}, affine: []bool{true}}
+	for axis, side := range shape {
+		if !slices.Contains(axes, axis) {
+			s.y = append(s.y, side)
+		}
+	}
+	s.build = func(in []*G.Node) (*G.Node, error) { return G.Mean(in[0], axes...) }
 	s.formula = formula{
-		func(in [][]number) []number { return meanAlong(roundly{}, in[0], shape, axis) },
-		func(in [][]dual) []dual { return meanAlong(exactly{}, in[0], shape, axis) },
+		func(in [][]number) []number { return meanOver(roundly{}, in[0], shape, axes) },
+		func(in [][]dual) []dual { return meanOver(exactly{}, in[0], shape, axes) },
 	}
 	return s
+}
+
+func meanOver[T any](a arithmetic[T], x []T, shape, axes []int) []T {
+	for i := len(axes) - 1; i >= 0; i-- {
+		x = meanAlong(a, x, shape, axes[i])
+		shape = slices.Delete(slices.Clone(shape), axes[i], axes[i]+1)
+	}
+	return x
 }
 
 func meanAlong[T any](a arithmetic[T], x []T, shape []int, axis int) []T {

@@ -94,7 +94,7 @@ func hashOf(o G.Op) uint32 {
 	return h.Sum32()
 }
 
-func slices(in []G.Value) ([][]float64, error) {
+func elements(in []G.Value) ([][]float64, error) {
 	var all [][]float64
 	for _, v := range in {
 		f, err := floats(v)
@@ -107,7 +107,7 @@ func slices(in []G.Value) ([][]float64, error) {
 }
 
 func (p *planted) compute(dst G.Value, in []G.Value) (G.Value, error) {
-	v, err := slices(in)
+	v, err := elements(in)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ func (p *planted) DoDiff(_ G.ExecutionContext, in G.Nodes, out *G.Node) error {
 	for _, n := range in {
 		values = append(values, n.Value())
 	}
-	v, err := slices(append(values, out.Value(), dy))
+	v, err := elements(append(values, out.Value(), dy))
 	if err != nil {
 		return err
 	}
@@ -223,7 +223,7 @@ func (g *plantedGradient) String() string {
 	return fmt.Sprintf("planted %s, gradient %d", g.p.s.op, g.i)
 }
 func (g *plantedGradient) Do(in ...G.Value) (G.Value, error) {
-	v, err := slices(in)
+	v, err := elements(in)
 	if err != nil {
 		return nil, err
 	}

@@ -77,6 +77,9 @@ func (r Row) WorstText() string {
 	if r.Equality {
 		return "equal"
 	}
+	if r.Worst < 0.0005 {
+		return "<0.001"
+	}
 	return fmt.Sprintf("%.3f", r.Worst)
 }
 
@@ -168,10 +171,8 @@ func (r *Report) Text(w io.Writer, all bool) error {
 			fmt.Fprintf(w, "%s: %s\n    %s%s\n", b.Title(), b.Verdict(), b.Finding, b.Failed)
 		}
 	}
-	for _, row := range r.Rows {
-		if !row.Passed() {
-			fmt.Fprintf(w, "%s, %s, %s\n    %s\n", row.Op, row.Quantity, row.Oracle, row.Failure)
-		}
+	for _, f := range r.Failures() {
+		fmt.Fprintln(w, "FAILED:", f)
 	}
 	_, err := fmt.Fprintln(w, r.Summary())
 	return err
@@ -227,14 +228,16 @@ func (r *Report) JSON(w io.Writer) error {
 	return e.Encode(finite{r})
 }
 
-// finite writes infinities, which JSON has no number for, as the largest number.
+// finite writes infinities and NaN, which JSON has no number for, as 1e300.
 type finite struct{ *Report }
 
 func (f finite) MarshalJSON() ([]byte, error) {
 	r := *f.Report
 	r.Rows = append([]Row(nil), r.Rows...)
 	for i := range r.Rows {
-		r.Rows[i].Worst = min(r.Rows[i].Worst, 1e300)
+		if !(r.Rows[i].Worst < 1e300) {
+			r.Rows[i].Worst = 1e300
+		}
 	}
 	return json.Marshal(r)
 }
@@ -243,6 +246,80 @@ func (f finite) MarshalJSON() ([]byte, error) {
 var page string
 
 var pageTemplate = template.Must(template.New("report").Parse(page))
+
+// A Glance has a row for each op and a column for each oracle.
+type Glance struct {
+	Oracles []string
+	Ops     []GlanceRow
+}
+
+// GlanceRow is one op's.
+type GlanceRow struct {
+	Op    string
+	Cases int
+	Cells []GlanceCell
+}
+
+// GlanceCell is what an oracle says of an op: its text, and "ok", "bad" or nothing where the oracle does not apply.
+type GlanceCell struct{ Text, Class string }
+
+// Glance lays the ops out. The graphs that differ from op to op are one column.
+func (r *Report) Glance() Glance {
+	var g Glance
+	column, line := map[string]int{}, map[string]int{}
+	rows := append([]Row(nil), r.Rows...)
+	for i := range rows {
+		rows[i].Oracle = group(rows[i].Oracle)
+		if _, ok := column[rows[i].Oracle]; !ok {
+			column[rows[i].Oracle] = len(g.Oracles)
+			g.Oracles = append(g.Oracles, rows[i].Oracle)
+		}
+	}
+	for _, row := range glance(rows) {
+		i, ok := line[row.Op]
+		if !ok {
+			i = len(g.Ops)
+			line[row.Op] = i
+			g.Ops = append(g.Ops, GlanceRow{Op: row.Op, Cells: make([]GlanceCell, len(g.Oracles))})
+		}
+		c := GlanceCell{row.WorstText(), "ok"}
+		switch {
+		case !row.Passed():
+			c = GlanceCell{fmt.Sprintf("%d failed", row.Failed), "bad"}
+		case row.Equality:
+			c.Text = "="
+		}
+		g.Ops[i].Cells[column[row.Oracle]] = c
+		g.Ops[i].Cases = max(g.Ops[i].Cases, row.Cases)
+	}
+	return g
+}
+
+// Failures say what failed, each in a line.
+func (r *Report) Failures() []string {
+	var all []string
+	for _, row := range r.Rows {
+		if !row.Passed() {
+			all = append(all, fmt.Sprintf("%s, %s, %s: %s", row.Op, row.Quantity, row.Oracle, row.Failure))
+		}
+	}
+	for _, e := range r.Equations {
+		if !e.Passed() {
+			all = append(all, fmt.Sprintf("%s: %s; %s: %s", e.Equation, e.Verdict, e.Function, e.EmbodiedError))
+		}
+	}
+	for _, b := range r.BuiltIns {
+		if b.Failed != "" {
+			all = append(all, b.Title()+" was not checked: "+b.Failed)
+		}
+	}
+	for _, k := range r.Kills {
+		if !k.Caught {
+			all = append(all, fmt.Sprintf("%s: %q survived %d cases", k.Op, k.Mistake, k.Cases))
+		}
+	}
+	return all
+}
 
 // HTML writes the report as one page that needs nothing else.
 func (r *Report) HTML(w io.Writer) error { return pageTemplate.Execute(w, r) }
