@@ -217,6 +217,10 @@ func (p *correlation[T]) run() {
 	defer s.free()
 	p.packed = s.slice(0, mPanels*mr*p.depth)
 	small := p.n*p.m*p.outH*p.outW*p.depth < 1<<16
+	if p.rowwise() {
+		p.runRows(small)
+		return
+	}
 	direct := p.preferDirect()
 	if direct {
 		p.packDirect()
