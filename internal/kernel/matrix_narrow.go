@@ -12,19 +12,24 @@ const (
 
 // narrow makes the product if c is narrow enough, and reports whether it did.
 func (p *product[T]) narrow(m, n, k int, accumulate bool) bool {
-	s := laneKernels[T]()
-	if n > s.vectors*s.lanes || k < 8 {
+	shape := laneKernels[T]()
+	if n > shape.vectors*shape.lanes || k < 8 {
 		return false
 	}
-	width := (n + s.lanes - 1) / s.lanes * s.lanes
+	width := (n + shape.lanes - 1) / shape.lanes * shape.lanes
 	block := min(k, narrowPanel/width)
 	rowStep, colStep := p.lda, 1
 	if p.transA {
 		rowStep, colStep = 1, p.lda
 	}
-	off := make([]int, block)
+	table := takeInts(block + 2*lanePixels)
+	defer table.free()
+	off, whole, last := table.ints[:block], table.ints[block:][:lanePixels], table.ints[block+lanePixels:]
 	for i := range off {
 		off[i] = i * colStep
+	}
+	for r := range lanePixels { // where rows are missing, the last one stands for them
+		whole[r], last[r] = r*rowStep, min(r, (m-1)%lanePixels)*rowStep
 	}
 	buf := takeScratch[T](1)
 	defer buf.free()
@@ -35,20 +40,20 @@ func (p *product[T]) narrow(m, n, k int, accumulate bool) bool {
 		packPanel(panel[:kb*width], p.b, p.ldb, 0, n, width, k0, kb, p.transB, p.alpha)
 		accumulate := accumulate || k0 > 0
 		each(small, (m+narrowRows-1)/narrowRows, 1, func(t int) {
-			var edge [lanePixels * maxLanes]T
+			s := takeScratch[T](1)
+			defer s.free()
+			edge := s.slice(0, lanePixels*width)
 			for i := t * narrowRows; i < min(m, (t+1)*narrowRows); i += lanePixels {
-				rows := min(lanePixels, m-i)
-				var at [lanePixels]int
-				for r := range at {
-					at[r] = (i + min(r, rows-1)) * rowStep
+				rows, at := lanePixels, whole
+				if i+rows > m {
+					rows, at = m-i, last
 				}
-				c := p.c[i*p.ldc:]
-				a := p.a[k0*colStep:]
+				a, c := p.a[k0*colStep+i*rowStep:], p.c[i*p.ldc:]
 				if rows == lanePixels && n == width {
-					runLanes(s, width, a, at[:], off[:kb], panel, c, p.ldc, accumulate, nil, false)
+					runLanes(shape, width, a, at, off[:kb], panel, c, p.ldc, accumulate, nil, false)
 					continue
 				}
-				runLanes(s, width, a, at[:], off[:kb], panel, edge[:], width, false, nil, false)
+				runLanes(shape, width, a, at, off[:kb], panel, edge, width, false, nil, false)
 				for r := range rows {
 					to, from := c[r*p.ldc:][:n], edge[r*width:][:n]
 					if !accumulate {
@@ -64,6 +69,3 @@ func (p *product[T]) narrow(m, n, k int, accumulate bool) bool {
 	}
 	return true
 }
-
-// maxLanes is the widest tile of any micro-kernel with b's columns in its lanes.
-const maxLanes = 64
