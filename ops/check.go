@@ -45,8 +45,8 @@ func check(name string, args ...wanted) error {
 		if s := n.Shape(); len(s) != n.Dims() {
 			return errors.Errorf("ops: %s: %s has the shape %v but rank %d: want a node whose shape is known", name, a.name, s, n.Dims())
 		}
-		if err := positive(n.Shape()); err != nil {
-			return errors.Wrapf(err, "ops: %s: %s", name, a.name)
+		if err := countable(n.Shape()); err != nil {
+			return errors.Errorf("ops: %s: %s %v", name, a.name, err)
 		}
 		of, err := dtypeOf(n)
 		if err != nil {

@@ -166,8 +166,8 @@ func (p ConvParams) backward(name, arg string, given, x, w tensor.Shape) (kernel
 	if len(given) != 4 {
 		return kernel.Conv{}, errors.Errorf("ops: %s: the shape of %s is %v, of rank %d, want rank 4", name, arg, given, len(given))
 	}
-	if positive(given) != nil {
-		return kernel.Conv{}, errors.Errorf("ops: %s: the shape of %s is %v, want positive sides", name, arg, given)
+	if err := countable(given); err != nil {
+		return kernel.Conv{}, errors.Errorf("ops: %s: %s %v", name, arg, err)
 	}
 	g, err := p.geometry(x, w)
 	return g, errors.Wrapf(err, "ops: %s", name)
@@ -339,8 +339,11 @@ func (p ConvParams) ofShapes(name string, x, w tensor.Shape) (kernel.Conv, error
 	if len(x) != 4 || len(w) != 4 {
 		return kernel.Conv{}, errors.Errorf("ops: %s: x is %v and w is %v, want rank 4 both", name, x, w)
 	}
-	if positive(x) != nil || positive(w) != nil {
-		return kernel.Conv{}, errors.Errorf("ops: %s: x is %v and w is %v, want positive sides", name, x, w)
+	if err := countable(x); err != nil {
+		return kernel.Conv{}, errors.Errorf("ops: %s: x %v", name, err)
+	}
+	if err := countable(w); err != nil {
+		return kernel.Conv{}, errors.Errorf("ops: %s: w %v", name, err)
 	}
 	g, err := p.geometry(x, w)
 	return g, errors.Wrapf(err, "ops: %s", name)

@@ -60,8 +60,8 @@ func wrongCalls() []wrongCall {
 		{"x has no shape", func(n nodes) error {
 			return only(ops.Conv2D(G.NewTensor(n.g, tensor.Float64, 4, G.WithName("x")), n.floats(w...), nil, ops.ConvParams{}))
 		}, `ops: Conv2D: x has the shape () but rank 4: want a node whose shape is known`},
-		{"an empty batch", conv([]int{0, 3, 7, 8}, w, ops.ConvParams{}), `ops: Conv2D: x: has shape (0, 3, 7, 8), want positive sides`},
-		{"no filters", conv(x, []int{0, 3, 3, 2}, ops.ConvParams{}), `ops: Conv2D: w: has shape (0, 3, 3, 2), want positive sides`},
+		{"an empty batch", conv([]int{0, 3, 7, 8}, w, ops.ConvParams{}), `ops: Conv2D: x has shape (0, 3, 7, 8), want positive sides`},
+		{"no filters", conv(x, []int{0, 3, 3, 2}, ops.ConvParams{}), `ops: Conv2D: w has shape (0, 3, 3, 2), want positive sides`},
 		{"x is integers", func(n nodes) error {
 			return only(ops.Conv2D(n.of(tensor.Int, x...), n.floats(w...), nil, ops.ConvParams{}))
 		}, `ops: Conv2D: x has elements of type int, want float32 or float64`},
@@ -108,7 +108,7 @@ func wrongCalls() []wrongCall {
 		}, `ops: Conv2DBackwardData: the shape of x is (3, 7, 8), of rank 3, want rank 4`},
 		{"x's shape has a zero side", func(n nodes) error {
 			return only(ops.Conv2DBackwardData(n.floats(2, 4, 5, 7), n.floats(w...), tensor.Shape{2, 3, 0, 8}, ops.ConvParams{}))
-		}, `ops: Conv2DBackwardData: the shape of x is (2, 3, 0, 8), want positive sides`},
+		}, `ops: Conv2DBackwardData: x has shape (2, 3, 0, 8), want positive sides`},
 		{"ReLU in a backward op", func(n nodes) error {
 			return only(ops.Conv2DBackwardData(n.floats(2, 4, 5, 7), n.floats(w...), x, ops.ConvParams{ReLU: true}))
 		}, `ops: Conv2DBackwardData: ReLU or Data is set, want neither: they belong to the forward pass`},
@@ -143,11 +143,14 @@ func wrongCalls() []wrongCall {
 		{"ReLU of nil", func(nodes) error { return only(ops.ReLU(nil)) }, `ops: ReLU: x is nil, want a node`},
 		{"ReLU of integers", func(n nodes) error { return only(ops.ReLU(n.of(tensor.Int, 3))) }, `ops: ReLU: x has elements of type int, want float32 or float64`},
 		{"ReLU of rank 9", func(n nodes) error { return only(ops.ReLU(n.floats(1, 1, 1, 1, 1, 1, 1, 1, 2))) }, `ops: ReLU: x has rank 9, want at most 8`},
+		{"ReLU of more elements than are counted", func(n nodes) error { return only(ops.ReLU(n.floats(1<<16, 1<<15))) }, `ops: ReLU: x has shape (65536, 32768), want at most 2147483647 elements`},
+		{"Flatten of a size that overflows", func(n nodes) error { return only(ops.Flatten(n.floats(1<<30, 1<<30, 16))) }, `ops: Flatten: x has shape (1073741824, 1073741824, 16), want at most 2147483647 elements`},
 		{"Flatten of nil", func(nodes) error { return only(ops.Flatten(nil)) }, `ops: Flatten: x is nil, want a node`},
 		{"Flatten of a scalar", func(n nodes) error { return only(ops.Flatten(n.floats())) }, `ops: Flatten: x is a scalar, want rank 1 or more`},
 		{"Linear of nil", func(n nodes) error { return only(ops.Linear(nil, n.floats(3, 4), nil)) }, `ops: Linear: x is nil, want a node`},
 		{"Linear of rank 4", func(n nodes) error { return only(ops.Linear(n.floats(x...), n.floats(3, 4), nil)) }, `ops: Linear: x has shape (2, 3, 7, 8), of rank 4, want rank 2`},
 		{"Linear with w the other way", func(n nodes) error { return only(ops.Linear(n.floats(2, 3), n.floats(3, 4), nil)) }, `ops: Linear: x has 3 columns and w 4, want as many: x is (2, 3), w is (3, 4)`},
+		{"Linear with an output of too many elements", func(n nodes) error { return only(ops.Linear(n.floats(1<<20, 1), n.floats(1<<20, 1), nil)) }, `ops: Linear: y has shape (1048576, 1048576), want at most 2147483647 elements`},
 		{"Linear with a bias too short", func(n nodes) error { return only(ops.Linear(n.floats(2, 3), n.floats(4, 3), n.floats(3))) }, `ops: Linear: b has shape (3), want (4)`},
 		{"Linear with float types mixed", func(n nodes) error { return only(ops.Linear(n.floats(2, 3), n.of(tensor.Float32, 4, 3), nil)) }, `ops: Linear: w has elements of type float32, want float64 like x`},
 		{"MSE of nil", func(n nodes) error { return only(ops.MSE(n.floats(2), nil, ops.MSEParams{})) }, `ops: MSE: t is nil, want a node`},
@@ -204,18 +207,22 @@ func wrongCalls() []wrongCall {
 		{"Region of an empty image", func(nodes) error {
 			_, _, err := ops.Region(tensor.Shape{2, 0, 7, 8}, w, ops.ConvParams{}, 0, 0)
 			return err
-		}, `ops: Region: x is (2, 0, 7, 8) and w is (4, 3, 3, 2), want positive sides`},
+		}, `ops: Region: x has shape (2, 0, 7, 8), want positive sides`},
 		{"Region outside the image", func(nodes) error { _, _, err := ops.Region(x, w, ops.ConvParams{}, 7, 0); return err }, `ops: Region: the pixel (7, 0) is not in x, which is (2, 3, 7, 8)`},
 		{"Conv2DShape of too large a filter", func(nodes) error {
 			_, err := ops.Conv2DShape(x, tensor.Shape{4, 3, 8, 2}, ops.ConvParams{})
 			return err
 		}, `ops: Conv2DShape: x is (2, 3, 7, 8), w is (4, 3, 8, 2): height: a window of 8 taps with dilation 1 spans 8, want at most the padded input, 7 (0+7+0)`},
+		{"Conv2DShape of very many filters", func(nodes) error {
+			_, err := ops.Conv2DShape(x, tensor.Shape{1 << 40, 3, 3, 2}, ops.ConvParams{})
+			return err
+		}, `ops: Conv2DShape: w has shape (1099511627776, 3, 3, 2), want at most 2147483647 elements`},
 		{"Conv2DShape of no shape", func(nodes) error { _, err := ops.Conv2DShape(nil, w, ops.ConvParams{}); return err }, `ops: Conv2DShape: x is () and w is (4, 3, 3, 2), want rank 4 both`},
 		{"Pool2DShape of rank 2", func(nodes) error { _, err := ops.Pool2DShape(x[2:], ops.PoolParams{Window: two}); return err }, `ops: Pool2DShape: x is (7, 8), want rank 4`},
 		{"Pool2DShape of a negative side", func(nodes) error {
 			_, err := ops.Pool2DShape(tensor.Shape{2, 3, -7, 8}, ops.PoolParams{Window: two})
 			return err
-		}, `ops: Pool2DShape: x is (2, 3, -7, 8), want positive sides`},
+		}, `ops: Pool2DShape: x has shape (2, 3, -7, 8), want positive sides`},
 	}
 }
 

@@ -157,13 +157,16 @@ func (o op) shape(in []tensor.Shape) (tensor.Shape, error) {
 		if s.Dims() != args[i].rank {
 			return nil, errors.Errorf("ops: %s: %s has shape %v, of rank %d, want rank %d", o.name(), args[i].name, s, s.Dims(), args[i].rank)
 		}
-		if err := positive(s); err != nil {
-			return nil, errors.Wrapf(err, "ops: %s: %s", o.name(), args[i].name)
+		if err := countable(s); err != nil {
+			return nil, errors.Errorf("ops: %s: %s %v", o.name(), args[i].name, err)
 		}
 	}
 	s, err := o.infer(in)
 	if err != nil {
 		return nil, errors.Wrapf(err, "ops: %s", o.name())
+	}
+	if err := countable(s); err != nil {
+		return nil, errors.Errorf("ops: %s: %s %v", o.name(), o.result().name, err)
 	}
 	return s, nil
 }

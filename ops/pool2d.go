@@ -34,8 +34,8 @@ func Pool2DShape(x tensor.Shape, p PoolParams) (tensor.Shape, error) {
 	if len(x) != 4 {
 		return nil, errors.Errorf("ops: Pool2DShape: x is %v, want rank 4", x)
 	}
-	if positive(x) != nil {
-		return nil, errors.Errorf("ops: Pool2DShape: x is %v, want positive sides", x)
+	if err := countable(x); err != nil {
+		return nil, errors.Errorf("ops: Pool2DShape: x %v", err)
 	}
 	g, err := kernel.NewPool(x[0], x[1], x[2], x[3], p.Window[0], p.Window[1], spatial(p.Stride, p.Dilation, p.Pad, p.Window))
 	if err != nil {

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"math"
 	"slices"
 
 	"github.com/pkg/errors"
@@ -62,19 +63,26 @@ func plain(v G.Value) (operand, error) {
 	return operand{}, errors.New("there is no value")
 }
 
-// positive returns an error if a tensor of that shape would be empty.
-func positive(shape tensor.Shape) error {
+// countable returns an error if a tensor of that shape would be empty, or have more elements than the kernels' 32-bit indices reach.
+func countable(shape tensor.Shape) error {
+	n := 1
 	for _, side := range shape {
 		if side < 1 {
 			return errors.Errorf("has shape %v, want positive sides", shape)
 		}
+	}
+	for _, side := range shape {
+		if side > math.MaxInt32/n {
+			return errors.Errorf("has shape %v, want at most %d elements", shape, math.MaxInt32)
+		}
+		n *= side
 	}
 	return nil
 }
 
 func plainDense(d *tensor.Dense) (operand, error) {
 	shape := d.Shape().Clone()
-	if err := positive(shape); err != nil {
+	if err := countable(shape); err != nil {
 		return operand{}, err
 	}
 	switch data := d.Data().(type) {
