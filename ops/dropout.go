@@ -35,11 +35,18 @@ func NewRandom(g *G.ExprGraph, seed uint64) (*Random, error) {
 	return r, nil
 }
 
-// SetStep says which step the next run is. Masks of different steps are independent; the caller counts the steps.
-func (r *Random) SetStep(step int) { r.state[0] = step }
+// SetStep says which step the next run is. Masks of different steps are independent; the caller counts the steps. A source that is nil, as in a graph without dropout, takes no notice.
+func (r *Random) SetStep(step int) {
+	if r != nil && r.node != nil {
+		r.state[0] = step
+	}
+}
 
 // SetTraining switches between training, where Dropout drops, and evaluation, where it passes its input on.
 func (r *Random) SetTraining(training bool) {
+	if r == nil || r.node == nil {
+		return
+	}
 	r.state[1] = 0
 	if training {
 		r.state[1] = 1
@@ -47,13 +54,13 @@ func (r *Random) SetTraining(training bool) {
 }
 
 // Training reports which of the two it is.
-func (r *Random) Training() bool { return r.state[1] == 1 }
+func (r *Random) Training() bool { return r != nil && r.node != nil && r.state[1] == 1 }
 
 // Dropout returns the node y that is x with each element dropped with probability p in training, and x itself in evaluation:
 //
 //	y[i] = 0 with probability p, x[i]/(1 − p) otherwise
 //
-// for x of any rank. Each call draws its masks from a stream of its own, so two dropouts never share one. y is a copy, in evaluation too.
+// for x of any rank. Each call draws its masks from a stream of its own, so two dropouts never share one. y is a copy, in evaluation too. A NaN or infinity that is dropped becomes 0.
 //
 // Derivative: dx[i] = 0 where x[i] was dropped and dy[i]/(1 − p) elsewhere; in evaluation dx = dy.
 //

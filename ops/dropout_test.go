@@ -178,3 +178,14 @@ func TestDropoutTakesTurns(t *testing.T) {
 		t.Error("steps 3 and 4, or training and evaluation, have one mask")
 	}
 }
+
+// A source that is nil or empty takes no notice: a graph without dropout has none.
+func TestNoRandom(t *testing.T) {
+	for _, r := range []*ops.Random{nil, new(ops.Random)} {
+		r.SetStep(3)
+		r.SetTraining(true)
+		if r.Training() {
+			t.Error("a source that is no source is in training")
+		}
+	}
+}
