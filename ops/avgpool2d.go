@@ -16,6 +16,8 @@ import (
 //
 // Derivative: each element of a window gets dy/divisor (article, "Pooling Layer"), and the sum of them over the windows that it is in.
 //
+// NaN and infinities reach the means of the windows that they are in, and no others. dx depends on dy alone.
+//
 // AvgPool2D returns an error if x is not a float node of rank 4 or the parameters do not describe a pooling.
 func AvgPool2D(x *G.Node, p PoolParams, countPadding bool) (*G.Node, error) {
 	g, err := p.pool("AvgPool2D", x)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -233,6 +234,72 @@ func TestL2PoolExtremes(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// NaN and infinities reach the averages and norms of the windows that they are in, and no others; a norm of a window with NaN is NaN, whatever else is in it. Dropout drops them like any
+// number.
+func TestNaNAndInfinitiesSpread(t *testing.T) {
+	inf, nan := math.Inf(1), math.NaN()
+	p := ops.PoolParams{Window: [2]int{2, 3}, Stride: [2]int{1, 2}, Pad: [4]int{1, 0, 0, 1}}
+	geometry, err := kernel.NewPool(1, 2, 5, 40, 2, 3, kernel.Spatial{StrideH: 1, StrideW: 2, DilationH: 1, DilationW: 1, PadTop: 1, PadRight: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	xv, squares, sums := integers[float64](rand.New(rand.NewPCG(95, 0)), geometry.XLen(), 9), make([]float64, geometry.XLen()), make([]float64, geometry.YLen())
+	xv[3], xv[90], xv[91], xv[170], xv[250], xv[251], xv[399] = nan, inf, -inf, -inf, nan, inf, inf
+	for i, v := range xv {
+		squares[i] = v * v
+	}
+	for _, machine := range machines {
+		for name, pool := range map[string]func(x *G.Node) (*G.Node, error){
+			"AvgPool2D": func(x *G.Node) (*G.Node, error) { return ops.AvgPool2D(x, p, true) },
+			"L2Pool2D":  func(x *G.Node) (*G.Node, error) { return ops.L2Pool2D(x, p) },
+		} {
+			x := leaf(G.NewGraph(), "x", tensor.Shape{1, 2, 5, 40}, xv)
+			y := must(t)(pool(x))
+			value, _ := mustEvaluate[float64](t, machine, must(t)(costOf(y, make([]float64, geometry.YLen()))), y, x)
+			from, of := xv, func(sum float64) float64 { return sum / 6 }
+			if name == "L2Pool2D" {
+				from, of = squares, math.Sqrt
+			}
+			kernel.RefSumWindows(geometry, sums, from)
+			for i, v := range value {
+				want := of(sums[i])
+				// The sums of integers are exact. A mean by a reciprocal has two roundings, a norm of numbers scaled by their greatest fewer than eight.
+				if !(math.Abs(v-want) <= 8*0x1p-53*math.Abs(want)) && v != want && (v == v || want == want) {
+					t.Errorf("%s: %s: element %d is %v, want %v", machine, name, i, v, want)
+				}
+			}
+		}
+		m := runDropouts(t, machine, 5, func(*ops.Random) {}, slices.Repeat([]float64{nan, inf}, 32), make([]float64, 64), 0.5)
+		for i, v := range m.y[0] {
+			if v != 0 && (i%2 == 0) != (v != v) {
+				t.Errorf("%s: Dropout of %v is %v", machine, []float64{nan, inf}[i%2], v)
+			}
+		}
+	}
+}
+
+// Winograd's algorithm is used only if it is permitted: without it the sums of integers are exact where it would round.
+func TestWinogradIsOnRequest(t *testing.T) {
+	r := rand.New(rand.NewPCG(96, 0))
+	x, w, xv, wv := tensor.Shape{1, 32, 10, 12}, tensor.Shape{48, 32, 3, 3}, integers[float64](r, 32*120, 9), integers[float64](r, 48*32*9, 9)
+	want := referenceOf(t, x, w, ops.ConvParams{}, xv, wv, nil).y
+	run := func(p ops.ConvParams) []float64 {
+		g := G.NewGraph()
+		in := leaf(g, "x", x, rounded(xv))
+		y := must(t)(ops.Conv2D(in, leaf(g, "w", w, rounded(wv)), nil, p))
+		value, _ := mustEvaluate[float32](t, ours, must(t)(costOf(y, make([]float32, len(want)))), y, in)
+		wide := make([]float64, len(value))
+		for i, v := range value {
+			wide[i] = float64(v)
+		}
+		return wide
+	}
+	equal(t, "y", run(ops.ConvParams{}), want)
+	if ops.Tier() != "generic" && slices.Equal(run(ops.ConvParams{Winograd: true}), want) {
+		t.Error("Winograd's algorithm is permitted and not used")
 	}
 }
 

@@ -50,9 +50,13 @@ func (p ConvParams) geometry(x, w tensor.Shape) (kernel.Conv, error) {
 // outside its borders. With Flip, w[k,c,R−1−r,S−1−s] stands in the sum.
 //
 // Derivatives, given dy N×K×P×Q: dw is Eq. 13 (Conv2DBackwardFilter), dx is Eq. 20 without f′ (Conv2DBackwardData), and db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q]. With
-// ReLU, dy counts where y > 0 only. All of them have derivatives again.
+// ReLU, dy goes through ReLU's rule first. All of them have derivatives again.
 //
-// Conv2D returns an error if an argument is not a float node of the right rank or the shapes do not describe a convolution.
+// NaN and infinities reach every sum that they are a term's factor of. The padding of x is zeros, which a sum may take in or leave out: an output or a gradient whose filter or cotangent is
+// not finite there may be NaN, as 0·NaN and 0·∞ are. With Winograd they reach their whole tile, of 4×4 outputs at most.
+//
+// Conv2D returns an error if an argument is not a float node of the right rank, b is not as long as w has filters, or the shapes do not describe a convolution: channels that do not match,
+// groups that do not divide, a stride or dilation below 1, negative padding, a filter larger than the padded x.
 func Conv2D(x, w, b *G.Node, p ConvParams) (*G.Node, error) {
 	args := []wanted{float("x", 4, x), float("w", 4, w)}
 	nodes := []*G.Node{x, w}
@@ -143,9 +147,9 @@ func (o conv2D) rule() []*term {
 //	dx[n,c,i,j] = Σ_k Σ_r Σ_s dy[n, k, p, q] · w[k,c,r,s]  over the p, q with p·stride + r·dilation − top = i and q·stride + s·dilation − left = j
 //
 // Shapes: dy N×K×P×Q, w K×(C/Groups)×R×S; x is the shape N×C×H×W of the convolution's input, which dy alone does not fix at strides above 1.
-// It is bilinear; its derivatives are Conv2D and Conv2DBackwardFilter. ReLU and Data of p have no meaning here and must not be set.
+// It is bilinear; its derivatives are Conv2D and Conv2DBackwardFilter. NaN and infinities are as in Conv2D. ReLU and Data of p have no meaning here and must not be set.
 //
-// It returns an error if the shapes are not those of one convolution.
+// It returns an error if an argument is not a float node of rank 4 or the shapes are not those of one convolution.
 func Conv2DBackwardData(dy, w *G.Node, x tensor.Shape, p ConvParams) (*G.Node, error) {
 	const name = "Conv2DBackwardData"
 	if err := check(name, float("dy", 4, dy), float("w", 4, w)); err != nil {
@@ -209,10 +213,10 @@ func (o conv2DBackwardData) rule() []*term {
 //
 //	dw[k,c,r,s] = Σ_n Σ_p Σ_q dy[n,k,p,q] · x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]
 //
-// Shapes: x N×C×H×W, dy N×K×P×Q; w is the shape K×(C/Groups)×R×S of the filters. It is bilinear; its derivatives are Conv2DBackwardData and Conv2D. ReLU and Data of p have
-// no meaning here and must not be set.
+// Shapes: x N×C×H×W, dy N×K×P×Q; w is the shape K×(C/Groups)×R×S of the filters. It is bilinear; its derivatives are Conv2DBackwardData and Conv2D. NaN and
+// infinities are as in Conv2D. ReLU and Data of p have no meaning here and must not be set.
 //
-// It returns an error if the shapes are not those of one convolution.
+// It returns an error if an argument is not a float node of rank 4 or the shapes are not those of one convolution.
 func Conv2DBackwardFilter(x, dy *G.Node, w tensor.Shape, p ConvParams) (*G.Node, error) {
 	const name = "Conv2DBackwardFilter"
 	if err := check(name, float("x", 4, x), float("dy", 4, dy)); err != nil {

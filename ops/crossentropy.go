@@ -16,6 +16,8 @@ import (
 //
 // Derivative, given dE: dx[n,j] = (softmax(x)[n,j] − [j = label[n]]) · dE, divided by N for the mean. Labels have none.
 //
+// A logit of −Inf is a class of probability 0: E is +Inf if it is the label's. A row with a NaN or +Inf, or of nothing but −Inf, makes E NaN, and its row of dx.
+//
 // SoftmaxCrossEntropy returns an error if logits is not a float node of rank 2 or labels not an Int node of N elements; a run returns one if a label is out of range.
 func SoftmaxCrossEntropy(logits, labels *G.Node, r Reduction) (*G.Node, error) {
 	const name = "SoftmaxCrossEntropy"

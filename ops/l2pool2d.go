@@ -15,6 +15,8 @@ import (
 //
 // Derivative: ∂y/∂x = x/y, and 0 where y = 0, where the norm has none; so dx = x · Σ dy/y over the windows that an element is in.
 //
+// A window with a NaN has the norm NaN, one with an infinity and no NaN +Inf. In dx, an infinite x beside an infinite y is NaN.
+//
 // L2Pool2D returns an error if x is not a float node of rank 4 or the parameters do not describe a pooling.
 func L2Pool2D(x *G.Node, p PoolParams) (*G.Node, error) {
 	g, err := p.pool("L2Pool2D", x)

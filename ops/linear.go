@@ -16,6 +16,8 @@ import (
 //
 // Derivatives: dx = dy·w, dw = dyᵀ·x, db[o] = Σ_n dy[n,o].
 //
+// NaN and infinities reach every sum that they are a term's factor of.
+//
 // Linear returns an error if an argument is not a float node of the right rank or the shapes do not match.
 func Linear(x, w, b *G.Node) (*G.Node, error) {
 	args, nodes := []wanted{float("x", 2, x), float("w", 2, w)}, []*G.Node{x, w}

@@ -15,7 +15,7 @@ import (
 // Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding never wins. Of equal elements the first in row-major order wins; a NaN wins over every number; a window of
 // −Inf has a winner like any other.
 //
-// Derivative: the winner gets dy, all others 0 (article, "Pooling Layer"); an element that wins several windows gets their sum.
+// Derivative: the winner gets dy, all others 0 (article, "Pooling Layer"), whatever x is; an element that wins several windows gets their sum.
 //
 // MaxPool2D returns an error if x is not a float node of rank 4 or the parameters do not describe a pooling.
 func MaxPool2D(x *G.Node, p PoolParams) (*G.Node, error) {
@@ -24,7 +24,7 @@ func MaxPool2D(x *G.Node, p PoolParams) (*G.Node, error) {
 }
 
 // MaxPool2DIndices is MaxPool2D and returns the winners too, as the forward pass notes them: an Int32 node of y's shape that holds each window's winner as its
-// index h·W + w in the plane (n, c) of x.
+// index h·W + w in the plane (n, c) of x. winner has no derivative. Errors are MaxPool2D's.
 func MaxPool2DIndices(x *G.Node, p PoolParams) (y, winner *G.Node, err error) {
 	g, err := p.pool("MaxPool2D", x)
 	if err != nil {

@@ -52,6 +52,8 @@ var ArticleError = MSEParams{Factor: 0.5, Reduction: Sum}
 //
 // Derivatives, given dE: dy = 2·Factor·(y − t)·dE, divided by n for the mean, and dt = −dy.
 //
+// NaN in y or t makes E and that element's dy and dt NaN; so do infinities of one sign in both. An infinity in one of them makes E and that dy and dt infinite.
+//
 // MSE returns an error if y and t are not float nodes of one shape, or twice the factor is not a finite number.
 func MSE(y, t *G.Node, p MSEParams) (*G.Node, error) {
 	if err := check("MSE", float("y", -1, y), float("t", -1, t)); err != nil {

@@ -11,7 +11,7 @@ import (
 //
 //	y[n,j] = exp(x[n,j]) / Σ_l exp(x[n,l])
 //
-// Shapes: x and y N×M. Each row is taken relative to its own greatest element, so any finite x is safe. A row with a NaN or +Inf is NaN.
+// Shapes: x and y N×M. Each row is taken relative to its own greatest element, so any finite x is safe. A row with a NaN or +Inf, or of nothing but −Inf, is NaN.
 //
 // Derivative: dx[n,j] = y[n,j] · (dy[n,j] − Σ_l dy[n,l]·y[n,l]).
 //
