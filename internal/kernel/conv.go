@@ -193,8 +193,12 @@ type correlation[T Float] struct {
 
 	kern    microKernelShape
 	depth   int   // products of a sum: planes·rows·cols
-	offsets []int // of each in the padded image
+	offsets []int // of each in an image as it is read
 	packed  []T
+
+	// What is read are rows pitch apart of planes plane apart of images image apart: the padded copy's or, where asIs is set, the source's own.
+	asIs                bool
+	pitch, plane, image int
 }
 
 // depthBlock is how many products of a sum are made at a time: a panel of so many stays in the second-level cache.
@@ -205,11 +209,12 @@ func (p *correlation[T]) run() {
 		p.runWinograd(m)
 		return
 	}
-	p.measure()
+	p.depth = p.planes * len(p.rows) * len(p.cols)
 	if p.wide() {
 		runWide(p)
 		return
 	}
+	defer p.measure(false).free()
 	p.kern = microKernel[T]()
 	mr, nr := p.kern.mr, p.kern.nr
 	mPanels := (p.m + mr - 1) / mr
@@ -246,17 +251,25 @@ func (p *correlation[T]) run() {
 	})
 }
 
-// measure works out the sum's length and the distances of what it meets.
-func (p *correlation[T]) measure() {
-	p.depth = p.planes * len(p.rows) * len(p.cols)
-	p.offsets = make([]int, 0, p.depth)
+// frame is the padding of the source.
+func (p *correlation[T]) frame() frame { return frame{p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp} }
+
+// measure works out the distances of what a sum meets, in a table that the caller frees. asIs permits that the source is read where it lies, if no tap meets padding.
+func (p *correlation[T]) measure(asIs bool) *intTable {
+	p.asIs = asIs && p.top == 0 && p.left == 0 && p.hp <= p.h && p.wp <= p.w
+	if p.pitch, p.plane, p.image = p.wp, p.hp*p.wp, p.frame().size(); p.asIs {
+		p.pitch, p.plane, p.image = p.w, p.h*p.w, p.srcImage
+	}
+	table := takeInts(p.depth)
+	p.offsets = table.ints[:0]
 	for c := range p.planes {
 		for _, r := range p.rows {
 			for _, q := range p.cols {
-				p.offsets = append(p.offsets, (c*p.hp+r.at)*p.wp+q.at)
+				p.offsets = append(p.offsets, c*p.plane+r.at*p.pitch+q.at)
 			}
 		}
 	}
+	return table
 }
 
 // packWeights packs panel i, in blocks of depth.
@@ -300,35 +313,6 @@ func (p *correlation[T]) packWeights(i int) {
 	}
 }
 
-// pad copies count images with their padding. clean says that images of the same sizes were there before, so that the padding is.
-func pad[T Float](dst, src []T, count, srcImage, planes, h, w, top, left, hp, wp int, clean bool) {
-	if !clean {
-		clear(dst)
-	}
-	rows, cols := min(h, hp-top), min(w, wp-left)
-	if rows <= 0 || cols <= 0 {
-		return
-	}
-	for i := range count {
-		for c := range planes {
-			copyRows(dst[((i*planes+c)*hp+top)*wp+left:], wp, src[i*srcImage+c*h*w:], w, rows, cols)
-		}
-	}
-}
-
-// copyRows copies rows of cols elements.
-func copyRows[T Float](dst []T, ldd int, src []T, lds, rows, cols int) {
-	if copyRowsVector(dst, ldd, src, lds, rows, cols) {
-		return
-	}
-	for r := range rows {
-		copy(dst[r*ldd:][:cols], src[r*lds:][:cols])
-	}
-}
-
-// slack is how far behind what it needs a vector may reach, in scratch.
-const slack = 64
-
 // A segment is a run of columns of a panel that lie stepW apart in the padded image: src is the distance of the first from the image's begin, dst its column.
 type segment struct{ src, dst int }
 
@@ -345,7 +329,9 @@ func (p *correlation[T]) block(first, count, part, parts int) {
 	padded := s.slice(0, count*image+slack)
 	panel := s.slice(1, depthBlock*nr+slack)
 	edge := s.slice(2, mPanels*mr*nr)
-	pad(padded, p.src[first*p.srcImage:], count, p.srcImage, p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp, false)
+	for n := range count {
+		pad(p.frame(), padded[n*image:], p.src[(first+n)*p.srcImage:], 0, p.hp)
+	}
 	contiguous := p.dstCol == 1 && p.dstRow == p.outW
 	var buf [2 * maxColumns]segment
 	for j := panels * part / parts; j < panels*(part+1)/parts; j++ {

@@ -18,6 +18,28 @@ func copyRowsVector[T Float](dst []T, ldd int, src []T, lds, rows, cols int) boo
 	return true
 }
 
+// padVector pads rows of all planes, the first at dst and src, and reports whether it did.
+func padVector[T Float](f frame, dst, src []T, rows, right int) bool {
+	if tier == Generic {
+		return false
+	}
+	// The last vector reaches behind its row.
+	lanes := 64 / int(unsafe.Sizeof(T(0)))
+	plane := f.hp * f.wp
+	_, _ = dst[(f.planes-1)*plane+(rows-1)*f.wp+(f.wp+lanes-1)/lanes*lanes-1], src[(f.planes-1)*f.h*f.w+(rows-1)*f.w+right-f.left-1]
+	switch p, _ := vectorPath[T](1 << 10); p {
+	case avx512x32:
+		pad32AVX512(f.planes, rows, f.wp, p32(dst), plane, f.wp, p32(src), f.h*f.w, f.w, f.left, right)
+	case avx512x64:
+		pad64AVX512(f.planes, rows, f.wp, p64(dst), plane, f.wp, p64(src), f.h*f.w, f.w, f.left, right)
+	case avx2x32:
+		pad32AVX2(f.planes, rows, f.wp, p32(dst), plane, f.wp, p32(src), f.h*f.w, f.w, f.left, right)
+	default:
+		pad64AVX2(f.planes, rows, f.wp, p64(dst), plane, f.wp, p64(src), f.h*f.w, f.w, f.left, right)
+	}
+	return true
+}
+
 // gatherVector reports whether it did. It reads up to two vectors from a segment's begin and writes one, into the slack of its operands.
 func gatherVector[T Float](panel []T, width int, src []T, offsets []int, segs []segment, step int) bool {
 	if tier == Generic || step > 2 {

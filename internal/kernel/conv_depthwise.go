@@ -65,7 +65,7 @@ func depthwiseForward[T Float](g Conv, y, x, w, b []T, relu bool) {
 		defer s.free()
 		padded := s.slice(0, hp*wp+slack)
 		for plane := lo; plane < hi; plane++ {
-			pad(padded, x[plane*g.H*g.W:], 1, 0, 1, g.H, g.W, g.Rows.Before, g.Cols.Before, hp, wp, plane > lo)
+			pad(frame{1, g.H, g.W, g.Rows.Before, g.Cols.Before, hp, wp}, padded, x[plane*g.H*g.W:], 0, hp)
 			for f := plane % g.C * k; f < (plane%g.C+1)*k; f++ {
 				out := y[(plane/g.C*g.K+f)*g.P*g.Q:][:g.P*g.Q]
 				weights := w[f*g.R*g.S:][:g.R*g.S]
@@ -181,7 +181,7 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 			for f := plane % g.C * k; f < (plane%g.C+1)*k; f++ {
 				delta := dy[(plane/g.C*g.K+f)*g.P*g.Q:][:g.P*g.Q]
 				for _, p := range phases {
-					pad(padded[:p.hp*p.wp], delta, 1, 0, 1, g.P, g.Q, p.top, p.left, p.hp, p.wp, len(phases) == 1 && (plane > lo || f%k > 0))
+					pad(frame{1, g.P, g.Q, p.top, p.left, p.hp, p.wp}, padded, delta, 0, p.hp)
 					t := 0
 					for _, r := range p.rows {
 						for _, q := range p.cols {
@@ -229,7 +229,7 @@ func depthwiseBackwardFilter[T Float](g Conv, dw, dy, x []T) {
 			for n := range g.N {
 				plane := x[(n*g.C+c)*g.H*g.W:][:g.H*g.W]
 				if plain == nil {
-					pad(padded, plane, 1, 0, 1, g.H, g.W, g.Rows.Before, g.Cols.Before, hp, wp, c > lo || n > 0)
+					pad(frame{1, g.H, g.W, g.Rows.Before, g.Cols.Before, hp, wp}, padded, plane, 0, hp)
 				}
 				for f := range k {
 					delta, parts := dy[(n*g.K+c*k+f)*g.P*g.Q:][:g.P*g.Q], parts[f*area*lanes:][:area*lanes]

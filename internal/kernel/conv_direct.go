@@ -66,7 +66,9 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 	defer s.free()
 	image := p.planes * p.hp * p.wp
 	padded := s.slice(0, count*image+slack)
-	pad(padded, p.src[first*p.srcImage:], count, p.srcImage, p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp, false)
+	for n := range count {
+		pad(p.frame(), padded[n*image:], p.src[(first+n)*p.srcImage:], 0, p.hp)
+	}
 	bias := p.bias
 	if bias == nil {
 		bias = s.slice(1, p.m)

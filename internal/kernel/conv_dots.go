@@ -30,14 +30,15 @@ func (f *filterGradient[T]) runDots(shape dotShape) {
 	unit := shape.filters * shape.taps * shape.lanes
 	size := filterBlocks * tapBlocks * unit
 	slices := min(g.N, 16)
-	table := takeInts(filterBlocks*shape.filters + tapBlocks*shape.taps)
+	table := takeInts(filterBlocks*shape.filters + tapBlocks*shape.taps + f.filled)
 	defer table.free()
-	from, off := table.ints[:filterBlocks*shape.filters], table.ints[filterBlocks*shape.filters:]
+	from, off := table.ints[:filterBlocks*shape.filters], table.ints[filterBlocks*shape.filters:][:tapBlocks*shape.taps]
+	taps := f.measure(table.ints[len(from)+len(off):][:0])
 	for i := range from {
 		from[i] = min(i, f.k-1) * g.P * g.Q
 	}
 	for i := range off {
-		off[i] = f.offsets[min(i, f.taps-1)]
+		off[i] = taps[min(i, f.taps-1)]
 	}
 	s := takeScratch[T](1)
 	defer s.free()
@@ -64,10 +65,10 @@ func (f *filterGradient[T]) dotSlice(shape dotShape, sums []T, from, off []int, 
 	rows := max(1, min(g.P, (1<<13)/g.Q)) // some microseconds
 	s := takeScratch[T](1)
 	defer s.free()
-	padded := s.slice(0, f.c*f.hp*f.wp)
+	padded := s.slice(0, f.frame().size()+slack)
 	xRow := g.Rows.Stride * f.wp
 	for n := lo; n < hi; n++ {
-		pad(padded, f.x[n*g.C*g.H*g.W:], 1, 0, f.c, g.H, g.W, g.Rows.Before, g.Cols.Before, f.hp, f.wp, n > lo)
+		pad(f.frame(), padded, f.x[n*g.C*g.H*g.W:], 0, f.hp)
 		dy := f.dy[n*g.K*g.P*g.Q:][:f.k*g.P*g.Q]
 		for p := 0; p < g.P; p += rows {
 			count := min(rows, g.P-p)

@@ -30,16 +30,18 @@ type filterGradient[T Float] struct {
 	c, k      int // of the group
 	dw, dy, x []T // of the group: images lie as in the whole
 	hp, wp    int
+	asIs      bool      // the image is read where it lies: no tap meets padding
+	pitch     int       // distance of rows as they are read
+	plane     int       // and of planes
 	shape     laneShape // no vectors: plain Go
-	mr        int       // taps of a tile
 	blocks    []laneBlock
-	offsets   []int // of the taps (c, r, s) in the padded image
-	taps      int   // their number, and with it filled up to a multiple of mr
-	filled    int
+	taps      int   // (c, r, s)
+	filled    int   // their number filled up to a multiple of what a tile takes
 	size      int   // of the sums of a slice
 	slices    int   // of the batch
 	cuts      int   // of the blocks, where the slices are too few to share
-	at        []int // distances of an image's outputs in the padded image
+	offsets   []int // distances of the taps, as filled, in an image
+	at        []int // and of an image's outputs
 	sums      []T   // for each slice, block and tap the sums for the block's filters
 }
 
@@ -49,25 +51,16 @@ func newFilterGradient[T Float](g Conv, dw, dy, x []T, group int) *filterGradien
 		g: g, c: c, k: k,
 		dw: dw[group*k*c*g.R*g.S:][:k*c*g.R*g.S], dy: dy[group*k*g.P*g.Q:], x: x[group*c*g.H*g.W:],
 		hp: (g.P-1)*g.Rows.Stride + g.Rows.Extent(), wp: (g.Q-1)*g.Cols.Stride + g.Cols.Extent(),
-		shape: laneKernels[T](), mr: lanePixels, taps: c * g.R * g.S,
+		shape: laneKernels[T](), taps: c * g.R * g.S,
 	}
+	f.pitch, f.plane = f.wp, f.hp*f.wp
 	if f.shape.vectors > 0 {
 		f.blocks = f.shape.laneBlocks(k)
 	} else {
-		f.mr = 2
 		f.blocks = laneShape{vectors: 1, lanes: 4}.laneBlocks(k)
 	}
-	f.filled = (f.taps + f.mr - 1) / f.mr * f.mr
-	f.offsets = make([]int, 0, f.filled)
-	for cc := range c {
-		for r := range g.R {
-			for s := range g.S {
-				f.offsets = append(f.offsets, (cc*f.hp+g.element(r, g.R)*g.Rows.Dilation)*f.wp+g.element(s, g.S)*g.Cols.Dilation)
-			}
-		}
-	}
-	for len(f.offsets) < f.filled {
-		f.offsets = append(f.offsets, f.offsets[0]) // any element of the image; the sum is not used
+	for _, b := range f.blocks {
+		f.filled = max(f.filled, f.tile(b)*((f.taps+f.tile(b)-1)/f.tile(b)))
 	}
 	last := f.blocks[len(f.blocks)-1]
 	f.size = f.filled * (last.first + last.width)
@@ -77,20 +70,54 @@ func newFilterGradient[T Float](g Conv, dw, dy, x []T, group int) *filterGradien
 	return f
 }
 
-// stretch is how many outputs a micro-kernel goes through at a time: so many deltas of a block of filters stay in the first-level cache.
-const stretch = 112
+// frame is the padding of the input.
+func (f *filterGradient[T]) frame() frame {
+	return frame{f.c, f.g.H, f.g.W, f.g.Rows.Before, f.g.Cols.Before, f.hp, f.wp}
+}
+
+// tile is how many taps a micro-kernel takes with a block of filters.
+func (f *filterGradient[T]) tile(b laneBlock) int {
+	if f.shape.vectors == 0 {
+		return 2
+	}
+	return f.shape.pixels(b.width)
+}
+
+// measure appends the taps' distances in an image to table. Those that fill up the last tile are the first's: any element of the image, for a sum that is not used.
+func (f *filterGradient[T]) measure(table []int) []int {
+	g := f.g
+	first := len(table)
+	for cc := range f.c {
+		for r := range g.R {
+			for s := range g.S {
+				table = append(table, cc*f.plane+g.element(r, g.R)*g.Rows.Dilation*f.pitch+g.element(s, g.S)*g.Cols.Dilation)
+			}
+		}
+	}
+	for len(table)-first < f.filled {
+		table = append(table, table[first])
+	}
+	return table
+}
+
+// stretch is about how many outputs a micro-kernel goes through at a time: so many deltas of a block of filters stay in the second-level cache, and stream from there.
+const stretch = 224
 
 func (f *filterGradient[T]) run() {
 	g := f.g
+	if f.asIs = g.Rows.Before == 0 && g.Cols.Before == 0 && f.hp <= g.H && f.wp <= g.W; f.asIs {
+		f.pitch, f.plane = g.W, g.H*g.W
+	}
 	s := takeScratch[T](1)
 	defer s.free()
 	f.sums = s.slice(0, f.slices*f.size)
-	table := takeInts(g.P * g.Q)
+	table := takeInts(f.filled + g.P*g.Q)
 	defer table.free()
-	f.at = table.ints[:0]
+	f.offsets = f.measure(table.ints[:0])
+	f.at = table.ints[f.filled:f.filled]
 	for p := range g.P {
 		for q := range g.Q {
-			f.at = append(f.at, p*g.Rows.Stride*f.wp+q*g.Cols.Stride)
+			f.at = append(f.at, p*g.Rows.Stride*f.pitch+q*g.Cols.Stride)
 		}
 	}
 	small := g.MACs()/int64(g.Groups) < 1<<16
@@ -115,26 +142,31 @@ func (f *filterGradient[T]) slice(sums []T, lo, hi int, blocks []laneBlock) {
 	stretches := (pixels + stretch - 1) / stretch
 	s := takeScratch[T](2)
 	defer s.free()
-	padded := s.slice(0, f.c*f.hp*f.wp)
 	width := 0
 	for _, b := range blocks {
 		width = max(width, b.width)
 	}
 	panel := s.slice(1, stretch*width)
 	for n := lo; n < hi; n++ {
-		pad(padded, f.x[n*g.C*g.H*g.W:], 1, 0, f.c, g.H, g.W, g.Rows.Before, g.Cols.Before, f.hp, f.wp, n > lo)
+		image := f.x[n*g.C*g.H*g.W:]
+		if !f.asIs {
+			padded := s.slice(0, f.frame().size()+slack)
+			pad(f.frame(), padded, image, 0, f.hp)
+			image = padded
+		}
 		for _, b := range blocks {
 			c := sums[b.first*f.filled:][:f.filled*b.width]
 			for i := range stretches {
 				from, to := pixels*i/stretches, pixels*(i+1)/stretches
 				packPanel(panel[:(to-from)*b.width], f.dy[n*g.K*pixels:], pixels, b.first, b.have, b.width, from, to-from, true, 1)
 				at, accumulate := f.at[from:to], n > lo || i > 0
-				for t := 0; t < f.filled; t += f.mr {
+				mr := f.tile(b)
+				for t := 0; t < f.taps; t += mr {
 					if f.shape.vectors > 0 {
 						// The convolution's own kernel, with taps for outputs and outputs for taps.
-						runLanes(f.shape, b.width, padded, f.offsets[t:][:f.mr], at, panel, c[t*b.width:], b.width, accumulate, nil, false)
+						runLanes(f.shape, b.width, image, f.offsets[t:][:mr], at, panel, c[t*b.width:], b.width, accumulate, nil, false)
 					} else {
-						outerGo2x4(at, padded, f.offsets[t:][:f.mr], panel, c[t*b.width:], accumulate)
+						outerGo2x4(at, image, f.offsets[t:][:mr], panel, c[t*b.width:], accumulate)
 					}
 				}
 			}

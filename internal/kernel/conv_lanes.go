@@ -5,8 +5,11 @@ import "sync"
 // Where a convolution has many filters, its micro-kernels have filters in their lanes: the weights are packed filter by filter beside each other, and each output's inputs are broadcast from
 // the padded image, through a table of the taps' distances. No panel of inputs is ever put together. A tile of outputs comes out with its filters side by side and is transposed into place.
 
-// lanePixels is how many outputs a micro-kernel makes at a time.
-const lanePixels = 6
+// maxPixels is the most outputs that a micro-kernel makes at a time; what they make divides laneStep.
+const (
+	maxPixels = 12
+	laneStep  = 24
+)
 
 // A laneShape says which micro-kernels are in use: up to so many vectors of so many lanes; no vectors where there are none.
 type laneShape struct {
@@ -15,9 +18,11 @@ type laneShape struct {
 }
 
 const (
-	// A chunk of outputs goes through all filters while its tile, and the inputs that it reads, are in the nearest caches; a multiple of lanePixels and of the transposition's side.
-	laneChunk = 96
-	// laneDepth is how many products of a sum are made at a time, so that the filters' weights stay in the nearest caches for the whole chunk.
+	// About so many outputs go through all filters while their tile, and the inputs that they read, are in the second-level cache: the weights come to the first outputs of a chunk
+	// from farther away. Where there are more than laneHeavy of these, from so far that chunks are twice as long.
+	laneChunk = 192
+	laneHeavy = 1 << 18
+	// laneDepth is how many products of a sum are made at a time, so that the filters' weights stream from the second-level cache for the whole chunk.
 	laneDepth = 288
 )
 
@@ -64,8 +69,6 @@ func (p *correlation[T]) runPair(q *correlation[T]) bool {
 		c.cols, c.left = moved, left
 	}
 	p.wp, q.wp = wp, wp
-	p.measure()
-	q.measure()
 	runWide(p, q)
 	return true
 }
@@ -78,8 +81,11 @@ func runWide[T Float](all ...*correlation[T]) {
 	filled := blocks[len(blocks)-1].first + blocks[len(blocks)-1].width
 	s := takeScratch[T](3)
 	defer s.free()
+	weights := 0
 	for i, c := range all {
+		defer c.measure(true).free()
 		c.packed = s.slice(i, filled*c.depth)
+		weights += len(c.packed)
 	}
 	var bias []T
 	if p.bias != nil {
@@ -98,31 +104,40 @@ func runWide[T Float](all ...*correlation[T]) {
 		})
 	}
 
-	pixels := p.outH * p.outW
-	chunk := laneChunk / len(all)
-	together := min(p.n, max(1, chunk/pixels))
-	groups := (p.n + together - 1) / together
-	parts := 1
-	if groups < 16 {
-		parts = min((16+groups-1)/groups, (together*pixels+chunk-1)/chunk)
+	// Tasks are some images, or parts of one. An output's sum does not depend on the task that makes it, so that their number may follow the threads'.
+	w := wideRun[T]{all: all, shape: shape, blocks: blocks, bias: bias, chunk: laneChunk / len(all)}
+	if weights > laneHeavy {
+		w.chunk *= 2
 	}
-	table := takeInts(together*pixels + lanePixels)
+	pixels := p.outH * p.outW
+	tasks := 1
+	if n := Threads(); n > 1 {
+		tasks = 4 * n
+	}
+	together := max(1, min((w.chunk+pixels/2)/pixels, (p.n+tasks-1)/tasks))
+	groups := (p.n + together - 1) / together
+	parts := max(1, min((tasks+groups-1)/groups, together*pixels/(4*laneStep)))
+	table := takeInts(together * pixels)
 	defer table.free()
-	image := p.planes * p.hp * p.wp
-	at := table.ints[:0]
+	w.at = table.ints[:0]
 	for n := range together {
 		for i := range p.outH {
 			for j := range p.outW {
-				at = append(at, n*image+i*p.stepH*p.wp+j*p.stepW)
+				w.at = append(w.at, n*p.image+i*p.stepH*p.pitch+j*p.stepW)
 			}
 		}
 	}
-	for range lanePixels {
-		at = append(at, at[together*pixels-1])
-	}
 	each(small, groups*parts, 1, func(t int) {
 		first := t / parts * together
-		wideBlock(all, shape, blocks, bias, at, first, min(together, p.n-first), t%parts, parts)
+		total := min(together, p.n-first) * pixels
+		part := t % parts
+		lo, hi := total*part/parts/laneStep*laneStep, total
+		if part+1 < parts {
+			hi = total * (part + 1) / parts / laneStep * laneStep
+		}
+		if lo < hi {
+			w.run(first, lo, hi)
+		}
 	})
 }
 
@@ -164,43 +179,78 @@ func (p *correlation[T]) packLanes(b laneBlock, c0, c1 int) {
 	}
 }
 
-// wideBlock does part of the outputs of count images.
-func wideBlock[T Float](all []*correlation[T], shape laneShape, blocks []laneBlock, bias []T, at []int, first, count, part, parts int) {
-	p := all[0]
+// A wideRun is what the tasks of runWide share.
+type wideRun[T Float] struct {
+	all    []*correlation[T]
+	shape  laneShape
+	blocks []laneBlock
+	bias   []T
+	chunk  int
+	at     []int // distances of a task's outputs in its images
+}
+
+// run makes the outputs lo to hi−1, counted through the images from first on.
+func (w *wideRun[T]) run(first, lo, hi int) {
+	p, shape := w.all[0], w.shape
+	phases := len(w.all)
 	pixels := p.outH * p.outW
-	total := count * pixels
-	chunk := laneChunk / len(all)
-	chunks := (total + chunk - 1) / chunk
-	lo, hi := chunks*part/parts*chunk, min(total, chunks*(part+1)/parts*chunk)
+	chunks := max(1, (hi-lo+w.chunk/2)/w.chunk)
+	chunk := ((hi-lo+chunks-1)/chunks + laneStep - 1) / laneStep * laneStep
 	s := takeScratch[T](3)
 	defer s.free()
-	image := p.planes * p.hp * p.wp
-	padded := s.slice(0, (len(at)-lanePixels)/pixels*image) // where fewer images remain, the table reaches behind them
-	pad(padded[:count*image], p.src[first*p.srcImage:], count, p.srcImage, p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp, false)
-	tile := s.slice(1, (laneChunk+len(all)*lanePixels)*shape.vectors*shape.lanes)
-	rows := s.slice(2, laneChunk*shape.vectors*shape.lanes)
+	x := p.src[first*p.srcImage:]
+	if !p.asIs {
+		images := (hi-1)/pixels + 1
+		padded := s.slice(0, images*p.image+slack)
+		for n := lo / pixels; n < images; n++ {
+			// The rows that the outputs meet.
+			from, to := max(lo-n*pixels, 0)/p.outW, (min(hi-n*pixels, pixels)-1)/p.outW
+			reach := 0
+			for _, r := range p.rows {
+				reach = max(reach, r.at+1)
+			}
+			pad(p.frame(), padded[n*p.image:], x[n*p.srcImage:], from*p.stepH, to*p.stepH+reach)
+		}
+		x = padded
+	}
+	widest := shape.vectors * shape.lanes
+	tile := s.slice(1, phases*(chunk+maxPixels)*widest)
+	var rows []T
+	if p.dstCol != 1 || p.dstRow != p.outW {
+		rows = s.slice(2, chunk*widest)
+	}
+	last := takeInts(maxPixels)
+	defer last.free()
 	for col := lo; col < hi; col += chunk {
 		cols := min(chunk, hi-col)
-		for _, b := range blocks {
-			ldc := len(all) * b.width
-			for phase, c := range all {
+		for _, b := range w.blocks {
+			ldc, mr := phases*b.width, shape.pixels(b.width)
+			// Where outputs are too few for the last micro-kernel, the last one stands for the others.
+			for i := range last.ints {
+				last.ints[i] = w.at[min(col+cols/mr*mr+i, col+cols-1)]
+			}
+			for phase, c := range w.all {
 				var biases []T
 				for k0 := 0; k0 < c.depth; k0 += laneDepth {
 					kb := min(laneDepth, c.depth-k0)
-					last := k0+kb == c.depth
-					if last && bias != nil {
-						biases = bias[b.first:]
+					end := k0+kb == c.depth
+					if end && w.bias != nil {
+						biases = w.bias[b.first:]
 					}
-					w := c.packed[b.first*c.depth+k0*b.width:][:kb*b.width]
-					for i := 0; i < cols; i += lanePixels {
-						runLanes(shape, b.width, padded, at[col+i:], c.offsets[k0:][:kb], w, tile[i*ldc+phase*b.width:], ldc, k0 > 0, biases, last && p.relu)
+					weights := c.packed[b.first*c.depth+k0*b.width:][:kb*b.width]
+					for i := 0; i < cols; i += mr {
+						at := last.ints
+						if i+mr <= cols {
+							at = w.at[col+i:]
+						}
+						runLanes(shape, b.width, x, at, c.offsets[k0:][:kb], weights, tile[i*ldc+phase*b.width:], ldc, k0 > 0, biases, end && p.relu)
 					}
 				}
 			}
-			if len(all) == 2 {
-				p.placePair(tile, b, all[1].outW, first, col, cols)
+			if phases == 2 {
+				p.placePair(tile, b, w.all[1].outW, first, col, cols)
 			} else {
-				p.place(tile, b, rows, first, col, cols)
+				p.place(tile, b, rows, chunk, first, col, cols)
 			}
 		}
 	}
@@ -219,13 +269,13 @@ func (p *correlation[T]) placePair(tile []T, b laneBlock, narrow, first, col, co
 	}
 }
 
-// place transposes the outputs col to col+cols−1 of a block of filters into their places.
-func (p *correlation[T]) place(tile []T, b laneBlock, rows []T, first, col, cols int) {
+// place transposes the outputs col to col+cols−1 of a block of filters into their places, by way of rows, ld apart, where neighbours lie apart there.
+func (p *correlation[T]) place(tile []T, b laneBlock, rows []T, ld, first, col, cols int) {
 	pixels := p.outH * p.outW
 	if p.dstCol != 1 || p.dstRow != p.outW {
-		transpose(rows, laneChunk, tile, b.width, cols, b.have)
+		transpose(rows, ld, tile, b.width, cols, b.have)
 		for m := range b.have {
-			p.scatter(rows[m*laneChunk:][:cols], first, col, b.first+m)
+			p.scatter(rows[m*ld:][:cols], first, col, b.first+m)
 		}
 		return
 	}

@@ -3,6 +3,7 @@
 package kernel
 
 func copyRowsVector[T Float](_ []T, _ int, _ []T, _, _, _ int) bool               { return false }
+func padVector[T Float](_ frame, _, _ []T, _, _ int) bool                         { return false }
 func gatherVector[T Float](_ []T, _ int, _ []T, _ []int, _ []segment, _ int) bool { return false }
 func finishVector[T Float](_, _ []T, _ T, _ bool) int                             { return 0 }
 func sumTapsVector[T Float](_, _ int, _ []T, _ int, _ []T, _ int, _ []int, _ []T, _ int, _ bool) bool {

@@ -25,7 +25,7 @@ func (p *correlation[T]) runRows(small bool) {
 		s := takeScratch[T](2)
 		defer s.free()
 		padded := s.slice(0, p.planes*p.hp*p.wp+slack)
-		pad(padded, p.src[n*p.srcImage:], 1, p.srcImage, p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp, false)
+		pad(p.frame(), padded, p.src[n*p.srcImage:], 0, p.hp)
 		sums := s.slice(1, 2*p.outW)
 		for i := p.outH * part / parts; i < p.outH*(part+1)/parts; i++ {
 			for m := 0; m < p.m; m += 2 {

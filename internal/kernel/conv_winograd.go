@@ -90,9 +90,9 @@ func (p *correlation[T]) runWinograd(m int) {
 	total := p.n * w.down
 	w.rows = w.taskRows(total)
 	w.tiles = w.rows * w.across
-	table := takeInts(w.tiles + lanePixels + p.planes)
+	table := takeInts(w.tiles + maxPixels + p.planes)
 	defer table.free()
-	w.at, w.step = table.ints[:w.tiles+lanePixels], table.ints[w.tiles+lanePixels:]
+	w.at, w.step = table.ints[:w.tiles+maxPixels], table.ints[w.tiles+maxPixels:]
 	for i := range w.at {
 		w.at[i] = min(i, w.tiles-1) * w.channels
 	}
@@ -113,9 +113,10 @@ func (w *winogradPlan[T]) taskRows(total int) int {
 	}
 	// Of the upper half, what fills the micro-kernel's tiles best.
 	best := max(1, most)
+	mr := w.shape.pixels(w.blocks[0].width)
 	waste := func(rows int) float64 {
 		n := rows * w.across
-		return float64((n+lanePixels-1)/lanePixels*lanePixels) / float64(n)
+		return float64((n+mr-1)/mr*mr) / float64(n)
 	}
 	for rows := best - 1; rows > most/2; rows-- {
 		if waste(rows) < waste(best) {
@@ -172,16 +173,16 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 	}
 	tiles := (hi - lo) * w.across
 	wide := w.shape.vectors * lanes
-	products := s.slice(4, area*(w.tiles+lanePixels)*wide)
+	products := s.slice(4, area*(w.tiles+maxPixels)*wide)
 	out := s.slice(5, ((w.m-1)*w.outW+w.m*w.across)*wide)
 	for _, b := range w.blocks {
-		step := (w.tiles + lanePixels) * b.width
+		step := (w.tiles + maxPixels) * b.width
 		for e := range area {
 			from := input[e*w.tiles*w.channels:][:w.tiles*w.channels]
 			weights := w.transformed[(e*w.filled+b.first)*w.planes:][:b.width*w.planes]
 			for k0 := 0; k0 < w.planes; k0 += laneDepth {
 				kb := min(laneDepth, w.planes-k0)
-				for i := 0; i < tiles; i += lanePixels {
+				for i := 0; i < tiles; i += w.shape.pixels(b.width) {
 					runLanes(w.shape, b.width, from, w.at[i:], w.step[k0:][:kb], weights[k0*b.width:], products[e*step+i*b.width:], b.width, k0 > 0, nil, false)
 				}
 			}

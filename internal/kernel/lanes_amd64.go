@@ -16,10 +16,22 @@ func laneKernels[T Float]() laneShape {
 	return laneShape{}
 }
 
-// runLanes makes c[i·ldc+j] (+)= Σ_k x[at[i]+off[k]]·w[k·width+j] for lanePixels outputs i, and finishes with bias, of width elements, and relu.
+// pixels is how many outputs the micro-kernel for so many filters makes at a time.
+func (s laneShape) pixels(width int) int {
+	switch vectors := width / s.lanes; {
+	case vectors == s.vectors:
+		return 6
+	case vectors == 3:
+		return 8
+	}
+	return 12
+}
+
+// runLanes makes c[i·ldc+j] (+)= Σ_k x[at[i]+off[k]]·w[k·width+j] for pixels(width) outputs i, and finishes with bias, of width elements, and relu. Of x it reads these elements
+// alone.
 func runLanes[T Float](s laneShape, width int, x []T, at, off []int, w, c []T, ldc int, accumulate bool, bias []T, relu bool) {
-	kc := len(off)
-	_, _, _ = at[lanePixels-1], w[kc*width-1], c[(lanePixels-1)*ldc+width-1]
+	kc, pixels := len(off), s.pixels(width)
+	_, _, _ = at[pixels-1], w[kc*width-1], c[(pixels-1)*ldc+width-1]
 	if bias != nil {
 		_ = bias[width-1]
 	}
@@ -31,32 +43,32 @@ func runLanes[T Float](s laneShape, width int, x []T, at, off []int, w, c []T, l
 		cut = 1
 	}
 	if unsafe.Sizeof(T(0)) == 4 {
-		f := lanes6x8x32AVX2
+		f := lanes12x8x32AVX2
 		switch {
 		case s.tier == AVX2 && width == 16:
 			f = lanes6x16x32AVX2
 		case width == 16:
-			f = lanes6x16x32AVX512
+			f = lanes12x16x32AVX512
 		case width == 32:
-			f = lanes6x32x32AVX512
+			f = lanes12x32x32AVX512
 		case width == 48:
-			f = lanes6x48x32AVX512
+			f = lanes8x48x32AVX512
 		case width == 64:
 			f = lanes6x64x32AVX512
 		}
 		f(kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(bias), cut)
 		return
 	}
-	f := lanes6x4x64AVX2
+	f := lanes12x4x64AVX2
 	switch {
 	case s.tier == AVX2 && width == 8:
 		f = lanes6x8x64AVX2
 	case width == 8:
-		f = lanes6x8x64AVX512
+		f = lanes12x8x64AVX512
 	case width == 16:
-		f = lanes6x16x64AVX512
+		f = lanes12x16x64AVX512
 	case width == 24:
-		f = lanes6x24x64AVX512
+		f = lanes8x24x64AVX512
 	case width == 32:
 		f = lanes6x32x64AVX512
 	}

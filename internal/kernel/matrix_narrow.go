@@ -6,8 +6,8 @@ package kernel
 const (
 	// narrowPanel bounds the elements of the panel of b, so that it stays in the nearest cache.
 	narrowPanel = 1 << 13
-	// narrowRows is how many rows of c make a task, a multiple of lanePixels.
-	narrowRows = 24
+	// narrowRows is how many rows of c make a task.
+	narrowRows = laneStep
 )
 
 // narrow makes the product if c is narrow enough, and reports whether it did.
@@ -17,19 +17,20 @@ func (p *product[T]) narrow(m, n, k int, accumulate bool) bool {
 		return false
 	}
 	width := (n + shape.lanes - 1) / shape.lanes * shape.lanes
+	pixels := shape.pixels(width)
 	block := min(k, narrowPanel/width)
 	rowStep, colStep := p.lda, 1
 	if p.transA {
 		rowStep, colStep = 1, p.lda
 	}
-	table := takeInts(block + 2*lanePixels)
+	table := takeInts(block + 2*pixels)
 	defer table.free()
-	off, whole, last := table.ints[:block], table.ints[block:][:lanePixels], table.ints[block+lanePixels:]
+	off, whole, last := table.ints[:block], table.ints[block:][:pixels], table.ints[block+pixels:]
 	for i := range off {
 		off[i] = i * colStep
 	}
-	for r := range lanePixels { // where rows are missing, the last one stands for them
-		whole[r], last[r] = r*rowStep, min(r, (m-1)%lanePixels)*rowStep
+	for r := range pixels { // where rows are missing, the last one stands for them
+		whole[r], last[r] = r*rowStep, min(r, (m-1)%pixels)*rowStep
 	}
 	buf := takeScratch[T](1)
 	defer buf.free()
@@ -42,14 +43,14 @@ func (p *product[T]) narrow(m, n, k int, accumulate bool) bool {
 		each(small, (m+narrowRows-1)/narrowRows, 1, func(t int) {
 			s := takeScratch[T](1)
 			defer s.free()
-			edge := s.slice(0, lanePixels*width)
-			for i := t * narrowRows; i < min(m, (t+1)*narrowRows); i += lanePixels {
-				rows, at := lanePixels, whole
+			edge := s.slice(0, pixels*width)
+			for i := t * narrowRows; i < min(m, (t+1)*narrowRows); i += pixels {
+				rows, at := pixels, whole
 				if i+rows > m {
 					rows, at = m-i, last
 				}
 				a, c := p.a[k0*colStep+i*rowStep:], p.c[i*p.ldc:]
-				if rows == lanePixels && n == width {
+				if rows == pixels && n == width {
 					runLanes(shape, width, a, at, off[:kb], panel, c, p.ldc, accumulate, nil, false)
 					continue
 				}

@@ -24,6 +24,11 @@ func bias32AVX512(n int, y *float32, x *float32, b float32)
 //go:noescape
 func biasReLU32AVX512(n int, y *float32, x *float32, b float32)
 
+// pad32AVX512 is dst[c·dstPlane + r·dstRow + i] = src[c·srcPlane + r·srcRow + i − left] where left ≤ i < right, and 0 elsewhere, 0 ≤ c < planes, 0 ≤ r < rows, 0 ≤ i < n. Of dst it writes whole vectors, the earlier rows' before the later ones'.
+//
+//go:noescape
+func pad32AVX512(planes int, rows int, n int, dst *float32, dstPlane int, dstRow int, src *float32, srcPlane int, srcRow int, left int, right int)
+
 // copyRows32AVX512 is dst[r·ldd+i] = src[r·lds+i], 0 ≤ r < rows, 0 ≤ i < n.
 //
 //go:noescape
@@ -168,6 +173,11 @@ func bias64AVX512(n int, y *float64, x *float64, b float64)
 //
 //go:noescape
 func biasReLU64AVX512(n int, y *float64, x *float64, b float64)
+
+// pad64AVX512 is dst[c·dstPlane + r·dstRow + i] = src[c·srcPlane + r·srcRow + i − left] where left ≤ i < right, and 0 elsewhere, 0 ≤ c < planes, 0 ≤ r < rows, 0 ≤ i < n. Of dst it writes whole vectors, the earlier rows' before the later ones'.
+//
+//go:noescape
+func pad64AVX512(planes int, rows int, n int, dst *float64, dstPlane int, dstRow int, src *float64, srcPlane int, srcRow int, left int, right int)
 
 // copyRows64AVX512 is dst[r·ldd+i] = src[r·lds+i], 0 ≤ r < rows, 0 ≤ i < n.
 //
@@ -314,6 +324,11 @@ func bias32AVX2(n int, y *float32, x *float32, b float32)
 //go:noescape
 func biasReLU32AVX2(n int, y *float32, x *float32, b float32)
 
+// pad32AVX2 is dst[c·dstPlane + r·dstRow + i] = src[c·srcPlane + r·srcRow + i − left] where left ≤ i < right, and 0 elsewhere, 0 ≤ c < planes, 0 ≤ r < rows, 0 ≤ i < n. Of dst it writes whole vectors, the earlier rows' before the later ones'.
+//
+//go:noescape
+func pad32AVX2(planes int, rows int, n int, dst *float32, dstPlane int, dstRow int, src *float32, srcPlane int, srcRow int, left int, right int)
+
 // gather1x64AVX2 is dst[l·width + s₁ + i] = src[offsets[l] + s₀ + 1·i], 0 ≤ l < count, for each of the n segments, pairs s, and a whole vector of i. It reads and writes whole vectors, the later ones over the earlier.
 //
 //go:noescape
@@ -333,3 +348,8 @@ func bias64AVX2(n int, y *float64, x *float64, b float64)
 //
 //go:noescape
 func biasReLU64AVX2(n int, y *float64, x *float64, b float64)
+
+// pad64AVX2 is dst[c·dstPlane + r·dstRow + i] = src[c·srcPlane + r·srcRow + i − left] where left ≤ i < right, and 0 elsewhere, 0 ≤ c < planes, 0 ≤ r < rows, 0 ≤ i < n. Of dst it writes whole vectors, the earlier rows' before the later ones'.
+//
+//go:noescape
+func pad64AVX2(planes int, rows int, n int, dst *float64, dstPlane int, dstRow int, src *float64, srcPlane int, srcRow int, left int, right int)

@@ -223,6 +223,77 @@ loop:
 	VZEROUPPER
 	RET
 
+// func pad32AVX512(planes int, rows int, n int, dst *float32, dstPlane int, dstRow int, src *float32, srcPlane int, srcRow int, left int, right int)
+// Requires: AVX, AVX512F, SSE2
+TEXT ·pad32AVX512(SB), NOSPLIT, $0-88
+	MOVQ         dst+24(FP), AX
+	MOVQ         src+48(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         dstRow+40(FP), BX
+	MOVQ         srcRow+64(FP), SI
+	MOVQ         left+72(FP), DI
+	MOVQ         DI, X0
+	VPBROADCASTD X0, Z2
+	MOVQ         right+80(FP), R8
+	MOVQ         R8, X0
+	VPBROADCASTD X0, Z3
+	NEGQ         DI
+	LEAQ         (CX)(DI*4), CX
+	MOVQ         $0x00000010, DI
+	MOVQ         DI, X0
+	VPBROADCASTD X0, Z1
+	VMOVUPS      lanes32AVX512<>+0(SB), Z0
+	MOVQ         planes+0(FP), R8
+
+plane:
+	MOVQ rows+8(FP), DI
+	MOVQ CX, R9
+	MOVQ AX, R10
+
+row:
+	XORQ      R11, R11
+	VMOVDQA64 Z0, Z4
+
+vector:
+	VPCMPD    $0x05, Z2, Z4, K1
+	VPCMPD    $0x01, Z3, Z4, K1, K1
+	VMOVUPS.Z (R9)(R11*4), K1, Z5
+	VPADDD    Z1, Z4, Z4
+	VMOVUPS   Z5, (R10)(R11*4)
+	ADDQ      $+16, R11
+	CMPQ      R11, DX
+	JLT       vector
+	LEAQ      (R10)(BX*4), R10
+	LEAQ      (R9)(SI*4), R9
+	DECQ      DI
+	JNZ       row
+	MOVQ      dstPlane+32(FP), DI
+	LEAQ      (AX)(DI*4), AX
+	MOVQ      srcPlane+56(FP), DI
+	LEAQ      (CX)(DI*4), CX
+	DECQ      R8
+	JNZ       plane
+	VZEROUPPER
+	RET
+
+DATA lanes32AVX512<>+0(SB)/4, $0x00000000
+DATA lanes32AVX512<>+4(SB)/4, $0x00000001
+DATA lanes32AVX512<>+8(SB)/4, $0x00000002
+DATA lanes32AVX512<>+12(SB)/4, $0x00000003
+DATA lanes32AVX512<>+16(SB)/4, $0x00000004
+DATA lanes32AVX512<>+20(SB)/4, $0x00000005
+DATA lanes32AVX512<>+24(SB)/4, $0x00000006
+DATA lanes32AVX512<>+28(SB)/4, $0x00000007
+DATA lanes32AVX512<>+32(SB)/4, $0x00000008
+DATA lanes32AVX512<>+36(SB)/4, $0x00000009
+DATA lanes32AVX512<>+40(SB)/4, $0x0000000a
+DATA lanes32AVX512<>+44(SB)/4, $0x0000000b
+DATA lanes32AVX512<>+48(SB)/4, $0x0000000c
+DATA lanes32AVX512<>+52(SB)/4, $0x0000000d
+DATA lanes32AVX512<>+56(SB)/4, $0x0000000e
+DATA lanes32AVX512<>+60(SB)/4, $0x0000000f
+GLOBL lanes32AVX512<>(SB), RODATA|NOPTR, $64
+
 // func copyRows32AVX512(rows int, n int, dst *float32, ldd int, src *float32, lds int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·copyRows32AVX512(SB), NOSPLIT, $0-48
@@ -4447,6 +4518,77 @@ loop:
 	JLT     loop
 	VZEROUPPER
 	RET
+
+// func pad64AVX512(planes int, rows int, n int, dst *float64, dstPlane int, dstRow int, src *float64, srcPlane int, srcRow int, left int, right int)
+// Requires: AVX, AVX512F, SSE2
+TEXT ·pad64AVX512(SB), NOSPLIT, $0-88
+	MOVQ         dst+24(FP), AX
+	MOVQ         src+48(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         dstRow+40(FP), BX
+	MOVQ         srcRow+64(FP), SI
+	MOVQ         left+72(FP), DI
+	MOVQ         DI, X0
+	VPBROADCASTQ X0, Z2
+	MOVQ         right+80(FP), R8
+	MOVQ         R8, X0
+	VPBROADCASTQ X0, Z3
+	NEGQ         DI
+	LEAQ         (CX)(DI*8), CX
+	MOVQ         $0x00000008, DI
+	MOVQ         DI, X0
+	VPBROADCASTQ X0, Z1
+	VMOVUPS      lanes64AVX512<>+0(SB), Z0
+	MOVQ         planes+0(FP), R8
+
+plane:
+	MOVQ rows+8(FP), DI
+	MOVQ CX, R9
+	MOVQ AX, R10
+
+row:
+	XORQ      R11, R11
+	VMOVDQA64 Z0, Z4
+
+vector:
+	VPCMPQ    $0x05, Z2, Z4, K1
+	VPCMPQ    $0x01, Z3, Z4, K1, K1
+	VMOVUPD.Z (R9)(R11*8), K1, Z5
+	VPADDQ    Z1, Z4, Z4
+	VMOVUPS   Z5, (R10)(R11*8)
+	ADDQ      $+8, R11
+	CMPQ      R11, DX
+	JLT       vector
+	LEAQ      (R10)(BX*8), R10
+	LEAQ      (R9)(SI*8), R9
+	DECQ      DI
+	JNZ       row
+	MOVQ      dstPlane+32(FP), DI
+	LEAQ      (AX)(DI*8), AX
+	MOVQ      srcPlane+56(FP), DI
+	LEAQ      (CX)(DI*8), CX
+	DECQ      R8
+	JNZ       plane
+	VZEROUPPER
+	RET
+
+DATA lanes64AVX512<>+0(SB)/4, $0x00000000
+DATA lanes64AVX512<>+4(SB)/4, $0x00000000
+DATA lanes64AVX512<>+8(SB)/4, $0x00000001
+DATA lanes64AVX512<>+12(SB)/4, $0x00000000
+DATA lanes64AVX512<>+16(SB)/4, $0x00000002
+DATA lanes64AVX512<>+20(SB)/4, $0x00000000
+DATA lanes64AVX512<>+24(SB)/4, $0x00000003
+DATA lanes64AVX512<>+28(SB)/4, $0x00000000
+DATA lanes64AVX512<>+32(SB)/4, $0x00000004
+DATA lanes64AVX512<>+36(SB)/4, $0x00000000
+DATA lanes64AVX512<>+40(SB)/4, $0x00000005
+DATA lanes64AVX512<>+44(SB)/4, $0x00000000
+DATA lanes64AVX512<>+48(SB)/4, $0x00000006
+DATA lanes64AVX512<>+52(SB)/4, $0x00000000
+DATA lanes64AVX512<>+56(SB)/4, $0x00000007
+DATA lanes64AVX512<>+60(SB)/4, $0x00000000
+GLOBL lanes64AVX512<>(SB), RODATA|NOPTR, $64
 
 // func copyRows64AVX512(rows int, n int, dst *float64, ldd int, src *float64, lds int)
 // Requires: AVX, AVX512F, BMI2
@@ -8673,6 +8815,70 @@ loop:
 	VZEROUPPER
 	RET
 
+// func pad32AVX2(planes int, rows int, n int, dst *float32, dstPlane int, dstRow int, src *float32, srcPlane int, srcRow int, left int, right int)
+// Requires: AVX, AVX2, SSE2
+TEXT ·pad32AVX2(SB), NOSPLIT, $0-88
+	MOVQ         dst+24(FP), AX
+	MOVQ         src+48(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         dstRow+40(FP), BX
+	MOVQ         srcRow+64(FP), SI
+	MOVQ         left+72(FP), DI
+	MOVQ         DI, X0
+	VPBROADCASTD X0, Y2
+	MOVQ         right+80(FP), R8
+	MOVQ         R8, X0
+	VPBROADCASTD X0, Y3
+	NEGQ         DI
+	LEAQ         (CX)(DI*4), CX
+	MOVQ         $0x00000008, DI
+	MOVQ         DI, X0
+	VPBROADCASTD X0, Y1
+	VMOVUPS      lanes32AVX2<>+0(SB), Y0
+	MOVQ         planes+0(FP), R8
+
+plane:
+	MOVQ rows+8(FP), DI
+	MOVQ CX, R9
+	MOVQ AX, R10
+
+row:
+	XORQ    R11, R11
+	VMOVDQA Y0, Y4
+
+vector:
+	VPCMPGTD   Y4, Y2, Y5
+	VPCMPGTD   Y4, Y3, Y6
+	VPANDN     Y6, Y5, Y6
+	VMASKMOVPS (R9)(R11*4), Y6, Y5
+	VPADDD     Y1, Y4, Y4
+	VMOVUPS    Y5, (R10)(R11*4)
+	ADDQ       $+8, R11
+	CMPQ       R11, DX
+	JLT        vector
+	LEAQ       (R10)(BX*4), R10
+	LEAQ       (R9)(SI*4), R9
+	DECQ       DI
+	JNZ        row
+	MOVQ       dstPlane+32(FP), DI
+	LEAQ       (AX)(DI*4), AX
+	MOVQ       srcPlane+56(FP), DI
+	LEAQ       (CX)(DI*4), CX
+	DECQ       R8
+	JNZ        plane
+	VZEROUPPER
+	RET
+
+DATA lanes32AVX2<>+0(SB)/4, $0x00000000
+DATA lanes32AVX2<>+4(SB)/4, $0x00000001
+DATA lanes32AVX2<>+8(SB)/4, $0x00000002
+DATA lanes32AVX2<>+12(SB)/4, $0x00000003
+DATA lanes32AVX2<>+16(SB)/4, $0x00000004
+DATA lanes32AVX2<>+20(SB)/4, $0x00000005
+DATA lanes32AVX2<>+24(SB)/4, $0x00000006
+DATA lanes32AVX2<>+28(SB)/4, $0x00000007
+GLOBL lanes32AVX2<>(SB), RODATA|NOPTR, $32
+
 // func gather1x64AVX2(count int, dst *float64, width int, src *float64, offsets *int, segments *int, n int)
 // Requires: AVX
 TEXT ·gather1x64AVX2(SB), NOSPLIT, $0-56
@@ -8783,3 +8989,67 @@ loop:
 	JLT     loop
 	VZEROUPPER
 	RET
+
+// func pad64AVX2(planes int, rows int, n int, dst *float64, dstPlane int, dstRow int, src *float64, srcPlane int, srcRow int, left int, right int)
+// Requires: AVX, AVX2, SSE2
+TEXT ·pad64AVX2(SB), NOSPLIT, $0-88
+	MOVQ         dst+24(FP), AX
+	MOVQ         src+48(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         dstRow+40(FP), BX
+	MOVQ         srcRow+64(FP), SI
+	MOVQ         left+72(FP), DI
+	MOVQ         DI, X0
+	VPBROADCASTQ X0, Y2
+	MOVQ         right+80(FP), R8
+	MOVQ         R8, X0
+	VPBROADCASTQ X0, Y3
+	NEGQ         DI
+	LEAQ         (CX)(DI*8), CX
+	MOVQ         $0x00000004, DI
+	MOVQ         DI, X0
+	VPBROADCASTQ X0, Y1
+	VMOVUPS      lanes64AVX2<>+0(SB), Y0
+	MOVQ         planes+0(FP), R8
+
+plane:
+	MOVQ rows+8(FP), DI
+	MOVQ CX, R9
+	MOVQ AX, R10
+
+row:
+	XORQ    R11, R11
+	VMOVDQA Y0, Y4
+
+vector:
+	VPCMPGTQ   Y4, Y2, Y5
+	VPCMPGTQ   Y4, Y3, Y6
+	VPANDN     Y6, Y5, Y6
+	VMASKMOVPD (R9)(R11*8), Y6, Y5
+	VPADDQ     Y1, Y4, Y4
+	VMOVUPS    Y5, (R10)(R11*8)
+	ADDQ       $+4, R11
+	CMPQ       R11, DX
+	JLT        vector
+	LEAQ       (R10)(BX*8), R10
+	LEAQ       (R9)(SI*8), R9
+	DECQ       DI
+	JNZ        row
+	MOVQ       dstPlane+32(FP), DI
+	LEAQ       (AX)(DI*8), AX
+	MOVQ       srcPlane+56(FP), DI
+	LEAQ       (CX)(DI*8), CX
+	DECQ       R8
+	JNZ        plane
+	VZEROUPPER
+	RET
+
+DATA lanes64AVX2<>+0(SB)/4, $0x00000000
+DATA lanes64AVX2<>+4(SB)/4, $0x00000000
+DATA lanes64AVX2<>+8(SB)/4, $0x00000001
+DATA lanes64AVX2<>+12(SB)/4, $0x00000000
+DATA lanes64AVX2<>+16(SB)/4, $0x00000002
+DATA lanes64AVX2<>+20(SB)/4, $0x00000000
+DATA lanes64AVX2<>+24(SB)/4, $0x00000003
+DATA lanes64AVX2<>+28(SB)/4, $0x00000000
+GLOBL lanes64AVX2<>(SB), RODATA|NOPTR, $32

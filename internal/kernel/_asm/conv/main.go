@@ -247,6 +247,112 @@ func (f flavour) tailMask(n reg.GPVirtual) reg.Register {
 	return k
 }
 
+// pad copies rows of planes to where zeros lie around them.
+func pad(f flavour) {
+	begin("pad"+f.elem+f.tier, fmt.Sprintf("func(planes, rows, n int, dst *%[1]s, dstPlane, dstRow int, src *%[1]s, srcPlane, srcRow, left, right int)", f.goType),
+		"dst[c·dstPlane + r·dstRow + i] = src[c·srcPlane + r·srcRow + i − left] where left ≤ i < right, and 0 elsewhere, 0 ≤ c < planes, 0 ≤ r < rows, 0 ≤ i < n. "+
+			"Of dst it writes whole vectors, the earlier rows' before the later ones'.")
+	words := make([]uint32, 0, 16)
+	for i := range uint32(f.lanes()) {
+		if words = append(words, i); !f.single() {
+			words = append(words, 0)
+		}
+	}
+	numbers := table("lanes"+f.elem+f.tier, words...)
+	dst := Load(Param("dst"), GP64())
+	src := Load(Param("src"), GP64())
+	n := Load(Param("n"), GP64())
+	dstRow := Load(Param("dstRow"), GP64())
+	srcRow := Load(Param("srcRow"), GP64())
+	// Lane numbers are compared with the first and one behind the last that are the image's.
+	first, step, left, right := f.vector(), f.vector(), f.vector(), f.vector()
+	bound := func(name string, v reg.VecVirtual) reg.GPVirtual {
+		g, x := GP64(), XMM()
+		Load(Param(name), g)
+		MOVQ(g, x)
+		if f.single() {
+			VPBROADCASTD(x, v)
+		} else {
+			VPBROADCASTQ(x, v)
+		}
+		return g
+	}
+	o := bound("left", left)
+	bound("right", right)
+	NEGQ(o)
+	LEAQ(Mem{Base: src, Index: o, Scale: uint8(f.size)}, src.(reg.GPVirtual))
+	lanes, x := GP64(), XMM()
+	MOVQ(U32(uint32(f.lanes())), lanes)
+	MOVQ(lanes, x)
+	if f.single() {
+		VPBROADCASTD(x, step)
+	} else {
+		VPBROADCASTQ(x, step)
+	}
+	VMOVUPS(numbers, first)
+	planes := Load(Param("planes"), GP64())
+	Label("plane")
+	rows := Load(Param("rows"), GP64())
+	from, to := GP64(), GP64()
+	MOVQ(src, from)
+	MOVQ(dst, to)
+	Label("row")
+	i, at := GP64(), f.vector()
+	XORQ(i, i)
+	if f.wide() {
+		VMOVDQA64(first, at)
+	} else {
+		VMOVDQA(first, at)
+	}
+	Label("vector")
+	v := f.vector()
+	load, store := Mem{Base: from, Index: i, Scale: uint8(f.size)}, Mem{Base: to, Index: i, Scale: uint8(f.size)}
+	switch {
+	case f.wide() && f.single():
+		in, k := K(), K()
+		VPCMPD(U8(5), left, at, in) // at ≥ left
+		VPCMPD(U8(1), right, at, in, k)
+		VMOVUPS_Z(load, k, v)
+		VPADDD(step, at, at)
+	case f.wide():
+		in, k := K(), K()
+		VPCMPQ(U8(5), left, at, in)
+		VPCMPQ(U8(1), right, at, in, k)
+		VMOVUPD_Z(load, k, v)
+		VPADDQ(step, at, at)
+	case f.single():
+		before, in := f.vector(), f.vector()
+		VPCMPGTD(at, left, before)
+		VPCMPGTD(at, right, in)
+		VPANDN(in, before, in)
+		VMASKMOVPS(load, in, v)
+		VPADDD(step, at, at)
+	default:
+		before, in := f.vector(), f.vector()
+		VPCMPGTQ(at, left, before)
+		VPCMPGTQ(at, right, in)
+		VPANDN(in, before, in)
+		VMASKMOVPD(load, in, v)
+		VPADDQ(step, at, at)
+	}
+	VMOVUPS(v, store)
+	ADDQ(I8(int8(f.lanes())), i)
+	CMPQ(i, n)
+	JLT(LabelRef("vector"))
+	LEAQ(Mem{Base: to, Index: dstRow, Scale: uint8(f.size)}, to)
+	LEAQ(Mem{Base: from, Index: srcRow, Scale: uint8(f.size)}, from)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	Load(Param("dstPlane"), o)
+	LEAQ(Mem{Base: dst, Index: o, Scale: uint8(f.size)}, dst.(reg.GPVirtual))
+	Load(Param("srcPlane"), o)
+	LEAQ(Mem{Base: src, Index: o, Scale: uint8(f.size)}, src.(reg.GPVirtual))
+	DECQ(planes)
+	JNZ(LabelRef("plane"))
+	VZEROUPPER()
+	RET()
+}
+
 func copyRows(f flavour) {
 	begin("copyRows"+f.elem+f.tier, fmt.Sprintf("func(rows, n int, dst *%s, ldd int, src *%s, lds int)", f.goType, f.goType),
 		"dst[r·ldd+i] = src[r·lds+i], 0 ≤ r < rows, 0 ≤ i < n.")
@@ -428,6 +534,7 @@ func main() {
 		gather(f, 2)
 		bias(f, false)
 		bias(f, true)
+		pad(f)
 		if f.wide() {
 			copyRows(f)
 			spread(f)

@@ -58,12 +58,9 @@ func (f flavour) broadcast(m Mem, v reg.VecVirtual) {
 
 func (f flavour) fma(a, b, c reg.VecVirtual) { f.op(VFMADD231PS, VFMADD231PD, a, b, c) }
 
-// pixels is how many outputs a micro-kernel makes at a time.
-const pixels = 6
-
-// lanes is a tile of six outputs by the filters of so many vectors, kept in registers: for each product of the sum, one load of the filters' weights and one broadcast of each
+// lanes is a tile of some outputs by the filters of so many vectors, kept in registers: for each product of the sum, one load of the filters' weights and one broadcast of each
 // output's input, straight out of the padded image.
-func lanes(f flavour, vectors int) {
+func lanes(f flavour, pixels, vectors int) {
 	const unroll = 2
 	nr := vectors * f.bytes / f.size
 	name := fmt.Sprintf("lanes%dx%dx%s%s", pixels, nr, f.elem, f.tier)
@@ -71,36 +68,29 @@ func lanes(f flavour, vectors int) {
 	Doc(fmt.Sprintf("%s is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·%d+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, "+
 		"0 ≤ k < kc, 0 ≤ i < %d, 0 ≤ j < %d.", name, nr, pixels, nr))
 	Pragma("noescape")
-	kc := Load(Param("kc"), GP64())
-	off := Load(Param("off"), GP64())
-	w := Load(Param("w"), GP64())
-	var from [pixels]reg.GPVirtual
+	from := make([]reg.GPVirtual, pixels)
 	{
 		x := Load(Param("x"), GP64())
 		at := Load(Param("at"), GP64())
 		for i := range from {
-			o := GP64()
-			MOVQ(Mem{Base: at, Disp: 8 * i}, o)
 			from[i] = GP64()
-			LEAQ(Mem{Base: x, Index: o, Scale: uint8(f.size)}, from[i])
-		}
-	}
-	// Where a tile is one vector wide, six sums are too few to hide an addition's latency: every other product has sums of its own.
-	sets := 1
-	if vectors == 1 {
-		sets = unroll
-	}
-	var all [unroll][pixels][]reg.VecVirtual
-	for set := range sets {
-		for i := range pixels {
-			for range vectors {
-				v := f.vector()
-				f.zero(v)
-				all[set][i] = append(all[set][i], v)
+			if i+1 == pixels { // the last address takes the table's register
+				from[i] = at.(reg.GPVirtual)
 			}
+			MOVQ(Mem{Base: at, Disp: 8 * i}, from[i])
+			LEAQ(Mem{Base: x, Index: from[i], Scale: uint8(f.size)}, from[i])
 		}
 	}
-	sums := all[0]
+	off := Load(Param("off"), GP64())
+	w := Load(Param("w"), GP64())
+	sums := make([][]reg.VecVirtual, pixels)
+	for i := range sums {
+		for range vectors {
+			v := f.vector()
+			f.zero(v)
+			sums[i] = append(sums[i], v)
+		}
+	}
 	var wv []reg.VecVirtual
 	for range vectors {
 		wv = append(wv, f.vector())
@@ -113,23 +103,29 @@ func lanes(f flavour, vectors int) {
 			VMOVUPS(Mem{Base: w, Disp: (u*vectors + j) * f.bytes}, v)
 		}
 		for i, b := range from {
+			m := Mem{Base: b, Index: o, Scale: uint8(f.size)}
 			if vectors == 1 && f.bytes == 64 { // the broadcast value is used once: it comes with the multiply-add
-				m := Mem{Base: b, Index: o, Scale: uint8(f.size)}
 				if f.size == 4 {
-					VFMADD231PS_BCST(m, wv[0], all[u%sets][i][0])
+					VFMADD231PS_BCST(m, wv[0], sums[i][0])
 				} else {
-					VFMADD231PD_BCST(m, wv[0], all[u%sets][i][0])
+					VFMADD231PD_BCST(m, wv[0], sums[i][0])
 				}
 				continue
 			}
 			x := xv[i%2]
-			f.broadcast(Mem{Base: b, Index: o, Scale: uint8(f.size)}, x)
+			f.broadcast(m, x)
 			for j, v := range wv {
-				f.fma(v, x, all[u%sets][i][j])
+				f.fma(v, x, sums[i][j])
 			}
 		}
 	}
-	SUBQ(I32(unroll), kc)
+	// The count stays in its place on the stack: with twelve addresses no register is left for it.
+	p, err := Param("kc").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	kc := p.Addr
+	SUBQ(I8(unroll), kc)
 	JLT(LabelRef("rest"))
 	Label("loop")
 	for u := range unroll {
@@ -137,31 +133,27 @@ func lanes(f flavour, vectors int) {
 	}
 	ADDQ(I32(8*unroll), off)
 	ADDQ(I32(int32(unroll*vectors*f.bytes)), w)
-	SUBQ(I32(unroll), kc)
+	SUBQ(I8(unroll), kc)
 	JGE(LabelRef("loop"))
 	Label("rest")
-	ADDQ(I32(unroll), kc)
+	ADDQ(I8(unroll), kc)
 	JLE(LabelRef("done"))
 	step(0)
 	Label("done")
-	if sets == unroll {
-		for i := range sums {
-			f.op(VADDPS, VADDPD, all[1][i][0], sums[i][0], sums[i][0])
-		}
-	}
 	c := Load(Param("c"), GP64())
 	ldc := Load(Param("ldc"), GP64())
 	SHLQ(I8(int8(1+f.size/4)), ldc) // elements to bytes: by 4 or 8
-	c3 := GP64()                    // the fourth line
-	LEAQ(Mem{Base: ldc, Index: ldc, Scale: 2}, c3)
-	ADDQ(c, c3)
+	thirds := []reg.Register{c}     // every third line
+	for i := 3; i < pixels; i += 3 {
+		t := GP64()
+		LEAQ(Mem{Base: ldc, Index: ldc, Scale: 2}, t)
+		ADDQ(thirds[len(thirds)-1], t)
+		thirds = append(thirds, t)
+	}
 	tile := func(i, j int) Mem {
-		m := Mem{Base: c, Disp: j * f.bytes}
-		if i >= 3 {
-			m.Base, i = c3, i-3
-		}
-		if i > 0 {
-			m.Index, m.Scale = ldc, uint8(i)
+		m := Mem{Base: thirds[i/3], Disp: j * f.bytes}
+		if i%3 > 0 {
+			m.Index, m.Scale = ldc, uint8(i%3)
 		}
 		return m
 	}
@@ -233,9 +225,10 @@ func peak(f flavour) {
 func main() {
 	ConstraintExpr("amd64,!noasm")
 	for _, f := range flavours {
-		// 24 of 32 registers, or 12 of 16, hold sums; fewer vectors are for the last filters.
-		for vectors := map[string]int{"AVX512": 4, "AVX2": 2}[f.tier]; vectors > 0; vectors-- {
-			lanes(f, vectors)
+		// 24 of 32 registers, or 12 of 16, hold sums; fewer vectors are for the last filters. Twelve addresses are what the other registers can hold.
+		pixels := map[string][]int{"AVX512": {12, 12, 8, 6}, "AVX2": {12, 6}}[f.tier]
+		for vectors := len(pixels); vectors > 0; vectors-- {
+			lanes(f, pixels[vectors-1], vectors)
 		}
 		peak(f)
 	}
