@@ -30,6 +30,9 @@ type Graph struct {
 //
 // It returns an error if the batch size is not positive, the options contradict each other, or the loss does not fit the output.
 func (n *Network) Build(batch int, o BuildOptions) (*Graph, error) {
+	if err := n.made(); err != nil {
+		return nil, err
+	}
 	if batch < 1 {
 		return nil, errors.Errorf("model: %s: the batch size is %d, want at least 1", n.name, batch)
 	}
@@ -84,8 +87,10 @@ func (n *Network) Build(batch int, o BuildOptions) (*Graph, error) {
 		}
 		m.Grads = grads
 	}
-	m.machine, err = vm.New(g, outputs...)
-	return m, errors.Wrapf(err, "model: %s", n.name)
+	if m.machine, err = vm.New(g, outputs...); err != nil {
+		return nil, errors.Wrapf(err, "model: %s", n.name)
+	}
+	return m, nil
 }
 
 // loss adds the loss to the graph.
@@ -108,14 +113,16 @@ func (n *Network) loss(m *Graph, l Loss, leaf func(string, *tensor.Dense) *G.Nod
 }
 
 // InputData is the memory of X, []float32 or []float64 by the network's type; fill it before Run.
-func (m *Graph) InputData() any { return m.X.Value().Data() }
+func (m *Graph) InputData() any { return memory(m.X) }
 
 // TargetData is the memory of Target: []int labels for the cross-entropy, floats for the squared error, nil without a loss.
-func (m *Graph) TargetData() any {
-	if m.Target == nil {
+func (m *Graph) TargetData() any { return memory(m.Target) }
+
+func memory(n *G.Node) any {
+	if n == nil || n.Value() == nil {
 		return nil
 	}
-	return m.Target.Value().Data()
+	return n.Value().Data()
 }
 
 // SetLabels writes a batch's classes to Target: as they are for the cross-entropy, one-hot for the squared error.
@@ -154,7 +161,12 @@ func oneHot[T float32 | float64](rows []T, labels []int) {
 }
 
 // Run computes the output, and the loss and gradients if the graph has them. Their values are valid until the next Run.
-func (m *Graph) Run() error { return m.machine.RunAll() }
+func (m *Graph) Run() error {
+	if m.machine == nil {
+		return errors.New("model: Run: the graph is empty, want one of Build")
+	}
+	return m.machine.RunAll()
+}
 
 // LossValue is the loss of the last Run.
 func (m *Graph) LossValue() (float64, error) {
@@ -171,10 +183,20 @@ func (m *Graph) LossValue() (float64, error) {
 }
 
 // PeakBytes is the memory that the graph holds for intermediates, outputs and gradients.
-func (m *Graph) PeakBytes() int { return m.machine.PeakBytes() }
+func (m *Graph) PeakBytes() int {
+	if m.machine == nil {
+		return 0
+	}
+	return m.machine.PeakBytes()
+}
 
-// Close gives the graph's memory up.
-func (m *Graph) Close() error { return m.machine.Close() }
+// Close gives the graph's memory up. A graph that is closed does not run.
+func (m *Graph) Close() error {
+	if m.machine == nil {
+		return nil
+	}
+	return m.machine.Close()
+}
 
 // predictBatch is how many samples Predict puts through the network at once.
 const predictBatch = 128
@@ -183,8 +205,11 @@ const predictBatch = 128
 //
 // It returns an error if x is not a plain tensor of the network's type and input shape.
 func (n *Network) Predict(x *tensor.Dense) (*tensor.Dense, error) {
-	if x == nil {
-		return nil, errors.Errorf("model: %s: Predict: x is nil", n.name)
+	if err := n.made(); err != nil {
+		return nil, err
+	}
+	if x == nil || x.Dtype().Type == nil {
+		return nil, errors.Errorf("model: %s: Predict: x is no tensor, want N×%v of %v", n.name, n.input, n.dtype)
 	}
 	s := x.Shape()
 	if len(s) != len(n.input)+1 || !s[1:].Eq(n.input) || s[0] < 1 || x.Dtype() != n.dtype || x.RequiresIterator() || x.DataOrder().IsColMajor() {
@@ -210,7 +235,11 @@ func (n *Network) Predict(x *tensor.Dense) (*tensor.Dense, error) {
 		if err := g.Run(); err != nil {
 			return nil, errors.Wrapf(err, "model: %s: Predict", n.name)
 		}
-		copyData(out.Data(), g.Output.Value().Data(), at*to, 0, batch*to)
+		y := g.Output.Value()
+		if y.Dtype() != n.dtype {
+			return nil, errors.Errorf("model: %s: Predict: the output is of %v, want %v", n.name, y.Dtype(), n.dtype)
+		}
+		copyData(out.Data(), y.Data(), at*to, 0, batch*to)
 	}
 	return out, nil
 }

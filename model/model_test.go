@@ -13,6 +13,8 @@ import (
 
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/ops"
 )
 
 var digit = tensor.Shape{1, 28, 28}
@@ -428,6 +430,144 @@ func TestSaveFileErrors(t *testing.T) {
 	}
 	if err := n.LoadFile(filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "model: loading weights") {
 		t.Errorf("no file: got %v", err)
+	}
+}
+
+// Weights that are not finite are neither saved, over those of before least of all, nor loaded.
+func TestWeightsAreFinite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "w.safetensors")
+	for _, o := range [][]Option{nil, {Float64}} {
+		n := byName(t, "linear", o...)
+		if err := n.SaveFile(path, nil); err != nil {
+			t.Fatal(err)
+		}
+		good, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+			spoilt := bytes.Clone(good)
+			switch d := n.Param("fc1.bias").Value.Data().(type) { // the bias lies last
+			case []float32:
+				d[9] = float32(v)
+				binary.LittleEndian.PutUint32(spoilt[len(spoilt)-4:], math.Float32bits(float32(v)))
+			case []float64:
+				d[9] = v
+				binary.LittleEndian.PutUint64(spoilt[len(spoilt)-8:], math.Float64bits(v))
+			}
+			if err := n.SaveFile(path, nil); err == nil || !strings.Contains(err.Error(), "saving weights: fc1.bias: element 9 is") {
+				t.Errorf("saving %v: got %v", v, err)
+			}
+			if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, good) {
+				t.Errorf("saving %v: the file of before has changed (%v)", v, err)
+			}
+			if err := n.LoadFile(path); err != nil {
+				t.Fatal(err)
+			}
+			before := bits(t, n.Param("fc1.weight").Value)
+			if err := n.Load(bytes.NewReader(spoilt)); err == nil || !strings.Contains(err.Error(), "loading weights: fc1.bias: element 9 is") {
+				t.Errorf("loading %v: got %v", v, err)
+			}
+			sameBits(t, "weights after a load that failed", bits(t, n.Param("fc1.weight").Value), before)
+		}
+	}
+	wide := byName(t, "linear", Float64)
+	wide.Param("fc1.weight").Value.Data().([]float64)[7] = -1e300
+	var b bytes.Buffer
+	if err := wide.Save(&b, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := byName(t, "linear").Load(&b); err == nil || !strings.Contains(err.Error(), "fc1.weight: element 7 is -Inf, want a finite number") {
+		t.Errorf("a number beyond float32: got %v", err)
+	}
+}
+
+// What no constructor made, and readers and writers that are nil, are errors.
+func TestZeroValues(t *testing.T) {
+	x := tensor.New(tensor.WithShape(1, 2), tensor.Of(tensor.Float32))
+	for name, f := range map[string]func() error{
+		"Build":          func() error { _, err := new(Network).Build(1, BuildOptions{}); return err },
+		"Build of nil":   func() error { _, err := (*Network)(nil).Build(1, BuildOptions{}); return err },
+		"Predict":        func() error { _, err := new(Network).Predict(x); return err },
+		"Predict of nil": func() error { _, err := byName(t, "linear").Predict(nil); return err },
+		"Predict of an empty tensor": func() error {
+			_, err := byName(t, "linear").Predict(new(tensor.Dense))
+			return err
+		},
+		"Save":                 func() error { return new(Network).Save(new(bytes.Buffer), nil) },
+		"Save to nil":          func() error { return byName(t, "linear").Save(nil, nil) },
+		"Load":                 func() error { return new(Network).Load(new(bytes.Buffer)) },
+		"Load from nil":        func() error { return byName(t, "linear").Load(nil) },
+		"Metadata of nil":      func() error { _, err := Metadata(nil); return err },
+		"Run of a graph":       func() error { return new(Graph).Run() },
+		"SetLabels of a graph": func() error { return new(Graph).SetLabels(nil) },
+		"LossValue of a graph": func() error { _, err := new(Graph).LossValue(); return err },
+	} {
+		if err := f(); err == nil || !strings.Contains(err.Error(), "model: ") {
+			t.Errorf("%s: got %v, want an error", name, err)
+		}
+	}
+	if out, g := new(Network).Output(), new(Graph); out != nil || g.InputData() != nil || g.TargetData() != nil || g.PeakBytes() != 0 || g.Close() != nil {
+		t.Errorf("an empty network has the output %v, an empty graph %v", out, g)
+	}
+	if s := new(Network).Summary(); len(s.Layers) != 0 || s.String() == "" {
+		t.Errorf("the summary of an empty network is %v", s)
+	}
+}
+
+// What a caller sets in a Param is not set in the network; its weights are the network's.
+func TestParamsAreViews(t *testing.T) {
+	n := byName(t, "linear")
+	for _, p := range append(n.Params(), n.Param("fc1.bias")) {
+		p.Value.Data().([]float32)[0] = 5
+		p.Name, p.Value, p.FanIn = "", nil, 0
+	}
+	if _, err := n.Build(1, BuildOptions{}); err != nil {
+		t.Error(err)
+	}
+	for _, p := range n.Params() {
+		if p.Value.Data().([]float32)[0] != 5 {
+			t.Errorf("%s: a weight that was set is %v, want 5", p.Name, p.Value.Data().([]float32)[0])
+		}
+	}
+}
+
+// An ownLayer is a caller's.
+type ownLayer struct {
+	plain
+	apply func(x *G.Node) (*G.Node, error)
+}
+
+func (ownLayer) Kind() string                                                { return "own" }
+func (l ownLayer) Apply(_ *Builder, x *G.Node, _ []*G.Node) (*G.Node, error) { return l.apply(x) }
+
+// A caller's layer that does not give what it said is an error that says so.
+func TestOwnLayers(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		apply func(x *G.Node) (*G.Node, error)
+		want  string
+	}{
+		{"its input", func(x *G.Node) (*G.Node, error) { return x, nil }, ""},
+		{"nothing", func(x *G.Node) (*G.Node, error) { return nil, nil }, "model: test: layer 2, own1, gives no node of the graph, want shape (2, 5)"},
+		{"a node of another graph", func(x *G.Node) (*G.Node, error) {
+			return G.NewMatrix(G.NewGraph(), tensor.Float32, G.WithShape(2, 5), G.WithName("x")), nil
+		}, "layer 2, own1, gives no node of the graph"},
+		{"another shape", func(x *G.Node) (*G.Node, error) { return G.Transpose(x) }, "layer 2, own1, gives a node of shape (5, 2), want shape (2, 5) as its Output says"},
+		{"integers", func(x *G.Node) (*G.Node, error) {
+			v := tensor.New(tensor.WithShape(2, 5), tensor.Of(tensor.Int))
+			return G.NewMatrix(x.Graph(), tensor.Int, G.WithShape(2, 5), G.WithName("i"), G.WithValue(v)), nil
+		}, "Predict: the output is of int, want float32"},
+		{"an error", func(x *G.Node) (*G.Node, error) { return ops.Softmax(nil) }, "layer 2, own1: ops: Softmax: x is nil"},
+	} {
+		n, err := NewSequential("test", tensor.Shape{3}, []Layer{Linear{Outputs: 5}, ownLayer{apply: c.apply}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = n.Predict(tensor.New(tensor.WithShape(2, 3), tensor.Of(tensor.Float32)))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("a layer that gives %s: got %v, want %q", c.name, err, c.want)
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // A Param is a parameter of a network. Its value is shared by all graphs of the network: what changes it in place changes them all.
 type Param struct {
 	Name  string        // the layer's kind and number, and the weight's name: "conv1.weight"
-	Value *tensor.Dense // change its elements, not the pointer: graphs hold the tensor
+	Value *tensor.Dense // the weights: to change them, change its elements. Another tensor put here is not the network's
 	FanIn int           // inputs that each output sums
 }
 
@@ -140,8 +140,13 @@ func countable(s tensor.Shape) error {
 func (n *Network) Name() string { return n.name }
 
 // Input is the shape of one sample, C×H×W; Output is the shape of what the network makes of it.
-func (n *Network) Input() tensor.Shape  { return n.input.Clone() }
-func (n *Network) Output() tensor.Shape { return n.shapes[len(n.shapes)-1].Clone() }
+func (n *Network) Input() tensor.Shape { return n.input.Clone() }
+func (n *Network) Output() tensor.Shape {
+	if n.made() != nil {
+		return nil
+	}
+	return n.shapes[len(n.shapes)-1].Clone()
+}
 
 // Dtype is the type of the weights and of everything that flows through the network.
 func (n *Network) Dtype() tensor.Dtype { return n.dtype }
@@ -150,14 +155,31 @@ func (n *Network) Dtype() tensor.Dtype { return n.dtype }
 func (n *Network) Layers() []Layer { return append([]Layer(nil), n.layers...) }
 
 // Params returns the parameters, in the order of the layers.
-func (n *Network) Params() []*Param { return append([]*Param(nil), n.params...) }
+func (n *Network) Params() []*Param {
+	all := make([]*Param, len(n.params))
+	for i, p := range n.params {
+		all[i] = p.view()
+	}
+	return all
+}
+
+// view is a Param of the same weights, so that what a caller sets in it is not set in the network.
+func (p *Param) view() *Param { v := *p; return &v }
 
 // Param returns the parameter of that name, or nil.
 func (n *Network) Param(name string) *Param {
 	for _, p := range n.params {
 		if p.Name == name {
-			return p
+			return p.view()
 		}
+	}
+	return nil
+}
+
+// made returns an error for a network that no constructor made.
+func (n *Network) made() error {
+	if n == nil || len(n.layers) == 0 {
+		return errors.New("model: the network has no layers, want one of NewSequential or ByName")
 	}
 	return nil
 }
@@ -255,8 +277,22 @@ func (n *Network) nodes(b *Builder, x *G.Node, params []*G.Node, o BuildOptions)
 			own[j] = params[k]
 		}
 		b.first = y == x && !o.InputGradient
-		y, err = n.layers[i].Apply(b, y, own)
-		return errors.Wrapf(err, "model: %s: layer %d, %s", n.name, i+1, n.names[i])
+		if y, err = n.layers[i].Apply(b, y, own); err != nil {
+			return errors.Wrapf(err, "model: %s: layer %d, %s", n.name, i+1, n.names[i])
+		}
+		return nil
+	}
+	// given returns an error unless y is what layer i said that its output would be: layers may be a caller's.
+	given := func(i int) error {
+		want := append(tensor.Shape{x.Shape()[0]}, n.shapes[i]...)
+		if y == nil || y.Graph() != b.graph || !slices.Equal(y.Shape(), want) {
+			got := "no node of the graph"
+			if y != nil && y.Graph() == b.graph {
+				got = fmt.Sprintf("a node of shape %v", y.Shape())
+			}
+			return errors.Errorf("model: %s: layer %d, %s, gives %s, want shape %v as its Output says", n.name, i+1, n.names[i], got, want)
+		}
+		return nil
 	}
 	for i := 0; i < len(n.layers); i++ {
 		late := n.isReLU(i) && n.isMaxPool(i+1) && !o.Keep
@@ -273,6 +309,9 @@ func (n *Network) nodes(b *Builder, x *G.Node, params []*G.Node, o BuildOptions)
 		}
 		if late || b.relu {
 			i++
+		}
+		if err := given(i); err != nil {
+			return nil, nil, err
 		}
 		each[i] = y
 	}

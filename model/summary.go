@@ -37,7 +37,7 @@ func (n *Network) Summary() Summary {
 	whole := [2]int{1, 1}
 	if len(n.input) == 3 {
 		whole = [2]int{n.input[1], n.input[2]}
-	} else {
+	} else if len(n.input) == 1 {
 		whole[1] = n.input[0]
 	}
 	all := false

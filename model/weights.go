@@ -32,7 +32,20 @@ type tensorEntry struct {
 }
 
 // Save writes the weights as safetensors. metadata, which may be nil, is kept in the header.
+//
+// It returns an error, and writes nothing, if a weight is NaN or infinite: such a network is of no use, and its file would replace one that is.
 func (n *Network) Save(w io.Writer, metadata map[string]string) error {
+	if err := n.made(); err != nil {
+		return err
+	}
+	if w == nil {
+		return errors.New("model: saving weights: the writer is nil")
+	}
+	for _, p := range n.params {
+		if err := finite(p.Value.Data()); err != nil {
+			return errors.Wrapf(err, "model: saving weights: %s", p.Name)
+		}
+	}
 	header := map[string]any{}
 	if len(metadata) > 0 {
 		header[metadataKey] = metadata
@@ -104,9 +117,12 @@ func (n *Network) SaveFile(path string, metadata map[string]string) (err error) 
 
 // Load reads weights that Save, or PyTorch, wrote. Numbers of the other float type are converted.
 //
-// It returns an error that says what was got and wanted, and leaves the weights as they were, if the file is cut short, is not safetensors, lies about sizes, or does not hold exactly the network's
-// parameters in their shapes.
+// It returns an error that says what was got and wanted, and leaves the weights as they were, if the file is cut short, is not safetensors, lies about sizes, does not hold exactly the network's
+// parameters in their shapes, or holds NaN, an infinity, or a number beyond the network's type.
 func (n *Network) Load(r io.Reader) error {
+	if err := n.made(); err != nil {
+		return err
+	}
 	header, err := readHeader(r)
 	if err != nil {
 		return err
@@ -129,11 +145,38 @@ func (n *Network) Load(r io.Reader) error {
 	if int64(len(data)) > total {
 		return errors.Errorf("model: loading weights: there is more after the %d bytes of numbers that the header names", total)
 	}
+	weights := make([]any, len(n.params))
+	for i, p := range n.params {
+		e := entries[i]
+		weights[i] = decode(n.dtype, data[e.Offsets[0]:e.Offsets[1]], e.Dtype == "F64")
+		if err := finite(weights[i]); err != nil {
+			return errors.Wrapf(err, "model: loading weights: %s", p.Name)
+		}
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for i, p := range n.params { // everything has been checked: from here on nothing fails
-		e := entries[i]
-		decode(p.Value.Data(), data[e.Offsets[0]:e.Offsets[1]], e.Dtype == "F64")
+		copyData(p.Value.Data(), weights[i], 0, 0, p.Value.Shape().TotalSize())
+	}
+	return nil
+}
+
+// finite returns an error that names the first element that is NaN or infinite.
+func finite(weights any) error {
+	switch w := weights.(type) {
+	case []float32:
+		return allFinite(w)
+	case []float64:
+		return allFinite(w)
+	}
+	return nil
+}
+
+func allFinite[T float32 | float64](w []T) error {
+	for i, v := range w {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return errors.Errorf("element %d is %v, want a finite number", i, v)
+		}
 	}
 	return nil
 }
@@ -160,6 +203,9 @@ func metadata(header map[string]json.RawMessage) (map[string]string, error) {
 
 // readHeader reads the header's length and the header, and no further. A name that occurs twice is an error: JSON would quietly take the last.
 func readHeader(r io.Reader) (map[string]json.RawMessage, error) {
+	if r == nil {
+		return nil, errors.New("model: loading weights: the reader is nil")
+	}
 	var length uint64
 	if err := binary.Read(r, binary.LittleEndian, &length); err != nil {
 		return nil, errors.Wrap(err, "model: loading weights: the header's length, 8 bytes")
@@ -264,24 +310,24 @@ func (n *Network) entries(header map[string]json.RawMessage) ([]tensorEntry, int
 	return entries, total, nil
 }
 
-// decode reads little-endian floats, of 8 bytes where double is set, into a slice of either type.
-func decode(dst any, data []byte, double bool) {
-	at := func(i int) float64 {
-		if double {
-			return math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:]))
-		}
-		return float64(math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:])))
+// decode reads little-endian floats, of 8 bytes where double is set, as a slice of either type.
+func decode(as tensor.Dtype, data []byte, double bool) any {
+	size, at := 4, func(b []byte) float64 { return float64(math.Float32frombits(binary.LittleEndian.Uint32(b))) }
+	if double {
+		size, at = 8, func(b []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b)) }
 	}
-	switch d := dst.(type) {
-	case []float32:
-		for i := range d {
-			d[i] = float32(at(i))
-		}
-	case []float64:
-		for i := range d {
-			d[i] = at(i)
-		}
+	if as == tensor.Float64 {
+		return decoded[float64](data, size, at)
 	}
+	return decoded[float32](data, size, at)
+}
+
+func decoded[T float32 | float64](data []byte, size int, at func([]byte) float64) []T {
+	d := make([]T, len(data)/size)
+	for i := range d {
+		d[i] = T(at(data[i*size:]))
+	}
+	return d
 }
 
 // LoadFile is Load from a file.
