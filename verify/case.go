@@ -130,7 +130,7 @@ func (c Case) Test(t TB) {
 		t.Errorf("%s", r)
 		return
 	}
-	t.Logf("%s: %d rows hold, worst error %.2g of its bound; seed %d", r.Name, len(r.Rows), r.Worst(), c.Seed)
+	t.Logf("%s: %s, worst error %.2g of its bound; seed %d", r.Name, r.counts(), r.Worst(), c.Seed)
 }
 
 // Check runs every check that applies and returns the report. An op that fails is in the report; the error is for a case that cannot be run at all.

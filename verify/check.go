@@ -36,12 +36,15 @@ const (
 	ByBatch        = "its samples one by one"
 	ByTwin         = "its float64 twin"
 	BySecond       = "second derivatives"
+	ByJacobian     = "the full Jacobian"
+	ByInterleaving = "another run between forward and backward"
+	ByInPlace      = "a consumer that works in place"
 )
 
 // Oracles lists the names of all oracles, in the order of the rows.
 func Oracles() []string {
-	return []string{ByRunning, ByExact, ByDual, ByStepOne, ByAdjoint, ByDifferences, ByOther, ByZero, ByDoDiff, ByPrealloc, ByTape, ByAccumulation, ByLisp, ByLispAccumul, ByUnmodified, ByTwice,
-		BySlices, ByTransposes, ByColumnMajor, ByBatch, ByTwin, BySecond}
+	return []string{ByRunning, ByUnmodified, ByTwice, ByExact, ByDual, ByStepOne, ByAdjoint, ByDifferences, ByJacobian, ByOther, ByZero, ByDoDiff, ByPrealloc, ByTape, ByAccumulation, ByLisp,
+		ByLispAccumul, ByInterleaving, ByInPlace, BySlices, ByTransposes, ByColumnMajor, ByBatch, ByTwin, BySecond}
 }
 
 // Unit roundoffs.
@@ -54,6 +57,7 @@ const (
 	elementwise = 160  // inputs of up to so many elements are differentiated element by element
 	directions  = 8    // and larger ones along so many random directions of signs
 	slow        = 4096 // where a direction fails, up to so many elements are looked at one by one, to name the element
+	whole       = 1024 // Jacobians of up to so many elements are compared whole
 )
 
 // errInexact says that a reference has no exact form on these numbers.
@@ -63,6 +67,8 @@ var errInexact = errors.New("inexact")
 type checker struct {
 	c      *Case
 	r      *rand.Rand
+	of     tensor.Dtype // float64, or float32 for an op that has no other
+	u      float64      // its unit roundoff
 	rows   []Row
 	x      [][]float64
 	dy     []float64
@@ -71,11 +77,12 @@ type checker struct {
 	fwd    *world
 	base   outcome // y and the gradients by SymDiff, run by hand in float64
 	failed bool
-	only   *Row // when shrinking: the row to reproduce
+	wrong  []string // what is seen to be wrong with the gradient of an input whatever an oracle says
+	only   *Row     // when shrinking: the row to reproduce
 }
 
 func (c Case) check(only *Row) *Report {
-	k := &checker{c: &c, only: only, r: rand.New(rand.NewPCG(c.Seed, 0x5eed))}
+	k := &checker{c: &c, only: only, of: tensor.Float64, u: u64, r: rand.New(rand.NewPCG(c.Seed, 0x5eed))}
 	k.run()
 	return &Report{Name: c.Name, Seed: c.Seed, Inputs: c.shapes(), Rows: k.rows}
 }
@@ -98,19 +105,28 @@ func (k *checker) note(quantity, oracle string, v Verdict, err error) {
 
 func (k *checker) d(i int) string { return "d" + k.c.Inputs[i].Name }
 
-// draw fills inputs and cotangent with numbers that float32 represents, so that both element types see the same ones.
-func (k *checker) draw() {
-	k.whole = true
+// draw fills the inputs with numbers of 12 bits or, of integers, of 20: float32 represents them and also what differences add to them, so that both element types see the same numbers.
+func (k *checker) draw() (x [][]float64, err error) {
 	for _, in := range k.c.Inputs {
 		v := make([]float64, in.Shape.TotalSize())
-		in.Draw(k.r, v)
-		for i := range v {
-			v[i] = float64(float32(v[i]))
-			k.whole = k.whole && v[i] == math.Trunc(v[i]) && math.Abs(v[i]) < 1<<20
+		err := guarded(func() error { in.Draw(k.r, v); return nil })
+		if err != nil {
+			return nil, errors.Wrapf(err, "drawing %s", in.Name)
 		}
-		k.x = append(k.x, v)
-		k.n += len(v)
+		for i := range v {
+			if v[i] != math.Trunc(v[i]) || math.Abs(v[i]) >= 1<<20 {
+				fraction, exponent := math.Frexp(v[i])
+				v[i] = math.Ldexp(math.RoundToEven(math.Ldexp(fraction, 12)), exponent-12)
+			}
+		}
+		x = append(x, v)
 	}
+	return x, nil
+}
+
+// nowhere is the first element that is NaN or infinite, and −1 if none is.
+func nowhere(v []float64) int {
+	return slices.IndexFunc(v, func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) })
 }
 
 func (k *checker) drawCotangent(n int) {
@@ -123,62 +139,199 @@ func (k *checker) drawCotangent(n int) {
 }
 
 func (k *checker) run() {
-	k.draw()
 	var err error
-	if k.fwd, err = k.c.world(tensor.Float64); err != nil {
-		k.note("y", ByRunning, Fails, errors.Wrap(err, "building it"))
-		return
-	}
-	if k.base.y, err = k.fwd.forward(k.x); err != nil {
+	if k.x, err = k.draw(); err != nil {
 		k.note("y", ByRunning, Fails, err)
 		return
 	}
-	if want := tensor.Shape(k.fwd.shape).TotalSize(); len(k.base.y) != want {
-		k.note("y", ByRunning, Fails, errors.Errorf("the node has shape %v, its value %d elements", k.fwd.shape, len(k.base.y)))
+	k.whole = true
+	finite := true
+	for _, x := range k.x {
+		k.n += len(x)
+		finite = finite && nowhere(x) < 0
+		for _, v := range x {
+			k.whole = k.whole && v == math.Trunc(v) && math.Abs(v) < 1<<20
+		}
+	}
+	start := func(of tensor.Dtype) (err error) {
+		if k.fwd, err = k.c.world(of); err != nil {
+			return errors.Wrap(err, "building it")
+		}
+		k.base.y, err = k.fwd.forward(k.x)
+		return err
+	}
+	if err := start(tensor.Float64); err != nil {
+		if broken := (flaw{}); errors.As(err, &broken) || start(tensor.Float32) != nil {
+			k.note("y", ByRunning, Fails, err)
+			return
+		}
+		k.of, k.u, k.whole = tensor.Float32, u32, false // it has float32 alone
+		if k.wants(ByTwin) {
+			k.note("y", ByTwin, Skipped, errors.Wrap(err, "not offered: float64"))
+		}
+	}
+	if i := nowhere(k.base.y); i >= 0 && finite {
+		k.note("y", ByRunning, Fails, errors.Errorf("y%v is %v, and every input is finite: nothing can be compared there; let the inputs be drawn where the op is defined", multiIndex(i, k.fwd.shape), k.base.y[i]))
 		return
 	}
-	if y, err := k.fwd.forward(k.x); err != nil || !same(y, k.base.y) {
-		if err == nil {
-			err = errors.New("y differs from run to run")
-		}
+	y, err := k.fwd.forward(k.x)
+	if err != nil {
 		k.note("y", ByTwice, Fails, err)
 		return
 	}
+	if r := compare("y", ByTwice, k.fwd.shape, y, k.base.y, nil); r.Verdict == Fails {
+		k.add(r)
+		return
+	}
 	k.drawCotangent(len(k.base.y))
-	k.values()
 	if len(k.fwd.wrt()) == 0 {
+		k.repeats(nil)
+		k.values()
 		k.unary(nil)
 		return
 	}
-	w, err := k.c.world(tensor.Float64)
-	if err != nil {
-		k.note("y", ByRunning, Fails, err)
-		return
-	}
-	d, err := w.derive()
+	d, err := k.derived()
 	if err == nil {
+		leaves := d.leaves(k.x)
 		y := k.base.y
-		if k.base, err = d.at(d.leaves(k.x), k.dy, false); err == nil && !same(y, k.base.y) {
+		if k.base, err = d.at(leaves, k.dy, false); err == nil && !same(y, k.base.y) {
 			err = errors.New("y changes once its gradient is in the graph")
 		}
 	}
 	if err == nil {
-		for _, i := range w.wrt() {
-			if len(k.base.dx[i]) != len(k.x[i]) {
-				err = errors.Errorf("the gradient of %s has %d elements, the input %d", k.c.Inputs[i].Name, len(k.base.dx[i]), len(k.x[i]))
-			}
-		}
+		err = k.responds(d)
 	}
 	if err != nil {
 		k.base.dx = nil
 		k.note("gradients", ByRunning, Fails, err)
 		return
 	}
+	k.repeats(d)
+	k.values()
 	k.gradients()
+	k.jacobian(d)
 	k.ways()
+	k.interleaved()
 	k.unary(d)
 	if k.wants(BySecond) {
 		k.second()
+	}
+}
+
+// responds looks at what the rule makes of other cotangents: it must be linear in them.
+func (k *checker) responds(d *derivation) error {
+	dy := make([]float64, len(k.dy))
+	none, err := d.at(d.leaves(k.x), dy, false)
+	if err != nil {
+		return err
+	}
+	for i, v := range k.dy {
+		dy[i] = 2 * v
+	}
+	double, err := d.at(d.leaves(k.x), dy, false)
+	if err != nil {
+		return err
+	}
+	k.wrong = make([]string, len(k.x))
+	for i, dx := range k.base.dx {
+		if dx == nil || nowhere(dx) >= 0 {
+			continue
+		}
+		bound := k.scaled(dx, 8*k.u)
+		if r := compare("", "", []int{len(dx)}, double.dx[i], twice(dx), twice(bound)); r.Verdict == Fails {
+			k.wrong[i] = "the rule is not linear in dy"
+		}
+		if r := compare("", "", []int{len(dx)}, none.dx[i], make([]float64, len(dx)), nil); r.Verdict == Fails && same(none.dx[i], dx) {
+			k.wrong[i] = ignoresCotangent
+		}
+	}
+	return nil
+}
+
+// derived is a new graph with its gradients.
+func (k *checker) derived() (*derivation, error) {
+	w, err := k.c.world(k.of)
+	if err != nil {
+		return nil, err
+	}
+	return w.derive()
+}
+
+// outcome runs everything by hand at given values of the inputs: d, or if it is nil, for an op without gradients, the forward pass.
+func (k *checker) outcome(w *world, d *derivation, leaves values) (outcome, error) {
+	if d != nil {
+		return d.at(leaves, k.dy, false)
+	}
+	if err := w.evaluate(order(w.g, w.y), leaves, false); err != nil {
+		return outcome{}, err
+	}
+	y, err := floats(leaves[w.y])
+	return outcome{y: y}, err
+}
+
+// anew is outcome in a new graph, of inputs that feed fills.
+func (k *checker) anew(gradients bool, feed func(w *world) (values, error)) (w *world, leaves values, o outcome, err error) {
+	if w, err = k.c.world(k.of); err != nil {
+		return w, nil, o, err
+	}
+	var d *derivation
+	if gradients {
+		if d, err = w.derive(); err != nil {
+			return w, nil, o, err
+		}
+	}
+	if leaves, err = feed(w); err != nil {
+		return w, nil, o, err
+	}
+	o, err = k.outcome(w, d, leaves)
+	if d != nil {
+		w.dy = d.dy
+	}
+	return w, leaves, o, err
+}
+
+// equal wants the bits of the first run.
+func (k *checker) equal(oracle string, o outcome, err error, say func(r *Row)) {
+	if err != nil {
+		k.note("y", oracle, Fails, err)
+		return
+	}
+	add := func(quantity string, shape []int, got, want []float64) {
+		r := compare(quantity, oracle, shape, got, want, nil)
+		if r.Mismatch != nil && say != nil {
+			say(&r)
+		}
+		k.add(r)
+	}
+	add("y", k.fwd.shape, o.y, k.base.y)
+	for i, dx := range o.dx {
+		if dx != nil {
+			add(k.d(i), k.c.Inputs[i].Shape, dx, k.base.dx[i])
+		}
+	}
+}
+
+// repeats runs it again: the same bits, and inputs and cotangent as they were.
+func (k *checker) repeats(d *derivation) {
+	w, leaves, o, err := k.anew(d != nil, func(w *world) (values, error) { return w.leaves(k.x), nil })
+	if k.wants(ByUnmodified) && err == nil {
+		unmodified := func(name string, n *G.Node, shape []int, before []float64) {
+			after, err := floats(leaves[n])
+			if err != nil {
+				k.note(name, ByUnmodified, Fails, err)
+				return
+			}
+			k.add(compare(name, ByUnmodified, shape, after, before, nil))
+		}
+		for i, n := range w.in {
+			unmodified(k.c.Inputs[i].Name, n, k.c.Inputs[i].Shape, k.x[i])
+		}
+		if w.dy != nil {
+			unmodified("dy", w.dy, k.fwd.shape, k.dy)
+		}
+	}
+	if k.wants(ByTwice) {
+		k.equal(ByTwice, o, err, nil)
 	}
 }
 
@@ -202,9 +355,9 @@ func same(a, b []float64) bool {
 // values compares y with the references and the other graph.
 func (k *checker) values() {
 	ref := k.c.Reference
-	bound := k.scaled(k.base.y, 8*u64)
+	bound := k.scaled(k.base.y, 8*k.u)
 	if ref.Bound != nil {
-		if b := k.boundsOfY(u64); b != nil {
+		if b := k.boundsOfY(k.u); b != nil {
 			bound = b
 		}
 	}
@@ -229,15 +382,19 @@ func (k *checker) values() {
 		case err != nil:
 			k.note("y", ByExact, Fails, errors.Wrap(err, "the reference"))
 		default:
-			want := make([]float64, len(y))
+			want, all := make([]float64, len(y)), true
 			for i := range y {
-				want[i], _ = y[i].V.Float64()
+				exact := false
+				want[i], exact = y[i].V.Float64()
+				all = all && exact
 			}
-			k.add(compare("y", ByExact, k.fwd.shape, k.base.y, want, nil))
+			if all { // a quotient such as ⅓ is no float64, and equality with it no demand
+				k.add(compare("y", ByExact, k.fwd.shape, k.base.y, want, nil))
+			}
 		}
 	}
 	if k.c.Other != nil && k.wants(ByOther) {
-		w, err := k.c.worldOf(k.c.Other, tensor.Float64)
+		w, err := k.c.worldOf(k.c.Other, k.of)
 		var y []float64
 		if err == nil {
 			y, err = w.forward(k.x)
@@ -345,6 +502,8 @@ type oracle struct {
 	along func(i int, v []float64) (d, bound float64, err error) // the error is errKink where the function has no derivative that differences could find
 }
 
+const ignoresCotangent = "the rule leaves dy out"
+
 // errKink says that the function is not smooth within the smallest differences.
 var errKink = errors.New("not differentiable there")
 
@@ -409,12 +568,17 @@ func (k *checker) along(o oracle, i int, gradient []float64, count int, shape []
 		case err != nil:
 			return Row{}, err
 		case shape == nil:
-			bound[e] += 2 * u64 * float64(len(v)) * size
+			bound[e] += 2 * k.u * float64(len(v)) * size
 		}
 	}
 	r := compare(k.d(i), o.name, shape, got, want, bound)
 	r.Kinks = kinks
-	r.Compared -= kinks
+	if r.Compared -= kinks; r.Compared == 0 {
+		r.Verdict, r.Note = Skipped, "nowhere differentiable, as far as differences can see"
+	}
+	if m := r.Mismatch; m != nil && i < len(k.wrong) && (m.Hint == "" || k.wrong[i] == ignoresCotangent) {
+		m.Hint = k.wrong[i]
+	}
 	return r, nil
 }
 
@@ -427,7 +591,7 @@ func (k *checker) gradients() {
 			for _, x := range k.base.dx[i] {
 				size = max(size, math.Abs(x))
 			}
-			return 8 * u64 * float64(k.n+16) * (terms + size)
+			return 8 * k.u * float64(k.n+16) * (terms + size)
 		}
 		if ref.Exact != nil && k.whole {
 			k.judge(oracle{name: ByExact, along: func(i int, v []float64) (float64, float64, error) {
@@ -439,7 +603,10 @@ func (k *checker) gradients() {
 				for e := range y {
 					s = rationals{}.Add(s, rationals{}.Mul(rationals{new(bool)}.Number(k.dy[e]), y[e].D))
 				}
-				d, _ := s.Float64()
+				d, exact := s.Float64()
+				if !exact {
+					return 0, 0, errInexact
+				}
 				return d, 0, nil
 			}}, i, k.base.dx)
 		}
@@ -455,7 +622,7 @@ func (k *checker) gradients() {
 						d += k.dy[e] * y[e].Emag
 						terms += math.Abs(k.dy[e] * y[e].Emag)
 					}
-					if b = k.boundAlong(u64, i, v); math.IsNaN(b) {
+					if b = k.boundAlong(k.u, i, v); math.IsNaN(b) {
 						b = fallback(v, terms)
 					}
 					return nil
@@ -464,7 +631,7 @@ func (k *checker) gradients() {
 			}}, i, k.base.dx)
 		}
 		if k.c.Inputs[i].Linear {
-			k.judge(k.stepOne(), i, k.base.dx)
+			k.judge(k.stepOne(k.dy), i, k.base.dx)
 			k.adjoint(i)
 		} else {
 			k.judge(k.differences(ByDifferences, k.fwd.forward, k.dy), i, k.base.dx)
@@ -500,11 +667,20 @@ func (k *checker) change(f func([][]float64) ([]float64, error), weights []float
 }
 
 // stepOne is the difference of an op that is affine in the input: exact but for rounding. Terms may cancel inside the op, where they are not seen: n terms of random sign by √n, which the bound allows for.
-func (k *checker) stepOne() oracle {
+// The step back must give the same, or the op is not affine.
+func (k *checker) stepOne(weights []float64) oracle {
 	return oracle{name: ByStepOne, along: func(i int, v []float64) (float64, float64, error) {
-		d, size, err := k.change(k.fwd.forward, k.dy, i, v, 0, 1)
+		d, size, err := k.change(k.fwd.forward, weights, i, v, 0, 1)
+		if err != nil {
+			return 0, 0, err
+		}
+		back, behind, err := k.change(k.fwd.forward, weights, i, v, -1, 0)
 		n := float64(k.n + 16)
-		return d, 2 * u64 * n * math.Sqrt(n) * size, err
+		rounding := 2 * k.u * n * math.Sqrt(n)
+		if err == nil && !(math.Abs(d-back) <= rounding*(size+behind)) {
+			err = errors.Errorf("y is not affine in %s, as AsLinear says: a step of 1 changes ⟨dy, y⟩ by %.6g, and the step before it by %.6g", k.c.Inputs[i].Name, d, back)
+		}
+		return d, rounding * size, err
 	}}
 }
 
@@ -513,7 +689,7 @@ func (k *checker) adjoint(i int) {
 	if !k.wants(ByAdjoint) {
 		return
 	}
-	o := k.stepOne()
+	o := k.stepOne(k.dy)
 	o.name = ByAdjoint
 	r, err := k.along(o, i, k.base.dx[i], directions, nil, func(int) []float64 {
 		v := make([]float64, len(k.x[i]))
@@ -529,6 +705,10 @@ func (k *checker) adjoint(i int) {
 	k.add(r)
 }
 
+// steps are the sizes of h for each element type. What is left of the truncation is of order h⁶ and the noise of order u/h: they are equal where h is near the seventh root of u, 2^−7.6 for float64
+// and 2^−3.4 for float32, with smaller sizes for functions that bend more, and for kinks that are near.
+var steps = map[tensor.Dtype][]float64{tensor.Float64: {0x1p-14, 0x1p-10, 0x1p-6}, tensor.Float32: {0x1p-8, 0x1p-5, 0x1p-2}}
+
 // differences are central differences D(h) = (f(x+hv) − f(x−hv))/2h with two steps of Richardson's extrapolation, which removes the errors of order h² and h⁴. The bound is twice what the last step changed, and
 // the rounding noise of f over h. Of three sizes of h the one with the least bound counts, of those that are smooth.
 //
@@ -536,7 +716,7 @@ func (k *checker) adjoint(i int) {
 // to the kink: neither is halving, and the extrapolation, which can agree with itself there by chance, is then not believed. A kink within a small h is one within every larger h, so the sizes are tried
 // from the smallest, and where that one is not smooth the function has a kink at x, as far as differences can see.
 func (k *checker) differences(name string, f func([][]float64) ([]float64, error), weights []float64) oracle {
-	noise := func(size, h float64) float64 { return 4 * u64 * (math.Sqrt(float64(k.n)) + 16) * size / h }
+	noise := func(size, h float64) float64 { return 4 * k.u * (math.Sqrt(float64(k.n)) + 16) * size / h }
 	var here []float64 // f(x)
 	sides := func(i int, v []float64, step float64) (left, right, size float64, err error) {
 		if here == nil {
@@ -561,7 +741,7 @@ func (k *checker) differences(name string, f func([][]float64) ([]float64, error
 	}
 	return oracle{name: name, along: func(i int, v []float64) (best, bound float64, err error) {
 		bound = math.Inf(1)
-		for _, h := range []float64{1.0 / 16384, 1.0 / 1024, 1.0 / 64} {
+		for _, h := range steps[k.of] {
 			var d, gap, rounding [3]float64
 			for s := range d {
 				step := h / float64(int(1)<<s)
@@ -581,7 +761,7 @@ func (k *checker) differences(name string, f func([][]float64) ([]float64, error
 			}
 			r1, r2 := (4*d[1]-d[0])/3, (4*d[2]-d[1])/3
 			e := (16*r2 - r1) / 15
-			if b := 2*math.Abs(e-r2) + 8*rounding[0] + 64*u64*math.Abs(e); b < bound {
+			if b := 2*math.Abs(e-r2) + 8*rounding[0] + 64*k.u*math.Abs(e); b < bound {
 				best, bound = e, b
 			}
 		}
@@ -590,6 +770,93 @@ func (k *checker) differences(name string, f func([][]float64) ([]float64, error
 		}
 		return best, bound, nil
 	}}
+}
+
+// jacobian compares whole Jacobians, where inputs and result are small: the rule at the unit cotangents, one row each, against differences of each element of y; and the gradient at dy with the sum of the rows
+// by dy, for a rule is linear in it. A random cotangent can weigh two elements of y alike; these cannot.
+func (k *checker) jacobian(d *derivation) {
+	ny := len(k.base.y)
+	if !k.wants(ByJacobian) {
+		return
+	}
+	for _, i := range k.fwd.wrt() {
+		n := len(k.x[i])
+		if n*ny > whole {
+			continue
+		}
+		at := map[[2]float64][]float64{} // y by what was moved, and where to
+		forward := func(x [][]float64) (y []float64, err error) {
+			e := 0
+			for e = range x[i] {
+				if x[i][e] != k.x[i][e] {
+					break
+				}
+			}
+			key := [2]float64{float64(e), x[i][e]}
+			if y = at[key]; y == nil {
+				y, err = k.fwd.forward(x)
+				at[key] = y
+			}
+			return y, err
+		}
+		var got, want, bound []float64
+		kinks := 0
+		sum := make([]float64, n)
+		size := 0.0
+		err := guarded(func() error {
+			for o := range ny {
+				unit := make([]float64, ny)
+				unit[o] = 1
+				out, err := d.at(d.leaves(k.x), unit, false)
+				if err != nil {
+					return err
+				}
+				by := k.differences(ByJacobian, forward, unit)
+				if k.c.Inputs[i].Linear {
+					by = k.stepOne(unit)
+				}
+				for e := range n {
+					v := make([]float64, n)
+					v[e] = 1
+					w, b, err := by.along(i, v)
+					if err != nil && err != errKink {
+						return err
+					}
+					if err == errKink {
+						kinks++
+						w = out.dx[i][e]
+					}
+					got, want, bound = append(got, out.dx[i][e]), append(want, w), append(bound, b)
+					sum[e] += k.dy[o] * out.dx[i][e]
+					size = max(size, math.Abs(k.dy[o]*out.dx[i][e]))
+				}
+			}
+			return nil
+		})
+		quantity := "∂y/∂" + k.c.Inputs[i].Name
+		if err != nil {
+			k.note(quantity, ByJacobian, Fails, err)
+			continue
+		}
+		r := compare(quantity, ByJacobian, []int{ny, n}, got, want, bound)
+		r.Kinks = kinks
+		if r.Compared -= kinks; r.Compared == 0 {
+			r.Verdict, r.Note = Skipped, "nowhere differentiable, as far as differences can see"
+		}
+		if m := r.Mismatch; m != nil {
+			m.Of, m.Index, m.Hint = multiIndex(m.Index[0], k.fwd.shape), multiIndex(m.Index[1], k.c.Inputs[i].Shape), k.wrong[i]
+		}
+		k.add(r)
+		bound = make([]float64, n)
+		for e := range bound {
+			bound[e] = 8 * k.u * float64(k.n+ny+64) * size * float64(ny)
+		}
+		r = compare(k.d(i), ByJacobian, k.c.Inputs[i].Shape, k.base.dx[i], sum, bound)
+		if r.Mismatch != nil {
+			r.Mismatch.Hint = "the rule is not linear in dy"
+		}
+		k.add(r)
+	}
 }
 
 // ways runs the rule in the other ways in which Gorgonia runs it.
@@ -604,18 +871,18 @@ func (k *checker) ways() {
 			return
 		}
 		for _, i := range k.fwd.wrt() {
-			k.add(compare(k.d(i), oracle, k.c.Inputs[i].Shape, o.dx[i], want[i], k.scaled(want[i], 8*u64)))
+			k.add(compare(k.d(i), oracle, k.c.Inputs[i].Shape, o.dx[i], want[i], k.scaled(want[i], 8*k.u)))
 		}
 	}
 	fresh := func(f func(w *world) (outcome, error)) (outcome, error) {
-		w, err := k.c.world(tensor.Float64)
+		w, err := k.c.world(k.of)
 		if err != nil {
 			return outcome{}, err
 		}
 		return f(w)
 	}
 	if k.c.Other != nil && k.wants(ByOther) {
-		w, err := k.c.worldOf(k.c.Other, tensor.Float64)
+		w, err := k.c.worldOf(k.c.Other, k.of)
 		var o outcome
 		if err == nil {
 			var d *derivation
@@ -641,7 +908,11 @@ func (k *checker) ways() {
 			k.note("gradients", ByZero, Fails, err)
 		} else {
 			for _, i := range k.fwd.wrt() {
-				k.add(compare(k.d(i), ByZero, k.c.Inputs[i].Shape, o.dx[i], make([]float64, len(o.dx[i])), nil))
+				r := compare(k.d(i), ByZero, k.c.Inputs[i].Shape, o.dx[i], make([]float64, len(o.dx[i])), nil)
+				if r.Mismatch != nil {
+					r.Mismatch.Hint = k.wrong[i]
+				}
+				k.add(r)
 			}
 		}
 	}
@@ -682,7 +953,7 @@ func (k *checker) ways() {
 
 // dirty runs forward pass and gradients through UsePreallocDo into memory full of NaN, and returns an error if that fails.
 func (k *checker) dirty() error {
-	w, err := k.c.world(tensor.Float64)
+	w, err := k.c.world(k.of)
 	var d *derivation
 	var o outcome
 	if err == nil {
@@ -710,52 +981,6 @@ func (k *checker) dirty() error {
 
 // unary are the checks of an op by itself: what it does to its inputs, whether it repeats itself, and other forms of the same inputs. d is nil if no input has a gradient.
 func (k *checker) unary(d *derivation) {
-	run := func(w *world, leaves values) (outcome, error) {
-		if d != nil {
-			d, err := w.derive()
-			if err != nil {
-				return outcome{}, err
-			}
-			return d.at(leaves, k.dy, false)
-		}
-		if err := w.evaluate(order(w.g, w.y), leaves, false); err != nil {
-			return outcome{}, err
-		}
-		y, err := floats(leaves[w.y])
-		return outcome{y: y}, err
-	}
-	equal := func(oracle string, o outcome, err error) {
-		if err != nil {
-			k.note("y", oracle, Fails, err)
-			return
-		}
-		k.add(compare("y", oracle, k.fwd.shape, o.y, k.base.y, nil))
-		for i, dx := range o.dx {
-			if dx != nil {
-				k.add(compare(k.d(i), oracle, k.c.Inputs[i].Shape, dx, k.base.dx[i], nil))
-			}
-		}
-	}
-	w, err := k.c.world(tensor.Float64)
-	if err != nil {
-		k.note("y", ByTwice, Fails, err)
-		return
-	}
-	leaves := w.leaves(k.x)
-	o, err := run(w, leaves)
-	if k.wants(ByUnmodified) && err == nil {
-		for i, n := range w.in {
-			after, err := floats(leaves[n])
-			if err != nil {
-				k.note(k.c.Inputs[i].Name, ByUnmodified, Fails, err)
-				continue
-			}
-			k.add(compare(k.c.Inputs[i].Name, ByUnmodified, k.c.Inputs[i].Shape, after, k.x[i], nil))
-		}
-	}
-	if k.wants(ByTwice) {
-		equal(ByTwice, o, err)
-	}
 	for _, f := range []struct {
 		oracle string
 		axes   int // longer than 1, that an input must have for the form to differ
@@ -776,28 +1001,118 @@ func (k *checker) unary(d *derivation) {
 			k.note("y", f.oracle, Skipped, errors.Errorf("no input has %d axes longer than 1", f.axes))
 			continue
 		}
-		w, err := k.c.world(tensor.Float64)
-		if err != nil {
-			k.note("y", f.oracle, Fails, err)
-			continue
-		}
-		at := w.leaves(k.x)
-		for i, n := range w.in {
-			if in := k.c.Inputs[i]; len(in.Shape) > 0 && !in.Whole {
-				if at[n], err = f.form(tensor.Float64, in.Shape, k.x[i]); err != nil {
-					break
+		var impossible error
+		_, _, o, err := k.anew(d != nil, func(w *world) (at values, err error) {
+			at = w.leaves(k.x)
+			for i, n := range w.in {
+				if in := k.c.Inputs[i]; len(in.Shape) > 0 && !in.Whole {
+					if at[n], impossible = f.form(k.of, in.Shape, k.x[i]); impossible != nil {
+						return nil, impossible
+					}
 				}
 			}
-		}
-		if err != nil {
-			k.note("y", f.oracle, Skipped, err)
+			return at, nil
+		})
+		if impossible != nil {
+			k.note("y", f.oracle, Skipped, impossible)
 			continue
 		}
-		o, err := run(w, at)
-		equal(f.oracle, o, err)
+		k.equal(f.oracle, o, err, func(r *Row) {
+			switch {
+			case f.oracle == BySlices && math.IsNaN(float64(r.Mismatch.Got)):
+				r.Mismatch.Hint = "it reads memory outside of the slice: the input's strides are passed over"
+			case f.oracle != BySlices && k.rowMajor(d != nil, o):
+				r.Mismatch.Hint = "it takes the input's memory to be row-major: the strides are passed over"
+			}
+		})
 	}
+	k.inPlace()
 	k.batch()
 	k.twin(d != nil)
+}
+
+// rowMajor reports whether the outcome is what comes of inputs that have the column-major memory for their row-major one.
+func (k *checker) rowMajor(gradients bool, o outcome) bool {
+	_, _, raw, err := k.anew(gradients, func(w *world) (values, error) {
+		x := slices.Clone(k.x)
+		for i, in := range k.c.Inputs {
+			if !in.Whole {
+				x[i] = columns(in.Shape, x[i])
+			}
+		}
+		return w.leaves(x), nil
+	})
+	return err == nil && same(raw.y, o.y)
+}
+
+// inPlace gives y a consumer under TapeMachine that may write its result into y's memory: y + 1. If y is an input's memory, because the op returns its input or a view of it, the input changes.
+func (k *checker) inPlace() {
+	if !k.wants(ByInPlace) {
+		return
+	}
+	w, err := k.c.world(k.of)
+	if err != nil || w.y.Op() == nil || w.y.IsScalar() || w.y.Dtype() != k.of {
+		return
+	}
+	err = guarded(func() error {
+		leaves := w.leaves(k.x)
+		for n, v := range leaves {
+			if err := G.Let(n, v); err != nil {
+				return err
+			}
+		}
+		one := G.NewConstant(1.0)
+		if k.of == tensor.Float32 {
+			one = G.NewConstant(float32(1))
+		}
+		if _, err := G.Add(w.y, one); err != nil {
+			return err
+		}
+		m := G.NewTapeMachine(w.g)
+		defer m.Close()
+		if err := m.RunAll(); err != nil {
+			return err
+		}
+		for i, n := range w.in {
+			after, err := floats(leaves[n])
+			if err != nil {
+				return err
+			}
+			r := compare(k.c.Inputs[i].Name, ByInPlace, k.c.Inputs[i].Shape, after, k.x[i], nil)
+			if r.Mismatch != nil {
+				r.Mismatch.Hint = "y is the input's own memory"
+			}
+			k.add(r)
+		}
+		return nil
+	})
+	if err != nil {
+		k.note("y", ByInPlace, Fails, err)
+	}
+}
+
+// interleaved runs the forward pass on other values, by the same ops, between the forward pass and the gradients, as it happens where a graph is cloned or one op stands at two nodes. An op that keeps
+// something of its forward pass to itself gives it away there.
+func (k *checker) interleaved() {
+	if !k.wants(ByInterleaving) {
+		return
+	}
+	var o outcome
+	d, err := k.derived()
+	if err == nil {
+		var other [][]float64
+		if other, err = k.draw(); err == nil {
+			forward := order(d.g, d.y)
+			at := d.leaves(k.x)
+			err = d.evaluate(forward, at, false)
+			if err == nil && d.evaluate(forward, d.leaves(other), false) == nil { // what it makes of other values is not judged here
+				o, err = d.at(at, k.dy, false)
+			} else if err == nil {
+				return
+			}
+		}
+	}
+	k.equal(ByInterleaving, o, err, func(r *Row) { r.Mismatch.Hint = "the op keeps something of its forward pass" })
 }
 
 // sliced is a slice of a larger tensor whose other elements are NaN.
@@ -904,7 +1219,7 @@ func (k *checker) batch() {
 			t.Inputs[i].Shape[0] = 1
 		}
 	}
-	w, err := t.world(tensor.Float64)
+	w, err := t.world(k.of)
 	var y []float64
 	for s := 0; s < n && err == nil; s++ {
 		x := slices.Clone(k.x)
@@ -922,12 +1237,12 @@ func (k *checker) batch() {
 		k.note("y", ByBatch, Fails, err)
 		return
 	}
-	k.add(compare("y", ByBatch, k.fwd.shape, k.base.y, y, k.scaled(y, 8*u64)))
+	k.add(compare("y", ByBatch, k.fwd.shape, k.base.y, y, k.scaled(y, 8*k.u)))
 }
 
 // twin runs the case in float32 and compares it with float64, on the same numbers.
 func (k *checker) twin(gradients bool) {
-	if !k.wants(ByTwin) {
+	if !k.wants(ByTwin) || k.of == tensor.Float32 {
 		return
 	}
 	w, err := k.c.world(tensor.Float32)
@@ -977,7 +1292,7 @@ func (k *checker) twin(gradients bool) {
 
 // second checks the derivatives of s = Σ ⟨dx, v⟩ in every input and in dy: the first derivative by SymDiff, then one Grad, against differences of the first derivative.
 func (k *checker) second() {
-	w, err := k.c.world(tensor.Float64)
+	w, err := k.c.world(k.of)
 	if err != nil {
 		return
 	}
@@ -1007,7 +1322,13 @@ func (k *checker) second() {
 		k.note("gradients", BySecond, Fails, err)
 		return
 	}
-	open, closed := differentiable(w.g, cost)
+	var open map[*G.Node]bool
+	var closed string
+	err = guarded(func() error { open, closed = differentiable(w.g, cost); return nil })
+	if err != nil { // gorgonia.Grad would ask, too
+		k.note("gradients", BySecond, Fails, errors.Wrap(err, "DiffWRT of an op of the gradient, which every gorgonia.Grad on this graph calls"))
+		return
+	}
 	var wrt G.Nodes
 	var which []int
 	for i, n := range append(slices.Clone(w.in), d.dy) {
@@ -1030,7 +1351,7 @@ func (k *checker) second() {
 				return errors.Wrap(err, "gorgonia.Grad")
 			}
 			at := w.leaves(k.x)
-			at[d.dy] = value(tensor.Float64, w.shape, k.dy)
+			at[d.dy] = value(k.of, w.shape, k.dy)
 			if err := w.evaluate(order(w.g, grads...), at, false); err != nil {
 				return err
 			}
@@ -1052,7 +1373,7 @@ func (k *checker) second() {
 		}
 	}
 	// The function that is differenced has dy as one more input.
-	f, err := k.c.world(tensor.Float64)
+	f, err := k.c.world(k.of)
 	if err != nil {
 		return
 	}

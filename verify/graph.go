@@ -20,14 +20,18 @@ type world struct {
 	y     *G.Node
 	shape []int // of y
 
-	preallocs int // ops that were run by UsePreallocDo
+	dy        *G.Node // if it was derived
+	preallocs int     // ops that were run by UsePreallocDo
 }
+
+// A flaw is an error that an op must not give, whatever it is asked: a panic, or a result that is not what it announced.
+type flaw struct{ error }
 
 // guarded turns a panic into an error that says where it was.
 func guarded(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = errors.Errorf("panic: %v%s", r, origin())
+			err = flaw{errors.Errorf("panic: %v%s", r, origin())}
 		}
 	}()
 	return f()
@@ -247,18 +251,32 @@ func (w *world) evaluate(nodes []*G.Node, at values, dirty bool) error {
 					}
 				}
 				w.preallocs++
-				at[n], err = p.UsePreallocDo(value(n.Dtype(), n.Shape(), full), in...)
+				if at[n], err = p.UsePreallocDo(value(n.Dtype(), n.Shape(), full), in...); err != nil {
+					return err
+				}
+				return fits(n, at[n], "UsePreallocDo")
+			}
+			if at[n], err = op.Do(in...); err != nil {
 				return err
 			}
-			at[n], err = op.Do(in...)
-			return err
+			return fits(n, at[n], "Do")
 		})
-		if err == nil && at[n] == nil {
-			err = errors.New("neither a value nor an error")
-		}
 		if err != nil {
 			return errors.Wrapf(err, "%v", op)
 		}
+	}
+	return nil
+}
+
+// fits wants of a value what the node's type and shape say. A tensor of one element stands for a scalar, and a scalar for one.
+func fits(n *G.Node, v G.Value, by string) error {
+	switch {
+	case v == nil:
+		return flaw{errors.Errorf("%s returns neither a value nor an error", by)}
+	case v.Dtype() != n.Dtype():
+		return flaw{errors.Errorf("%s returns %v, and Type says %v", by, v.Dtype(), n.Dtype())}
+	case !v.Shape().Eq(n.Shape()) && !(v.Shape().TotalSize() == 1 && n.Shape().TotalSize() == 1):
+		return flaw{errors.Errorf("%s returns a value of shape %v, and InferShape says %v", by, v.Shape(), n.Shape())}
 	}
 	return nil
 }
@@ -304,9 +322,9 @@ func (w *world) wrt() []int {
 	return all
 }
 
-// active are the nodes that an input with a gradient reaches through arguments in which ops say that they are differentiable.
-func (w *world) active(nodes []*G.Node) map[*G.Node]bool {
-	on := map[*G.Node]bool{}
+// active are the nodes that an input with a gradient reaches through arguments in which ops say that they are differentiable. closed says where ops say the contrary.
+func (w *world) active(nodes []*G.Node) (on map[*G.Node]bool, closed string) {
+	on = map[*G.Node]bool{}
 	for _, i := range w.wrt() {
 		on[w.in[i]] = true
 	}
@@ -317,19 +335,23 @@ func (w *world) active(nodes []*G.Node) map[*G.Node]bool {
 			wrt = op.DiffWRT(len(args))
 		}
 		for i, c := range args {
-			if on[c] && (i >= len(wrt) || wrt[i]) { // without SymDiff, symbolic says so
+			switch {
+			case !on[c]:
+			case i >= len(wrt) || wrt[i]: // without SymDiff, symbolic says so
 				on[n] = true
+			default:
+				closed = fmt.Sprintf(", or none that goes by way of argument %d of %v, whose DiffWRT is %v", i, n.Op(), wrt)
 			}
 		}
 	}
-	return on
+	return on, closed
 }
 
 // symbolic differentiates by SymDiff, node by node, and returns dy and the gradients' nodes; nil for an input without one.
 func (w *world) symbolic() (dy *G.Node, grads []*G.Node, err error) {
 	err = guarded(func() error {
 		nodes := order(w.g, w.y)
-		on := w.active(nodes)
+		on, closed := w.active(nodes)
 		dy = w.cotangent()
 		terms := map[*G.Node][]*G.Node{w.y: {dy}}
 		sum := func(n *G.Node) (s *G.Node, err error) {
@@ -354,7 +376,7 @@ func (w *world) symbolic() (dy *G.Node, grads []*G.Node, err error) {
 			}
 			wrt := op.DiffWRT(len(args))
 			if len(wrt) != len(args) {
-				return errors.Errorf("%v: DiffWRT(%d) has %d entries", op, len(args), len(wrt))
+				return errors.Errorf("%v: DiffWRT(%d) has %d entries, want %d", op, len(args), len(wrt), len(args))
 			}
 			g, err := sum(n)
 			if err != nil {
@@ -365,7 +387,7 @@ func (w *world) symbolic() (dy *G.Node, grads []*G.Node, err error) {
 				return errors.Wrapf(err, "SymDiff of %v", op)
 			}
 			if len(d) != len(args) {
-				return errors.Errorf("SymDiff of %v returns %d nodes for %d arguments", op, len(d), len(args))
+				return errors.Errorf("SymDiff of %v returns %d nodes, want one for each of %d arguments", op, len(d), len(args))
 			}
 			for k, c := range args {
 				if on[c] && wrt[k] {
@@ -382,7 +404,7 @@ func (w *world) symbolic() (dy *G.Node, grads []*G.Node, err error) {
 				return err
 			}
 			if grads[i] == nil {
-				return errors.Errorf("y does not depend on %s; say so with AsFixed", w.c.Inputs[i].Name)
+				return errors.Errorf("y has no derivative by %s%s: if that is so, say AsFixed", w.c.Inputs[i].Name, closed)
 			}
 			if !grads[i].Shape().Eq(w.in[i].Shape()) {
 				return errors.Errorf("the gradient of %s has shape %v, the input %v", w.c.Inputs[i].Name, grads[i].Shape(), w.in[i].Shape())
@@ -445,7 +467,7 @@ type outcome struct {
 func (w *world) accumulating(x [][]float64, dy []float64) (o outcome, err error) {
 	err = guarded(func() error {
 		nodes := order(w.g, w.y)
-		on := w.active(nodes)
+		on, _ := w.active(nodes)
 		at := w.leaves(x)
 		if err := w.evaluate(nodes, at, false); err != nil {
 			return err

@@ -44,6 +44,7 @@ func (f *Float) UnmarshalJSON(b []byte) error {
 // A Mismatch is the worst element of a row that fails.
 type Mismatch struct {
 	Index []int  `json:"index,omitempty"` // multi-index into the quantity; empty for a scalar or a direction
+	Of    []int  `json:"of,omitempty"`    // of a Jacobian: multi-index into y, Index being that into the input
 	Got   Float  `json:"got"`
 	Want  Float  `json:"want"`
 	Error Float  `json:"error"`
@@ -96,21 +97,30 @@ func (r *Report) first() *Row {
 	return nil
 }
 
+// counts are the rows by verdict.
+func (r *Report) counts() string {
+	n, kinks := map[Verdict]int{}, 0
+	for _, row := range r.Rows {
+		n[row.Verdict]++
+		kinks = max(kinks, row.Kinks)
+	}
+	s := fmt.Sprintf("%d of %d rows hold", n[Holds], len(r.Rows))
+	if n[Fails] > 0 {
+		s = fmt.Sprintf("%d of %d rows fail, %d hold", n[Fails], len(r.Rows), n[Holds])
+	}
+	if n[Skipped] > 0 {
+		s += fmt.Sprintf(", %d do not apply", n[Skipped])
+	}
+	if kinks > 0 {
+		s += fmt.Sprintf(", %d derivatives are not judged: not differentiable there", kinks)
+	}
+	return s
+}
+
 // String is the report for a person: a failing row in full, the others in a line each.
 func (r *Report) String() string {
 	var b strings.Builder
-	failed := 0
-	for _, row := range r.Rows {
-		if row.Verdict == Fails {
-			failed++
-		}
-	}
-	if failed == 0 {
-		fmt.Fprintf(&b, "%s: all %d rows hold", r.Name, len(r.Rows))
-	} else {
-		fmt.Fprintf(&b, "%s: %d of %d rows fail", r.Name, failed, len(r.Rows))
-	}
-	fmt.Fprintf(&b, " (%s; seed %d)\n", r.Inputs, r.Seed)
+	fmt.Fprintf(&b, "%s: %s (%s; seed %d)\n", r.Name, r.counts(), r.Inputs, r.Seed)
 	if f := r.first(); f != nil {
 		fmt.Fprintf(&b, "  %s\n", f.sentence())
 		if r.Shrunk != nil {
@@ -151,19 +161,41 @@ func (r Row) String() string {
 
 func (r *Row) sentence() string {
 	s := fmt.Sprintf("%s against %s: ", r.Quantity, r.Oracle)
+	if r.Oracle == ByRunning {
+		s = r.Quantity + ": "
+	}
 	if r.Mismatch == nil {
 		return s + r.Note
 	}
 	m := r.Mismatch
 	s = r.Quantity
-	if len(m.Index) > 0 {
+	switch {
+	case strings.HasPrefix(r.Quantity, "∂"):
+		s = fmt.Sprintf("∂y%v/∂%s%v", m.Of, strings.TrimPrefix(r.Quantity, "∂y/∂"), m.Index)
+	case len(m.Index) > 0:
 		s += fmt.Sprint(m.Index)
 	}
+	got, want := fmt.Sprintf("%.10g", float64(m.Got)), fmt.Sprintf("%.10g", float64(m.Want))
+	if got == want {
+		got, want = fmt.Sprintf("%.17g", float64(m.Got)), fmt.Sprintf("%.17g", float64(m.Want))
+	}
 	switch r.Oracle {
-	case ByTape, ByDoDiff, ByLisp, ByAccumulation, ByLispAccumul, ByZero, ByUnmodified, ByTwice, ByPrealloc, BySlices, ByTransposes, ByColumnMajor: // one more way of running the op
-		s += fmt.Sprintf(" is %.10g with %s, want %.10g", float64(m.Got), r.Oracle, float64(m.Want))
+	case ByJacobian:
+		if strings.HasPrefix(r.Quantity, "∂") {
+			s += fmt.Sprintf(" is %s by the rule, and by differences %s", got, want)
+		} else {
+			s += fmt.Sprintf(" is %s, and by the same rule at unit cotangents %s", got, want)
+		}
+	case ByTwice:
+		s += fmt.Sprintf(" is %s, and run again %s", want, got)
+	case ByUnmodified:
+		s += fmt.Sprintf(" is %s before the run, and after it %s", want, got)
+	case ByInPlace:
+		s += fmt.Sprintf(" is %s, and %s after y + 1, %s", want, got, r.Oracle)
+	case ByTape, ByDoDiff, ByLisp, ByAccumulation, ByLispAccumul, ByZero, ByPrealloc, BySlices, ByTransposes, ByColumnMajor, ByInterleaving: // one more way of running the op
+		s += fmt.Sprintf(" is %s with %s, want %s", got, r.Oracle, want)
 	default:
-		s += fmt.Sprintf(" is %.10g, and by %s %.10g", float64(m.Got), r.Oracle, float64(m.Want))
+		s += fmt.Sprintf(" is %s, and by %s %s", got, r.Oracle, want)
 	}
 	s += fmt.Sprintf(": the error is %.3g, the bound %.3g", float64(m.Error), float64(m.Bound))
 	if m.Hint != "" {

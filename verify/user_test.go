@@ -1,0 +1,301 @@
+package verify_test
+
+import (
+	"fmt"
+	"hash"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/chewxy/hm"
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/verify"
+)
+
+// user is an op such as a user writes: y[i] = f(x₀[i], x₁[i], …), with everything about it to be broken.
+type user struct {
+	name  string
+	args  int
+	f     func(v []float64) float64
+	do    func(in ...G.Value) (G.Value, error)             // in place of f
+	wrt   func(n int) []bool                               // if not all true
+	rule  func(in G.Nodes, y, dy *G.Node) (G.Nodes, error) // SymDiff
+	shape func(in ...G.DimSizer) (tensor.Shape, error)     // if not the first argument's
+	types func() hm.Type                                   // if not any float
+	only  tensor.Dtype                                     // the element type it has, if it has not both
+	naive bool                                             // takes memory to be row-major
+}
+
+func (o *user) Arity() int { return max(o.args, 1) }
+func (o *user) Type() hm.Type {
+	if o.types != nil {
+		return o.types()
+	}
+	all := make([]hm.Type, o.Arity()+1)
+	for i := range all {
+		all[i] = hm.TypeVariable('a')
+	}
+	return hm.NewFnType(all...)
+}
+func (o *user) InferShape(in ...G.DimSizer) (tensor.Shape, error) {
+	if o.shape != nil {
+		return o.shape(in...)
+	}
+	return in[0].(tensor.Shape).Clone(), nil
+}
+func (o *user) ReturnsPtr() bool      { return false }
+func (o *user) CallsExtern() bool     { return false }
+func (o *user) OverwritesInput() int  { return -1 }
+func (o *user) String() string        { return o.name }
+func (o *user) WriteHash(h hash.Hash) { fmt.Fprintf(h, "verify_test.user|%s", o.name) }
+func (o *user) Hashcode() uint32      { h := fnv.New32a(); o.WriteHash(h); return h.Sum32() }
+func (o *user) Do(in ...G.Value) (G.Value, error) {
+	if o.do != nil {
+		return o.do(in...)
+	}
+	return o.elementwise(in...)
+}
+
+func (o *user) elementwise(in ...G.Value) (G.Value, error) {
+	first := in[0].(*tensor.Dense)
+	of := first.Dtype()
+	if o.only != (tensor.Dtype{}) && of != o.only {
+		return nil, errors.Errorf("%s: got %v, want %v", o.name, of, o.only)
+	}
+	y := tensor.New(tensor.Of(of), tensor.WithShape(first.Shape()...))
+	v := make([]float64, len(in))
+	number := func(x any) float64 {
+		if f, ok := x.(float32); ok {
+			return float64(f)
+		}
+		return x.(float64)
+	}
+	shape := first.Shape()
+	for i := range shape.TotalSize() {
+		var at []int
+		for k, a := i, len(shape)-1; a >= 0; a-- {
+			at, k = append([]int{k % shape[a]}, at...), k/shape[a]
+		}
+		for k, x := range in {
+			e, err := x.(*tensor.Dense).At(at...)
+			if o.naive {
+				e, err = x.(*tensor.Dense).Get(i), nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			v[k] = number(e)
+		}
+		var e any = o.f(v)
+		if of == tensor.Float32 {
+			e = float32(o.f(v))
+		}
+		if err := y.SetAt(e, at...); err != nil {
+			return nil, err
+		}
+	}
+	return y, nil
+}
+
+func (o *user) DiffWRT(n int) []bool {
+	if o.wrt != nil {
+		return o.wrt(n)
+	}
+	all := make([]bool, n)
+	for i := range all {
+		all[i] = true
+	}
+	return all
+}
+func (o *user) SymDiff(in G.Nodes, y, dy *G.Node) (G.Nodes, error) { return o.rule(in, y, dy) }
+
+func constants(n int) []bool { return make([]bool, n) }
+
+// squares is x² with dx = d(x, dy).
+func squares(name string, d func(x, dy float64) float64) *user {
+	o := &user{name: name, f: func(v []float64) float64 { return v[0] * v[0] }}
+	g := &user{name: name + "'", args: 2, wrt: constants, f: func(v []float64) float64 { return d(v[0], v[1]) }}
+	o.rule = func(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
+		dx, err := G.ApplyOp(g, in[0], dy)
+		return G.Nodes{dx}, err
+	}
+	return o
+}
+
+func right(x, dy float64) float64 { return 2 * x * dy }
+
+func with(o *user, change func(o *user)) *user { change(o); return o }
+
+// What users' ops are told: the first sentence of the report names what is wrong, whatever it is, and nothing panics.
+func TestWhatUsersAreTold(t *testing.T) {
+	x := verify.Normal("x", 2, 3)
+	one := func(o *user) verify.Build {
+		return func(in []*G.Node) (*G.Node, error) { return G.ApplyOp(o, in[0]) }
+	}
+	remembers := func() *user {
+		var last []float64
+		o := squares("remembers", right)
+		square := o.f
+		o.f = func(v []float64) float64 { last = append(last, v[0]); return square(v) }
+		g := &user{name: "remembered", wrt: constants}
+		g.do = func(in ...G.Value) (G.Value, error) {
+			k := len(last) - in[0].Shape().TotalSize()
+			g.f = func(v []float64) float64 { k++; return 2 * last[k-1] * v[0] }
+			return g.elementwise(in...)
+		}
+		o.rule = func(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
+			dx, err := G.ApplyOp(g, dy)
+			return G.Nodes{dx}, err
+		}
+		return o
+	}
+	zero := func(d *tensor.Dense) error {
+		if d.Dtype() == tensor.Float32 {
+			return d.SetAt(float32(0), 0, 0)
+		}
+		return d.SetAt(0.0, 0, 0)
+	}
+	writes := func(o *user, arg int) *user {
+		o.do = func(in ...G.Value) (G.Value, error) {
+			y, err := o.elementwise(in...)
+			if err != nil {
+				return nil, err
+			}
+			return y, zero(in[arg].(*tensor.Dense))
+		}
+		return o
+	}
+	calls, runs := 0, 0
+	for name, c := range map[string]struct {
+		build verify.Build
+		in    verify.Input
+		says  string
+	}{
+		"right":                       {one(squares("right", right)), x, ""},
+		"float32 alone":               {one(with(squares("single", right), func(o *user) { o.only = tensor.Float32 })), x, ""},
+		"float32 alone, a wrong rule": {one(with(squares("single", func(x, dy float64) float64 { return 2.01 * x * dy }), func(o *user) { o.only = tensor.Float32 })), x, "by central differences"},
+		"a wrong factor":              {one(squares("thrice", func(x, dy float64) float64 { return 3 * x * dy })), x, "a constant factor of 3/2"},
+		"dy left out":                 {one(squares("deaf", func(x, _ float64) float64 { return 2 * x })), x, "the rule leaves dy out"},
+		"something added":             {one(squares("biased", func(x, dy float64) float64 { return 2*x*dy + 1 })), x, "1 is added to every element"},
+		"not linear in dy":            {one(squares("bent", func(x, dy float64) float64 { return 2 * x * dy * math.Abs(dy) })), x, "the rule is not linear in dy"},
+		"a gradient of NaN":           {one(squares("nan'", func(_, _ float64) float64 { return math.NaN() })), x, "it is NaN"},
+		"a result of NaN":             {one(with(squares("nan", right), func(o *user) { o.f = func([]float64) float64 { return math.NaN() } })), x, "y[0 0] is NaN, and every input is finite"},
+		"an infinite result":          {one(with(squares("inf", right), func(o *user) { o.f = func([]float64) float64 { return math.Inf(1) } })), x, "y[0 0] is +Inf"},
+		"panics":                      {one(with(squares("boom", right), func(o *user) { o.f = func(v []float64) float64 { return v[7] } })), x, "y: boom: panic: runtime error: index out of range [7] with length 1 (in verify_test.TestWhatUsersAreTold"},
+		"its gradient panics":         {one(squares("boom", func(_, _ float64) float64 { panic(errors.New("my own")) })), x, "gradients: boom': panic: my own"},
+		"SymDiff panics":              {one(with(squares("s", right), func(o *user) { o.rule = func(in G.Nodes, _, _ *G.Node) (G.Nodes, error) { return in[5:6], nil } })), x, "gradients: panic: runtime error"},
+		"SymDiff fails": {one(with(squares("s", right), func(o *user) {
+			o.rule = func(G.Nodes, *G.Node, *G.Node) (G.Nodes, error) { return nil, errors.New("later") }
+		})), x, "SymDiff of s: later"},
+		"SymDiff returns nil": {one(with(squares("s", right), func(o *user) { o.rule = func(G.Nodes, *G.Node, *G.Node) (G.Nodes, error) { return G.Nodes{nil}, nil } })), x, "SymDiff of s returns nil for argument 0"},
+		"SymDiff returns two": {one(with(squares("s", right), func(o *user) {
+			o.rule = func(_ G.Nodes, _, dy *G.Node) (G.Nodes, error) { return G.Nodes{dy, dy}, nil }
+		})), x, "returns 2 nodes, want one for each of 1"},
+		"DiffWRT is short":   {one(with(squares("s", right), func(o *user) { o.wrt = func(int) []bool { return nil } })), x, "DiffWRT(1) has 0 entries, want 1"},
+		"DiffWRT is long":    {one(with(squares("s", right), func(o *user) { o.wrt = func(int) []bool { return []bool{true, true} } })), x, "DiffWRT(1) has 2 entries, want 1"},
+		"DiffWRT is false":   {one(with(squares("s", right), func(o *user) { o.wrt = constants })), x, "argument 0 of s, whose DiffWRT is [false]: if that is so, say AsFixed"},
+		"DiffWRT panics":     {one(with(squares("s", right), func(o *user) { o.wrt = func(int) []bool { panic("who asks") } })), x, "panic: who asks"},
+		"no SymDiff":         {func(in []*G.Node) (*G.Node, error) { return G.ApplyOp(struct{ G.Op }{squares("s", right)}, in[0]) }, x, "has no SymDiff"},
+		"Do fails":           {one(with(squares("s", right), func(o *user) { o.do = func(...G.Value) (G.Value, error) { return nil, errors.New("disk full") } })), x, "y: s: disk full"},
+		"Do returns nothing": {one(with(squares("s", right), func(o *user) { o.do = func(...G.Value) (G.Value, error) { return nil, nil } })), x, "neither a value nor an error"},
+		"Do returns another type": {one(with(squares("s", right), func(o *user) {
+			o.do = func(...G.Value) (G.Value, error) {
+				return tensor.New(tensor.WithShape(2, 3), tensor.Of(tensor.Float32)), nil
+			}
+		})), x, "Do returns float32, and Type says float64"},
+		"Do returns another shape": {one(with(squares("s", right), func(o *user) {
+			o.do = func(...G.Value) (G.Value, error) {
+				return tensor.New(tensor.WithShape(3, 2), tensor.Of(tensor.Float64)), nil
+			}
+		})), x, "Do returns a value of shape (3, 2), and InferShape says (2, 3)"},
+		"InferShape is wrong": {one(with(squares("s", right), func(o *user) { o.shape = func(...G.DimSizer) (tensor.Shape, error) { return tensor.Shape{3, 3}, nil } })), x, "InferShape says (3, 3)"},
+		"InferShape panics":   {one(with(squares("s", right), func(o *user) { o.shape = func(...G.DimSizer) (tensor.Shape, error) { panic("shape") } })), x, "building it: panic: shape"},
+		"Type does not fit":   {one(with(squares("s", right), func(o *user) { o.types = func() hm.Type { return hm.NewFnType(tensor.Int, tensor.Int) } })), x, "building it: "},
+		"too many arguments":  {func(in []*G.Node) (*G.Node, error) { return G.ApplyOp(squares("s", right), in[0], in[0]) }, x, "building it: "},
+		"returns its input":   {one(with(squares("same", func(_, dy float64) float64 { return dy }), func(o *user) { o.do = func(in ...G.Value) (G.Value, error) { return in[0], nil } })), x, "y is the input's own memory"},
+		"writes into x":       {one(writes(squares("scribbler", right), 0)), x, "and after it 0"},
+		"its gradient writes into dy": {one(with(squares("s", right), func(o *user) {
+			g := writes(&user{name: "scribbler'", args: 2, wrt: constants, f: func(v []float64) float64 { return right(v[0], v[1]) }}, 1)
+			o.rule = func(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
+				dx, err := G.ApplyOp(g, in[0], dy)
+				return G.Nodes{dx}, err
+			}
+		})), x, "dy[0 0] is "},
+		"has state":               {one(remembers()), x, "the op keeps something of its forward pass"},
+		"differs from run to run": {one(with(squares("restless", right), func(o *user) { o.f = func(v []float64) float64 { calls++; return v[0]*v[0] + 1e-12*float64(calls) } })), x, "and run again"},
+		"its gradient differs":    {one(squares("restless", func(x, dy float64) float64 { runs++; return 2 * x * dy * (1 + 1e-15*float64(runs%7)) })), x, "and run again"},
+		"memory is row-major":     {one(with(squares("naive", right), func(o *user) { o.naive = true })), x, "strides are passed over"},
+		"not affine":              {one(squares("square", right)), x.AsLinear(), "y is not affine in x, as AsLinear says"},
+		"batch is coupled":        {func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0], 0) }, x.AsBatch(), "strides are passed over"},
+		"a leaf without a value": {func(in []*G.Node) (*G.Node, error) {
+			return G.Add(in[0], G.NewMatrix(in[0].Graph(), G.Float64, G.WithShape(2, 3), G.WithName("q")))
+		}, x, "q :: Matrix float64 has no value"},
+		"a float64 constant": {func(in []*G.Node) (*G.Node, error) { return G.Add(in[0], G.NewConstant(1.0)) }, x, "float32: Type inference error"},
+		"Draw panics":        {one(squares("s", right)), verify.Input{Name: "x", Shape: tensor.Shape{2}, Draw: func(_ *rand.Rand, v []float64) { v[2] = 1 }}, "drawing x: panic"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := &listener{}
+			verify.Op(told, c.build, c.in)
+			if c.says == "" {
+				if told.failed != "" || !strings.Contains(told.logged, "hold") {
+					t.Errorf("told %q and %q", told.failed, told.logged)
+				}
+				return
+			}
+			first := strings.Split(told.failed+"\n\n", "\n")[1]
+			if !strings.Contains(first, c.says) {
+				t.Errorf("not told %q:\n%s", c.says, told.failed)
+			}
+		})
+	}
+}
+
+// listener is what Op tells its test.
+type listener struct{ failed, logged string }
+
+func (l *listener) Helper()                   {}
+func (l *listener) Logf(f string, a ...any)   { l.logged += fmt.Sprintf(f, a...) }
+func (l *listener) Errorf(f string, a ...any) { l.failed += fmt.Sprintf(f, a...) }
+
+// A random cotangent can weigh two elements of y alike, and then a rule that exchanges them looks right; the unit cotangents of the full Jacobian see it.
+func TestJacobianSeesWhatOneCotangentHides(t *testing.T) {
+	o := squares("exchanged", right)
+	g := &user{name: "exchanged'", args: 2, wrt: constants}
+	g.do = func(in ...G.Value) (G.Value, error) {
+		dy := in[1].(*tensor.Dense).Clone().(*tensor.Dense)
+		a, b := dy.Get(0), dy.Get(1)
+		dy.Set(0, b)
+		dy.Set(1, a)
+		g.f = func(v []float64) float64 { return right(v[0], v[1]) }
+		return g.elementwise(in[0], dy)
+	}
+	o.rule = func(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
+		dx, err := G.ApplyOp(g, in[0], dy)
+		return G.Nodes{dx}, err
+	}
+	hidden := 0
+	for seed := range uint64(40) {
+		r, err := verify.Case{Build: func(in []*G.Node) (*G.Node, error) { return G.ApplyOp(o, in[0]) }, Inputs: []verify.Input{verify.Integers("x", 9, 1, 2)}, Seed: seed}.Check()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{}
+		for _, row := range r.Rows {
+			seen[row.Oracle] = seen[row.Oracle] || row.Verdict == verify.Fails
+		}
+		if !seen[verify.ByDifferences] {
+			hidden++
+		}
+		if !seen[verify.ByJacobian] {
+			t.Errorf("seed %d: not seen in the Jacobian:\n%s", seed, r)
+		}
+	}
+	if hidden == 0 {
+		t.Error("no seed of these hides it: the test tests nothing")
+	}
+}
