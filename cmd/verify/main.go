@@ -52,6 +52,12 @@ func run(args []string, out, errs io.Writer) int {
 		fmt.Fprintln(errs, "verify: got -markdown with -op: want a document's tables whole")
 		return 2
 	}
+	for _, name := range []string{*jsonFile, *htmlFile} { // before the work, and without harm to a file that is there
+		if err := writable(name); err != nil {
+			fmt.Fprintln(errs, "verify:", err)
+			return 1
+		}
+	}
 	r := suite.NewReport(o)
 	began := time.Now()
 	if err := fill(r, o, *selfTest, len(documents) > 0); err != nil {
@@ -67,6 +73,18 @@ func run(args []string, out, errs io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// writable reports whether a file of that name can be written; what it holds stays.
+func writable(name string) error {
+	if name == "" {
+		return nil
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // fill runs the sections that were asked for: planted mistakes alone with -self-test, the ops alone with -op, all of them for a document.

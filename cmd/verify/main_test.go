@@ -74,7 +74,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestWrongUsage(t *testing.T) {
-	for _, args := range [][]string{{"-op", "no such op"}, {"-cases", "0"}, {"stray"}, {"-nonsense"}, {"-op", "flatten", "-markdown", "d.md"}, {"-time", "-1s"}} {
+	for _, args := range [][]string{{"-op", "no such op"}, {"-self-test", "-op", "no such op"}, {"-cases", "0"}, {"stray"}, {"-nonsense"}, {"-op", "flatten", "-markdown", "d.md"}, {"-time", "-1s"}} {
 		var out, errs bytes.Buffer
 		if code := run(args, &out, &errs); code != 2 {
 			t.Errorf("%v: exit status %d, want 2", args, code)
@@ -101,9 +101,11 @@ func TestCannotWrite(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	var out, errs bytes.Buffer
-	if code := run([]string{"-cases", "1", "-op", "flatten", "-json", nowhere}, &out, &errs); code != 1 || errs.Len() == 0 {
-		t.Errorf("exit status %d, want 1, and it says %q", code, &errs)
+	for _, flag := range []string{"-json", "-html"} {
+		var out, errs bytes.Buffer
+		if code := run([]string{"-cases", "1", "-op", "flatten", flag, nowhere}, &out, &errs); code != 1 || errs.Len() == 0 || out.Len() > 0 {
+			t.Errorf("%s: exit status %d, want 1 before anything is run, and it says %q and %q", flag, code, &errs, &out)
+		}
 	}
 }
 

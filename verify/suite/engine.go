@@ -18,14 +18,17 @@ const (
 	engineBatch   = "batch against its samples"
 	engineSecond  = "second derivatives"
 	engineOthers  = "checker's differences and twins"
+
+	engineJacobian = "the full Jacobian"
 )
 
 var engineOracles = map[string]string{
 	verify.ByRunning: oracleRuns, verify.ByDoDiff: engineWays, verify.ByPrealloc: engineWays, verify.ByTape: engineWays, verify.ByLisp: engineWays,
 	verify.BySlices: engineMemory, verify.ByTransposes: engineMemory, verify.ByColumnMajor: engineMemory,
-	verify.ByUnmodified: engineRepeats, verify.ByTwice: engineRepeats,
+	verify.ByUnmodified: engineRepeats, verify.ByTwice: engineRepeats, verify.ByInterleaving: engineRepeats, verify.ByInPlace: engineRepeats,
 	verify.ByBatch: engineBatch, verify.BySecond: engineSecond,
 	verify.ByDifferences: engineOthers, verify.ByStepOne: engineOthers, verify.ByAdjoint: engineOthers, verify.ByTwin: engineOthers,
+	verify.ByJacobian: engineJacobian,
 }
 
 // every is how seldom a subject goes through the checker, which runs an op hundreds of times.

@@ -332,10 +332,14 @@ type Kill struct {
 }
 
 // SelfTest plants every mistake of every op whose name contains only, and reports which oracle caught it. It also puts each rule without a mistake before the oracles and returns an
-// error if one is blamed.
+// error if one is blamed, or if no op has such a name.
 func SelfTest(seed uint64, only string) ([]Kill, error) {
+	chosen, err := chosen(only)
+	if err != nil {
+		return nil, err
+	}
 	var all []Kill
-	for _, f := range chosen(only) {
+	for _, f := range chosen {
 		r := rand.New(rand.NewPCG(seed, 1))
 		for n := range 6 {
 			sound := f.subject(r)

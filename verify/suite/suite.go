@@ -20,15 +20,18 @@ func (f family) subject(r *rand.Rand) *subject {
 	return s
 }
 
-// chosen are the families whose op contains only.
-func chosen(only string) []family {
+// chosen are the families whose op contains only, and an error if there are none.
+func chosen(only string) ([]family, error) {
 	var all []family
 	for _, f := range families() {
 		if strings.Contains(strings.ToLower(f.op), strings.ToLower(only)) {
 			all = append(all, f)
 		}
 	}
-	return all
+	if len(all) == 0 {
+		return nil, errors.Errorf("suite: got the op %q, want a part of one of %q", only, Ops())
+	}
+	return all, nil
 }
 
 // Ops are the names of what the suite checks.
@@ -68,9 +71,9 @@ type Options struct {
 //
 // It returns an error if no op has such a name.
 func Run(o Options) ([]Row, error) {
-	all := chosen(o.Op)
-	if len(all) == 0 {
-		return nil, errors.Errorf("suite: no op is called %q: want one of %s", o.Op, strings.Join(Ops(), ", "))
+	all, err := chosen(o.Op)
+	if err != nil {
+		return nil, err
 	}
 	t := table{at: map[[3]string]int{}}
 	began := time.Now()
