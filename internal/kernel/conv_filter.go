@@ -164,7 +164,7 @@ func (f *filterGradient[T]) slice(sums []T, lo, hi int, blocks []laneBlock) {
 				for t := 0; t < f.taps; t += mr {
 					if f.shape.vectors > 0 {
 						// The convolution's own kernel, with taps for outputs and outputs for taps.
-						runLanes(f.shape, b.width, image, f.offsets[t:][:mr], at, panel, c[t*b.width:], b.width, accumulate, nil, false)
+						runLanes(f.shape, b.width, image, f.offsets[t:][:mr], at, panel, c[t*b.width:], b.width, accumulate, &laneEnd[T]{})
 					} else {
 						outerGo2x4(at, image, f.offsets[t:][:mr], panel, c[t*b.width:], accumulate)
 					}

@@ -17,6 +17,15 @@ type laneShape struct {
 	vectors, lanes int
 }
 
+// A laneEnd says how a micro-kernel finishes: with a bias, of as many elements as the block is wide, or none, and a ReLU. On its way it asks the caches for the lines that come next, in
+// touches steps from touch on, where it has registers for that.
+type laneEnd[T Float] struct {
+	bias          []T
+	relu          bool
+	touch         []T
+	step, touches int
+}
+
 const (
 	// About so many outputs go through all filters while their tile, and the inputs that they read, are in the second-level cache: the weights come to the first outputs of a chunk
 	// from farther away. Where there are more than laneHeavy of these, from so far that chunks are twice as long.
@@ -230,20 +239,27 @@ func (w *wideRun[T]) run(first, lo, hi int) {
 				last.ints[i] = w.at[min(col+cols/mr*mr+i, col+cols-1)]
 			}
 			for phase, c := range w.all {
-				var biases []T
 				for k0 := 0; k0 < c.depth; k0 += laneDepth {
 					kb := min(laneDepth, c.depth-k0)
-					end := k0+kb == c.depth
-					if end && w.bias != nil {
-						biases = w.bias[b.first:]
+					var end laneEnd[T]
+					if k0+kb == c.depth {
+						end.relu = p.relu
+						if w.bias != nil {
+							end.bias = w.bias[b.first:]
+						}
+						end.step, end.touches = p.dstPlane, b.have
 					}
-					weights := c.packed[b.first*c.depth+k0*b.width:][:kb*b.width]
+					packed := c.packed[b.first*c.depth+k0*b.width:]
 					for i := 0; i < cols; i += mr {
 						at := last.ints
 						if i+mr <= cols {
 							at = w.at[col+i:]
 						}
-						runLanes(shape, b.width, x, at, c.offsets[k0:][:kb], weights, tile[i*ldc+phase*b.width:], ldc, k0 > 0, biases, end && p.relu)
+						if end.touches > 0 { // where the outputs go
+							n, o := (col+i)/pixels, (col+i)%pixels
+							end.touch = p.dst[(first+n)*p.dstImage+b.first*p.dstPlane+o/p.outW*p.dstRow+o%p.outW*p.dstCol:]
+						}
+						runLanes(shape, b.width, x, at, c.offsets[k0:][:kb], packed[:kb*b.width], tile[i*ldc+phase*b.width:], ldc, k0 > 0, &end)
 					}
 				}
 			}

@@ -183,7 +183,7 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 			for k0 := 0; k0 < w.planes; k0 += laneDepth {
 				kb := min(laneDepth, w.planes-k0)
 				for i := 0; i < tiles; i += w.shape.pixels(b.width) {
-					runLanes(w.shape, b.width, from, w.at[i:], w.step[k0:][:kb], weights[k0*b.width:], products[e*step+i*b.width:], b.width, k0 > 0, nil, false)
+					runLanes(w.shape, b.width, from, w.at[i:], w.step[k0:][:kb], weights[k0*b.width:], products[e*step+i*b.width:], b.width, k0 > 0, &laneEnd[T]{})
 				}
 			}
 		}

@@ -27,52 +27,55 @@ func (s laneShape) pixels(width int) int {
 	return 12
 }
 
-// runLanes makes c[i·ldc+j] (+)= Σ_k x[at[i]+off[k]]·w[k·width+j] for pixels(width) outputs i, and finishes with bias, of width elements, and relu. Of x it reads these elements
-// alone.
-func runLanes[T Float](s laneShape, width int, x []T, at, off []int, w, c []T, ldc int, accumulate bool, bias []T, relu bool) {
+// runLanes makes c[i·ldc+j] (+)= Σ_k x[at[i]+off[k]]·w[k·width+j] for pixels(width) outputs i, and finishes as end says. Of x it reads these elements alone.
+func runLanes[T Float](s laneShape, width int, x []T, at, off []int, w, c []T, ldc int, accumulate bool, end *laneEnd[T]) {
 	kc, pixels := len(off), s.pixels(width)
 	_, _, _ = at[pixels-1], w[kc*width-1], c[(pixels-1)*ldc+width-1]
-	if bias != nil {
-		_ = bias[width-1]
+	if end.bias != nil {
+		_ = end.bias[width-1]
 	}
 	acc, cut := 0, 0
 	if accumulate {
 		acc = 1
 	}
-	if relu {
+	if end.relu {
 		cut = 1
 	}
 	if unsafe.Sizeof(T(0)) == 4 {
-		f := lanes12x8x32AVX2
+		x, w, c, bias, touch, step, touches := p32(x), p32(w), p32(c), p32(end.bias), p32(end.touch), end.step, end.touches
 		switch {
-		case s.tier == AVX2 && width == 16:
-			f = lanes6x16x32AVX2
+		case s.tier == AVX2 && width == 8:
+			lanes12x8x32AVX2(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
+		case s.tier == AVX2:
+			lanes6x16x32AVX2(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches)
 		case width == 16:
-			f = lanes12x16x32AVX512
+			lanes12x16x32AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
 		case width == 32:
-			f = lanes12x32x32AVX512
+			lanes12x32x32AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
 		case width == 48:
-			f = lanes8x48x32AVX512
-		case width == 64:
-			f = lanes6x64x32AVX512
+			lanes8x48x32AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches)
+		default:
+			lanes6x64x32AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches)
 		}
-		f(kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(bias), cut)
 		return
 	}
-	f := lanes12x4x64AVX2
-	switch {
-	case s.tier == AVX2 && width == 8:
-		f = lanes6x8x64AVX2
-	case width == 8:
-		f = lanes12x8x64AVX512
-	case width == 16:
-		f = lanes12x16x64AVX512
-	case width == 24:
-		f = lanes8x24x64AVX512
-	case width == 32:
-		f = lanes6x32x64AVX512
+	{
+		x, w, c, bias, touch, step, touches := p64(x), p64(w), p64(c), p64(end.bias), p64(end.touch), end.step, end.touches
+		switch {
+		case s.tier == AVX2 && width == 4:
+			lanes12x4x64AVX2(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
+		case s.tier == AVX2:
+			lanes6x8x64AVX2(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches)
+		case width == 8:
+			lanes12x8x64AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
+		case width == 16:
+			lanes12x16x64AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
+		case width == 24:
+			lanes8x24x64AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches)
+		default:
+			lanes6x32x64AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches)
+		}
 	}
-	f(kc, p64(x), &at[0], &off[0], p64(w), p64(c), ldc, acc, p64(bias), cut)
 }
 
 // peakRounds runs n rounds of the independent multiply-adds of a tier and returns the floating-point operations of one.

@@ -73,22 +73,30 @@ func transposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int) (
 	if tier == Generic || lines < 4 {
 		return 0, 0
 	}
-	side := 4
-	if unsafe.Sizeof(T(0)) == 4 && lines >= 8 {
-		side = 8
+	single := unsafe.Sizeof(T(0)) == 4
+	side, step := 4, 4 // of a block
+	switch lanes := 64 / int(unsafe.Sizeof(T(0))); {
+	case tier == AVX512 && lines >= lanes:
+		side, step = lanes, lanes/4
+	case single && lines >= 8:
+		side, step = 8, 8
 	}
-	n := cols / side
+	n := cols / step
 	if n == 0 {
 		return 0, 0
 	}
-	doneLines, doneCols = lines/side*side, n*side
+	doneLines, doneCols = lines/side*side, n*step
 	_, _ = src[(doneLines-1)*lds+doneCols-1], dst[(doneCols-1)*ldd+doneLines-1]
 	for i := 0; i < doneLines; i += side {
 		d, s := unsafe.Pointer(&dst[i]), unsafe.Pointer(&src[i*lds])
 		switch {
-		case side == 8:
+		case side == 16:
+			transpose16x32AVX512(n, (*float32)(d), ldd, (*float32)(s), lds)
+		case side == 8 && single:
 			transpose8x32(n, (*float32)(d), ldd, (*float32)(s), lds)
-		case unsafe.Sizeof(T(0)) == 4:
+		case side == 8:
+			transpose8x64AVX512(n, (*float64)(d), ldd, (*float64)(s), lds)
+		case single:
 			transpose4x32(n, (*float32)(d), ldd, (*float32)(s), lds)
 		default:
 			transpose4x64(n, (*float64)(d), ldd, (*float64)(s), lds)

@@ -64,6 +64,16 @@ func tile4x8x64AVX2(kc int, a *float64, b *float64, c *float64, ld int, accumula
 //go:noescape
 func tile4x4x64AVX2(kc int, a *float64, b *float64, c *float64, ld int, accumulate int)
 
+// transpose16x32AVX512 is dst[p·ldd+i] = src[i·lds+p], 0 ≤ i < 16, 0 ≤ p < 4·n.
+//
+//go:noescape
+func transpose16x32AVX512(n int, dst *float32, ldd int, src *float32, lds int)
+
+// transpose8x64AVX512 is dst[p·ldd+i] = src[i·lds+p], 0 ≤ i < 8, 0 ≤ p < 2·n.
+//
+//go:noescape
+func transpose8x64AVX512(n int, dst *float64, ldd int, src *float64, lds int)
+
 // transpose8x32 is dst[p·ldd+i] = src[i·lds+p], 0 ≤ i < 8, 0 ≤ p < 8·n.
 //
 //go:noescape

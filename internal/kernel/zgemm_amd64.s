@@ -2448,6 +2448,96 @@ store:
 	VZEROUPPER
 	RET
 
+// func transpose16x32AVX512(n int, dst *float32, ldd int, src *float32, lds int)
+// Requires: AVX, AVX512F
+TEXT ·transpose16x32AVX512(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ ldd+16(FP), DX
+	MOVQ src+24(FP), BX
+	MOVQ lds+32(FP), SI
+	SHLQ $0x02, SI
+	LEAQ (SI)(SI*2), DI
+	SHLQ $0x02, DX
+	LEAQ (DX)(DX*2), R8
+	LEAQ (BX)(SI*4), R9
+	LEAQ (R9)(SI*4), R10
+	LEAQ (R10)(SI*4), R11
+
+loop:
+	VMOVUPS      (BX), X0
+	VINSERTF32X4 $0x01, (R9), Z0, Z0
+	VINSERTF32X4 $0x02, (R10), Z0, Z0
+	VINSERTF32X4 $0x03, (R11), Z0, Z0
+	VMOVUPS      (BX)(SI*1), X1
+	VINSERTF32X4 $0x01, (R9)(SI*1), Z1, Z1
+	VINSERTF32X4 $0x02, (R10)(SI*1), Z1, Z1
+	VINSERTF32X4 $0x03, (R11)(SI*1), Z1, Z1
+	VMOVUPS      (BX)(SI*2), X2
+	VINSERTF32X4 $0x01, (R9)(SI*2), Z2, Z2
+	VINSERTF32X4 $0x02, (R10)(SI*2), Z2, Z2
+	VINSERTF32X4 $0x03, (R11)(SI*2), Z2, Z2
+	VMOVUPS      (BX)(DI*1), X3
+	VINSERTF32X4 $0x01, (R9)(DI*1), Z3, Z3
+	VINSERTF32X4 $0x02, (R10)(DI*1), Z3, Z3
+	VINSERTF32X4 $0x03, (R11)(DI*1), Z3, Z3
+	VUNPCKLPS    Z1, Z0, Z4
+	VUNPCKHPS    Z1, Z0, Z5
+	VUNPCKLPS    Z3, Z2, Z6
+	VUNPCKHPS    Z3, Z2, Z7
+	VUNPCKLPD    Z6, Z4, Z8
+	VUNPCKHPD    Z6, Z4, Z4
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z4, (CX)(DX*1)
+	VUNPCKLPD    Z7, Z5, Z4
+	VUNPCKHPD    Z7, Z5, Z5
+	VMOVUPS      Z4, (CX)(DX*2)
+	VMOVUPS      Z5, (CX)(R8*1)
+	ADDQ         $+16, BX
+	ADDQ         $+16, R9
+	ADDQ         $+16, R10
+	ADDQ         $+16, R11
+	LEAQ         (CX)(DX*4), CX
+	DECQ         AX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func transpose8x64AVX512(n int, dst *float64, ldd int, src *float64, lds int)
+// Requires: AVX, AVX512F
+TEXT ·transpose8x64AVX512(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ ldd+16(FP), DX
+	MOVQ src+24(FP), BX
+	MOVQ lds+32(FP), SI
+	SHLQ $0x03, SI
+	LEAQ (SI)(SI*2), DI
+	SHLQ $0x03, DX
+	LEAQ (DX)(DX*2), R8
+	LEAQ (BX)(SI*4), R8
+
+loop:
+	VMOVUPS      (BX), X0
+	VINSERTF32X4 $0x01, (BX)(SI*2), Z0, Z0
+	VINSERTF32X4 $0x02, (R8), Z0, Z0
+	VINSERTF32X4 $0x03, (R8)(SI*2), Z0, Z0
+	VMOVUPS      (BX)(SI*1), X1
+	VINSERTF32X4 $0x01, (BX)(DI*1), Z1, Z1
+	VINSERTF32X4 $0x02, (R8)(SI*1), Z1, Z1
+	VINSERTF32X4 $0x03, (R8)(DI*1), Z1, Z1
+	VUNPCKLPD    Z1, Z0, Z2
+	VUNPCKHPD    Z1, Z0, Z3
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, (CX)(DX*1)
+	ADDQ         $+16, BX
+	ADDQ         $+16, R8
+	LEAQ         (CX)(DX*2), CX
+	DECQ         AX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
 // func transpose8x32(n int, dst *float32, ldd int, src *float32, lds int)
 // Requires: AVX
 TEXT ·transpose8x32(SB), NOSPLIT, $0-40

@@ -213,6 +213,80 @@ func transposer(side int, elem, goType string, size int, block func(from, to [8]
 	RET()
 }
 
+// transposeLanes transposes the lines of a whole vector. Quarters of a vector are loaded where they belong in the end, so that only what lies inside a quarter is left to shuffle.
+func transposeLanes(elem, goType string, size int) {
+	side, step := 64/size, 16/size // lines, and columns of a quarter
+	name := fmt.Sprintf("transpose%dx%sAVX512", side, elem)
+	TEXT(name, NOSPLIT, fmt.Sprintf("func(n int, dst *%s, ldd int, src *%s, lds int)", goType, goType))
+	Doc(fmt.Sprintf("%s is dst[p·ldd+i] = src[i·lds+p], 0 ≤ i < %d, 0 ≤ p < %d·n.", name, side, step))
+	Pragma("noescape")
+	n := Load(Param("n"), GP64())
+	dst := Load(Param("dst"), GP64())
+	ldd := Load(Param("ldd"), GP64())
+	src := Load(Param("src"), GP64())
+	lds := Load(Param("lds"), GP64())
+	lds3, ldd3 := GP64(), GP64()
+	for _, ld := range [][2]reg.Register{{lds, lds3}, {ldd, ldd3}} {
+		SHLQ(U8(map[int]uint8{4: 2, 8: 3}[size]), ld[0].(reg.GPVirtual))
+		LEAQ(Mem{Base: ld[0], Index: ld[0], Scale: 2}, ld[1].(reg.GPVirtual))
+	}
+	bases := []reg.Register{src}
+	for i := 4; i < side; i += 4 {
+		b := GP64()
+		LEAQ(Mem{Base: bases[len(bases)-1], Index: lds, Scale: 4}, b)
+		bases = append(bases, b)
+	}
+	at := func(base, ld, ld3 reg.Register, i int) Mem {
+		switch i {
+		case 0:
+			return Mem{Base: base}
+		case 3:
+			return Mem{Base: base, Index: ld3, Scale: 1}
+		}
+		return Mem{Base: base, Index: ld, Scale: uint8(i)}
+	}
+	Label("loop")
+	z := make([]reg.VecVirtual, step)
+	for e := range z {
+		z[e] = ZMM()
+		for quarter := range 4 {
+			line := quarter*step + e
+			m := at(bases[line/4], lds, lds3, line%4)
+			if quarter == 0 {
+				VMOVUPS(m, z[e].AsX())
+			} else {
+				VINSERTF32X4(U8(quarter), m, z[e], z[e])
+			}
+		}
+	}
+	if step == 4 {
+		var t [4]reg.VecVirtual
+		for i := range t {
+			t[i] = ZMM()
+		}
+		VUNPCKLPS(z[1], z[0], t[0])
+		VUNPCKHPS(z[1], z[0], t[1])
+		VUNPCKLPS(z[3], z[2], t[2])
+		VUNPCKHPS(z[3], z[2], t[3])
+		z[0], z[1], z[2], z[3] = t[0], t[2], t[1], t[3]
+	}
+	for i := 0; i < step; i += 2 {
+		lo, hi := ZMM(), ZMM()
+		VUNPCKLPD(z[i+1], z[i], lo)
+		VUNPCKHPD(z[i+1], z[i], hi)
+		VMOVUPS(lo, at(dst, ldd, ldd3, i))
+		VMOVUPS(hi, at(dst, ldd, ldd3, i+1))
+	}
+	for _, b := range bases {
+		ADDQ(I8(16), b)
+	}
+	LEAQ(Mem{Base: dst, Index: ldd, Scale: uint8(step)}, dst.(reg.GPVirtual))
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
 func transpose8x32(from, to [8]Mem) {
 	var r, t, u [8]reg.VecVirtual
 	for i := range r {
@@ -280,6 +354,8 @@ func main() {
 			tile(f, map[string]int{"AVX512": 8, "AVX2": 4}[f.tier], vectors)
 		}
 	}
+	transposeLanes("32", "float32", 4)
+	transposeLanes("64", "float64", 8)
 	transposer(8, "32", "float32", 4, transpose8x32)
 	transposer(4, "32", "float32", 4, transpose4x32)
 	transposer(4, "64", "float64", 8, transpose4x64)

@@ -58,15 +58,25 @@ func (f flavour) broadcast(m Mem, v reg.VecVirtual) {
 
 func (f flavour) fma(a, b, c reg.VecVirtual) { f.op(VFMADD231PS, VFMADD231PD, a, b, c) }
 
+// touchPixels is the most outputs of a micro-kernel that leave registers for asking for memory ahead of time.
+const touchPixels = 8
+
 // lanes is a tile of some outputs by the filters of so many vectors, kept in registers: for each product of the sum, one load of the filters' weights and one broadcast of each
 // output's input, straight out of the padded image.
 func lanes(f flavour, pixels, vectors int) {
 	const unroll = 2
 	nr := vectors * f.bytes / f.size
 	name := fmt.Sprintf("lanes%dx%dx%s%s", pixels, nr, f.elem, f.tier)
-	TEXT(name, NOSPLIT, fmt.Sprintf("func(kc int, x *%[1]s, at, off *int, w, c *%[1]s, ldc, accumulate int, bias *%[1]s, relu int)", f.goType))
-	Doc(fmt.Sprintf("%s is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·%d+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, "+
-		"0 ≤ k < kc, 0 ≤ i < %d, 0 ≤ j < %d.", name, nr, pixels, nr))
+	touching := pixels <= touchPixels
+	signature := fmt.Sprintf("func(kc int, x *%[1]s, at, off *int, w, c *%[1]s, ldc, accumulate int, bias *%[1]s, relu int", f.goType)
+	doc := fmt.Sprintf("%s is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·%d+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, "+
+		"0 ≤ k < kc, 0 ≤ i < %d, 0 ≤ j < %d.", name, nr, pixels, nr)
+	if touching {
+		signature += fmt.Sprintf(", touch *%s, touchStep, touches int", f.goType)
+		doc += fmt.Sprintf(" On the way it asks for the cache lines of touch[l·touchStep], 0 ≤ l < min(touches, kc/%d).", unroll)
+	}
+	TEXT(name, NOSPLIT, signature+")")
+	Doc(doc)
 	Pragma("noescape")
 	from := make([]reg.GPVirtual, pixels)
 	{
@@ -125,15 +135,36 @@ func lanes(f flavour, pixels, vectors int) {
 		panic(err)
 	}
 	kc := p.Addr
+	rounds := func(label string, between func()) {
+		Label(label)
+		for u := range unroll {
+			step(u)
+			if u == 0 && between != nil {
+				between()
+			}
+		}
+		ADDQ(I32(8*unroll), off)
+		ADDQ(I32(int32(unroll*vectors*f.bytes)), w)
+		SUBQ(I8(unroll), kc)
+	}
 	SUBQ(I8(unroll), kc)
 	JLT(LabelRef("rest"))
-	Label("loop")
-	for u := range unroll {
-		step(u)
+	if touching {
+		touch := Load(Param("touch"), GP64())
+		touchStep := Load(Param("touchStep"), GP64())
+		touches := Load(Param("touches"), GP64())
+		SHLQ(U8(1+f.size/4), touchStep)
+		TESTQ(touches, touches)
+		JZ(LabelRef("loop"))
+		rounds("touching", func() {
+			PREFETCHT0(Mem{Base: touch})
+			ADDQ(touchStep, touch)
+		})
+		JLT(LabelRef("rest"))
+		DECQ(touches)
+		JNZ(LabelRef("touching"))
 	}
-	ADDQ(I32(8*unroll), off)
-	ADDQ(I32(int32(unroll*vectors*f.bytes)), w)
-	SUBQ(I8(unroll), kc)
+	rounds("loop", nil)
 	JGE(LabelRef("loop"))
 	Label("rest")
 	ADDQ(I8(unroll), kc)
