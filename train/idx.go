@@ -89,6 +89,9 @@ func ReadIDX(r io.Reader, rank int) (data []byte, sides []int, err error) {
 	if rank < 1 || rank > 255 {
 		return nil, nil, errors.Errorf("the wanted rank is %d, want 1 to 255", rank)
 	}
+	if r == nil {
+		return nil, nil, errors.New("the reader is nil")
+	}
 	b := bufio.NewReader(r)
 	if magic, err := b.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
 		z, err := gzip.NewReader(b)

@@ -87,7 +87,9 @@ func TestReadIDXErrors(t *testing.T) {
 			wants(t, err, c.want...)
 		})
 	}
-	_, _, err := ReadIDX(failing{}, 1)
+	_, _, err := ReadIDX(nil, 1)
+	wants(t, err, "the reader is nil")
+	_, _, err = ReadIDX(failing{}, 1)
 	wants(t, err, "the disk is on fire")
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/pkg/errors"
 	"gorgonia.org/tensor"
@@ -52,7 +53,7 @@ func Open(dir string) (*Classifier, error) {
 
 // Classify returns for each image the index of its class in Classes, and the network's outputs, one row an image. images holds the bytes of the images, C×H×W each, one after the other.
 //
-// It returns an error if that is not a whole number of images, or none.
+// It returns an error if that is not a whole number of images, or none, or if an output is NaN, which is no class.
 func (c *Classifier) Classify(images []uint8) (classes []int, outputs *tensor.Dense, err error) {
 	size := c.Input.TotalSize()
 	n := len(images) / size
@@ -73,7 +74,11 @@ func (c *Classifier) Classify(images []uint8) (classes []int, outputs *tensor.De
 		return nil, nil, errors.Errorf("train: Classify: the network's output is %v of %v, want %d×%d of float32", outputs.Shape(), outputs.Dtype(), n, len(c.Classes))
 	}
 	for i := range n {
-		classes = append(classes, argmax(y[i*len(c.Classes):][:len(c.Classes)]))
+		row := y[i*len(c.Classes):][:len(c.Classes)]
+		if slices.ContainsFunc(row, func(v float32) bool { return v != v }) {
+			return nil, nil, errors.Errorf("train: Classify: the network's output for image %d is %v, want numbers", i, row)
+		}
+		classes = append(classes, argmax(row))
 	}
 	return classes, outputs, nil
 }

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -38,6 +39,12 @@ func TestOpen(t *testing.T) {
 	if got := float64(right) / float64(len(all)); got != res.Accuracy() {
 		t.Errorf("%v of the test images are classified as labelled, the run says %v", got, res.Accuracy())
 	}
+	bias := c.Network.Param("fc1.bias").Value.Data().([]float32)
+	kept := bias[3]
+	bias[3] = float32(math.NaN())
+	_, _, err = c.Classify(d.Test.Images[:side*side])
+	wants(t, err, "train: Classify: the network's output for image 0 is [", "NaN", "want numbers")
+	bias[3] = kept
 	for _, n := range []int{0, 1, side*side + 1} {
 		_, _, err := c.Classify(make([]uint8, n))
 		wants(t, err, "train: Classify", "want a positive multiple of 784")

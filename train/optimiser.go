@@ -76,8 +76,8 @@ func each(params []*model.Param, grads []*tensor.Dense, rate float64, m moments,
 	seen := make(map[string]bool, len(params))
 	for i, p := range params {
 		g := grads[i]
-		if p == nil || p.Value == nil || g == nil {
-			return errors.Errorf("train: parameter or gradient %d is nil", i)
+		if p == nil || empty(p.Value) || empty(g) {
+			return errors.Errorf("train: parameter or gradient %d is nil or empty", i)
 		}
 		if !plain(p.Value) {
 			return errors.Errorf("train: %s is %v of %v, want a plain tensor of float32 or float64", p.Name, p.Value.Shape(), p.Value.Dtype())
@@ -104,6 +104,9 @@ func each(params []*model.Param, grads []*tensor.Dense, rate float64, m moments,
 	}
 	return nil
 }
+
+// empty reports whether there is no tensor: nil, or one that no constructor made, whose methods panic.
+func empty(t *tensor.Dense) bool { return t == nil || t.Dtype().Type == nil }
 
 // plain reports whether a tensor is a slice of floats, row-major and without gaps.
 func plain(t *tensor.Dense) bool {

@@ -129,7 +129,8 @@ func TestOptimizerErrorsChangeNothing(t *testing.T) {
 		"momentum is 1":                func() error { return (&SGD{Momentum: 1}).Step([]*model.Param{p}, []*tensor.Dense{g}, 0.1) },
 		"β₁ is -1":                     func() error { return (&Adam{Beta1: -1}).Step([]*model.Param{p}, []*tensor.Dense{g}, 0.1) },
 		"two parameters are named w":   func() error { return (&RMSProp{}).Step([]*model.Param{p, p}, []*tensor.Dense{g, g}, 0.1) },
-		"is nil":                       func() error { return (&RMSProp{}).Step([]*model.Param{p}, []*tensor.Dense{nil}, 0.1) },
+		"gradient 0 is nil":            func() error { return (&RMSProp{}).Step([]*model.Param{p}, []*tensor.Dense{nil}, 0.1) },
+		"0 is nil or empty":            func() error { return (&RMSProp{}).Step([]*model.Param{p}, []*tensor.Dense{new(tensor.Dense)}, 0.1) },
 	} {
 		wants(t, step(), "train: ", what)
 	}

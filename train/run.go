@@ -25,6 +25,9 @@ type Config struct {
 	Seed      uint64  `json:"seed"`
 }
 
+// maxEpochs keeps the number of steps far from overflow.
+const maxEpochs = 1 << 20
+
 // Check returns an error that names what is out of range. It fills in the learning rate where it is 0.
 func (c *Config) Check() error {
 	_, _, err := c.resolve()
@@ -33,8 +36,8 @@ func (c *Config) Check() error {
 
 // resolve is Check, and gives what the names stand for.
 func (c *Config) resolve() (Optimizer, model.Loss, error) {
-	if c.Epochs < 1 {
-		return nil, 0, errors.Errorf("train: %d epochs, want at least 1", c.Epochs)
+	if c.Epochs < 1 || c.Epochs > maxEpochs {
+		return nil, 0, errors.Errorf("train: %d epochs, want 1 to %d", c.Epochs, maxEpochs)
 	}
 	if c.Batch < 1 {
 		return nil, 0, errors.Errorf("train: the batch size is %d, want at least 1", c.Batch)
@@ -107,6 +110,9 @@ const shuffles = 1 << 62
 // It returns an error that names what was got and wanted for a configuration or dataset that does not hold together, and for a loss that is no longer a finite number. The result is nil if nothing was
 // trained; otherwise it tells how far the run came, and dir keeps the weights of the last whole epoch.
 func Run(ctx context.Context, c Config, d *Dataset, dir string, progress Progress) (res *Result, err error) {
+	if ctx == nil {
+		return nil, errors.New("train: the context is nil")
+	}
 	if err := d.Check(); err != nil {
 		return nil, err
 	}
@@ -122,7 +128,7 @@ func Run(ctx context.Context, c Config, d *Dataset, dir string, progress Progres
 		return nil, err
 	}
 	net.Init(c.Seed)
-	t := &trainer{Config: c, data: d, net: net, optimizer: optimizer, loss: loss, progress: progress, eval: map[int]*model.Graph{}}
+	t := &trainer{Config: c, data: d, net: net, params: net.Params(), optimizer: optimizer, loss: loss, progress: progress, eval: map[int]*model.Graph{}}
 	defer t.close()
 	t.norm = measure(d.Train.Images)
 	t.total = c.Epochs * (d.Train.Len() / c.Batch)
@@ -186,6 +192,7 @@ type trainer struct {
 	data      *Dataset
 	norm      Normalisation
 	net       *model.Network
+	params    []*model.Param
 	loss      model.Loss
 	optimizer Optimizer
 	progress  Progress
@@ -244,9 +251,7 @@ func (t *trainer) epoch(ctx context.Context, epoch int) (e Epoch, err error) {
 
 // step trains on one batch and returns its loss, and how many of its images were classified as labelled before the step.
 func (t *trainer) step(indices []int) (loss float64, right int, err error) {
-	if t.graph.Random != nil {
-		t.graph.Random.SetStep(t.steps)
-	}
+	t.graph.Random.SetStep(t.steps)
 	if loss, right, err = t.run(t.graph, t.data.Train, indices); err != nil {
 		return 0, 0, err
 	}
@@ -254,11 +259,11 @@ func (t *trainer) step(indices []int) (loss float64, right int, err error) {
 	for i, n := range t.graph.Grads {
 		g, ok := n.Value().(*tensor.Dense)
 		if !ok {
-			return 0, 0, errors.Errorf("the gradient of %s is a %T, want a tensor", t.net.Params()[i].Name, n.Value())
+			return 0, 0, errors.Errorf("the gradient of %s is a %T, want a tensor", t.params[i].Name, n.Value())
 		}
 		t.grads = append(t.grads, g)
 	}
-	err = t.optimizer.Step(t.net.Params(), t.grads, t.rate())
+	err = t.optimizer.Step(t.params, t.grads, t.rate())
 	t.steps++
 	return loss, right, err
 }
@@ -344,7 +349,7 @@ func (t *trainer) evaluate(ctx context.Context, s Split) (loss, accuracy float64
 	return loss / float64(s.Len()), float64(right) / float64(s.Len()), nil
 }
 
-// argmax is the index of the greatest element, the first of equals; a NaN never wins.
+// argmax is the index of the greatest element, the first of equals; a NaN wins over nothing but NaN.
 func argmax(v []float32) int {
 	best := 0
 	for i, x := range v {

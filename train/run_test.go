@@ -153,6 +153,47 @@ func TestRunDirectory(t *testing.T) {
 	}
 }
 
+// An evaluation takes every test image once, the last, short batch too, and weighs them alike.
+func TestEvaluationTakesEveryImage(t *testing.T) {
+	d, err := DrawDigits(240, evalBatch+17, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, dir := config(), filepath.Join(t.TempDir(), "run")
+	res, err := Run(context.Background(), c, d, dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	classes, outputs, err := run.Classify(d.Test.Images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, loss := 0, 0.0
+	for i, class := range classes {
+		sum, row := 0.0, outputs.Data().([]float32)[10*i:][:10]
+		for _, v := range row {
+			sum += math.Exp(float64(v))
+		}
+		label := int(d.Test.Labels[i])
+		loss += math.Log(sum) - float64(row[label])
+		if class == label {
+			right++
+		}
+	}
+	e := res.Epochs[len(res.Epochs)-1]
+	if got := e.TestAccuracy * float64(d.Test.Len()); math.Round(got) != float64(right) {
+		t.Errorf("%v images were classified as labelled, one pass over them all says %d", got, right)
+	}
+	// Rounding is of a millionth; a batch left out, or one of 17 weighed like one of 250, is of some hundredths.
+	if want := loss / float64(d.Test.Len()); !(math.Abs(e.TestLoss-want) <= 1e-3*want) {
+		t.Errorf("the loss is %v, one pass over all images says %v", e.TestLoss, want)
+	}
+}
+
 func TestInterruptedRunSaves(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -187,7 +228,8 @@ func TestDivergenceIsAnError(t *testing.T) {
 func TestConfigErrors(t *testing.T) {
 	d := small(t)
 	for want, change := range map[string]func(c *Config){
-		"0 epochs, want at least 1":         func(c *Config) { c.Epochs = 0 },
+		"0 epochs, want 1 to 1048576":       func(c *Config) { c.Epochs = 0 },
+		"9223372036854775807 epochs, want":  func(c *Config) { c.Epochs = math.MaxInt },
 		"batch size is -1":                  func(c *Config) { c.Batch = -1 },
 		"batch size is 241, want at most":   func(c *Config) { c.Batch = 241 },
 		"learning rate is NaN":              func(c *Config) { c.Rate = math.NaN() },
@@ -206,9 +248,11 @@ func TestConfigErrors(t *testing.T) {
 			t.Errorf("%s: the run directory was made all the same", want)
 		}
 	}
-	if _, err := Run(context.Background(), config(), nil, "", nil); err == nil {
-		t.Error("no error for a dataset that is nil")
-	}
+	_, err := Run(context.Background(), config(), nil, "", nil)
+	wants(t, err, "train: the dataset is nil")
+	var none context.Context
+	_, err = Run(none, config(), d, "", nil)
+	wants(t, err, "train: the context is nil")
 }
 
 func TestNewDirNeverReuses(t *testing.T) {
