@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/convgrad/convgrad/internal/kernel"
 	"github.com/convgrad/convgrad/model"
 	"github.com/convgrad/convgrad/ops"
 	"github.com/convgrad/convgrad/train"
@@ -43,6 +44,11 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 	if status >= 0 {
 		return status
 	}
+	for _, err := range []error{kernel.TierError(), kernel.ThreadsError()} {
+		if err != nil {
+			fmt.Fprintln(stderr, "train:", err)
+		}
+	}
 	data, err := load(c, dataDir)
 	if err != nil {
 		return fail(stderr, 1, err)
@@ -51,7 +57,8 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, 2, err)
 	}
-	if out == "" {
+	own := out == ""
+	if own {
 		if out, err = train.NewDir("runs", time.Now().Format("20060102-150405")+"-"+c.Data+"-"+c.Model); err != nil {
 			return fail(stderr, 1, err)
 		}
@@ -64,6 +71,9 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop) // gives a second signal its usual effect back
 	res, err := train.Run(ctx, c, data, out, &console{w: stdout, terminal: term.IsTerminal(int(stdout.Fd()))})
 	if err != nil {
+		if own {
+			os.Remove(out) // which leaves a directory that holds something
+		}
 		return fail(stderr, 1, err)
 	}
 	if res.Interrupted {

@@ -64,6 +64,20 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
+// TestFailureLeavesNothing: a run that fails before it has begun leaves no directory of its own.
+func TestFailureLeavesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("draws 24,000 digits")
+	}
+	t.Chdir(t.TempDir())
+	if status, _, errs := execute(t, "-batch", "20001"); status != 1 || !strings.Contains(errs, "batch size is 20001, want at most") {
+		t.Errorf("a batch of more images than there are: status %d, %q", status, errs)
+	}
+	if left, err := filepath.Glob("runs/*"); err != nil || len(left) > 0 {
+		t.Errorf("it left %v (%v)", left, err)
+	}
+}
+
 // TestTrain is a whole run of one epoch by a model that takes a second.
 func TestTrain(t *testing.T) {
 	if testing.Short() {
