@@ -69,18 +69,35 @@ func TestSummaryOfLeNet(t *testing.T) {
 	}
 }
 
-// The other networks, counted by hand. article: 16·9+16, 32·16·9+32 and 10·1568+10. convnet: 32·9, 64·32·9, 128·64·9, 625·1152 and 10·625, no biases.
+// The networks, counted by hand. article: 16·9+16, 32·16·9+32 and 10·1568+10. convnet: 32·9, 64·32·9, 128·64·9, 625·1152 and 10·625, no biases.
 func TestSummaryOfNetworks(t *testing.T) {
 	for name, want := range map[string]struct {
+		layers     string
 		parameters int
 		macs       int64
 	}{
-		"linear":  {7850, 7840},
-		"article": {160 + 4640 + 15690, 28*28*16*9 + 14*14*32*144 + 15680},
-		"convnet": {288 + 18432 + 73728 + 720000 + 6250, 28*28*32*9 + 14*14*64*288 + 7*7*128*576 + 720000 + 6250},
+		"linear": {"flatten fc 10", 7850, 7840},
+		"article": {"conv 16 × 3×3, padding 1; relu maxpool 2×2; conv 32 × 3×3, padding 1; relu maxpool 2×2; flatten fc 10",
+			160 + 4640 + 15690, 28*28*16*9 + 14*14*32*144 + 15680},
+		"lenet5": {"conv 6 × 5×5, padding 2; relu maxpool 2×2; conv 16 × 5×5; relu maxpool 2×2; flatten fc 120; relu fc 84; relu fc 10",
+			156 + 2416 + 48120 + 10164 + 850, 28*28*6*25 + 10*10*16*150 + 400*120 + 120*84 + 84*10},
+		"convnet": {"conv 32 × 3×3, padding 1, no bias; relu maxpool 2×2; dropout p = 0.2; conv 64 × 3×3, padding 1, no bias; relu maxpool 2×2; dropout p = 0.2; " +
+			"conv 128 × 3×3, padding 1, no bias; relu maxpool 2×2; flatten dropout p = 0.2; fc 625, no bias; relu dropout p = 0.55; fc 10, no bias",
+			288 + 18432 + 73728 + 720000 + 6250, 28*28*32*9 + 14*14*64*288 + 7*7*128*576 + 720000 + 6250},
 	} {
-		if s := byName(t, name).Summary(); s.Parameters != want.parameters || s.MACs != want.macs {
+		n := byName(t, name)
+		s := n.Summary()
+		if s.Parameters != want.parameters || s.MACs != want.macs {
 			t.Errorf("%s: got %d parameters and %d multiply-adds, want %d and %d", name, s.Parameters, s.MACs, want.parameters, want.macs)
+		}
+		var layers string
+		for i, l := range s.Layers {
+			if layers += n.Layers()[i].Kind() + " "; l.Detail != "" {
+				layers += strings.Replace(l.Detail, " outputs", "", 1) + "; "
+			}
+		}
+		if layers = strings.TrimRight(layers, "; "); layers != want.layers {
+			t.Errorf("%s is %q, want %q", name, layers, want.layers)
 		}
 	}
 }
@@ -141,14 +158,52 @@ func TestSameSeedSameWeights(t *testing.T) {
 	if a.Params()[0].Value.Data().([]float32)[0] == b.Params()[0].Value.Data().([]float32)[0] {
 		t.Error("two seeds gave one weight")
 	}
-	// The variance of n normal draws is within 5·√(2/n) of its expectation but once in a million.
-	w := a.Param("conv2.weight").Value.Data().([]float32)
-	var v float64
-	for _, x := range w {
-		v += float64(x) * float64(x)
+	// The variance of n normal draws is within 5·√(2/n) of its expectation but once in a million. The last layer begins a tenth as wide, biases at 0.
+	for name, want := range map[string]float64{"conv2.weight": 2.0 / 144, "fc1.weight": 2.0 / 1568 / 100, "conv2.bias": 0} {
+		w := a.Param(name).Value.Data().([]float32)
+		var v float64
+		for _, x := range w {
+			v += float64(x) * float64(x)
+		}
+		if got := v / float64(len(w)); !(math.Abs(got-want) <= want*5*math.Sqrt(2/float64(len(w)))) {
+			t.Errorf("the variance of %s is %v, want about %v", name, got, want)
+		}
 	}
-	if got, want := v/float64(len(w)), 2.0/144; math.Abs(got-want) > want*5*math.Sqrt(2/float64(len(w))) {
-		t.Errorf("the variance of conv2.weight is %v, want about %v", got, want)
+}
+
+// The loss of a batch is the mean of its samples' losses, by their definitions: −log softmax at the label, and the article's ½ Σ (t − y)².
+func TestLosses(t *testing.T) {
+	const seed, batch = 11, 5
+	t.Logf("seed %d", seed)
+	n := byName(t, "linear", Float64)
+	for _, loss := range []Loss{CrossEntropy, SquaredError} {
+		m, err := n.Build(batch, BuildOptions{Loss: loss})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(rand.New(rand.NewPCG(seed, 0)), m)
+		if err := m.Run(); err != nil {
+			t.Fatal(err)
+		}
+		y, want := m.Output.Value().Data().([]float64), 0.0
+		switch target := m.TargetData().(type) {
+		case []int:
+			for i, l := range target {
+				sum := 0.0
+				for _, v := range y[10*i:][:10] {
+					sum += math.Exp(v - y[10*i+l])
+				}
+				want += math.Log(sum) / batch
+			}
+		case []float64:
+			for i, v := range target {
+				want += (v - y[i]) * (v - y[i]) / 2 / batch
+			}
+		}
+		// Sums of some 50 terms of the loss's size, with two roundings each and exp and log within an ulp or two.
+		if got, err := m.LossValue(); err != nil || !(math.Abs(got-want) <= 200*0x1p-53*math.Abs(want)) {
+			t.Errorf("%v: the loss is %v, want %v (%v)", loss, got, want, err)
+		}
 	}
 }
 
