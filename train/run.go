@@ -198,11 +198,12 @@ type trainer struct {
 	progress  Progress
 	dir       *runDir
 
-	graph *model.Graph
-	eval  map[int]*model.Graph // by batch size
-	grads []*tensor.Dense
-	steps int // made
-	total int // of the run
+	graph  *model.Graph
+	eval   map[int]*model.Graph // by batch size
+	grads  []*tensor.Dense
+	labels []int // of the batch
+	steps  int   // made
+	total  int   // of the run
 }
 
 // close gives the graphs' memory up.
@@ -220,10 +221,15 @@ func (t *trainer) rate() float64 {
 	return t.Rate * (1 + math.Cos(math.Pi*float64(t.steps)/float64(t.total))) / 2
 }
 
+// order is that of an epoch's images, drawn from the seed.
+func (t *trainer) order(epoch int) []int {
+	return rand.New(rand.NewPCG(t.Seed, shuffles|uint64(epoch))).Perm(t.data.Train.Len())
+}
+
 // epoch trains on the images once, in an order of its own, and evaluates. When the context is cancelled it ends after the step, with an error.
 func (t *trainer) epoch(ctx context.Context, epoch int) (e Epoch, err error) {
 	start := time.Now()
-	order := rand.New(rand.NewPCG(t.Seed, shuffles|uint64(epoch))).Perm(t.data.Train.Len())
+	order := t.order(epoch)
 	batches := len(order) / t.Batch
 	trained := batches * t.Batch
 	right := 0
@@ -301,20 +307,11 @@ func (t *trainer) feed(m *model.Graph, s Split, indices []int) error {
 		return errors.Errorf("the network's input is %T, want []float32", m.InputData())
 	}
 	kernel.NormaliseBatch(x, s.Images, indices, t.data.Input.TotalSize(), float32(t.norm.Mean), float32(1/t.norm.Std))
-	switch target := m.TargetData().(type) {
-	case []int:
-		for i, k := range indices {
-			target[i] = int(s.Labels[k])
-		}
-	case []float32: // one-hot
-		clear(target)
-		for i, k := range indices {
-			target[i*len(t.data.Classes)+int(s.Labels[k])] = 1
-		}
-	default:
-		return errors.Errorf("the network's target is %T, want []int or []float32", target)
+	t.labels = t.labels[:0]
+	for _, k := range indices {
+		t.labels = append(t.labels, int(s.Labels[k]))
 	}
-	return nil
+	return m.SetLabels(t.labels)
 }
 
 // evalBatch is how many images are evaluated at once.

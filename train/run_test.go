@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -217,6 +219,60 @@ func TestInterruptedRunSaves(t *testing.T) {
 	}
 }
 
+// TestBeginsFromTheSeed: a run that is cancelled before its first step keeps the weights that it began with, Init's of the seed.
+func TestBeginsFromTheSeed(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, seed := range []uint64{1, 2} {
+		c := config()
+		c.Seed = seed
+		res, err := Run(ctx, c, small(t), filepath.Join(t.TempDir(), "run"), nil)
+		if err != nil || !res.Interrupted || res.Steps != 0 {
+			t.Fatalf("got %+v, %v, want an interrupted run of no steps", res, err)
+		}
+		run, err := Open(res.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := model.ByName("article", run.Input, len(run.Classes))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.Init(seed)
+		for i, p := range want.Params() {
+			if !slices.Equal(p.Value.Data().([]float32), run.Network.Params()[i].Value.Data().([]float32)) {
+				t.Errorf("seed %d: %s is not as Init has it", seed, p.Name)
+			}
+		}
+	}
+}
+
+// TestMasksGoByTheStep: at a rate of 0 two steps on the same images differ by what is dropped alone, and a step that is made again is the same.
+func TestMasksGoByTheStep(t *testing.T) {
+	d := small(t)
+	net, err := model.NewSequential("test", d.Input, []model.Layer{model.Flatten{}, model.Dropout{P: 0.5}, model.Linear{Outputs: 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	net.Init(1)
+	tr := &trainer{data: d, net: net, params: net.Params(), optimizer: &SGD{}, norm: measure(d.Train.Images), total: 4}
+	if tr.graph, err = net.Build(8, model.BuildOptions{Loss: model.SquaredError, Training: true, Seed: 1}); err != nil {
+		t.Fatal(err)
+	}
+	defer tr.close()
+	step := func(number int) float64 {
+		tr.steps = number
+		loss, _, err := tr.step([]int{0, 1, 2, 3, 4, 5, 6, 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return loss
+	}
+	if a, b, again := step(0), step(1), step(0); a == b || a != again {
+		t.Errorf("the losses of steps 0, 1 and 0 are %v, %v and %v, want the first and last alike", a, b, again)
+	}
+}
+
 func TestDivergenceIsAnError(t *testing.T) {
 	c := config()
 	c.Optimizer, c.Rate = "sgd", 1e30
@@ -274,6 +330,29 @@ func TestNewDirNeverReuses(t *testing.T) {
 	}
 	if err := CheckDir(parent); err == nil {
 		t.Error("no error for a directory that is not empty")
+	}
+}
+
+// TestEpochsAreShuffled: each takes every image, in an order of its own and of the seed's.
+func TestEpochsAreShuffled(t *testing.T) {
+	d := small(t)
+	sorted := make([]int, d.Train.Len())
+	for i := range sorted {
+		sorted[i] = i
+	}
+	seen := map[string]bool{fmt.Sprint(sorted): true}
+	for _, seed := range []uint64{1, 2} {
+		for epoch := 1; epoch <= 3; epoch++ {
+			order := (&trainer{Config: Config{Seed: seed}, data: d}).order(epoch)
+			if name := fmt.Sprint(order); seen[name] {
+				t.Errorf("seed %d, epoch %d: the order is that of another, or of the dataset", seed, epoch)
+			} else {
+				seen[name] = true
+			}
+			if slices.Sort(order); !slices.Equal(order, sorted) {
+				t.Errorf("seed %d, epoch %d: the order does not hold every image once", seed, epoch)
+			}
+		}
 	}
 }
 
