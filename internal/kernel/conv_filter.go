@@ -1,5 +1,7 @@
 package kernel
 
+import "unsafe"
+
 // BackwardFilter is dw, the derivative of Forward by w applied to dy.
 //
 // It is the sum over all outputs of outer products: of the deltas of all filters at the output, a vector, with the inputs under the filter's taps. A micro-kernel keeps
@@ -39,7 +41,6 @@ type filterGradient[T Float] struct {
 	filled    int   // their number filled up to a multiple of what a tile takes
 	size      int   // of the sums of a slice
 	slices    int   // of the batch
-	cuts      int   // of the blocks, where the slices are too few to share
 	offsets   []int // distances of the taps, as filled, in an image
 	at        []int // and of an image's outputs
 	sums      []T   // for each slice, block and tap the sums for the block's filters
@@ -64,9 +65,15 @@ func newFilterGradient[T Float](g Conv, dw, dy, x []T, group int) *filterGradien
 	}
 	last := f.blocks[len(f.blocks)-1]
 	f.size = f.filled * (last.first + last.width)
-	// Slices cost memory and their joining; a few megabytes are worth it.
-	f.slices = max(1, min(g.N, 16, 1<<21/f.size))
-	f.cuts = min(len(f.blocks), (8+f.slices-1)/f.slices)
+	// Slices cost memory and their joining; equal ones are the best.
+	most := max(1, min(g.N, 8, 1<<18/f.size))
+	f.slices = most
+	for s := most; s > most/2; s-- {
+		if g.N%s == 0 {
+			f.slices = s
+			break
+		}
+	}
 	return f
 }
 
@@ -103,6 +110,9 @@ func (f *filterGradient[T]) measure(table []int) []int {
 // stretch is about how many outputs a micro-kernel goes through at a time: so many deltas of a block of filters stay in the second-level cache, and stream from there.
 const stretch = 224
 
+// filterCut is how many of a slice's sums stay in the second-level cache.
+const filterCut = 1 << 18
+
 func (f *filterGradient[T]) run() {
 	g := f.g
 	if f.asIs = g.Rows.Before == 0 && g.Cols.Before == 0 && f.hp <= g.H && f.wp <= g.W; f.asIs {
@@ -120,30 +130,41 @@ func (f *filterGradient[T]) run() {
 			f.at = append(f.at, p*g.Rows.Stride*f.pitch+q*g.Cols.Stride)
 		}
 	}
+	// The taps are cut into ranges, whose sums stay in the second-level cache from image to image; no sum depends on the cuts, so that their number may follow the threads'.
+	cuts := (f.size + filterCut - 1) / filterCut
+	if n := Threads(); n > 1 {
+		cuts = max(cuts, (2*n+f.slices-1)/f.slices)
+	}
+	cuts = max(1, min(cuts, f.taps/(4*laneStep)))
 	small := g.MACs()/int64(g.Groups) < 1<<16
-	each(small, f.slices*f.cuts, 1, func(t int) {
-		slice, cut := t/f.cuts, t%f.cuts
-		f.slice(f.sums[slice*f.size:][:f.size], g.N*slice/f.slices, g.N*(slice+1)/f.slices, f.blocks[len(f.blocks)*cut/f.cuts:len(f.blocks)*(cut+1)/f.cuts])
-	})
-	each(small, len(f.blocks), 1, func(i int) {
-		b := f.blocks[i]
-		total := f.sums[b.first*f.filled:][:f.filled*b.width]
-		for i := 1; i < f.slices; i++ {
-			add(total, f.sums[i*f.size+b.first*f.filled:][:f.filled*b.width])
+	each(small, f.slices*cuts, 1, func(t int) {
+		slice, cut := t/cuts, t%cuts
+		from, to := f.taps*cut/cuts/laneStep*laneStep, f.taps
+		if cut+1 < cuts {
+			to = f.taps * (cut + 1) / cuts / laneStep * laneStep
 		}
-		transpose(f.dw[b.first*f.taps:], f.taps, total, b.width, f.taps, b.have)
+		f.slice(f.sums[slice*f.size:][:f.size], g.N*slice/f.slices, g.N*(slice+1)/f.slices, from, to)
+	})
+	ranges := (f.taps + laneStep*4 - 1) / (laneStep * 4)
+	each(small || f.slices*f.size < 1<<14, len(f.blocks)*ranges, 1, func(t int) {
+		b, from, to := f.blocks[t/ranges], t%ranges*laneStep*4, min(f.taps, (t%ranges+1)*laneStep*4)
+		total := f.sums[b.first*f.filled+from*b.width:][:(to-from)*b.width]
+		for i := 1; i < f.slices; i++ {
+			add(total, f.sums[i*f.size+b.first*f.filled+from*b.width:][:len(total)])
+		}
+		transpose(f.dw[b.first*f.taps+from:], f.taps, total, b.width, to-from, b.have)
 	})
 }
 
-// slice sums images lo to hi−1 for some blocks of filters.
-func (f *filterGradient[T]) slice(sums []T, lo, hi int, blocks []laneBlock) {
+// slice sums images lo to hi−1 for the taps first to end−1.
+func (f *filterGradient[T]) slice(sums []T, lo, hi, first, end int) {
 	g := f.g
 	pixels := g.P * g.Q
 	stretches := (pixels + stretch - 1) / stretch
 	s := takeScratch[T](2)
 	defer s.free()
 	width := 0
-	for _, b := range blocks {
+	for _, b := range f.blocks {
 		width = max(width, b.width)
 	}
 	panel := s.slice(1, stretch*width)
@@ -151,20 +172,26 @@ func (f *filterGradient[T]) slice(sums []T, lo, hi int, blocks []laneBlock) {
 		image := f.x[n*g.C*g.H*g.W:]
 		if !f.asIs {
 			padded := s.slice(0, f.frame().size()+slack)
-			pad(f.frame(), padded, image, 0, f.hp)
+			some := f.frame() // the planes that the taps lie in
+			c := first / (g.R * g.S)
+			some.planes = (end-1)/(g.R*g.S) + 1 - c
+			pad(some, padded[c*f.plane:], image[c*g.H*g.W:], 0, f.hp)
 			image = padded
 		}
-		for _, b := range blocks {
+		for _, b := range f.blocks {
 			c := sums[b.first*f.filled:][:f.filled*b.width]
 			for i := range stretches {
 				from, to := pixels*i/stretches, pixels*(i+1)/stretches
 				packPanel(panel[:(to-from)*b.width], f.dy[n*g.K*pixels:], pixels, b.first, b.have, b.width, from, to-from, true, 1)
 				at, accumulate := f.at[from:to], n > lo || i > 0
 				mr := f.tile(b)
-				for t := 0; t < f.taps; t += mr {
+				next := laneEnd[T]{step: 64 / int(unsafe.Sizeof(T(0)))} // the sums come from farther away than what is summed
+				next.touches = mr * b.width / next.step
+				for t := first; t < end; t += mr {
 					if f.shape.vectors > 0 {
 						// The convolution's own kernel, with taps for outputs and outputs for taps.
-						runLanes(f.shape, b.width, image, f.offsets[t:][:mr], at, panel, c[t*b.width:], b.width, accumulate, &laneEnd[T]{})
+						next.touch = c[t*b.width:]
+						runLanes(f.shape, b.width, image, f.offsets[t:][:mr], at, panel, next.touch, b.width, accumulate, &next)
 					} else {
 						outerGo2x4(at, image, f.offsets[t:][:mr], panel, c[t*b.width:], accumulate)
 					}
