@@ -16,6 +16,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/verify"
 )
 
 // A BuiltIn is what the checker found out about one use of one of Gorgonia's own ops.
@@ -582,6 +583,16 @@ func builtIns() []builtIn {
 				return try(poolWhat(g, sp), func() string { return blamed(s, underTape) })
 			})
 		}},
+		{name: "MaxPool2D", use: "another run between forward and backward, as in a clone", known: "C6", search: func(try func(string, func() string) bool) {
+			pools(symmetric[:2], func(g kernel.Pool, sp kernel.Spatial) bool {
+				return try(poolWhat(g, sp), func() string {
+					return blamedFor(verify.Case{Build: verify.Build(maxBuild(g, sp)), Inputs: []verify.Input{verify.Permutation("x", g.N, g.C, g.H, g.W)}}, verify.ByInterleaving)
+				})
+			})
+		}},
+		{name: "MaxPool2D", use: "differentiated, and then something else in the same graph", known: "M2", search: gradTwice(func(x *G.Node) (*G.Node, error) {
+			return G.MaxPool2D(x, tensor.Shape{1, 1}, []int{0, 0}, []int{1, 1})
+		})},
 		{name: "MaxPool2D", use: "a gradient's gradient", known: "C11", mortal: true, search: func(try func(string, func() string) bool) {
 			try("x [1 1 1 1], window [1 1]", func() string { return secondMax() })
 		}},
@@ -591,6 +602,15 @@ func builtIns() []builtIn {
 					return blamed(avgSubject(g, func(in []*G.Node) (*G.Node, error) {
 						return G.AveragePool2D(in[0], tensor.Shape{g.R, g.S}, []int{0, 0}, strides(sp))
 					}), underTape)
+				})
+			})
+		}},
+		{name: "AveragePool2D", use: "its gradient", known: "C7", mortal: true, search: func(try func(string, func() string) bool) {
+			pools(symmetric[:2], func(g kernel.Pool, sp kernel.Spatial) bool {
+				return try(poolWhat(g, sp), func() string {
+					return blamed(avgSubject(g, func(in []*G.Node) (*G.Node, error) {
+						return G.AveragePool2D(in[0], tensor.Shape{g.R, g.S}, []int{0, 0}, strides(sp))
+					}), func(c comparison) bool { return underTape(c) && c.quantity == "dx" })
 				})
 			})
 		}},
@@ -637,6 +657,23 @@ func builtIns() []builtIn {
 				})
 			}
 		}},
+		{name: "LogSoftMax", use: "rows that are far apart", known: "O2", search: func(try func(string, func() string) bool) {
+			for apart := 1.0; apart <= 1024; apart *= 2 {
+				try(fmt.Sprintf("x [%v %v; 0 0]", apart, apart), func() string {
+					out, err := run(func(in []*G.Node) (*G.Node, error) { return G.LogSoftMax(in[0]) }, []array{{[]int{2, 2}, []float64{apart, apart, 0, 0}}}, array{[]int{2, 2}, ones(4)}, tensor.Float64, tape)
+					if err != nil {
+						return err.Error()
+					}
+					for _, y := range out.y.data {
+						if !(math.Abs(y+math.Ln2) <= 8*unit(tensor.Float64)*(1+apart)) { // an exponential, a sum and a logarithm, and whatever is subtracted first
+							return fmt.Sprintf("y is %v, want −ln 2 everywhere", out.y.data)
+						}
+					}
+					return ""
+				})
+			}
+		}},
+		{name: "SoftMax", use: "differentiated, and then something else in the same graph", known: "M2", search: gradTwice(func(x *G.Node) (*G.Node, error) { return G.SoftMax(x) })},
 		{name: "SoftMax", use: "beside LogSoftMax of the same x", known: "O3", search: func(try func(string, func() string) bool) {
 			try("x [0 0]", func() string {
 				_, in := leaves([]array{newArray(1, 2)}, tensor.Float64)
@@ -728,6 +765,7 @@ func builtIns() []builtIn {
 				})
 			}
 		}},
+		{name: "Dropout", use: "differentiated, and then something else in the same graph", known: "M2", search: gradTwice(func(x *G.Node) (*G.Node, error) { return G.Dropout(x, 0.5) })},
 		{name: "Dropout", use: "two of one input with other probabilities", known: "O7", search: func(try func(string, func() string) bool) {
 			try("p 0.25 and 0.75", func() string {
 				_, in := leaves([]array{newArray(2)}, tensor.Float64)
@@ -792,6 +830,53 @@ func builtIns() []builtIn {
 				}
 			}
 		}},
+		{name: "Grad", use: "of a Grad", known: "M1", search: func(try func(string, func() string) bool) {
+			try("Σ x³, x [1]", func() string {
+				g, in := leaves([]array{{[]int{1}, ones(1)}}, tensor.Float64)
+				cube := G.Must(G.HadamardProd(G.Must(G.Square(in[0])), in[0]))
+				first, err := G.Grad(G.Must(G.Sum(cube)), in[0])
+				if err != nil {
+					return err.Error()
+				}
+				second, err := G.Grad(G.Must(G.Sum(first[0])), in[0])
+				if err != nil {
+					return err.Error()
+				}
+				m := G.NewTapeMachine(g)
+				defer m.Close()
+				if err := m.RunAll(); err != nil {
+					return err.Error()
+				}
+				got, err := floats(second[0].Value())
+				if err != nil {
+					return err.Error()
+				}
+				return differs("d²/dx²", got, []float64{6})
+			})
+		}},
+		{name: "BroadcastAdd", use: "its gradient by what is broadcast over axis 2 of four", known: "O8", search: func(try func(string, func() string) bool) {
+			for _, shape := range shapesOf(4, 3) {
+				if shape[2] < 2 || len(newArray(shape...).data) == shape[2] { // there is nothing to broadcast, or what is broadcast is one element
+					continue
+				}
+				try(fmt.Sprintf("x %v, b [%d %d 1 %d]", shape, shape[0], shape[1], shape[3]), func() string {
+					return blamedFor(verify.Case{
+						Build:  func(in []*G.Node) (*G.Node, error) { return G.BroadcastAdd(in[0], in[1], nil, []byte{2}) },
+						Inputs: []verify.Input{verify.Integers("x", 4, shape...), verify.Integers("b", 4, shape[0], shape[1], 1, shape[3])},
+					}, verify.ByDifferences)
+				})
+			}
+		}},
+		{name: "Mul", use: "of slices of matrices", known: "found here", mortal: true, search: mulOf(verify.BySlices)},
+		{name: "Mul", use: "of column-major matrices", known: "found here", mortal: true, search: mulOf(verify.ByColumnMajor)},
+		{name: "Mul", use: "of lazy transposes of matrices", mortal: true, search: mulOf(verify.ByTransposes)},
+		{name: "Conv2d, Reshape, BroadcastAdd", use: "a convolution with a bias", search: overFamily(func(r *rand.Rand) *subject {
+			for {
+				if s := drawConv(r, false, false); s.another != nil && len(s.shapes) == 3 {
+					return s
+				}
+			}
+		})},
 		{name: "Mul, Transpose, BroadcastAdd", use: "a fully connected layer", search: overFamily(drawLinear)},
 		{name: "Sub, Square, Mean", use: "a squared error", search: overFamily(drawMSE)},
 		{name: "Log, SoftMax, HadamardProd, Sum", use: "a cross-entropy with labels", search: overFamily(drawCrossEntropy)},
@@ -946,6 +1031,59 @@ func leftAlone(f func(x *G.Node) (*G.Node, error), options ...G.VMOpt) func(try 
 				return err.Error()
 			}
 			return differs("x after the run", got, []float64{0, 0})
+		})
+	}
+}
+
+// blamedFor is what package verify's checker has against a case, by one oracle.
+func blamedFor(c verify.Case, oracle string) string {
+	for _, o := range verify.Oracles() {
+		if o != oracle {
+			c.Skip = append(c.Skip, o)
+		}
+	}
+	report, err := c.Check()
+	if err != nil {
+		return err.Error()
+	}
+	for _, row := range report.Rows {
+		if row.Verdict == verify.Fails {
+			return row.String()
+		}
+	}
+	return ""
+}
+
+// mulOf checks products of matrices in order of size, by one oracle.
+func mulOf(oracle string) func(try func(string, func() string) bool) {
+	return func(try func(string, func() string) bool) {
+		for _, s := range shapesOf(3, 3) {
+			try(fmt.Sprintf("[%d %d] × [%d %d]", s[0], s[1], s[1], s[2]), func() string {
+				return blamedFor(verify.Case{
+					Build:  func(in []*G.Node) (*G.Node, error) { return G.Mul(in[0], in[1]) },
+					Inputs: []verify.Input{verify.Integers("x", 4, s[0], s[1]), verify.Integers("w", 4, s[1], s[2])},
+				}, oracle)
+			})
+		}
+	}
+}
+
+// gradTwice differentiates f(x), and then something in the same graph that has nothing to do with it.
+func gradTwice(f func(x *G.Node) (*G.Node, error)) func(try func(string, func() string) bool) {
+	return func(try func(string, func() string) bool) {
+		try("Grad of Σ f(x) by x, and then of Σ w² by w", func() string {
+			_, in := leaves([]array{newArray(1, 1, 1, 2), newArray(2)}, tensor.Float64)
+			y, err := f(in[0])
+			if err != nil {
+				return err.Error()
+			}
+			if _, err := G.Grad(G.Must(G.Sum(y)), in[0]); err != nil {
+				return err.Error()
+			}
+			if _, err := G.Grad(G.Must(G.Sum(G.Must(G.Square(in[1])))), in[1]); err != nil {
+				return err.Error()
+			}
+			return ""
 		})
 	}
 }
