@@ -52,9 +52,12 @@ func (s *subject) engineCase(seed uint64) verify.Case {
 				}
 			}
 		}
-		in.Linear = s.affine[i]
+		in.Linear = s.affine != nil && s.affine[i]
 		in.Batch = i == 0 && s.independent()
 		c.Inputs = append(c.Inputs, in)
+	}
+	if s.beyond != nil { // differences and twins know nothing of the rounding of an algorithm of its own
+		c.Skip = append(c.Skip, verify.ByDifferences, verify.ByJacobian, verify.ByTwin, verify.BySecond)
 	}
 	return c
 }
@@ -67,7 +70,7 @@ func (s *subject) independent() bool {
 
 // throughChecker adds the rows of package verify's checker.
 func (j *judge) throughChecker(seed uint64) {
-	if j.s.affine == nil {
+	if j.s.affine == nil && j.s.beyond == nil { // it could not be drawn
 		return
 	}
 	report, err := j.s.engineCase(seed).Check()
