@@ -55,6 +55,9 @@ func Open(dir string) (*Classifier, error) {
 //
 // It returns an error if that is not a whole number of images, or none, or if an output is NaN, which is no class.
 func (c *Classifier) Classify(images []uint8) (classes []int, outputs *tensor.Dense, err error) {
+	if c.Network == nil || len(c.Input) != 3 || min(c.Input[0], c.Input[1], c.Input[2]) < 1 {
+		return nil, nil, errors.Errorf("train: Classify: the input is %v, want C×H×W and a network: one of Open", c.Input)
+	}
 	size := c.Input.TotalSize()
 	n := len(images) / size
 	if n == 0 || len(images)%size != 0 {

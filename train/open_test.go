@@ -45,6 +45,8 @@ func TestOpen(t *testing.T) {
 	_, _, err = c.Classify(d.Test.Images[:side*side])
 	wants(t, err, "train: Classify: the network's output for image 0 is [", "NaN", "want numbers")
 	bias[3] = kept
+	_, _, err = new(Classifier).Classify(d.Test.Images)
+	wants(t, err, "train: Classify: the input is ()")
 	for _, n := range []int{0, 1, side*side + 1} {
 		_, _, err := c.Classify(make([]uint8, n))
 		wants(t, err, "train: Classify", "want a positive multiple of 784")
