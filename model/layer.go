@@ -11,7 +11,7 @@ import (
 )
 
 // A Layer is one step of a network: a description, without weights. Shapes leave the batch out: C×H×W, or a vector's length. NewSequential copies the layers that it is given by
-// pointer. Only Output checks what it gets; the other methods may be called for inputs that it takes.
+// pointer. Output says whether the layer takes an input; for one that it does not, there are no Weights and no Cost.
 type Layer interface {
 	// Kind is what the layer is called in summaries, errors and, numbered, in the names of its parameters: "conv" makes "conv1.weight".
 	Kind() string
@@ -51,7 +51,7 @@ type Builder struct {
 
 // Random is the graph's source of dropout masks, made at the first call. It returns an error in a graph that only evaluates: there is nothing to drop.
 func (b *Builder) Random() (*ops.Random, error) {
-	if !b.Training {
+	if b == nil || !b.Training {
 		return nil, errors.New("model: a graph that only evaluates has no source of dropout masks")
 	}
 	var err error
@@ -105,6 +105,9 @@ func (l Conv) weight(in tensor.Shape) tensor.Shape {
 }
 
 func (l Conv) Weights(in tensor.Shape) []Weight {
+	if _, err := l.Output(in); err != nil {
+		return nil
+	}
 	w := l.weight(in)
 	fan := w[1] * w[2] * w[3]
 	ws := []Weight{{"weight", w, fan}}
@@ -139,11 +142,24 @@ func dilated(size, dilation [2]int) [2]int {
 }
 
 func (l Conv) Apply(b *Builder, x *G.Node, params []*G.Node) (*G.Node, error) {
-	var bias *G.Node
-	if !l.NoBias {
-		bias = params[1]
+	weight, bias, err := weightAndBias("conv", params, l.NoBias)
+	if err != nil {
+		return nil, err
 	}
-	return ops.Conv2D(x, params[0], bias, l.params(b))
+	return ops.Conv2D(x, weight, bias, l.params(b))
+}
+
+// weightAndBias takes a layer's parameters apart; the bias is nil where there is none.
+func weightAndBias(kind string, params []*G.Node, noBias bool) (weight, bias *G.Node, err error) {
+	switch {
+	case noBias && len(params) == 1:
+		return params[0], nil, nil
+	case !noBias && len(params) == 2:
+		return params[0], params[1], nil
+	case noBias:
+		return nil, nil, errors.Errorf("%s: got %d parameters, want a weight", kind, len(params))
+	}
+	return nil, nil, errors.Errorf("%s: got %d parameters, want a weight and a bias", kind, len(params))
 }
 
 func (l Conv) String() string {
@@ -204,6 +220,9 @@ func (l Linear) Output(in tensor.Shape) (tensor.Shape, error) {
 }
 
 func (l Linear) Weights(in tensor.Shape) []Weight {
+	if _, err := l.Output(in); err != nil {
+		return nil
+	}
 	ws := []Weight{{"weight", tensor.Shape{l.Outputs, in[0]}, in[0]}}
 	if !l.NoBias {
 		ws = append(ws, Weight{"bias", tensor.Shape{l.Outputs}, in[0]})
@@ -211,8 +230,13 @@ func (l Linear) Weights(in tensor.Shape) []Weight {
 	return ws
 }
 
-func (l Linear) Cost(in tensor.Shape) int64 { return int64(l.Outputs) * int64(in[0]) }
-func (l Linear) Window() (Window, bool)     { return Window{}, false }
+func (l Linear) Cost(in tensor.Shape) int64 {
+	if _, err := l.Output(in); err != nil {
+		return 0
+	}
+	return int64(l.Outputs) * int64(in[0])
+}
+func (l Linear) Window() (Window, bool) { return Window{}, false }
 func (l Linear) String() string {
 	if l.NoBias {
 		return fmt.Sprintf("%d outputs, no bias", l.Outputs)
@@ -221,11 +245,11 @@ func (l Linear) String() string {
 }
 
 func (l Linear) Apply(_ *Builder, x *G.Node, params []*G.Node) (*G.Node, error) {
-	var bias *G.Node
-	if !l.NoBias {
-		bias = params[1]
+	weight, bias, err := weightAndBias("linear", params, l.NoBias)
+	if err != nil {
+		return nil, err
 	}
-	return ops.Linear(x, params[0], bias)
+	return ops.Linear(x, weight, bias)
 }
 
 // plain is what layers without parameters share; they see one pixel through one pixel.
@@ -272,7 +296,7 @@ func (l Dropout) Output(in tensor.Shape) (tensor.Shape, error) {
 }
 
 func (l Dropout) Apply(b *Builder, x *G.Node, _ []*G.Node) (*G.Node, error) {
-	if !b.Training { // nothing to drop, and nothing to copy
+	if b == nil || !b.Training { // nothing to drop, and nothing to copy
 		return x, nil
 	}
 	r, err := b.Random()

@@ -587,6 +587,24 @@ func TestParamsAreViews(t *testing.T) {
 	}
 }
 
+// A layer's methods take whatever a caller hands them.
+func TestLayersOnNothing(t *testing.T) {
+	for _, l := range []Layer{Conv{Filters: 2, Size: [2]int{3, 3}}, Conv{}, Linear{Outputs: 2}, ReLU{}, Flatten{}, Dropout{P: 0.5}, MaxPool(2), Pool{Method: Average}, Pool{Method: 7}} {
+		for _, in := range []tensor.Shape{nil, {}, {0}, {-1}, {1, 1, 1}, {2, 3}, {1, 0, -5}} {
+			out, err := l.Output(in)
+			if ws, cost := l.Weights(in), l.Cost(in); err != nil && (out != nil || ws != nil || cost != 0) {
+				t.Errorf("%T of %v: output %v, weights %v and cost %d beside the error %v", l, in, out, ws, cost, err)
+			}
+		}
+		if y, err := l.Apply(nil, nil, nil); y != nil || err == nil && l != (Dropout{P: 0.5}) { // which passes its input on in evaluation
+			t.Errorf("%T of nothing: got %v, %v, want an error", l, y, err)
+		}
+	}
+	if _, err := (*Builder)(nil).Random(); err == nil {
+		t.Error("no builder: got a source of masks")
+	}
+}
+
 // An ownLayer is a caller's.
 type ownLayer struct {
 	plain
