@@ -1,7 +1,5 @@
 package kernel
 
-import "unsafe"
-
 // BackwardFilter is dw, the derivative of Forward by w applied to dy.
 //
 // It is the sum over all outputs of outer products: of the deltas of all filters at the output, a vector, with the inputs under the filter's taps. A micro-kernel keeps
@@ -185,13 +183,14 @@ func (f *filterGradient[T]) slice(sums []T, lo, hi, first, end int) {
 				packPanel(panel[:(to-from)*b.width], f.dy[n*g.K*pixels:], pixels, b.first, b.have, b.width, from, to-from, true, 1)
 				at, accumulate := f.at[from:to], n > lo || i > 0
 				mr := f.tile(b)
-				next := laneEnd[T]{step: 64 / int(unsafe.Sizeof(T(0)))} // the sums come from farther away than what is summed
-				next.touches = mr * b.width / next.step
-				for t := first; t < end; t += mr {
+				next := laneEnd[T]{step: line[T]()} // the sums come from farther away than what is summed
+				next.touches, next.next = mr*b.width/next.step, mr*b.width
+				for t, tiles := first, 1; t < end; t += tiles * mr {
 					if f.shape.vectors > 0 {
 						// The convolution's own kernel, with taps for outputs and outputs for taps.
 						next.touch = c[t*b.width:]
-						runLanes(f.shape, b.width, image, f.offsets[t:][:mr], at, panel, next.touch, b.width, accumulate, &next)
+						tiles = min((end-t+mr-1)/mr, laneBatch(len(at)))
+						runLanes(f.shape, b.width, tiles, image, f.offsets[t:][:tiles*mr], at, panel, next.touch, b.width, accumulate, &next)
 					} else {
 						outerGo2x4(at, image, f.offsets[t:][:mr], panel, c[t*b.width:], accumulate)
 					}

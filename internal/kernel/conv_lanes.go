@@ -17,14 +17,17 @@ type laneShape struct {
 	vectors, lanes int
 }
 
-// A laneEnd says how a micro-kernel finishes: with a bias, of as many elements as the block is wide, or none, and a ReLU. On its way it asks the caches for the lines that come next, in
-// touches steps from touch on, where it has registers for that.
+// A laneEnd says how a micro-kernel finishes: with a bias, of as many elements as the block is wide, or none, and a ReLU. On its way, one for each product of a sum, it asks the caches for
+// so many lines, step apart from touch on, that come next, and next farther on for the next tile; where it has registers for that.
 type laneEnd[T Float] struct {
-	bias          []T
-	relu          bool
-	touch         []T
-	step, touches int
+	bias                []T
+	relu                bool
+	touch               []T
+	step, touches, next int
 }
+
+// laneBatch is how many tiles a call makes: some microseconds of work.
+func laneBatch(kc int) int { return max(1, 2304/kc) }
 
 const (
 	// About so many outputs go through all filters while their tile, and the inputs that they read, are in the second-level cache: the weights come to the first outputs of a chunk
@@ -116,6 +119,7 @@ func runWide[T Float](all ...*correlation[T]) {
 	// Tasks are some images, or parts of one. An output's sum does not depend on the task that makes it, so that their number may follow the threads'.
 	w := wideRun[T]{all: all, shape: shape, blocks: blocks, bias: bias, chunk: laneChunk / len(all)}
 	if weights > laneHeavy {
+		w.heavy = true
 		w.chunk *= 2
 	}
 	pixels := p.outH * p.outW
@@ -195,6 +199,7 @@ type wideRun[T Float] struct {
 	blocks []laneBlock
 	bias   []T
 	chunk  int
+	heavy  bool  // the weights do not stay in the second-level cache
 	at     []int // distances of a task's outputs in its images
 }
 
@@ -242,24 +247,34 @@ func (w *wideRun[T]) run(first, lo, hi int) {
 				for k0 := 0; k0 < c.depth; k0 += laneDepth {
 					kb := min(laneDepth, c.depth-k0)
 					var end laneEnd[T]
+					ahead := 0 // elements of the next weights that each micro-kernel asks for
 					if k0+kb == c.depth {
 						end.relu = p.relu
 						if w.bias != nil {
 							end.bias = w.bias[b.first:]
 						}
-						end.step, end.touches = p.dstPlane, b.have
+						end.step, end.touches, end.next = p.dstPlane, b.have, mr*p.dstCol
+					} else if w.heavy {
+						end.step = line[T]()
+						end.touches = (laneDepth*b.width/end.step + cols/mr) / (cols/mr + 1)
+						end.next = end.step * end.touches
+						ahead = end.next
 					}
 					packed := c.packed[b.first*c.depth+k0*b.width:]
-					for i := 0; i < cols; i += mr {
+					for i, tiles := 0, 0; i < cols; i += tiles * mr {
 						at := last.ints
-						if i+mr <= cols {
+						if tiles = min((cols-i)/mr, laneBatch(kb)); tiles > 0 {
 							at = w.at[col+i:]
+						} else {
+							tiles = 1
 						}
-						if end.touches > 0 { // where the outputs go
+						if ahead > 0 {
+							end.touch = packed[min(kb*b.width+i/mr*ahead, len(packed)):]
+						} else if end.touches > 0 { // where the outputs go
 							n, o := (col+i)/pixels, (col+i)%pixels
 							end.touch = p.dst[(first+n)*p.dstImage+b.first*p.dstPlane+o/p.outW*p.dstRow+o%p.outW*p.dstCol:]
 						}
-						runLanes(shape, b.width, x, at, c.offsets[k0:][:kb], packed[:kb*b.width], tile[i*ldc+phase*b.width:], ldc, k0 > 0, &end)
+						runLanes(shape, b.width, tiles, x, at, c.offsets[k0:][:kb], packed[:kb*b.width], tile[i*ldc+phase*b.width:], ldc, k0 > 0, &end)
 					}
 				}
 			}

@@ -102,17 +102,25 @@ func (p *correlation[T]) runWinograd(m int) {
 	parallel((total+w.rows-1)/w.rows, func(t, _ int) { w.task(t*w.rows, min(total, (t+1)*w.rows)) })
 }
 
-// taskRows is how many rows of tiles a task takes, of so many.
+// heavy reports whether the weights are too many for the second-level cache.
+func (w *winogradPlan[T]) heavy() bool { return w.side*w.side*w.filled*w.planes > 1<<20 }
+
+// taskRows is how many rows of tiles a task takes, of so many. No tile's sums depend on it.
 func (w *winogradPlan[T]) taskRows(total int) int {
 	area := w.side * w.side
-	// A task's transformed input stays in the second-level cache, and there are tasks enough to share.
-	most := min(max(12, min(48, (1<<17)/(area*w.channels)))/w.across, (total+15)/16)
-	if area*w.filled*w.planes > 1<<20 {
-		// Each task reads all weights, from farther away than that.
-		most = max(most, min(48/w.across, (total+5)/6))
+	tasks := 1
+	if n := Threads(); n > 1 {
+		tasks = 4 * n
 	}
+	// A task's transformed input stays in the second-level cache.
+	tiles := max(12, min(48, (1<<17)/(area*w.channels)))
+	if w.heavy() {
+		// Each task reads all weights, from farther away than that: it should make more of them.
+		tiles, tasks = 64, (tasks+1)/2
+	}
+	most := max(1, min(tiles/w.across, (total+tasks-1)/tasks))
 	// Of the upper half, what fills the micro-kernel's tiles best.
-	best := max(1, most)
+	best := most
 	mr := w.shape.pixels(w.blocks[0].width)
 	waste := func(rows int) float64 {
 		n := rows * w.across
@@ -175,15 +183,22 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 	wide := w.shape.vectors * lanes
 	products := s.slice(4, area*(w.tiles+maxPixels)*wide)
 	out := s.slice(5, ((w.m-1)*w.outW+w.m*w.across)*wide)
-	for _, b := range w.blocks {
+	for k, b := range w.blocks {
 		step := (w.tiles + maxPixels) * b.width
+		mr := w.shape.pixels(b.width)
+		all := (tiles + mr - 1) / mr // micro-kernel's tiles
+		// While they compute, the micro-kernels ask for what comes next: the element's weights after these, or the lines of the images that are read and written next.
+		ahead := w.ahead(lo, hi, k)
 		for e := range area {
 			from := input[e*w.tiles*w.channels:][:w.tiles*w.channels]
-			weights := w.transformed[(e*w.filled+b.first)*w.planes:][:b.width*w.planes]
+			weights := w.transformed[(e*w.filled+b.first)*w.planes:]
 			for k0 := 0; k0 < w.planes; k0 += laneDepth {
 				kb := min(laneDepth, w.planes-k0)
-				for i := 0; i < tiles; i += w.shape.pixels(b.width) {
-					runLanes(w.shape, b.width, from, w.at[i:], w.step[k0:][:kb], weights[k0*b.width:], products[e*step+i*b.width:], b.width, k0 > 0, &laneEnd[T]{})
+				batch := laneBatch(kb)
+				for i := 0; i < all; i += batch {
+					n := min(batch, all-i)
+					end := ahead.next(weights[k0*b.width:], i, n, kb)
+					runLanes(w.shape, b.width, n, from, w.at[i*mr:], w.step[k0:][:kb], weights[k0*b.width:][:kb*b.width], products[e*step+i*mr*b.width:], b.width, k0 > 0, &end)
 				}
 			}
 		}
@@ -207,15 +222,78 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 
 // strip makes the input of row g of tiles, with its padding, channels beside each other: rows that follow each other are transposed together, then put into the padding.
 func (w *winogradPlan[T]) strip(dst, tmp []T, g int) {
-	clear(dst)
 	n, first := g/w.down, g%w.down*w.m-w.top // first is the image's row at the strip's
 	lo, hi := max(0, first), min(w.h, first+w.stripH)
 	cols := min(w.w, w.stripW-w.left)
+	line := w.stripW * w.channels
 	if lo >= hi || cols <= 0 {
+		clear(dst)
 		return
 	}
+	clear(dst[:(lo-first)*line])
+	clear(dst[(hi-first)*line:])
 	transpose(tmp, w.channels, w.src[n*w.srcImage+lo*w.w:], w.h*w.w, w.planes, (hi-lo)*w.w)
 	for r := range hi - lo {
-		copy(dst[((lo+r-first)*w.stripW+w.left)*w.channels:], tmp[r*w.w*w.channels:][:(cols-1)*w.channels+w.planes])
+		row := dst[(lo+r-first)*line:][:line]
+		clear(row[:w.left*w.channels])
+		copy(row[w.left*w.channels:], tmp[r*w.w*w.channels:][:(cols-1)*w.channels+w.planes])
+		clear(row[(w.left+cols)*w.channels:])
 	}
+}
+
+// A winogradAhead is what the micro-kernels of a task and a block of filters ask the caches for while they compute. Where the weights do not stay in the caches, it is the weights of the tile's next
+// element. Otherwise each call takes a plane's lines or a part of them, first of the rows that the next task reads, then of those that this one writes.
+type winogradAhead[T Float] struct {
+	in, out           []T // the first line of the first plane
+	inPlane, outPlane int
+	inLines, outLines int // of a plane
+	planes, filters   int
+	plane, done       int // how far it is
+	weights           int // distance of the next element's
+	each              int // how many of their lines a call asks for; 0 for the images'
+	most              int // of these
+}
+
+// ahead looks ahead from the task of rows lo to hi−1 at its k-th block of filters.
+func (w *winogradPlan[T]) ahead(lo, hi, k int) (a winogradAhead[T]) {
+	b, l := w.blocks[k], line[T]()
+	calls := ((hi-lo)*w.across + w.shape.pixels(b.width) - 1) / w.shape.pixels(b.width)
+	if w.heavy() {
+		a.weights, a.each = w.filled*w.planes, (min(w.planes, laneDepth)*b.width/l+calls-1)/calls
+		return a
+	}
+	if k == 0 && hi < w.n*w.down {
+		n, row := hi/w.down, max(0, hi%w.down*w.m-w.top)
+		a.in, a.inPlane, a.planes = w.src[n*w.srcImage+row*w.w:], w.h*w.w, w.planes
+		a.inLines = (min(w.h-row, (hi-lo)*w.m)*w.w + l - 1) / l
+	}
+	n, row := lo/w.down, lo%w.down*w.m
+	a.out, a.outPlane, a.filters = w.dst[n*w.dstImage+b.first*w.dstPlane+row*w.outW:], w.dstPlane, b.have
+	a.outLines = (min(w.outH-row, (hi-lo)*w.m)*w.outW + l - 1) / l
+	a.most = (a.planes*a.inLines+a.filters*a.outLines)*5/(4*calls*w.side*w.side) + 1
+	return a
+}
+
+// next is what a call for n micro-tiles from the i-th on, of these weights and sums of kb products, asks for.
+func (a *winogradAhead[T]) next(weights []T, i, n, kb int) laneEnd[T] {
+	end := laneEnd[T]{step: line[T]()}
+	if a.each > 0 {
+		end.touches, end.next = a.each, a.each*end.step
+		end.touch = weights[min(a.weights+i*end.next, len(weights)):]
+		return end
+	}
+	p, from, plane, lines := a.plane, a.in, a.inPlane, a.inLines
+	if p >= a.planes {
+		p, from, plane, lines = p-a.planes, a.out, a.outPlane, a.outLines
+		if p >= a.filters {
+			return end
+		}
+	}
+	end.touch = from[min(p*plane+a.done*end.step, len(from)):]
+	end.touches = min(a.most, kb, (lines-a.done+n-1)/n)
+	end.next = end.touches * end.step
+	if a.done += end.touches * n; a.done >= lines {
+		a.plane, a.done = a.plane+1, 0
+	}
+	return end
 }

@@ -27,9 +27,9 @@ func (s laneShape) pixels(width int) int {
 	return 12
 }
 
-// runLanes makes c[i·ldc+j] (+)= Σ_k x[at[i]+off[k]]·w[k·width+j] for pixels(width) outputs i, and finishes as end says. Of x it reads these elements alone.
-func runLanes[T Float](s laneShape, width int, x []T, at, off []int, w, c []T, ldc int, accumulate bool, end *laneEnd[T]) {
-	kc, pixels := len(off), s.pixels(width)
+// runLanes makes c[i·ldc+j] (+)= Σ_k x[at[i]+off[k]]·w[k·width+j] for so many tiles of pixels(width) outputs i, and finishes as end says. Of x it reads these elements alone.
+func runLanes[T Float](s laneShape, width, tiles int, x []T, at, off []int, w, c []T, ldc int, accumulate bool, end *laneEnd[T]) {
+	kc, pixels := len(off), tiles*s.pixels(width)
 	_, _, _ = at[pixels-1], w[kc*width-1], c[(pixels-1)*ldc+width-1]
 	if end.bias != nil {
 		_ = end.bias[width-1]
@@ -42,38 +42,38 @@ func runLanes[T Float](s laneShape, width int, x []T, at, off []int, w, c []T, l
 		cut = 1
 	}
 	if unsafe.Sizeof(T(0)) == 4 {
-		x, w, c, bias, touch, step, touches := p32(x), p32(w), p32(c), p32(end.bias), p32(end.touch), end.step, end.touches
+		x, w, c, bias, touch, step, touches, next := p32(x), p32(w), p32(c), p32(end.bias), p32(end.touch), end.step, end.touches, end.next
 		switch {
 		case s.tier == AVX2 && width == 8:
-			lanes12x8x32AVX2(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
+			lanes12x8x32AVX2(tiles, kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
 		case s.tier == AVX2:
-			lanes6x16x32AVX2(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches)
+			lanes6x16x32AVX2(tiles, kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches, next)
 		case width == 16:
-			lanes12x16x32AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
+			lanes12x16x32AVX512(tiles, kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
 		case width == 32:
-			lanes12x32x32AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
+			lanes12x32x32AVX512(tiles, kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
 		case width == 48:
-			lanes8x48x32AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches)
+			lanes8x48x32AVX512(tiles, kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches, next)
 		default:
-			lanes6x64x32AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches)
+			lanes6x64x32AVX512(tiles, kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches, next)
 		}
 		return
 	}
 	{
-		x, w, c, bias, touch, step, touches := p64(x), p64(w), p64(c), p64(end.bias), p64(end.touch), end.step, end.touches
+		x, w, c, bias, touch, step, touches, next := p64(x), p64(w), p64(c), p64(end.bias), p64(end.touch), end.step, end.touches, end.next
 		switch {
 		case s.tier == AVX2 && width == 4:
-			lanes12x4x64AVX2(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
+			lanes12x4x64AVX2(tiles, kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
 		case s.tier == AVX2:
-			lanes6x8x64AVX2(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches)
+			lanes6x8x64AVX2(tiles, kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches, next)
 		case width == 8:
-			lanes12x8x64AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
+			lanes12x8x64AVX512(tiles, kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
 		case width == 16:
-			lanes12x16x64AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
+			lanes12x16x64AVX512(tiles, kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut)
 		case width == 24:
-			lanes8x24x64AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches)
+			lanes8x24x64AVX512(tiles, kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches, next)
 		default:
-			lanes6x32x64AVX512(kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches)
+			lanes6x32x64AVX512(tiles, kc, x, &at[0], &off[0], w, c, ldc, acc, bias, cut, touch, step, touches, next)
 		}
 	}
 }

@@ -51,10 +51,10 @@ func (p *product[T]) narrow(m, n, k int, accumulate bool) bool {
 				}
 				a, c := p.a[k0*colStep+i*rowStep:], p.c[i*p.ldc:]
 				if rows == pixels && n == width {
-					runLanes(shape, width, a, at, off[:kb], panel, c, p.ldc, accumulate, &laneEnd[T]{})
+					runLanes(shape, width, 1, a, at, off[:kb], panel, c, p.ldc, accumulate, &laneEnd[T]{})
 					continue
 				}
-				runLanes(shape, width, a, at, off[:kb], panel, edge, width, false, &laneEnd[T]{})
+				runLanes(shape, width, 1, a, at, off[:kb], panel, edge, width, false, &laneEnd[T]{})
 				for r := range rows {
 					to, from := c[r*p.ldc:][:n], edge[r*width:][:n]
 					if !accumulate {

@@ -1,5 +1,7 @@
 package kernel
 
+import "unsafe"
+
 // A frame is how an image's planes, h×w each, lie in planes of hp×wp with zeros around them. What does not fit behind the last row or column is left out.
 type frame struct {
 	planes, h, w, top, left, hp, wp int
@@ -7,6 +9,9 @@ type frame struct {
 
 // size is the number of elements of a padded image. A buffer needs slack behind it.
 func (f frame) size() int { return f.planes * f.hp * f.wp }
+
+// line is how many elements a cache line holds.
+func line[T Float]() int { return 64 / int(unsafe.Sizeof(T(0))) }
 
 // slack is how far behind what it needs a vector may reach, in scratch.
 const slack = 64

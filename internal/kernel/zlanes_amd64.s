@@ -4,11 +4,12 @@
 
 #include "textflag.h"
 
-// func lanes6x64x32AVX512(kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int, touch *float32, touchStep int, touches int)
+// func lanes6x64x32AVX512(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int, touch *float32, touchStep int, touches int, touchNext int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·lanes6x64x32AVX512(SB), NOSPLIT, $0-104
-	MOVQ   x+8(FP), AX
-	MOVQ   at+16(FP), CX
+TEXT ·lanes6x64x32AVX512(SB), NOSPLIT, $8-120
+tile:
+	MOVQ   x+16(FP), AX
+	MOVQ   at+24(FP), CX
 	MOVQ   (CX), DX
 	LEAQ   (AX)(DX*4), DX
 	MOVQ   8(CX), BX
@@ -21,8 +22,12 @@ TEXT ·lanes6x64x32AVX512(SB), NOSPLIT, $0-104
 	LEAQ   (AX)(R8*4), R8
 	MOVQ   40(CX), CX
 	LEAQ   (AX)(CX*4), CX
-	MOVQ   off+24(FP), AX
-	MOVQ   w+32(FP), R9
+	ADDQ   $+48, at+24(FP)
+	MOVQ   off+32(FP), AX
+	MOVQ   kc+8(FP), AX
+	MOVQ   AX, (SP)
+	MOVQ   off+32(FP), AX
+	MOVQ   w+40(FP), R9
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -47,14 +52,14 @@ TEXT ·lanes6x64x32AVX512(SB), NOSPLIT, $0-104
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	SUBQ   $+2, kc+0(FP)
+	SUBQ   $+2, (SP)
 	JLT    rest
-	MOVQ   touch+80(FP), R10
-	MOVQ   touchStep+88(FP), R11
-	MOVQ   touches+96(FP), R12
+	MOVQ   touch+88(FP), R10
+	MOVQ   touchStep+96(FP), R11
+	MOVQ   touches+104(FP), R12
 	SHLQ   $0x02, R11
 	TESTQ  R12, R12
-	JZ     loop
+	JLE    loop
 
 touching:
 	MOVQ         (AX), R13
@@ -129,12 +134,14 @@ touching:
 	VFMADD231PS  Z25, Z29, Z21
 	VFMADD231PS  Z26, Z29, Z22
 	VFMADD231PS  Z27, Z29, Z23
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	ADDQ         $+16, AX
 	ADDQ         $+512, R9
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JLT          rest
-	DECQ         R12
-	JNZ          touching
+	SUBQ         $+2, R12
+	JGT          touching
 
 loop:
 	MOVQ         (AX), R10
@@ -209,11 +216,11 @@ loop:
 	VFMADD231PS  Z27, Z29, Z23
 	ADDQ         $+16, AX
 	ADDQ         $+512, R9
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JGE          loop
 
 rest:
-	ADDQ         $+2, kc+0(FP)
+	ADDQ         $+2, (SP)
 	JLE          done
 	MOVQ         (AX), AX
 	VMOVUPS      (R9), Z24
@@ -252,12 +259,12 @@ rest:
 	VFMADD231PS  Z27, Z29, Z23
 
 done:
-	MOVQ   c+40(FP), AX
-	MOVQ   ldc+48(FP), CX
+	MOVQ   c+48(FP), AX
+	MOVQ   ldc+56(FP), CX
 	SHLQ   $+2, CX
 	LEAQ   (CX)(CX*2), DX
 	ADDQ   AX, DX
-	MOVQ   accumulate+56(FP), BX
+	MOVQ   accumulate+64(FP), BX
 	TESTQ  BX, BX
 	JZ     bias
 	VADDPS (AX), Z0, Z0
@@ -286,7 +293,7 @@ done:
 	VADDPS 192(DX)(CX*2), Z23, Z23
 
 bias:
-	MOVQ    bias+64(FP), BX
+	MOVQ    bias+72(FP), BX
 	TESTQ   BX, BX
 	JZ      relu
 	VMOVUPS (BX), Z24
@@ -319,7 +326,7 @@ bias:
 	VADDPS  Z27, Z23, Z23
 
 relu:
-	MOVQ   relu+72(FP), BX
+	MOVQ   relu+80(FP), BX
 	TESTQ  BX, BX
 	JZ     store
 	VPXORD Z28, Z28, Z28
@@ -373,14 +380,22 @@ store:
 	VMOVUPS Z21, 64(DX)(CX*2)
 	VMOVUPS Z22, 128(DX)(CX*2)
 	VMOVUPS Z23, 192(DX)(CX*2)
+	IMUL3Q  $+6, CX, CX
+	ADDQ    CX, c+48(FP)
+	MOVQ    touchNext+112(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, touch+88(FP)
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func lanes8x48x32AVX512(kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int, touch *float32, touchStep int, touches int)
+// func lanes8x48x32AVX512(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int, touch *float32, touchStep int, touches int, touchNext int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·lanes8x48x32AVX512(SB), NOSPLIT, $0-104
-	MOVQ   x+8(FP), AX
-	MOVQ   at+16(FP), CX
+TEXT ·lanes8x48x32AVX512(SB), NOSPLIT, $8-120
+tile:
+	MOVQ   x+16(FP), AX
+	MOVQ   at+24(FP), CX
 	MOVQ   (CX), DX
 	LEAQ   (AX)(DX*4), DX
 	MOVQ   8(CX), BX
@@ -397,8 +412,12 @@ TEXT ·lanes8x48x32AVX512(SB), NOSPLIT, $0-104
 	LEAQ   (AX)(R10*4), R10
 	MOVQ   56(CX), CX
 	LEAQ   (AX)(CX*4), CX
-	MOVQ   off+24(FP), AX
-	MOVQ   w+32(FP), R11
+	ADDQ   $+64, at+24(FP)
+	MOVQ   off+32(FP), AX
+	MOVQ   kc+8(FP), AX
+	MOVQ   AX, (SP)
+	MOVQ   off+32(FP), AX
+	MOVQ   w+40(FP), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -423,14 +442,14 @@ TEXT ·lanes8x48x32AVX512(SB), NOSPLIT, $0-104
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	SUBQ   $+2, kc+0(FP)
+	SUBQ   $+2, (SP)
 	JLT    rest
-	MOVQ   touch+80(FP), R12
-	MOVQ   touchStep+88(FP), R13
-	MOVQ   touches+96(FP), R14
+	MOVQ   touch+88(FP), R12
+	MOVQ   touchStep+96(FP), R13
+	MOVQ   touches+104(FP), R14
 	SHLQ   $0x02, R13
 	TESTQ  R14, R14
-	JZ     loop
+	JLE    loop
 
 touching:
 	MOVQ         (AX), R15
@@ -507,12 +526,14 @@ touching:
 	VFMADD231PS  Z24, Z28, Z21
 	VFMADD231PS  Z25, Z28, Z22
 	VFMADD231PS  Z26, Z28, Z23
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         $+16, AX
 	ADDQ         $+384, R11
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JLT          rest
-	DECQ         R14
-	JNZ          touching
+	SUBQ         $+2, R14
+	JGT          touching
 
 loop:
 	MOVQ         (AX), R12
@@ -589,11 +610,11 @@ loop:
 	VFMADD231PS  Z26, Z28, Z23
 	ADDQ         $+16, AX
 	ADDQ         $+384, R11
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JGE          loop
 
 rest:
-	ADDQ         $+2, kc+0(FP)
+	ADDQ         $+2, (SP)
 	JLE          done
 	MOVQ         (AX), AX
 	VMOVUPS      (R11), Z24
@@ -633,14 +654,14 @@ rest:
 	VFMADD231PS  Z26, Z28, Z23
 
 done:
-	MOVQ   c+40(FP), AX
-	MOVQ   ldc+48(FP), CX
+	MOVQ   c+48(FP), AX
+	MOVQ   ldc+56(FP), CX
 	SHLQ   $+2, CX
 	LEAQ   (CX)(CX*2), DX
 	ADDQ   AX, DX
 	LEAQ   (CX)(CX*2), BX
 	ADDQ   DX, BX
-	MOVQ   accumulate+56(FP), SI
+	MOVQ   accumulate+64(FP), SI
 	TESTQ  SI, SI
 	JZ     bias
 	VADDPS (AX), Z0, Z0
@@ -669,7 +690,7 @@ done:
 	VADDPS 128(BX)(CX*1), Z23, Z23
 
 bias:
-	MOVQ    bias+64(FP), SI
+	MOVQ    bias+72(FP), SI
 	TESTQ   SI, SI
 	JZ      relu
 	VMOVUPS (SI), Z24
@@ -701,7 +722,7 @@ bias:
 	VADDPS  Z26, Z23, Z23
 
 relu:
-	MOVQ   relu+72(FP), SI
+	MOVQ   relu+80(FP), SI
 	TESTQ  SI, SI
 	JZ     store
 	VPXORD Z27, Z27, Z27
@@ -755,14 +776,22 @@ store:
 	VMOVUPS Z21, (BX)(CX*1)
 	VMOVUPS Z22, 64(BX)(CX*1)
 	VMOVUPS Z23, 128(BX)(CX*1)
+	IMUL3Q  $+8, CX, CX
+	ADDQ    CX, c+48(FP)
+	MOVQ    touchNext+112(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, touch+88(FP)
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func lanes12x32x32AVX512(kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
+// func lanes12x32x32AVX512(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
 // Requires: AVX, AVX512F
-TEXT ·lanes12x32x32AVX512(SB), NOSPLIT, $8-80
-	MOVQ   x+8(FP), AX
-	MOVQ   at+16(FP), CX
+TEXT ·lanes12x32x32AVX512(SB), NOSPLIT, $8-88
+tile:
+	MOVQ   x+16(FP), AX
+	MOVQ   at+24(FP), CX
 	MOVQ   (CX), DX
 	LEAQ   (AX)(DX*4), DX
 	MOVQ   8(CX), BX
@@ -787,8 +816,12 @@ TEXT ·lanes12x32x32AVX512(SB), NOSPLIT, $8-80
 	LEAQ   (AX)(R14*4), R14
 	MOVQ   88(CX), CX
 	LEAQ   (AX)(CX*4), CX
-	MOVQ   off+24(FP), AX
-	MOVQ   w+32(FP), R15
+	ADDQ   $+96, at+24(FP)
+	MOVQ   off+32(FP), AX
+	MOVQ   kc+8(FP), AX
+	MOVQ   AX, (SP)
+	MOVQ   off+32(FP), AX
+	MOVQ   w+40(FP), R15
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -813,7 +846,7 @@ TEXT ·lanes12x32x32AVX512(SB), NOSPLIT, $8-80
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	SUBQ   $+2, kc+0(FP)
+	SUBQ   $+2, (SP)
 	JLT    rest
 
 loop:
@@ -897,11 +930,11 @@ loop:
 	VFMADD231PS  Z25, Z27, Z23
 	ADDQ         $+16, AX
 	ADDQ         $+256, R15
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JGE          loop
 
 rest:
-	ADDQ         $+2, kc+0(FP)
+	ADDQ         $+2, (SP)
 	JLE          done
 	MOVQ         (AX), AX
 	VMOVUPS      (R15), Z24
@@ -944,8 +977,8 @@ rest:
 	VFMADD231PS  Z25, Z27, Z23
 
 done:
-	MOVQ   c+40(FP), AX
-	MOVQ   ldc+48(FP), CX
+	MOVQ   c+48(FP), AX
+	MOVQ   ldc+56(FP), CX
 	SHLQ   $+2, CX
 	LEAQ   (CX)(CX*2), DX
 	ADDQ   AX, DX
@@ -953,7 +986,7 @@ done:
 	ADDQ   DX, BX
 	LEAQ   (CX)(CX*2), SI
 	ADDQ   BX, SI
-	MOVQ   accumulate+56(FP), DI
+	MOVQ   accumulate+64(FP), DI
 	TESTQ  DI, DI
 	JZ     bias
 	VADDPS (AX), Z0, Z0
@@ -982,7 +1015,7 @@ done:
 	VADDPS 64(SI)(CX*2), Z23, Z23
 
 bias:
-	MOVQ    bias+64(FP), DI
+	MOVQ    bias+72(FP), DI
 	TESTQ   DI, DI
 	JZ      relu
 	VMOVUPS (DI), Z24
@@ -1013,7 +1046,7 @@ bias:
 	VADDPS  Z25, Z23, Z23
 
 relu:
-	MOVQ   relu+72(FP), DI
+	MOVQ   relu+80(FP), DI
 	TESTQ  DI, DI
 	JZ     store
 	VPXORD Z26, Z26, Z26
@@ -1067,14 +1100,19 @@ store:
 	VMOVUPS Z21, 64(SI)(CX*1)
 	VMOVUPS Z22, (SI)(CX*2)
 	VMOVUPS Z23, 64(SI)(CX*2)
+	IMUL3Q  $+12, CX, CX
+	ADDQ    CX, c+48(FP)
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func lanes12x16x32AVX512(kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
+// func lanes12x16x32AVX512(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
 // Requires: AVX, AVX512F
-TEXT ·lanes12x16x32AVX512(SB), NOSPLIT, $8-80
-	MOVQ   x+8(FP), AX
-	MOVQ   at+16(FP), CX
+TEXT ·lanes12x16x32AVX512(SB), NOSPLIT, $8-88
+tile:
+	MOVQ   x+16(FP), AX
+	MOVQ   at+24(FP), CX
 	MOVQ   (CX), DX
 	LEAQ   (AX)(DX*4), DX
 	MOVQ   8(CX), BX
@@ -1099,8 +1137,12 @@ TEXT ·lanes12x16x32AVX512(SB), NOSPLIT, $8-80
 	LEAQ   (AX)(R14*4), R14
 	MOVQ   88(CX), CX
 	LEAQ   (AX)(CX*4), CX
-	MOVQ   off+24(FP), AX
-	MOVQ   w+32(FP), R15
+	ADDQ   $+96, at+24(FP)
+	MOVQ   off+32(FP), AX
+	MOVQ   kc+8(FP), AX
+	MOVQ   AX, (SP)
+	MOVQ   off+32(FP), AX
+	MOVQ   w+40(FP), R15
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1113,7 +1155,7 @@ TEXT ·lanes12x16x32AVX512(SB), NOSPLIT, $8-80
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	SUBQ   $+2, kc+0(FP)
+	SUBQ   $+2, (SP)
 	JLT    rest
 
 loop:
@@ -1147,11 +1189,11 @@ loop:
 	VFMADD231PS.BCST (CX)(BP*4), Z12, Z11
 	ADDQ             $+16, AX
 	ADDQ             $+128, R15
-	SUBQ             $+2, kc+0(FP)
+	SUBQ             $+2, (SP)
 	JGE              loop
 
 rest:
-	ADDQ             $+2, kc+0(FP)
+	ADDQ             $+2, (SP)
 	JLE              done
 	MOVQ             (AX), AX
 	VMOVUPS          (R15), Z12
@@ -1169,8 +1211,8 @@ rest:
 	VFMADD231PS.BCST (CX)(AX*4), Z12, Z11
 
 done:
-	MOVQ   c+40(FP), AX
-	MOVQ   ldc+48(FP), CX
+	MOVQ   c+48(FP), AX
+	MOVQ   ldc+56(FP), CX
 	SHLQ   $+2, CX
 	LEAQ   (CX)(CX*2), DX
 	ADDQ   AX, DX
@@ -1178,7 +1220,7 @@ done:
 	ADDQ   DX, BX
 	LEAQ   (CX)(CX*2), SI
 	ADDQ   BX, SI
-	MOVQ   accumulate+56(FP), DI
+	MOVQ   accumulate+64(FP), DI
 	TESTQ  DI, DI
 	JZ     bias
 	VADDPS (AX), Z0, Z0
@@ -1195,7 +1237,7 @@ done:
 	VADDPS (SI)(CX*2), Z11, Z11
 
 bias:
-	MOVQ    bias+64(FP), DI
+	MOVQ    bias+72(FP), DI
 	TESTQ   DI, DI
 	JZ      relu
 	VMOVUPS (DI), Z12
@@ -1213,7 +1255,7 @@ bias:
 	VADDPS  Z12, Z11, Z11
 
 relu:
-	MOVQ   relu+72(FP), DI
+	MOVQ   relu+80(FP), DI
 	TESTQ  DI, DI
 	JZ     store
 	VPXORD Z13, Z13, Z13
@@ -1243,6 +1285,10 @@ store:
 	VMOVUPS Z9, (SI)
 	VMOVUPS Z10, (SI)(CX*1)
 	VMOVUPS Z11, (SI)(CX*2)
+	IMUL3Q  $+12, CX, CX
+	ADDQ    CX, c+48(FP)
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
@@ -1282,11 +1328,12 @@ loop:
 	VZEROUPPER
 	RET
 
-// func lanes6x32x64AVX512(kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int, touch *float64, touchStep int, touches int)
+// func lanes6x32x64AVX512(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int, touch *float64, touchStep int, touches int, touchNext int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·lanes6x32x64AVX512(SB), NOSPLIT, $0-104
-	MOVQ   x+8(FP), AX
-	MOVQ   at+16(FP), CX
+TEXT ·lanes6x32x64AVX512(SB), NOSPLIT, $8-120
+tile:
+	MOVQ   x+16(FP), AX
+	MOVQ   at+24(FP), CX
 	MOVQ   (CX), DX
 	LEAQ   (AX)(DX*8), DX
 	MOVQ   8(CX), BX
@@ -1299,8 +1346,12 @@ TEXT ·lanes6x32x64AVX512(SB), NOSPLIT, $0-104
 	LEAQ   (AX)(R8*8), R8
 	MOVQ   40(CX), CX
 	LEAQ   (AX)(CX*8), CX
-	MOVQ   off+24(FP), AX
-	MOVQ   w+32(FP), R9
+	ADDQ   $+48, at+24(FP)
+	MOVQ   off+32(FP), AX
+	MOVQ   kc+8(FP), AX
+	MOVQ   AX, (SP)
+	MOVQ   off+32(FP), AX
+	MOVQ   w+40(FP), R9
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1325,14 +1376,14 @@ TEXT ·lanes6x32x64AVX512(SB), NOSPLIT, $0-104
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	SUBQ   $+2, kc+0(FP)
+	SUBQ   $+2, (SP)
 	JLT    rest
-	MOVQ   touch+80(FP), R10
-	MOVQ   touchStep+88(FP), R11
-	MOVQ   touches+96(FP), R12
+	MOVQ   touch+88(FP), R10
+	MOVQ   touchStep+96(FP), R11
+	MOVQ   touches+104(FP), R12
 	SHLQ   $0x03, R11
 	TESTQ  R12, R12
-	JZ     loop
+	JLE    loop
 
 touching:
 	MOVQ         (AX), R13
@@ -1407,12 +1458,14 @@ touching:
 	VFMADD231PD  Z25, Z29, Z21
 	VFMADD231PD  Z26, Z29, Z22
 	VFMADD231PD  Z27, Z29, Z23
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	ADDQ         $+16, AX
 	ADDQ         $+512, R9
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JLT          rest
-	DECQ         R12
-	JNZ          touching
+	SUBQ         $+2, R12
+	JGT          touching
 
 loop:
 	MOVQ         (AX), R10
@@ -1487,11 +1540,11 @@ loop:
 	VFMADD231PD  Z27, Z29, Z23
 	ADDQ         $+16, AX
 	ADDQ         $+512, R9
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JGE          loop
 
 rest:
-	ADDQ         $+2, kc+0(FP)
+	ADDQ         $+2, (SP)
 	JLE          done
 	MOVQ         (AX), AX
 	VMOVUPS      (R9), Z24
@@ -1530,12 +1583,12 @@ rest:
 	VFMADD231PD  Z27, Z29, Z23
 
 done:
-	MOVQ   c+40(FP), AX
-	MOVQ   ldc+48(FP), CX
+	MOVQ   c+48(FP), AX
+	MOVQ   ldc+56(FP), CX
 	SHLQ   $+3, CX
 	LEAQ   (CX)(CX*2), DX
 	ADDQ   AX, DX
-	MOVQ   accumulate+56(FP), BX
+	MOVQ   accumulate+64(FP), BX
 	TESTQ  BX, BX
 	JZ     bias
 	VADDPD (AX), Z0, Z0
@@ -1564,7 +1617,7 @@ done:
 	VADDPD 192(DX)(CX*2), Z23, Z23
 
 bias:
-	MOVQ    bias+64(FP), BX
+	MOVQ    bias+72(FP), BX
 	TESTQ   BX, BX
 	JZ      relu
 	VMOVUPS (BX), Z24
@@ -1597,7 +1650,7 @@ bias:
 	VADDPD  Z27, Z23, Z23
 
 relu:
-	MOVQ   relu+72(FP), BX
+	MOVQ   relu+80(FP), BX
 	TESTQ  BX, BX
 	JZ     store
 	VPXORD Z28, Z28, Z28
@@ -1651,14 +1704,22 @@ store:
 	VMOVUPS Z21, 64(DX)(CX*2)
 	VMOVUPS Z22, 128(DX)(CX*2)
 	VMOVUPS Z23, 192(DX)(CX*2)
+	IMUL3Q  $+6, CX, CX
+	ADDQ    CX, c+48(FP)
+	MOVQ    touchNext+112(FP), AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, touch+88(FP)
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func lanes8x24x64AVX512(kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int, touch *float64, touchStep int, touches int)
+// func lanes8x24x64AVX512(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int, touch *float64, touchStep int, touches int, touchNext int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·lanes8x24x64AVX512(SB), NOSPLIT, $0-104
-	MOVQ   x+8(FP), AX
-	MOVQ   at+16(FP), CX
+TEXT ·lanes8x24x64AVX512(SB), NOSPLIT, $8-120
+tile:
+	MOVQ   x+16(FP), AX
+	MOVQ   at+24(FP), CX
 	MOVQ   (CX), DX
 	LEAQ   (AX)(DX*8), DX
 	MOVQ   8(CX), BX
@@ -1675,8 +1736,12 @@ TEXT ·lanes8x24x64AVX512(SB), NOSPLIT, $0-104
 	LEAQ   (AX)(R10*8), R10
 	MOVQ   56(CX), CX
 	LEAQ   (AX)(CX*8), CX
-	MOVQ   off+24(FP), AX
-	MOVQ   w+32(FP), R11
+	ADDQ   $+64, at+24(FP)
+	MOVQ   off+32(FP), AX
+	MOVQ   kc+8(FP), AX
+	MOVQ   AX, (SP)
+	MOVQ   off+32(FP), AX
+	MOVQ   w+40(FP), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1701,14 +1766,14 @@ TEXT ·lanes8x24x64AVX512(SB), NOSPLIT, $0-104
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	SUBQ   $+2, kc+0(FP)
+	SUBQ   $+2, (SP)
 	JLT    rest
-	MOVQ   touch+80(FP), R12
-	MOVQ   touchStep+88(FP), R13
-	MOVQ   touches+96(FP), R14
+	MOVQ   touch+88(FP), R12
+	MOVQ   touchStep+96(FP), R13
+	MOVQ   touches+104(FP), R14
 	SHLQ   $0x03, R13
 	TESTQ  R14, R14
-	JZ     loop
+	JLE    loop
 
 touching:
 	MOVQ         (AX), R15
@@ -1785,12 +1850,14 @@ touching:
 	VFMADD231PD  Z24, Z28, Z21
 	VFMADD231PD  Z25, Z28, Z22
 	VFMADD231PD  Z26, Z28, Z23
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         $+16, AX
 	ADDQ         $+384, R11
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JLT          rest
-	DECQ         R14
-	JNZ          touching
+	SUBQ         $+2, R14
+	JGT          touching
 
 loop:
 	MOVQ         (AX), R12
@@ -1867,11 +1934,11 @@ loop:
 	VFMADD231PD  Z26, Z28, Z23
 	ADDQ         $+16, AX
 	ADDQ         $+384, R11
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JGE          loop
 
 rest:
-	ADDQ         $+2, kc+0(FP)
+	ADDQ         $+2, (SP)
 	JLE          done
 	MOVQ         (AX), AX
 	VMOVUPS      (R11), Z24
@@ -1911,14 +1978,14 @@ rest:
 	VFMADD231PD  Z26, Z28, Z23
 
 done:
-	MOVQ   c+40(FP), AX
-	MOVQ   ldc+48(FP), CX
+	MOVQ   c+48(FP), AX
+	MOVQ   ldc+56(FP), CX
 	SHLQ   $+3, CX
 	LEAQ   (CX)(CX*2), DX
 	ADDQ   AX, DX
 	LEAQ   (CX)(CX*2), BX
 	ADDQ   DX, BX
-	MOVQ   accumulate+56(FP), SI
+	MOVQ   accumulate+64(FP), SI
 	TESTQ  SI, SI
 	JZ     bias
 	VADDPD (AX), Z0, Z0
@@ -1947,7 +2014,7 @@ done:
 	VADDPD 128(BX)(CX*1), Z23, Z23
 
 bias:
-	MOVQ    bias+64(FP), SI
+	MOVQ    bias+72(FP), SI
 	TESTQ   SI, SI
 	JZ      relu
 	VMOVUPS (SI), Z24
@@ -1979,7 +2046,7 @@ bias:
 	VADDPD  Z26, Z23, Z23
 
 relu:
-	MOVQ   relu+72(FP), SI
+	MOVQ   relu+80(FP), SI
 	TESTQ  SI, SI
 	JZ     store
 	VPXORD Z27, Z27, Z27
@@ -2033,14 +2100,22 @@ store:
 	VMOVUPS Z21, (BX)(CX*1)
 	VMOVUPS Z22, 64(BX)(CX*1)
 	VMOVUPS Z23, 128(BX)(CX*1)
+	IMUL3Q  $+8, CX, CX
+	ADDQ    CX, c+48(FP)
+	MOVQ    touchNext+112(FP), AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, touch+88(FP)
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func lanes12x16x64AVX512(kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
+// func lanes12x16x64AVX512(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
 // Requires: AVX, AVX512F
-TEXT ·lanes12x16x64AVX512(SB), NOSPLIT, $8-80
-	MOVQ   x+8(FP), AX
-	MOVQ   at+16(FP), CX
+TEXT ·lanes12x16x64AVX512(SB), NOSPLIT, $8-88
+tile:
+	MOVQ   x+16(FP), AX
+	MOVQ   at+24(FP), CX
 	MOVQ   (CX), DX
 	LEAQ   (AX)(DX*8), DX
 	MOVQ   8(CX), BX
@@ -2065,8 +2140,12 @@ TEXT ·lanes12x16x64AVX512(SB), NOSPLIT, $8-80
 	LEAQ   (AX)(R14*8), R14
 	MOVQ   88(CX), CX
 	LEAQ   (AX)(CX*8), CX
-	MOVQ   off+24(FP), AX
-	MOVQ   w+32(FP), R15
+	ADDQ   $+96, at+24(FP)
+	MOVQ   off+32(FP), AX
+	MOVQ   kc+8(FP), AX
+	MOVQ   AX, (SP)
+	MOVQ   off+32(FP), AX
+	MOVQ   w+40(FP), R15
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2091,7 +2170,7 @@ TEXT ·lanes12x16x64AVX512(SB), NOSPLIT, $8-80
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	SUBQ   $+2, kc+0(FP)
+	SUBQ   $+2, (SP)
 	JLT    rest
 
 loop:
@@ -2175,11 +2254,11 @@ loop:
 	VFMADD231PD  Z25, Z27, Z23
 	ADDQ         $+16, AX
 	ADDQ         $+256, R15
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JGE          loop
 
 rest:
-	ADDQ         $+2, kc+0(FP)
+	ADDQ         $+2, (SP)
 	JLE          done
 	MOVQ         (AX), AX
 	VMOVUPS      (R15), Z24
@@ -2222,8 +2301,8 @@ rest:
 	VFMADD231PD  Z25, Z27, Z23
 
 done:
-	MOVQ   c+40(FP), AX
-	MOVQ   ldc+48(FP), CX
+	MOVQ   c+48(FP), AX
+	MOVQ   ldc+56(FP), CX
 	SHLQ   $+3, CX
 	LEAQ   (CX)(CX*2), DX
 	ADDQ   AX, DX
@@ -2231,7 +2310,7 @@ done:
 	ADDQ   DX, BX
 	LEAQ   (CX)(CX*2), SI
 	ADDQ   BX, SI
-	MOVQ   accumulate+56(FP), DI
+	MOVQ   accumulate+64(FP), DI
 	TESTQ  DI, DI
 	JZ     bias
 	VADDPD (AX), Z0, Z0
@@ -2260,7 +2339,7 @@ done:
 	VADDPD 64(SI)(CX*2), Z23, Z23
 
 bias:
-	MOVQ    bias+64(FP), DI
+	MOVQ    bias+72(FP), DI
 	TESTQ   DI, DI
 	JZ      relu
 	VMOVUPS (DI), Z24
@@ -2291,7 +2370,7 @@ bias:
 	VADDPD  Z25, Z23, Z23
 
 relu:
-	MOVQ   relu+72(FP), DI
+	MOVQ   relu+80(FP), DI
 	TESTQ  DI, DI
 	JZ     store
 	VPXORD Z26, Z26, Z26
@@ -2345,14 +2424,19 @@ store:
 	VMOVUPS Z21, 64(SI)(CX*1)
 	VMOVUPS Z22, (SI)(CX*2)
 	VMOVUPS Z23, 64(SI)(CX*2)
+	IMUL3Q  $+12, CX, CX
+	ADDQ    CX, c+48(FP)
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func lanes12x8x64AVX512(kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
+// func lanes12x8x64AVX512(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
 // Requires: AVX, AVX512F
-TEXT ·lanes12x8x64AVX512(SB), NOSPLIT, $8-80
-	MOVQ   x+8(FP), AX
-	MOVQ   at+16(FP), CX
+TEXT ·lanes12x8x64AVX512(SB), NOSPLIT, $8-88
+tile:
+	MOVQ   x+16(FP), AX
+	MOVQ   at+24(FP), CX
 	MOVQ   (CX), DX
 	LEAQ   (AX)(DX*8), DX
 	MOVQ   8(CX), BX
@@ -2377,8 +2461,12 @@ TEXT ·lanes12x8x64AVX512(SB), NOSPLIT, $8-80
 	LEAQ   (AX)(R14*8), R14
 	MOVQ   88(CX), CX
 	LEAQ   (AX)(CX*8), CX
-	MOVQ   off+24(FP), AX
-	MOVQ   w+32(FP), R15
+	ADDQ   $+96, at+24(FP)
+	MOVQ   off+32(FP), AX
+	MOVQ   kc+8(FP), AX
+	MOVQ   AX, (SP)
+	MOVQ   off+32(FP), AX
+	MOVQ   w+40(FP), R15
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2391,7 +2479,7 @@ TEXT ·lanes12x8x64AVX512(SB), NOSPLIT, $8-80
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	SUBQ   $+2, kc+0(FP)
+	SUBQ   $+2, (SP)
 	JLT    rest
 
 loop:
@@ -2425,11 +2513,11 @@ loop:
 	VFMADD231PD.BCST (CX)(BP*8), Z12, Z11
 	ADDQ             $+16, AX
 	ADDQ             $+128, R15
-	SUBQ             $+2, kc+0(FP)
+	SUBQ             $+2, (SP)
 	JGE              loop
 
 rest:
-	ADDQ             $+2, kc+0(FP)
+	ADDQ             $+2, (SP)
 	JLE              done
 	MOVQ             (AX), AX
 	VMOVUPS          (R15), Z12
@@ -2447,8 +2535,8 @@ rest:
 	VFMADD231PD.BCST (CX)(AX*8), Z12, Z11
 
 done:
-	MOVQ   c+40(FP), AX
-	MOVQ   ldc+48(FP), CX
+	MOVQ   c+48(FP), AX
+	MOVQ   ldc+56(FP), CX
 	SHLQ   $+3, CX
 	LEAQ   (CX)(CX*2), DX
 	ADDQ   AX, DX
@@ -2456,7 +2544,7 @@ done:
 	ADDQ   DX, BX
 	LEAQ   (CX)(CX*2), SI
 	ADDQ   BX, SI
-	MOVQ   accumulate+56(FP), DI
+	MOVQ   accumulate+64(FP), DI
 	TESTQ  DI, DI
 	JZ     bias
 	VADDPD (AX), Z0, Z0
@@ -2473,7 +2561,7 @@ done:
 	VADDPD (SI)(CX*2), Z11, Z11
 
 bias:
-	MOVQ    bias+64(FP), DI
+	MOVQ    bias+72(FP), DI
 	TESTQ   DI, DI
 	JZ      relu
 	VMOVUPS (DI), Z12
@@ -2491,7 +2579,7 @@ bias:
 	VADDPD  Z12, Z11, Z11
 
 relu:
-	MOVQ   relu+72(FP), DI
+	MOVQ   relu+80(FP), DI
 	TESTQ  DI, DI
 	JZ     store
 	VPXORD Z13, Z13, Z13
@@ -2521,6 +2609,10 @@ store:
 	VMOVUPS Z9, (SI)
 	VMOVUPS Z10, (SI)(CX*1)
 	VMOVUPS Z11, (SI)(CX*2)
+	IMUL3Q  $+12, CX, CX
+	ADDQ    CX, c+48(FP)
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
@@ -2560,11 +2652,12 @@ loop:
 	VZEROUPPER
 	RET
 
-// func lanes6x16x32AVX2(kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int, touch *float32, touchStep int, touches int)
+// func lanes6x16x32AVX2(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int, touch *float32, touchStep int, touches int, touchNext int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·lanes6x16x32AVX2(SB), NOSPLIT, $0-104
-	MOVQ  x+8(FP), AX
-	MOVQ  at+16(FP), CX
+TEXT ·lanes6x16x32AVX2(SB), NOSPLIT, $8-120
+tile:
+	MOVQ  x+16(FP), AX
+	MOVQ  at+24(FP), CX
 	MOVQ  (CX), DX
 	LEAQ  (AX)(DX*4), DX
 	MOVQ  8(CX), BX
@@ -2577,8 +2670,12 @@ TEXT ·lanes6x16x32AVX2(SB), NOSPLIT, $0-104
 	LEAQ  (AX)(R8*4), R8
 	MOVQ  40(CX), CX
 	LEAQ  (AX)(CX*4), CX
-	MOVQ  off+24(FP), AX
-	MOVQ  w+32(FP), R9
+	ADDQ  $+48, at+24(FP)
+	MOVQ  off+32(FP), AX
+	MOVQ  kc+8(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  off+32(FP), AX
+	MOVQ  w+40(FP), R9
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -2591,14 +2688,14 @@ TEXT ·lanes6x16x32AVX2(SB), NOSPLIT, $0-104
 	VPXOR Y9, Y9, Y9
 	VPXOR Y10, Y10, Y10
 	VPXOR Y11, Y11, Y11
-	SUBQ  $+2, kc+0(FP)
+	SUBQ  $+2, (SP)
 	JLT   rest
-	MOVQ  touch+80(FP), R10
-	MOVQ  touchStep+88(FP), R11
-	MOVQ  touches+96(FP), R12
+	MOVQ  touch+88(FP), R10
+	MOVQ  touchStep+96(FP), R11
+	MOVQ  touches+104(FP), R12
 	SHLQ  $0x02, R11
 	TESTQ R12, R12
-	JZ    loop
+	JLE   loop
 
 touching:
 	MOVQ         (AX), R13
@@ -2645,12 +2742,14 @@ touching:
 	VBROADCASTSS (CX)(R13*4), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	ADDQ         $+16, AX
 	ADDQ         $+128, R9
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JLT          rest
-	DECQ         R12
-	JNZ          touching
+	SUBQ         $+2, R12
+	JGT          touching
 
 loop:
 	MOVQ         (AX), R10
@@ -2697,11 +2796,11 @@ loop:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         $+16, AX
 	ADDQ         $+128, R9
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JGE          loop
 
 rest:
-	ADDQ         $+2, kc+0(FP)
+	ADDQ         $+2, (SP)
 	JLE          done
 	MOVQ         (AX), AX
 	VMOVUPS      (R9), Y12
@@ -2726,12 +2825,12 @@ rest:
 	VFMADD231PS  Y13, Y14, Y11
 
 done:
-	MOVQ   c+40(FP), AX
-	MOVQ   ldc+48(FP), CX
+	MOVQ   c+48(FP), AX
+	MOVQ   ldc+56(FP), CX
 	SHLQ   $+2, CX
 	LEAQ   (CX)(CX*2), DX
 	ADDQ   AX, DX
-	MOVQ   accumulate+56(FP), BX
+	MOVQ   accumulate+64(FP), BX
 	TESTQ  BX, BX
 	JZ     bias
 	VADDPS (AX), Y0, Y0
@@ -2748,7 +2847,7 @@ done:
 	VADDPS 32(DX)(CX*2), Y11, Y11
 
 bias:
-	MOVQ    bias+64(FP), BX
+	MOVQ    bias+72(FP), BX
 	TESTQ   BX, BX
 	JZ      relu
 	VMOVUPS (BX), Y12
@@ -2767,7 +2866,7 @@ bias:
 	VADDPS  Y13, Y11, Y11
 
 relu:
-	MOVQ   relu+72(FP), BX
+	MOVQ   relu+80(FP), BX
 	TESTQ  BX, BX
 	JZ     store
 	VPXOR  Y14, Y14, Y14
@@ -2797,14 +2896,22 @@ store:
 	VMOVUPS Y9, 32(DX)(CX*1)
 	VMOVUPS Y10, (DX)(CX*2)
 	VMOVUPS Y11, 32(DX)(CX*2)
+	IMUL3Q  $+6, CX, CX
+	ADDQ    CX, c+48(FP)
+	MOVQ    touchNext+112(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, touch+88(FP)
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func lanes12x8x32AVX2(kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
+// func lanes12x8x32AVX2(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·lanes12x8x32AVX2(SB), NOSPLIT, $8-80
-	MOVQ  x+8(FP), AX
-	MOVQ  at+16(FP), CX
+TEXT ·lanes12x8x32AVX2(SB), NOSPLIT, $8-88
+tile:
+	MOVQ  x+16(FP), AX
+	MOVQ  at+24(FP), CX
 	MOVQ  (CX), DX
 	LEAQ  (AX)(DX*4), DX
 	MOVQ  8(CX), BX
@@ -2829,8 +2936,12 @@ TEXT ·lanes12x8x32AVX2(SB), NOSPLIT, $8-80
 	LEAQ  (AX)(R14*4), R14
 	MOVQ  88(CX), CX
 	LEAQ  (AX)(CX*4), CX
-	MOVQ  off+24(FP), AX
-	MOVQ  w+32(FP), R15
+	ADDQ  $+96, at+24(FP)
+	MOVQ  off+32(FP), AX
+	MOVQ  kc+8(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  off+32(FP), AX
+	MOVQ  w+40(FP), R15
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -2843,7 +2954,7 @@ TEXT ·lanes12x8x32AVX2(SB), NOSPLIT, $8-80
 	VPXOR Y9, Y9, Y9
 	VPXOR Y10, Y10, Y10
 	VPXOR Y11, Y11, Y11
-	SUBQ  $+2, kc+0(FP)
+	SUBQ  $+2, (SP)
 	JLT   rest
 
 loop:
@@ -2901,11 +3012,11 @@ loop:
 	VFMADD231PS  Y12, Y13, Y11
 	ADDQ         $+16, AX
 	ADDQ         $+64, R15
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JGE          loop
 
 rest:
-	ADDQ         $+2, kc+0(FP)
+	ADDQ         $+2, (SP)
 	JLE          done
 	MOVQ         (AX), AX
 	VMOVUPS      (R15), Y12
@@ -2935,8 +3046,8 @@ rest:
 	VFMADD231PS  Y12, Y13, Y11
 
 done:
-	MOVQ   c+40(FP), AX
-	MOVQ   ldc+48(FP), CX
+	MOVQ   c+48(FP), AX
+	MOVQ   ldc+56(FP), CX
 	SHLQ   $+2, CX
 	LEAQ   (CX)(CX*2), DX
 	ADDQ   AX, DX
@@ -2944,7 +3055,7 @@ done:
 	ADDQ   DX, BX
 	LEAQ   (CX)(CX*2), SI
 	ADDQ   BX, SI
-	MOVQ   accumulate+56(FP), DI
+	MOVQ   accumulate+64(FP), DI
 	TESTQ  DI, DI
 	JZ     bias
 	VADDPS (AX), Y0, Y0
@@ -2961,7 +3072,7 @@ done:
 	VADDPS (SI)(CX*2), Y11, Y11
 
 bias:
-	MOVQ    bias+64(FP), DI
+	MOVQ    bias+72(FP), DI
 	TESTQ   DI, DI
 	JZ      relu
 	VMOVUPS (DI), Y12
@@ -2979,7 +3090,7 @@ bias:
 	VADDPS  Y12, Y11, Y11
 
 relu:
-	MOVQ   relu+72(FP), DI
+	MOVQ   relu+80(FP), DI
 	TESTQ  DI, DI
 	JZ     store
 	VPXOR  Y13, Y13, Y13
@@ -3009,6 +3120,10 @@ store:
 	VMOVUPS Y9, (SI)
 	VMOVUPS Y10, (SI)(CX*1)
 	VMOVUPS Y11, (SI)(CX*2)
+	IMUL3Q  $+12, CX, CX
+	ADDQ    CX, c+48(FP)
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
@@ -3048,11 +3163,12 @@ loop:
 	VZEROUPPER
 	RET
 
-// func lanes6x8x64AVX2(kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int, touch *float64, touchStep int, touches int)
+// func lanes6x8x64AVX2(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int, touch *float64, touchStep int, touches int, touchNext int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·lanes6x8x64AVX2(SB), NOSPLIT, $0-104
-	MOVQ  x+8(FP), AX
-	MOVQ  at+16(FP), CX
+TEXT ·lanes6x8x64AVX2(SB), NOSPLIT, $8-120
+tile:
+	MOVQ  x+16(FP), AX
+	MOVQ  at+24(FP), CX
 	MOVQ  (CX), DX
 	LEAQ  (AX)(DX*8), DX
 	MOVQ  8(CX), BX
@@ -3065,8 +3181,12 @@ TEXT ·lanes6x8x64AVX2(SB), NOSPLIT, $0-104
 	LEAQ  (AX)(R8*8), R8
 	MOVQ  40(CX), CX
 	LEAQ  (AX)(CX*8), CX
-	MOVQ  off+24(FP), AX
-	MOVQ  w+32(FP), R9
+	ADDQ  $+48, at+24(FP)
+	MOVQ  off+32(FP), AX
+	MOVQ  kc+8(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  off+32(FP), AX
+	MOVQ  w+40(FP), R9
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -3079,14 +3199,14 @@ TEXT ·lanes6x8x64AVX2(SB), NOSPLIT, $0-104
 	VPXOR Y9, Y9, Y9
 	VPXOR Y10, Y10, Y10
 	VPXOR Y11, Y11, Y11
-	SUBQ  $+2, kc+0(FP)
+	SUBQ  $+2, (SP)
 	JLT   rest
-	MOVQ  touch+80(FP), R10
-	MOVQ  touchStep+88(FP), R11
-	MOVQ  touches+96(FP), R12
+	MOVQ  touch+88(FP), R10
+	MOVQ  touchStep+96(FP), R11
+	MOVQ  touches+104(FP), R12
 	SHLQ  $0x03, R11
 	TESTQ R12, R12
-	JZ    loop
+	JLE   loop
 
 touching:
 	MOVQ         (AX), R13
@@ -3133,12 +3253,14 @@ touching:
 	VBROADCASTSD (CX)(R13*8), Y14
 	VFMADD231PD  Y12, Y14, Y10
 	VFMADD231PD  Y13, Y14, Y11
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	ADDQ         $+16, AX
 	ADDQ         $+128, R9
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JLT          rest
-	DECQ         R12
-	JNZ          touching
+	SUBQ         $+2, R12
+	JGT          touching
 
 loop:
 	MOVQ         (AX), R10
@@ -3185,11 +3307,11 @@ loop:
 	VFMADD231PD  Y13, Y14, Y11
 	ADDQ         $+16, AX
 	ADDQ         $+128, R9
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JGE          loop
 
 rest:
-	ADDQ         $+2, kc+0(FP)
+	ADDQ         $+2, (SP)
 	JLE          done
 	MOVQ         (AX), AX
 	VMOVUPS      (R9), Y12
@@ -3214,12 +3336,12 @@ rest:
 	VFMADD231PD  Y13, Y14, Y11
 
 done:
-	MOVQ   c+40(FP), AX
-	MOVQ   ldc+48(FP), CX
+	MOVQ   c+48(FP), AX
+	MOVQ   ldc+56(FP), CX
 	SHLQ   $+3, CX
 	LEAQ   (CX)(CX*2), DX
 	ADDQ   AX, DX
-	MOVQ   accumulate+56(FP), BX
+	MOVQ   accumulate+64(FP), BX
 	TESTQ  BX, BX
 	JZ     bias
 	VADDPD (AX), Y0, Y0
@@ -3236,7 +3358,7 @@ done:
 	VADDPD 32(DX)(CX*2), Y11, Y11
 
 bias:
-	MOVQ    bias+64(FP), BX
+	MOVQ    bias+72(FP), BX
 	TESTQ   BX, BX
 	JZ      relu
 	VMOVUPS (BX), Y12
@@ -3255,7 +3377,7 @@ bias:
 	VADDPD  Y13, Y11, Y11
 
 relu:
-	MOVQ   relu+72(FP), BX
+	MOVQ   relu+80(FP), BX
 	TESTQ  BX, BX
 	JZ     store
 	VPXOR  Y14, Y14, Y14
@@ -3285,14 +3407,22 @@ store:
 	VMOVUPS Y9, 32(DX)(CX*1)
 	VMOVUPS Y10, (DX)(CX*2)
 	VMOVUPS Y11, 32(DX)(CX*2)
+	IMUL3Q  $+6, CX, CX
+	ADDQ    CX, c+48(FP)
+	MOVQ    touchNext+112(FP), AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, touch+88(FP)
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func lanes12x4x64AVX2(kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
+// func lanes12x4x64AVX2(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·lanes12x4x64AVX2(SB), NOSPLIT, $8-80
-	MOVQ  x+8(FP), AX
-	MOVQ  at+16(FP), CX
+TEXT ·lanes12x4x64AVX2(SB), NOSPLIT, $8-88
+tile:
+	MOVQ  x+16(FP), AX
+	MOVQ  at+24(FP), CX
 	MOVQ  (CX), DX
 	LEAQ  (AX)(DX*8), DX
 	MOVQ  8(CX), BX
@@ -3317,8 +3447,12 @@ TEXT ·lanes12x4x64AVX2(SB), NOSPLIT, $8-80
 	LEAQ  (AX)(R14*8), R14
 	MOVQ  88(CX), CX
 	LEAQ  (AX)(CX*8), CX
-	MOVQ  off+24(FP), AX
-	MOVQ  w+32(FP), R15
+	ADDQ  $+96, at+24(FP)
+	MOVQ  off+32(FP), AX
+	MOVQ  kc+8(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  off+32(FP), AX
+	MOVQ  w+40(FP), R15
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -3331,7 +3465,7 @@ TEXT ·lanes12x4x64AVX2(SB), NOSPLIT, $8-80
 	VPXOR Y9, Y9, Y9
 	VPXOR Y10, Y10, Y10
 	VPXOR Y11, Y11, Y11
-	SUBQ  $+2, kc+0(FP)
+	SUBQ  $+2, (SP)
 	JLT   rest
 
 loop:
@@ -3389,11 +3523,11 @@ loop:
 	VFMADD231PD  Y12, Y13, Y11
 	ADDQ         $+16, AX
 	ADDQ         $+64, R15
-	SUBQ         $+2, kc+0(FP)
+	SUBQ         $+2, (SP)
 	JGE          loop
 
 rest:
-	ADDQ         $+2, kc+0(FP)
+	ADDQ         $+2, (SP)
 	JLE          done
 	MOVQ         (AX), AX
 	VMOVUPS      (R15), Y12
@@ -3423,8 +3557,8 @@ rest:
 	VFMADD231PD  Y12, Y13, Y11
 
 done:
-	MOVQ   c+40(FP), AX
-	MOVQ   ldc+48(FP), CX
+	MOVQ   c+48(FP), AX
+	MOVQ   ldc+56(FP), CX
 	SHLQ   $+3, CX
 	LEAQ   (CX)(CX*2), DX
 	ADDQ   AX, DX
@@ -3432,7 +3566,7 @@ done:
 	ADDQ   DX, BX
 	LEAQ   (CX)(CX*2), SI
 	ADDQ   BX, SI
-	MOVQ   accumulate+56(FP), DI
+	MOVQ   accumulate+64(FP), DI
 	TESTQ  DI, DI
 	JZ     bias
 	VADDPD (AX), Y0, Y0
@@ -3449,7 +3583,7 @@ done:
 	VADDPD (SI)(CX*2), Y11, Y11
 
 bias:
-	MOVQ    bias+64(FP), DI
+	MOVQ    bias+72(FP), DI
 	TESTQ   DI, DI
 	JZ      relu
 	VMOVUPS (DI), Y12
@@ -3467,7 +3601,7 @@ bias:
 	VADDPD  Y12, Y11, Y11
 
 relu:
-	MOVQ   relu+72(FP), DI
+	MOVQ   relu+80(FP), DI
 	TESTQ  DI, DI
 	JZ     store
 	VPXOR  Y13, Y13, Y13
@@ -3497,6 +3631,10 @@ store:
 	VMOVUPS Y9, (SI)
 	VMOVUPS Y10, (SI)(CX*1)
 	VMOVUPS Y11, (SI)(CX*2)
+	IMUL3Q  $+12, CX, CX
+	ADDQ    CX, c+48(FP)
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 

@@ -68,16 +68,26 @@ func lanes(f flavour, pixels, vectors int) {
 	nr := vectors * f.bytes / f.size
 	name := fmt.Sprintf("lanes%dx%dx%s%s", pixels, nr, f.elem, f.tier)
 	touching := pixels <= touchPixels
-	signature := fmt.Sprintf("func(kc int, x *%[1]s, at, off *int, w, c *%[1]s, ldc, accumulate int, bias *%[1]s, relu int", f.goType)
+	signature := fmt.Sprintf("func(tiles, kc int, x *%[1]s, at, off *int, w, c *%[1]s, ldc, accumulate int, bias *%[1]s, relu int", f.goType)
 	doc := fmt.Sprintf("%s is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·%d+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, "+
-		"0 ≤ k < kc, 0 ≤ i < %d, 0 ≤ j < %d.", name, nr, pixels, nr)
+		"0 ≤ k < kc, 0 ≤ i < %d·tiles, 0 ≤ j < %d.", name, nr, pixels, nr)
 	if touching {
-		signature += fmt.Sprintf(", touch *%s, touchStep, touches int", f.goType)
-		doc += fmt.Sprintf(" On the way it asks for the cache lines of touch[l·touchStep], 0 ≤ l < min(touches, kc/%d).", unroll)
+		signature += fmt.Sprintf(", touch *%s, touchStep, touches, touchNext int", f.goType)
+		doc += " On the way it asks for the cache lines of touch[t·touchNext + l·touchStep], 0 ≤ t < tiles, 0 ≤ l < min(touches, kc), to the next even number of them."
 	}
 	TEXT(name, NOSPLIT, signature+")")
 	Doc(doc)
 	Pragma("noescape")
+	// What goes from tile to tile stays in its place on the stack, and so does the count of products: with twelve addresses no register is left for them.
+	place := func(name string) Mem {
+		p, err := Param(name).Resolve()
+		if err != nil {
+			panic(err)
+		}
+		return p.Addr
+	}
+	left := AllocLocal(8)
+	Label("tile")
 	from := make([]reg.GPVirtual, pixels)
 	{
 		x := Load(Param("x"), GP64())
@@ -91,7 +101,11 @@ func lanes(f flavour, pixels, vectors int) {
 			LEAQ(Mem{Base: x, Index: from[i], Scale: uint8(f.size)}, from[i])
 		}
 	}
+	ADDQ(I8(8*pixels), place("at"))
 	off := Load(Param("off"), GP64())
+	MOVQ(place("kc"), off)
+	MOVQ(off, left)
+	Load(Param("off"), off)
 	w := Load(Param("w"), GP64())
 	sums := make([][]reg.VecVirtual, pixels)
 	for i := range sums {
@@ -129,25 +143,19 @@ func lanes(f flavour, pixels, vectors int) {
 			}
 		}
 	}
-	// The count stays in its place on the stack: with twelve addresses no register is left for it.
-	p, err := Param("kc").Resolve()
-	if err != nil {
-		panic(err)
-	}
-	kc := p.Addr
 	rounds := func(label string, between func()) {
 		Label(label)
 		for u := range unroll {
 			step(u)
-			if u == 0 && between != nil {
+			if between != nil {
 				between()
 			}
 		}
 		ADDQ(I32(8*unroll), off)
 		ADDQ(I32(int32(unroll*vectors*f.bytes)), w)
-		SUBQ(I8(unroll), kc)
+		SUBQ(I8(unroll), left)
 	}
-	SUBQ(I8(unroll), kc)
+	SUBQ(I8(unroll), left)
 	JLT(LabelRef("rest"))
 	if touching {
 		touch := Load(Param("touch"), GP64())
@@ -155,19 +163,19 @@ func lanes(f flavour, pixels, vectors int) {
 		touches := Load(Param("touches"), GP64())
 		SHLQ(U8(1+f.size/4), touchStep)
 		TESTQ(touches, touches)
-		JZ(LabelRef("loop"))
+		JLE(LabelRef("loop"))
 		rounds("touching", func() {
 			PREFETCHT0(Mem{Base: touch})
 			ADDQ(touchStep, touch)
 		})
 		JLT(LabelRef("rest"))
-		DECQ(touches)
-		JNZ(LabelRef("touching"))
+		SUBQ(I8(unroll), touches)
+		JGT(LabelRef("touching"))
 	}
 	rounds("loop", nil)
 	JGE(LabelRef("loop"))
 	Label("rest")
-	ADDQ(I8(unroll), kc)
+	ADDQ(I8(unroll), left)
 	JLE(LabelRef("done"))
 	step(0)
 	Label("done")
@@ -223,6 +231,15 @@ func lanes(f flavour, pixels, vectors int) {
 			VMOVUPS(v, tile(i, j))
 		}
 	}
+	IMUL3Q(I8(int8(pixels)), ldc, ldc)
+	ADDQ(ldc, place("c"))
+	if touching {
+		next := Load(Param("touchNext"), GP64())
+		SHLQ(U8(1+f.size/4), next)
+		ADDQ(next, place("touch"))
+	}
+	DECQ(place("tiles"))
+	JNZ(LabelRef("tile"))
 	VZEROUPPER()
 	RET()
 }
