@@ -30,6 +30,10 @@ func Gemm[T Float](c, a, b []T, m, n, k, lda, ldb, ldc int, transA, transB bool,
 		}
 		return
 	}
+	if m <= tinyProduct && n <= tinyProduct && k <= tinyProduct && m*n*k <= tinyProduct {
+		plainGemm(c, a, b, m, n, k, lda, ldb, ldc, transA, transB, alpha, accumulate)
+		return
+	}
 	p := product[T]{c: c, a: a, b: b, lda: lda, ldb: ldb, ldc: ldc, transA: transA, transB: transB, alpha: alpha, kern: microKernel[T]()}
 	if !p.narrow(m, n, k, accumulate) {
 		p.run(m, n, k, accumulate)

@@ -33,7 +33,7 @@ func (w Window) full() (lo, hi int) {
 }
 
 // planes calls f for each of the N·C planes, in parallel where there is work for it; perPlane is the number of elements that f touches.
-func (g Pool) planes(f func(plane int)) {
+func (g *Pool) planes(f func(plane int)) {
 	n := g.N * g.C
 	each := max(1, chunk/(g.H*g.W))
 	spans(n, each, func(lo, hi int) {
@@ -44,39 +44,43 @@ func (g Pool) planes(f func(plane int)) {
 }
 
 // MaxWinners notes each window's winner as its index h·W+w in the plane, by the rule of RefMaxWinners: the first of equals, the first NaN before every number.
-func MaxWinners[T Float](g Pool, winner []int32, x []T) { maxPool(g, nil, winner, x) }
+func MaxWinners[T Float](g Pool, winner []int32, x []T) { maxPool(&g, nil, winner, x) }
 
 // MaxForward is MaxWinners and Gather in one pass.
-func MaxForward[T Float](g Pool, y []T, winner []int32, x []T) { maxPool(g, y, winner, x) }
+func MaxForward[T Float](g Pool, y []T, winner []int32, x []T) { maxPool(&g, y, winner, x) }
 
 // maxPool finds the winners, and their values where y is not nil.
-func maxPool[T Float](g Pool, y []T, winner []int32, x []T) {
+func maxPool[T Float](g *Pool, y []T, winner []int32, x []T) {
 	in, out := g.H*g.W, g.P*g.Q
-	rows, cols := g.Rows.inside(), g.Cols.inside()
-	lo, hi := g.Cols.full()
-	tiled := g.tiled()
-	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
-	taps := g.taps()
+	one := maxTiles[T]
+	if !g.tiled() {
+		one = maxWindows[T](g)
+	}
 	g.planes(func(plane int) {
 		x, winner := x[plane*in:][:in], winner[plane*out:][:out]
-		var val []T
 		if y != nil {
-			val = y[plane*out:][:out]
-		} else { // the assembly makes values along with winners, asked for or not
-			s := takeScratch[T](1)
-			defer s.free()
-			val = s.slice(0, out)
-		}
-		if tiled {
-			maxTiles(g, val, winner, x)
+			one(g, y[plane*out:][:out], winner, x)
 			return
 		}
+		s := takeScratch[T](1) // the assembly makes values along with winners, asked for or not
+		one(g, s.slice(0, out), winner, x)
+		s.free()
+	})
+}
+
+// maxWindows returns maxPool for one plane of any windows.
+func maxWindows[T Float](g *Pool) func(g *Pool, y []T, winner []int32, x []T) {
+	rows, cols := g.Rows.inside(), g.Cols.inside()
+	lo, hi := g.Cols.full()
+	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
+	taps := g.taps()
+	return func(g *Pool, y []T, winner []int32, x []T) {
 		for p, row := range rows {
-			val, win := val[p*g.Q:][:g.Q], winner[p*g.Q:][:g.Q]
+			y, win := y[p*g.Q:][:g.Q], winner[p*g.Q:][:g.Q]
 			from, to, done := lo, hi, 0
 			if lo < hi {
 				first := row.first*g.W + lo*g.Cols.Stride - g.Cols.Before
-				done = maxTapsVector(val[lo:hi], win[lo:hi], x, taps[:row.taps*g.S], first, g.Cols.Stride)
+				done = maxTapsVector(y[lo:hi], win[lo:hi], x, taps[:row.taps*g.S], first, g.Cols.Stride)
 				switch {
 				case done == hi-lo:
 				case row.taps == 2 && g.S == 2 && dh == g.W && dw == 1:
@@ -93,20 +97,18 @@ func maxPool[T Float](g Pool, y []T, winner []int32, x []T) {
 			for q := max(from, to); q < g.Q; q++ {
 				win[q] = maxWindow(x, row, cols[q], dh, dw, g.W)
 			}
-			if y != nil {
-				for q := 0; q < lo; q++ {
-					val[q] = x[win[q]]
-				}
-				for q := lo + done; q < g.Q; q++ {
-					val[q] = x[win[q]]
-				}
+			for q := 0; q < lo; q++ {
+				y[q] = x[win[q]]
+			}
+			for q := lo + done; q < g.Q; q++ {
+				y[q] = x[win[q]]
 			}
 		}
-	})
+	}
 }
 
 // taps is the distance of each of a window's taps to the first.
-func (g Pool) taps() []int32 {
+func (g *Pool) taps() []int32 {
 	taps := make([]int32, 0, g.R*g.S)
 	for r := range g.R {
 		for s := range g.S {
@@ -117,11 +119,14 @@ func (g Pool) taps() []int32 {
 }
 
 // maxTiles is maxPool for one plane of tiles.
-func maxTiles[T Float](g Pool, y []T, winner []int32, x []T) {
-	done := maxPoolVector(g.P, y, winner, x, g.W)
-	if done == g.Q {
-		return
+func maxTiles[T Float](g *Pool, y []T, winner []int32, x []T) {
+	if done := maxPoolVector(g.P, y, winner, x, g.W); done < g.Q {
+		maxTilesFrom(g, done, y, winner, x)
 	}
+}
+
+// maxTilesFrom does the tiles from the given one of each row on.
+func maxTilesFrom[T Float](g *Pool, done int, y []T, winner []int32, x []T) {
 	for p := range g.P {
 		first := 2 * (p*g.W + done)
 		y, win := y[p*g.Q+done:(p+1)*g.Q], winner[p*g.Q+done:(p+1)*g.Q]
@@ -245,7 +250,7 @@ func Gather[T Float](g Pool, y, x []T, winner []int32) {
 	tiled := g.tiled() && tier != Generic
 	g.planes(func(plane int) {
 		x, y, winner := x[plane*in:][:in], y[plane*out:][:out], winner[plane*out:][:out]
-		if tiled && gatherTiles(g, y, x, winner) {
+		if tiled && gatherTiles(&g, y, x, winner) {
 			return
 		}
 		for i, k := range winner {
@@ -260,7 +265,7 @@ func Scatter[T Float](g Pool, dx, dy []T, winner []int32) {
 	tiled := g.tiled() && tier != Generic // in Go, clearing and adding is as fast
 	g.planes(func(plane int) {
 		dx, dy, winner := dx[plane*in:][:in], dy[plane*out:][:out], winner[plane*out:][:out]
-		if tiled && scatterTiles(g, dx, dy, winner) {
+		if tiled && scatterTiles(&g, dx, dy, winner) {
 			return
 		}
 		clear(dx)
@@ -271,7 +276,7 @@ func Scatter[T Float](g Pool, dx, dy []T, winner []int32) {
 }
 
 // tiled reports whether the windows are tiles of 2×2 none of which reaches into padding; what is left of the plane is below and to the right of them.
-func (g Pool) tiled() bool {
+func (g *Pool) tiled() bool {
 	if g.Rows.Stride != 2 || g.Cols.Stride != 2 || g.Rows.Before != 0 || g.Cols.Before != 0 {
 		return false
 	}
@@ -281,7 +286,7 @@ func (g Pool) tiled() bool {
 }
 
 // clearRest clears what tiles do not cover.
-func clearRest[T Float](g Pool, dx []T) {
+func clearRest[T Float](g *Pool, dx []T) {
 	if w := 2 * g.Q; w < g.W {
 		for h := range 2 * g.P {
 			clear(dx[h*g.W+w : (h+1)*g.W])
@@ -291,7 +296,7 @@ func clearRest[T Float](g Pool, dx []T) {
 }
 
 // gatherTiles is Gather for one plane of tiles; false, and y void, where a winner is outside its tile.
-func gatherTiles[T Float](g Pool, y, x []T, winner []int32) bool {
+func gatherTiles[T Float](g *Pool, y, x []T, winner []int32) bool {
 	done, ok := maxGatherVector(g.P, y, x, winner, g.W)
 	if !ok {
 		return false
@@ -305,7 +310,7 @@ func gatherTiles[T Float](g Pool, y, x []T, winner []int32) bool {
 }
 
 // scatterTiles is Scatter for one plane of tiles; false, and dx void, where a winner is outside its tile.
-func scatterTiles[T Float](g Pool, dx, dy []T, winner []int32) bool {
+func scatterTiles[T Float](g *Pool, dx, dy []T, winner []int32) bool {
 	clearRest(g, dx)
 	done, ok := maxScatterVector(g.P, dx, dy, winner, g.W)
 	if !ok {
@@ -357,7 +362,7 @@ func AvgForward[T Float](g Pool, y, x []T, countPadding bool) {
 	g.planes(func(plane int) {
 		x, y := x[plane*in:][:in], y[plane*out:][:out]
 		if tiled {
-			avgTiles(g, y, x)
+			avgTiles(&g, y, x)
 			return
 		}
 		s := takeScratch[T](1)
@@ -392,7 +397,7 @@ func AvgForward[T Float](g Pool, y, x []T, countPadding bool) {
 }
 
 // avgTiles is AvgForward for one plane of tiles.
-func avgTiles[T Float](g Pool, y, x []T) {
+func avgTiles[T Float](g *Pool, y, x []T) {
 	done := avgPoolVector(g.P, y, x, g.W)
 	for p := range g.P {
 		r0, r1 := x[2*p*g.W:][:2*g.Q], x[(2*p+1)*g.W:][:2*g.Q]
@@ -413,7 +418,7 @@ func AvgBackward[T Float](g Pool, dx, dy []T, countPadding bool) {
 	g.planes(func(plane int) {
 		dx, dy := dx[plane*in:][:in], dy[plane*out:][:out]
 		if tiled {
-			spreadTiles(g, dx, dy)
+			spreadTiles(&g, dx, dy)
 			return
 		}
 		s := takeScratch[T](1)
@@ -445,7 +450,7 @@ func AvgBackward[T Float](g Pool, dx, dy []T, countPadding bool) {
 }
 
 // spreadTiles is AvgBackward for one plane of tiles.
-func spreadTiles[T Float](g Pool, dx, dy []T) {
+func spreadTiles[T Float](g *Pool, dx, dy []T) {
 	clearRest(g, dx)
 	done := avgSpreadVector(g.P, dx, dy, g.W)
 	for p := range g.P {
