@@ -10,7 +10,7 @@ import (
 // rules' own derivatives exist.
 
 // binary runs an elementwise function of two operands.
-func binary(c call, f64 func(a, b float64) float64) {
+func binary(c *call, f64 func(a, b float64) float64) {
 	if c.double() {
 		each(slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), f64)
 	} else {
@@ -28,7 +28,7 @@ func each[T kernel.Float](y, a, b []T, f func(a, b float64) float64) {
 func twoOf(rank int) []arg { return []arg{{name: "a", rank: rank}, {name: "b", rank: rank}} }
 
 func sameShape(in []tensor.Shape) (tensor.Shape, error) {
-	return in[0].Clone(), want("b", in[1], in[0]...)
+	return in[0], want("b", in[1], in[0]...)
 }
 
 // product is a·b, element by element.
@@ -38,7 +38,7 @@ func (o product) name() string                                  { return "Produc
 func (o product) args() []arg                                   { return twoOf(o.Rank) }
 func (o product) result() arg                                   { return arg{name: "y", rank: o.Rank} }
 func (o product) infer(in []tensor.Shape) (tensor.Shape, error) { return sameShape(in) }
-func (o product) exec(c call) error {
+func (o product) exec(c *call) error {
 	binary(c, func(a, b float64) float64 { return a * b })
 	return nil
 }
@@ -53,7 +53,7 @@ func (o difference) name() string                                  { return "Dif
 func (o difference) args() []arg                                   { return twoOf(o.Rank) }
 func (o difference) result() arg                                   { return arg{name: "y", rank: o.Rank} }
 func (o difference) infer(in []tensor.Shape) (tensor.Shape, error) { return sameShape(in) }
-func (o difference) exec(c call) error {
+func (o difference) exec(c *call) error {
 	binary(c, func(a, b float64) float64 { return a - b })
 	return nil
 }
@@ -68,7 +68,7 @@ func (o quotient) name() string                                  { return "Quoti
 func (o quotient) args() []arg                                   { return twoOf(o.Rank) }
 func (o quotient) result() arg                                   { return arg{name: "y", rank: o.Rank} }
 func (o quotient) infer(in []tensor.Shape) (tensor.Shape, error) { return sameShape(in) }
-func (o quotient) exec(c call) error {
+func (o quotient) exec(c *call) error {
 	binary(c, func(a, b float64) float64 {
 		if b == 0 {
 			return 0
@@ -91,9 +91,9 @@ type scale struct {
 func (o scale) name() string                                  { return "Scale" }
 func (o scale) args() []arg                                   { return []arg{{name: "x", rank: o.Rank}} }
 func (o scale) result() arg                                   { return arg{name: "y", rank: o.Rank} }
-func (o scale) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), nil }
+func (o scale) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
 func (o scale) rule() []*term                                 { return []*term{apply(o, cotangent())} }
-func (o scale) exec(c call) error {
+func (o scale) exec(c *call) error {
 	if c.double() {
 		scaled(slice[float64](c.dst), slice[float64](c.in[0]), o.Factor)
 	} else {
@@ -117,11 +117,11 @@ type scaleBy struct {
 func (o scaleBy) name() string                                  { return "ScaleBy" }
 func (o scaleBy) args() []arg                                   { return []arg{{name: "x", rank: o.Rank}, {name: "s", rank: 0}} }
 func (o scaleBy) result() arg                                   { return arg{name: "y", rank: o.Rank} }
-func (o scaleBy) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), nil }
+func (o scaleBy) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
 func (o scaleBy) rule() []*term {
 	return []*term{apply(o, cotangent(), in(1)), apply(dot(o), cotangent(), in(0))}
 }
-func (o scaleBy) exec(c call) error {
+func (o scaleBy) exec(c *call) error {
 	if c.double() {
 		scaled(slice[float64](c.dst), slice[float64](c.in[0]), o.Factor*slice[float64](c.in[1])[0])
 	} else {
@@ -144,7 +144,7 @@ func (o dot) infer(in []tensor.Shape) (tensor.Shape, error) {
 func (o dot) rule() []*term {
 	return []*term{apply(scaleBy(o), in(1), cotangent()), apply(scaleBy(o), in(0), cotangent())}
 }
-func (o dot) exec(c call) error {
+func (o dot) exec(c *call) error {
 	if c.double() {
 		slice[float64](c.dst)[0] = o.Factor * inner(slice[float64](c.in[0]), slice[float64](c.in[1]))
 	} else {

@@ -1,6 +1,8 @@
 package ops
 
 import (
+	"slices"
+
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -97,7 +99,7 @@ func want(name string, got tensor.Shape, sides ...int) error {
 			return nil
 		}
 	}
-	return errors.Errorf("%s has shape %v, want %v", name, got, tensor.Shape(sides))
+	return errors.Errorf("%s has shape %v, want %v", name, got, slices.Clone(tensor.Shape(sides))) // a clone, so that sides themselves need no memory
 }
 
 // A size is a tensor's shape as a comparable value.

@@ -1195,7 +1195,7 @@ func (o newMemory) UsePreallocDo(_ G.Value, vs ...G.Value) (G.Value, error) { re
 type careless struct{ op }
 
 func (o careless) Do(vs ...G.Value) (G.Value, error) {
-	c := call{in: make([]operand, len(vs))}
+	c := &call{in: make([]operand, len(vs))}
 	shapes := make([]tensor.Shape, len(vs))
 	for i, v := range vs {
 		c.in[i], _ = plain(v)
@@ -1293,7 +1293,7 @@ func TestBrokenOps(t *testing.T) {
 // Should an op panic after all, the machines get an error: a panic on their goroutines would end the process.
 type panics struct{ relu }
 
-func (panics) exec(call) error { panic("on purpose") }
+func (panics) exec(*call) error { panic("on purpose") }
 
 func TestPanicBecomesError(t *testing.T) {
 	o := op{panics{relu{1}}}

@@ -109,7 +109,7 @@ func xSides(g kernel.Conv) tensor.Shape { return tensor.Shape{g.N, g.C, g.H, g.W
 func wSides(g kernel.Conv) tensor.Shape { return tensor.Shape{g.K, g.C / g.Groups, g.R, g.S} }
 func ySides(g kernel.Conv) tensor.Shape { return tensor.Shape{g.N, g.K, g.P, g.Q} }
 
-func (o conv2D) exec(c call) error {
+func (o conv2D) exec(c *call) error {
 	if c.double() {
 		conv2DForward[float64](o, c)
 	} else {
@@ -118,7 +118,7 @@ func (o conv2D) exec(c call) error {
 	return nil
 }
 
-func conv2DForward[T kernel.Float](o conv2D, c call) {
+func conv2DForward[T kernel.Float](o conv2D, c *call) {
 	var b []T
 	if o.Bias {
 		b = slice[T](c.in[2])
@@ -192,7 +192,7 @@ func (o conv2DBackwardData) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return xSides(o.Geometry), want("w", in[1], wSides(o.Geometry)...)
 }
 
-func (o conv2DBackwardData) exec(c call) error {
+func (o conv2DBackwardData) exec(c *call) error {
 	if c.double() {
 		kernel.BackwardData(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]))
 	} else {
@@ -244,7 +244,7 @@ func (o conv2DBackwardFilter) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return wSides(o.Geometry), want("dy", in[1], ySides(o.Geometry)...)
 }
 
-func (o conv2DBackwardFilter) exec(c call) error {
+func (o conv2DBackwardFilter) exec(c *call) error {
 	if c.double() {
 		kernel.BackwardFilter(o.Geometry, slice[float64](c.dst), slice[float64](c.in[1]), slice[float64](c.in[0]))
 	} else {
@@ -277,7 +277,7 @@ func (o sumChannels) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{o.Of.sides[1]}, want("dy", in[0], o.Of.shape()...)
 }
 
-func (o sumChannels) exec(c call) error {
+func (o sumChannels) exec(c *call) error {
 	if c.double() {
 		kernel.BackwardBias(o.geometry(), slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {
@@ -296,7 +296,7 @@ func (o spreadChannels) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return o.Of.shape(), want("b", in[0], o.Of.sides[1])
 }
 
-func (o spreadChannels) exec(c call) error {
+func (o spreadChannels) exec(c *call) error {
 	if c.double() {
 		spreadOver(o.Of, slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {

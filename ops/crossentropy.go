@@ -55,7 +55,7 @@ func (o crossEntropy) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.ScalarShape(), want("labels", in[1], o.N)
 }
 
-func (o crossEntropy) exec(c call) error {
+func (o crossEntropy) exec(c *call) error {
 	labels := slice[int](c.in[1])
 	if err := checkLabels(labels, o.M); err != nil {
 		return err
@@ -99,7 +99,7 @@ func (o minusOneHot) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{o.N, o.M}, want("labels", in[1], o.N)
 }
 
-func (o minusOneHot) exec(c call) error {
+func (o minusOneHot) exec(c *call) error {
 	labels := slice[int](c.in[1])
 	if err := checkLabels(labels, o.M); err != nil {
 		return err

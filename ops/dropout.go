@@ -91,13 +91,13 @@ func (o dropout) args() []arg {
 }
 func (o dropout) result() arg { return arg{name: "y", rank: o.Rank} }
 func (o dropout) infer(in []tensor.Shape) (tensor.Shape, error) {
-	return in[0].Clone(), want("state", in[1], 2)
+	return in[0], want("state", in[1], 2)
 }
 
 // The map is linear and diagonal: the same mask, scaled the same way, takes dy back.
 func (o dropout) rule() []*term { return []*term{apply(o, cotangent(), in(1)), nil} }
 
-func (o dropout) exec(c call) error {
+func (o dropout) exec(c *call) error {
 	if c.double() {
 		dropoutForward[float64](o, c)
 	} else {
@@ -106,7 +106,7 @@ func (o dropout) exec(c call) error {
 	return nil
 }
 
-func dropoutForward[T kernel.Float](o dropout, c call) {
+func dropoutForward[T kernel.Float](o dropout, c *call) {
 	y, x, state := slice[T](c.dst), slice[T](c.in[0]), slice[int](c.in[1])
 	if state[1] == 0 || o.P == 0 {
 		copy(y, x)

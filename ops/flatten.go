@@ -33,7 +33,7 @@ func (o reshape) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return o.To.shape(), want("x", in[0], o.From.shape()...)
 }
 
-func (o reshape) exec(c call) error {
+func (o reshape) exec(c *call) error {
 	if c.double() {
 		copy(slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {

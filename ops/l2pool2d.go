@@ -36,7 +36,7 @@ func (o l2Pool) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return outSides(o.Geometry), want("x", in[0], inSides(o.Geometry)...)
 }
 
-func (o l2Pool) exec(c call) error {
+func (o l2Pool) exec(c *call) error {
 	if c.double() {
 		kernel.L2Forward(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {
@@ -62,7 +62,7 @@ func (o l2PoolBackward) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return inSides(o.Geometry), want("x", in[0], inSides(o.Geometry)...)
 }
 
-func (o l2PoolBackward) exec(c call) error {
+func (o l2PoolBackward) exec(c *call) error {
 	if c.double() {
 		kernel.L2Backward(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), slice[float64](c.in[2]))
 	} else {
@@ -92,7 +92,7 @@ func (o sumWindows) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return outSides(o.Geometry), want("x", in[0], inSides(o.Geometry)...)
 }
 
-func (o sumWindows) exec(c call) error {
+func (o sumWindows) exec(c *call) error {
 	if c.double() {
 		kernel.RefSumWindows(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {
@@ -111,7 +111,7 @@ func (o spreadWindows) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return inSides(o.Geometry), want("dy", in[0], outSides(o.Geometry)...)
 }
 
-func (o spreadWindows) exec(c call) error {
+func (o spreadWindows) exec(c *call) error {
 	if c.double() {
 		kernel.RefSpreadWindows(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {

@@ -48,7 +48,7 @@ func (o maxWinners) infer(in []tensor.Shape) (tensor.Shape, error) {
 }
 func (o maxWinners) rule() []*term { return []*term{nil} }
 
-func (o maxWinners) exec(c call) error {
+func (o maxWinners) exec(c *call) error {
 	if c.double() {
 		kernel.MaxWinners(o.Geometry, slice[int32](c.dst), slice[float64](c.in[0]))
 	} else {
@@ -73,7 +73,7 @@ func (o gather) infer(in []tensor.Shape) (tensor.Shape, error) {
 }
 func (o gather) rule() []*term { return []*term{apply(scatter(o), cotangent(), in(1)), nil} }
 
-func (o gather) exec(c call) error {
+func (o gather) exec(c *call) error {
 	winner := slice[int32](c.in[1])
 	if err := checkWinners(o.Geometry, winner); err != nil {
 		return err
@@ -101,7 +101,7 @@ func (o scatter) infer(in []tensor.Shape) (tensor.Shape, error) {
 }
 func (o scatter) rule() []*term { return []*term{apply(gather(o), cotangent(), in(1)), nil} }
 
-func (o scatter) exec(c call) error {
+func (o scatter) exec(c *call) error {
 	winner := slice[int32](c.in[1])
 	if err := checkWinners(o.Geometry, winner); err != nil {
 		return err

@@ -21,10 +21,10 @@ type spec interface {
 	// args are the operands, and result what comes out.
 	args() []arg
 	result() arg
-	// infer checks the operands' shapes, whose ranks are right already, and returns the result's. Its error says argument, got and wanted.
+	// infer checks the operands' shapes, whose ranks are right already, and returns the result's, which may be one of them. Its error says argument, got and wanted.
 	infer(in []tensor.Shape) (tensor.Shape, error)
 	// exec computes the whole of c.dst, whose contents are arbitrary, from c.in. Types and shapes have been checked.
-	exec(c call) error
+	exec(c *call) error
 	// rule is the derivative: for each operand the cotangent that it gets, as an expression, or nil where there is none. A spec may be asked for its
 	// rule only when all its fields are final; the expressions are made anew at each call.
 	rule() []*term
@@ -88,8 +88,8 @@ func node(s spec, children ...*G.Node) (*G.Node, error) {
 	for i, c := range children {
 		shapes[i] = c.Shape()
 	}
-	if _, err := (op{s}).shape(shapes); err != nil {
-		return nil, err
+	if _, err := (op{s}).shape(s.args(), shapes); err != nil {
+		return nil, errors.Wrapf(err, "ops: %s", s.name())
 	}
 	n, err := G.ApplyOp(op{s}, children...)
 	if err != nil {
@@ -144,31 +144,36 @@ func (o op) InferShape(ds ...G.DimSizer) (tensor.Shape, error) {
 	if err != nil {
 		return nil, errors.Wrapf(err, "ops: %s", o.name())
 	}
-	return o.shape(shapes)
+	s, err := o.shape(o.args(), shapes)
+	return slices.Clone(s), errors.Wrapf(err, "ops: %s", o.name())
 }
 
-// shape checks the operands' number and ranks and asks the spec.
-func (o op) shape(in []tensor.Shape) (tensor.Shape, error) {
-	args := o.args()
+// shape checks the operands' number, ranks and sizes and asks the spec.
+func (o op) shape(args []arg, in []tensor.Shape) (tensor.Shape, error) {
 	if len(in) != len(args) {
-		return nil, errors.Errorf("ops: %s: got %d arguments, want %d", o.name(), len(in), len(args))
+		return nil, errors.Errorf("got %d arguments, want %d", len(in), len(args))
 	}
 	for i, s := range in {
-		if s.Dims() != args[i].rank {
-			return nil, errors.Errorf("ops: %s: %s has shape %v, of rank %d, want rank %d", o.name(), args[i].name, s, s.Dims(), args[i].rank)
-		}
-		if err := countable(s); err != nil {
-			return nil, errors.Errorf("ops: %s: %s %v", o.name(), args[i].name, err)
+		if err := args[i].sized(s); err != nil {
+			return nil, err
 		}
 	}
 	s, err := o.infer(in)
-	if err != nil {
-		return nil, errors.Wrapf(err, "ops: %s", o.name())
+	if err == nil && countable(s) != nil {
+		err = o.result().sized(s)
+	}
+	return s, err
+}
+
+// sized returns an error if a shape is not of the rank that is wanted, is empty or too large.
+func (a arg) sized(s tensor.Shape) error {
+	if s.Dims() != a.rank {
+		return errors.Errorf("%s has shape %v, of rank %d, want rank %d", a.name, s, s.Dims(), a.rank)
 	}
 	if err := countable(s); err != nil {
-		return nil, errors.Errorf("ops: %s: %s %v", o.name(), o.result().name, err)
+		return errors.Errorf("%s %v", a.name, err)
 	}
-	return s, nil
+	return nil
 }
 
 // Do computes the op into new memory.
@@ -182,56 +187,81 @@ func (o op) UsePreallocDo(dst G.Value, vs ...G.Value) (G.Value, error) {
 	}, vs)
 }
 
-// do computes the op into the memory that place gives for a result of some shape and type.
-func (o op) do(place func(tensor.Shape, tensor.Dtype) (operand, G.Value, error), vs []G.Value) (res G.Value, err error) {
+// A placer gives the memory for a result of some shape and type.
+type placer func(tensor.Shape, tensor.Dtype) (operand, G.Value, error)
+
+// do computes the op and names it in errors.
+func (o op) do(place placer, vs []G.Value) (res G.Value, err error) {
 	defer func() { // a panic in an op kills the process: both machines run ops on goroutines of their own
 		if r := recover(); r != nil {
 			res, err = nil, errors.Errorf("ops: %s: internal error: %v", o.name(), r)
 		}
 	}()
-	args := o.args()
-	if len(vs) != len(args) {
-		return nil, errors.Errorf("ops: %s: got %d values, want %d", o.name(), len(vs), len(args))
+	c, res, err := o.prepare(place, vs)
+	if err == nil {
+		err = o.exec(c)
 	}
-	c := call{in: make([]operand, len(vs))}
-	shapes := make([]tensor.Shape, len(vs))
-	float := tensor.Dtype{}
-	for i, v := range vs {
-		if c.in[i], err = plain(v); err != nil {
-			return nil, errors.Wrapf(err, "ops: %s: %s", o.name(), args[i].name)
-		}
-		shapes[i] = c.in[i].shape
-		switch got := c.in[i].dtype(); {
-		case args[i].integer():
-			if got != args[i].of {
-				return nil, errors.Errorf("ops: %s: %s has elements of type %v, want %v", o.name(), args[i].name, got, args[i].of)
-			}
-		case got != tensor.Float32 && got != tensor.Float64:
-			return nil, errors.Errorf("ops: %s: %s has elements of type %v, want float32 or float64", o.name(), args[i].name, got)
-		case float.Type == nil:
-			float = got
-		case got != float:
-			return nil, errors.Errorf("ops: %s: %s has elements of type %v, want %v like the others", o.name(), args[i].name, got, float)
-		}
-	}
-	shape, err := o.shape(shapes)
 	if err != nil {
-		return nil, err
-	}
-	of := o.result().of
-	if !o.result().integer() {
-		of = float
-	}
-	if c.dst, res, err = place(shape, of); err != nil {
 		return nil, errors.Wrapf(err, "ops: %s", o.name())
 	}
-	if err := o.exec(c); err != nil {
-		return nil, errors.Wrapf(err, "ops: %s", o.name())
-	}
-	if shape.Dims() == 0 {
+	if len(c.dst.shape) == 0 {
 		c.dst.store(res)
 	}
 	return res, nil
+}
+
+// prepare checks the operands and places the result. It is apart from do so that its frame is gone when the op runs: TapeMachine runs a graph on a new goroutine, whose stack
+// has to grow, and be copied, for what is deep.
+func (o op) prepare(place placer, vs []G.Value) (*call, G.Value, error) {
+	args := o.args()
+	c, shapes, of, err := operands(args, vs)
+	if err != nil {
+		return nil, nil, err
+	}
+	shape, err := o.shape(args, shapes)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r := o.result(); r.integer() {
+		of = r.of
+	}
+	var res G.Value
+	c.dst, res, err = place(shape, of)
+	return c, res, err
+}
+
+// operands takes values apart and checks their number and types. float is the type of those that are not integers.
+func operands(args []arg, vs []G.Value) (c *call, shapes []tensor.Shape, float tensor.Dtype, err error) {
+	if len(vs) != len(args) {
+		return nil, nil, float, errors.Errorf("got %d values, want %d", len(vs), len(args))
+	}
+	c, shapes = &call{in: make([]operand, len(vs))}, make([]tensor.Shape, len(vs))
+	for i, v := range vs {
+		if c.in[i], err = plain(v); err != nil {
+			return nil, nil, float, errors.Wrap(err, args[i].name)
+		}
+		if float, err = args[i].typed(c.in[i].dtype(), float); err != nil {
+			return nil, nil, float, err
+		}
+		shapes[i] = c.in[i].shape
+	}
+	return c, shapes, float, nil
+}
+
+// typed returns an error if elements are not of the type that is wanted: for floats that of the operands before, if there is one. It returns what is wanted of floats from then on.
+func (a arg) typed(got, float tensor.Dtype) (tensor.Dtype, error) {
+	switch {
+	case a.integer():
+		if got != a.of {
+			return float, errors.Errorf("%s has elements of type %v, want %v", a.name, got, a.of)
+		}
+		return float, nil
+	case got != tensor.Float32 && got != tensor.Float64:
+		return float, errors.Errorf("%s has elements of type %v, want float32 or float64", a.name, got)
+	case float.Type != nil && got != float:
+		return float, errors.Errorf("%s has elements of type %v, want %v like the others", a.name, got, float)
+	}
+	return got, nil
 }
 
 // DiffWRT says which operands have a derivative.
@@ -386,7 +416,7 @@ type call struct {
 }
 
 // double reports whether the computation is in float64 rather than float32.
-func (c call) double() bool {
+func (c *call) double() bool {
 	if _, ok := c.dst.data.([]float64); ok {
 		return true
 	}

@@ -24,10 +24,10 @@ type relu struct{ Rank int }
 func (o relu) name() string                                  { return "ReLU" }
 func (o relu) args() []arg                                   { return []arg{{name: "x", rank: o.Rank}} }
 func (o relu) result() arg                                   { return arg{name: "y", rank: o.Rank} }
-func (o relu) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), nil }
+func (o relu) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
 func (o relu) rule() []*term                                 { return []*term{apply(gate(o), cotangent(), out())} }
 
-func (o relu) exec(c call) error {
+func (o relu) exec(c *call) error {
 	if c.double() {
 		kernel.ReLU(slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {
@@ -45,11 +45,11 @@ func (o gate) args() []arg {
 }
 func (o gate) result() arg { return arg{name: "dx", rank: o.Rank} }
 func (o gate) infer(in []tensor.Shape) (tensor.Shape, error) {
-	return in[1].Clone(), want("dy", in[0], in[1]...)
+	return in[1], want("dy", in[0], in[1]...)
 }
 func (o gate) rule() []*term { return []*term{apply(o, cotangent(), in(1)), nil} }
 
-func (o gate) exec(c call) error {
+func (o gate) exec(c *call) error {
 	if c.double() {
 		kernel.Gate(slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]))
 	} else {

@@ -28,10 +28,10 @@ type softmax struct{}
 func (o softmax) name() string                                  { return "Softmax" }
 func (o softmax) args() []arg                                   { return []arg{{name: "x", rank: 2}} }
 func (o softmax) result() arg                                   { return arg{name: "y", rank: 2} }
-func (o softmax) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), nil }
+func (o softmax) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
 func (o softmax) rule() []*term                                 { return []*term{apply(softmaxBackward{}, out(), cotangent())} }
 
-func (o softmax) exec(c call) error {
+func (o softmax) exec(c *call) error {
 	if c.double() {
 		kernel.Softmax(slice[float64](c.dst), slice[float64](c.in[0]), c.dst.shape[0])
 	} else {
@@ -49,10 +49,10 @@ func (o softmaxBackward) args() []arg {
 }
 func (o softmaxBackward) result() arg { return arg{name: "dx", rank: 2} }
 func (o softmaxBackward) infer(in []tensor.Shape) (tensor.Shape, error) {
-	return in[0].Clone(), want("dy", in[1], in[0]...)
+	return in[0], want("dy", in[1], in[0]...)
 }
 
-func (o softmaxBackward) exec(c call) error {
+func (o softmaxBackward) exec(c *call) error {
 	if c.double() {
 		softmaxGradient(slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), c.dst.shape[0])
 	} else {
@@ -93,7 +93,7 @@ func (o dotRows) infer(in []tensor.Shape) (tensor.Shape, error) {
 func (o dotRows) rule() []*term {
 	return []*term{apply(scaleRows{}, in(1), cotangent()), apply(scaleRows{}, in(0), cotangent())}
 }
-func (o dotRows) exec(c call) error {
+func (o dotRows) exec(c *call) error {
 	n := c.in[0].shape[1]
 	for i := range c.dst.shape[0] {
 		if c.double() {
@@ -111,12 +111,12 @@ func (o scaleRows) name() string { return "ScaleRows" }
 func (o scaleRows) args() []arg  { return []arg{{name: "x", rank: 2}, {name: "s", rank: 1}} }
 func (o scaleRows) result() arg  { return arg{name: "y", rank: 2} }
 func (o scaleRows) infer(in []tensor.Shape) (tensor.Shape, error) {
-	return in[0].Clone(), want("s", in[1], in[0][0])
+	return in[0], want("s", in[1], in[0][0])
 }
 func (o scaleRows) rule() []*term {
 	return []*term{apply(o, cotangent(), in(1)), apply(dotRows{}, cotangent(), in(0))}
 }
-func (o scaleRows) exec(c call) error {
+func (o scaleRows) exec(c *call) error {
 	n := c.in[0].shape[1]
 	for i := range c.dst.shape[0] {
 		if c.double() {

@@ -81,31 +81,21 @@ func countable(shape tensor.Shape) error {
 }
 
 func plainDense(d *tensor.Dense) (operand, error) {
-	shape := d.Shape().Clone()
+	shape := d.Shape() // not a clone: an operand lives for one call
 	if err := countable(shape); err != nil {
 		return operand{}, err
 	}
-	switch data := d.Data().(type) {
-	case []float32:
-		return flat(d, shape, data)
-	case []float64:
-		return flat(d, shape, data)
-	case []int32:
-		return flat(d, shape, data)
-	case []int64:
-		return flat(d, shape, data)
-	case []int:
-		return flat(d, shape, data)
-	case float32:
-		return operand{shape, []float32{data}}, nil
-	case float64:
-		return operand{shape, []float64{data}}, nil
-	case int32:
-		return operand{shape, []int32{data}}, nil
-	case int64:
-		return operand{shape, []int64{data}}, nil
-	case int:
-		return operand{shape, []int{data}}, nil
+	switch d.Dtype() { // Dense.Data would make a slice by reflection
+	case tensor.Float32:
+		return flat(d, shape, d.Float32s())
+	case tensor.Float64:
+		return flat(d, shape, d.Float64s())
+	case tensor.Int32:
+		return flat(d, shape, d.Int32s())
+	case tensor.Int64:
+		return flat(d, shape, d.Int64s())
+	case tensor.Int:
+		return flat(d, shape, d.Ints())
 	}
 	return operand{}, errors.Errorf("got elements of type %v, want float32, float64 or integers", d.Dtype())
 }
@@ -123,10 +113,14 @@ func longAxis(shape tensor.Shape) (axis, count int) {
 // flat is the tensor's elements in row-major order: its own memory if they lie so, a copy otherwise.
 func flat[T any](d *tensor.Dense, shape tensor.Shape, data []T) (operand, error) {
 	n := shape.TotalSize()
-	strides := d.Strides()
-	if (n == 1 || isPlain(shape, strides)) && len(data) >= n { // the tensor package gives a column-major tensor of one element no strides at all
+	if (n == 1 || isPlain(shape, d.Strides())) && len(data) >= n { // the tensor package gives a column-major tensor of one element no strides at all
 		return operand{shape, data[:n:n]}, nil
 	}
+	return copied(shape, d.Strides(), data)
+}
+
+// copied is a copy of elements of any strides in row-major order.
+func copied[T any](shape tensor.Shape, strides []int, data []T) (operand, error) {
 	if len(strides) == 1 && shape.Dims() > 1 { // the tensor package gives a column-major row or column, (1, n) or (n, 1), one stride
 		if axis, long := longAxis(shape); long <= 1 {
 			full := make([]int, shape.Dims())
@@ -137,9 +131,9 @@ func flat[T any](d *tensor.Dense, shape tensor.Shape, data []T) (operand, error)
 	if len(strides) != shape.Dims() {
 		return operand{}, errors.Errorf("a tensor of shape %v has strides %v", shape, strides)
 	}
-	copied := make([]T, n)
+	flat := make([]T, shape.TotalSize())
 	at := make([]int, len(shape))
-	for i := range copied {
+	for i := range flat {
 		o := 0
 		for k, a := range at {
 			o += a * strides[k]
@@ -147,7 +141,7 @@ func flat[T any](d *tensor.Dense, shape tensor.Shape, data []T) (operand, error)
 		if o >= len(data) {
 			return operand{}, errors.Errorf("a tensor of shape %v and strides %v reaches element %d of %d", shape, strides, o, len(data))
 		}
-		copied[i] = data[o]
+		flat[i] = data[o]
 		for k := len(at) - 1; k >= 0; k-- {
 			if at[k]++; at[k] < shape[k] {
 				break
@@ -155,7 +149,7 @@ func flat[T any](d *tensor.Dense, shape tensor.Shape, data []T) (operand, error)
 			at[k] = 0
 		}
 	}
-	return operand{shape, copied}, nil
+	return operand{shape, flat}, nil
 }
 
 // isPlain reports whether the strides are those of a row-major tensor without gaps. The stride of an axis of one element does not matter.
@@ -216,7 +210,7 @@ func newValue(shape tensor.Shape, of tensor.Dtype) (operand, G.Value, error) {
 	}
 	switch {
 	case shape.Dims() > 0:
-		return o, tensor.New(tensor.WithShape(shape.Clone()...), tensor.WithBacking(o.data)), nil
+		return o, tensor.New(tensor.WithShape(shape...), tensor.WithBacking(o.data)), nil
 	case of == tensor.Float32:
 		return o, G.NewF32(0), nil
 	default:
