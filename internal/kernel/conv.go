@@ -194,6 +194,7 @@ type correlation[T Float] struct {
 	kern    microKernelShape
 	depth   int   // products of a sum: planes·rows·cols
 	offsets []int // of each in an image as it is read
+	direct  bool  // rows' taps come first in offsets and packed, then planes
 	packed  []T
 
 	// What is read are rows pitch apart of planes plane apart of images image apart: the padded copy's or, where asIs is set, the source's own.
@@ -214,8 +215,9 @@ func (p *correlation[T]) run() {
 		runWide(p)
 		return
 	}
-	defer p.measure(false).free()
 	p.kern = microKernel[T]()
+	p.direct = !p.rowwise() && p.preferDirect()
+	defer p.measure(false).free()
 	mr, nr := p.kern.mr, p.kern.nr
 	mPanels := (p.m + mr - 1) / mr
 	s := takeScratch[T](1)
@@ -226,8 +228,7 @@ func (p *correlation[T]) run() {
 		p.runRows(small)
 		return
 	}
-	direct := p.preferDirect()
-	if direct {
+	if p.direct {
 		p.packDirect()
 	} else {
 		each(small, mPanels, 1, p.packWeights)
@@ -236,6 +237,9 @@ func (p *correlation[T]) run() {
 	// Several small images make one block of columns; a large one is cut into parts, at multiples of whole panels.
 	pixels := p.outH * p.outW
 	together := min(p.n, max(1, 4*nr/pixels))
+	if p.direct {
+		together = max(together, min(1024/pixels, (p.n+15)/16))
+	}
 	blocks := (p.n + together - 1) / together
 	parts := 1
 	if blocks < 16 {
@@ -243,7 +247,7 @@ func (p *correlation[T]) run() {
 	}
 	each(small, blocks*parts, 1, func(t int) {
 		first := t / parts * together
-		if direct {
+		if p.direct {
 			p.directBlock(first, min(together, p.n-first), t%parts, parts)
 			return
 		}
@@ -262,14 +266,45 @@ func (p *correlation[T]) measure(asIs bool) *intTable {
 	}
 	table := takeInts(p.depth)
 	p.offsets = table.ints[:0]
+	add := func(c int, r tap) {
+		for _, q := range p.cols {
+			p.offsets = append(p.offsets, c*p.plane+r.at*p.pitch+q.at)
+		}
+	}
+	if p.direct {
+		for _, r := range p.rows {
+			for c := range p.planes {
+				add(c, r)
+			}
+		}
+		return table
+	}
 	for c := range p.planes {
 		for _, r := range p.rows {
-			for _, q := range p.cols {
-				p.offsets = append(p.offsets, c*p.plane+r.at*p.pitch+q.at)
-			}
+			add(c, r)
 		}
 	}
 	return table
+}
+
+// input is the images from first on as they are read for the outputs lo to hi−1, counted through them: where they lie, or padded in buffer i.
+func (p *correlation[T]) input(s *scratch[T], i, first, lo, hi int) []T {
+	x := p.src[first*p.srcImage:]
+	if p.asIs {
+		return x
+	}
+	pixels, reach := p.outH*p.outW, 0
+	for _, r := range p.rows {
+		reach = max(reach, r.at+1)
+	}
+	images := (hi-1)/pixels + 1
+	padded := s.slice(i, images*p.image+slack)
+	for n := lo / pixels; n < images; n++ {
+		// The rows that the outputs meet.
+		from, to := max(lo-n*pixels, 0)/p.outW, (min(hi-n*pixels, pixels)-1)/p.outW
+		pad(p.frame(), padded[n*p.image:], x[n*p.srcImage:], from*p.stepH, to*p.stepH+reach)
+	}
+	return padded
 }
 
 // packWeights packs panel i, in blocks of depth.
@@ -326,12 +361,12 @@ func (p *correlation[T]) block(first, count, part, parts int) {
 	s := takeScratch[T](3)
 	defer s.free()
 	image := p.planes * p.hp * p.wp
-	padded := s.slice(0, count*image+slack)
 	panel := s.slice(1, depthBlock*nr+slack)
 	edge := s.slice(2, mPanels*mr*nr)
-	for n := range count {
-		pad(p.frame(), padded[n*image:], p.src[(first+n)*p.srcImage:], 0, p.hp)
+	if panels*part/parts == panels*(part+1)/parts {
+		return
 	}
+	padded := p.input(s, 0, first, panels*part/parts*nr, min(total, panels*(part+1)/parts*nr))
 	contiguous := p.dstCol == 1 && p.dstRow == p.outW
 	var buf [2 * maxColumns]segment
 	for j := panels * part / parts; j < panels*(part+1)/parts; j++ {

@@ -41,16 +41,20 @@ func (p *correlation[T]) preferDirect() bool {
 	return direct < gathered
 }
 
-// packDirect packs the weights of the groups, one after the other.
+// packDirect packs the weights of the groups, one after the other: rows' taps, then planes, then columns' taps.
 func (p *correlation[T]) packDirect() {
-	area := len(p.rows) * len(p.cols)
 	at := 0
 	for first := 0; first < p.m; {
 		g := group(p.m - first)
 		for i := range g {
-			w := p.weights[(first+i)*p.wm:]
-			for l := range p.depth {
-				p.packed[at+l*g+i] = w[l/area*p.wPlane+p.rows[l%area/len(p.cols)].element*p.wRow+p.cols[l%len(p.cols)].element]
+			w, l := p.weights[(first+i)*p.wm:], at+i
+			for _, r := range p.rows {
+				for c := range p.planes {
+					for _, q := range p.cols {
+						p.packed[l] = w[c*p.wPlane+r.element*p.wRow+q.element]
+						l += g
+					}
+				}
 			}
 		}
 		first += g
@@ -62,12 +66,19 @@ var segmentLists = sync.Pool{New: func() any { return new([]int) }}
 
 // directBlock does part of the rows of a block of images.
 func (p *correlation[T]) directBlock(first, count, part, parts int) {
+	lo, hi := p.outH*part/parts, p.outH*(part+1)/parts
+	if lo == hi { // fewer rows than parts
+		return
+	}
 	s := takeScratch[T](2)
 	defer s.free()
-	image := p.planes * p.hp * p.wp
-	padded := s.slice(0, count*image+slack)
+	reach := 0
+	for _, r := range p.rows {
+		reach = max(reach, r.at+1)
+	}
+	padded := s.slice(0, count*p.image+slack)
 	for n := range count {
-		pad(p.frame(), padded[n*image:], p.src[(first+n)*p.srcImage:], 0, p.hp)
+		pad(p.frame(), padded[n*p.image:], p.src[(first+n)*p.srcImage:], lo*p.stepH, (hi-1)*p.stepH+reach)
 	}
 	bias := p.bias
 	if bias == nil {
@@ -82,28 +93,43 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 	defer segmentLists.Put(list)
 	segs := (*list)[:0]
 	lanes := p.kern.vector
-	rows := count * p.outH
-	for row := rows * part / parts; row < rows*(part+1)/parts; row++ {
-		n, i := row/p.outH, row%p.outH
-		for j := 0; j < p.outW; j += lanes {
-			segs = append(segs, n*image+i*p.stepH*p.wp+j*p.stepW, (first+n)*p.dstImage+i*p.dstRow+j*p.dstCol, 1<<min(lanes, p.outW-j)-1)
+	for i := lo; i < hi; i++ {
+		for n := range count {
+			for j := 0; j < p.outW; j += lanes {
+				segs = append(segs, n*p.image+i*p.stepH*p.wp+j*p.stepW, (first+n)*p.dstImage+i*p.dstRow+j*p.dstCol, 1<<min(lanes, p.outW-j)-1)
+			}
 		}
 	}
 	total := len(segs)
-	if total == 0 { // the last block may have fewer rows than parts
-		return
-	}
-	for range 7 { // a last kernel's vectors that are not wanted
+	row := total / (hi - lo) // of each row
+	for range 7 {            // a last kernel's vectors that are not wanted
 		segs = append(segs, segs[0], segs[1], 0)
 	}
 	*list = segs
-	at := 0
+	at, taps := 0, p.planes*len(p.cols)
 	for m := 0; m < p.m; {
 		g := group(p.m - m)
-		for i := 0; i < total; i += 3 * directVectors(g) {
-			directVector(g, p.stepW, p.dstCol, p.depth, p.packed[at:], padded, p.offsets, segs[i:], p.dst[m*p.dstPlane:], p.dstPlane, bias[m:], floor)
+		step := 3 * directVectors(g)
+		for i := 0; i < total; i += step {
+			// Rows' taps that meet nothing but padding are left out: what is left is a run.
+			from, to := p.meets(lo+i/row, lo+(min(i+step, total)-1)/row)
+			directVector(g, p.stepW, p.dstCol, (to-from)*taps, p.packed[at+from*taps*g:], padded, p.offsets[from*taps:], segs[i:], p.dst[m*p.dstPlane:], p.dstPlane, bias[m:], floor)
 		}
 		m += g
 		at += g * p.depth
 	}
+}
+
+// meets is the run of rows' taps that meet the image in any of the rows i to last of outputs; never an empty one.
+func (p *correlation[T]) meets(i, last int) (from, to int) {
+	from, to = len(p.rows), 0
+	for k, r := range p.rows {
+		if last*p.stepH+r.at >= p.top && i*p.stepH+r.at < p.top+p.h {
+			from, to = min(from, k), max(to, k+1)
+		}
+	}
+	if from >= to {
+		return 0, 1
+	}
+	return from, to
 }

@@ -212,21 +212,7 @@ func (w *wideRun[T]) run(first, lo, hi int) {
 	chunk := ((hi-lo+chunks-1)/chunks + laneStep - 1) / laneStep * laneStep
 	s := takeScratch[T](3)
 	defer s.free()
-	x := p.src[first*p.srcImage:]
-	if !p.asIs {
-		images := (hi-1)/pixels + 1
-		padded := s.slice(0, images*p.image+slack)
-		for n := lo / pixels; n < images; n++ {
-			// The rows that the outputs meet.
-			from, to := max(lo-n*pixels, 0)/p.outW, (min(hi-n*pixels, pixels)-1)/p.outW
-			reach := 0
-			for _, r := range p.rows {
-				reach = max(reach, r.at+1)
-			}
-			pad(p.frame(), padded[n*p.image:], x[n*p.srcImage:], from*p.stepH, to*p.stepH+reach)
-		}
-		x = padded
-	}
+	x := p.input(s, 0, first, lo, hi)
 	widest := shape.vectors * shape.lanes
 	tile := s.slice(1, phases*(chunk+maxPixels)*widest)
 	var rows []T
