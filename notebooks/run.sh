@@ -27,7 +27,7 @@ export PATH="$tools/bin:$PATH" JUPYTER_DATA_DIR="$tools/jupyter"
 gonb --install --force_deps >"$tools/install.log" 2>&1 || { cat "$tools/install.log" >&2; exit 1; }
 
 # What is committed must follow its source before it is worth executing.
-case " $* " in *" -check "*) go test ./... ;; esac
+case " $* " in *" -check "*) go test -count=1 ./... ;; esac
 
 # The plain Go kernels, so that every machine computes the same bits whatever its vector units.
 export CONVGRAD_TIER=generic
