@@ -73,26 +73,41 @@ func TestCommittedNotebooks(t *testing.T) {
 	}
 }
 
-// Every link between the notebooks, and from their README, leads to a file and an anchor that exist.
+// Every link between the notebooks, and from the READMEs, leads to a file that exists, and in a notebook to an anchor that exists.
 func TestLinks(t *testing.T) {
-	pages, err := filepath.Glob(filepath.Join(room, "src", "*.md"))
-	if err != nil {
-		t.Fatal(err)
+	pages, err := filepath.Glob(filepath.Join(room, "*.ipynb"))
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("no notebooks: %v", err)
 	}
-	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
-	for _, page := range append(pages, filepath.Join(room, "README.md")) {
+	link := regexp.MustCompile(`\]\(([^)#: ]*)(#[^) ]*)?\)`)
+	for _, page := range append(pages, filepath.Join(room, "README.md"), filepath.Join(room, "..", "README.md")) {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
-			target, err := os.ReadFile(filepath.Join(room, m[1]))
-			if err != nil {
-				t.Errorf("%s: %v", filepath.Base(page), err)
+		links := link.FindAllStringSubmatch(string(text), -1)
+		if len(links) == 0 {
+			t.Errorf("%s: no links", page)
+		}
+		for _, m := range links {
+			file := filepath.Join(filepath.Dir(page), m[1])
+			if m[1] == "" { // a place on the same page
+				file = page
+			}
+			if _, err := os.Stat(file); err != nil {
+				t.Errorf("%s: %v", page, err)
 				continue
 			}
-			if anchor := strings.TrimPrefix(m[2], "#"); anchor != "" && !strings.Contains(string(target), `<a id=\"`+anchor+`\">`) {
-				t.Errorf("%s: %s has no anchor %q", filepath.Base(page), m[1], anchor)
+			anchor := strings.TrimPrefix(m[2], "#")
+			if anchor == "" || filepath.Ext(file) != ".ipynb" {
+				continue
+			}
+			target, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(target), `<a id=\"`+anchor+`\">`) {
+				t.Errorf("%s: %s has no anchor %q", page, file, anchor)
 			}
 		}
 	}
