@@ -14,7 +14,7 @@ func Wiring(title string, lower, upper []string, wires []Wire) Figure {
 	at := func(k, of int) float64 { return 4 + float64(step)*(float64(k)+0.5+float64(n-of)/2) }
 	const yUp, yLow = 50, h - 24
 	for _, w := range wires {
-		c, width := color.RGBA{0xd8, 0xd8, 0xd8, 0xff}, 1.0
+		c, width := color.RGBA{0xb0, 0xb0, 0xb0, 0xff}, 1.0
 		if w.Colour >= 0 {
 			c, width = Palette[w.Colour%len(Palette)], 2.2
 		}
