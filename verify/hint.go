@@ -41,9 +41,6 @@ func hint(shape []int, got, want []float64, bad []bool) string {
 	if s := factor(got, want, same); s != "" {
 		return s
 	}
-	if s := where(shape, bad); s != "" {
-		return s[1:]
-	}
 	d := len(shape)
 	moved := func(to func(index []int) bool) func(i int) (float64, bool) {
 		return func(i int) (float64, bool) {
@@ -82,6 +79,9 @@ func hint(shape []int, got, want []float64, bad []bool) string {
 				return fmt.Sprintf("shifted by %+d along axis %d", by, a)
 			}
 		}
+	}
+	if s := where(shape, bad); s != "" {
+		return s[1:]
 	}
 	if same(func(i int) (float64, bool) { return want[i] + got[0] - want[0], true }) {
 		return fmt.Sprintf("%.6g is added to every element", got[0]-want[0])

@@ -258,6 +258,7 @@ func TestACorrectOpHoldsByEveryOracle(t *testing.T) {
 		for _, row := range r.Rows {
 			if row.Verdict == verify.Holds && row.Compared > 0 {
 				seen[row.Oracle]++
+				seen[row.Quantity+" "+row.Oracle]++
 			}
 		}
 		for _, o := range []string{verify.ByDual, verify.ByOther, verify.ByTape, verify.ByDoDiff, verify.ByLisp, verify.ByAccumulation, verify.ByLispAccumul, verify.ByZero, verify.ByUnmodified,
@@ -276,6 +277,13 @@ func TestACorrectOpHoldsByEveryOracle(t *testing.T) {
 			}
 			if applies != (seen[o] > 0) {
 				t.Errorf("%s: applies %v, rows that compare something: %d", o, applies, seen[o])
+			}
+			if o == verify.ByExact || o == verify.ByDual || o == verify.ByOther {
+				for _, q := range []string{"y ", "dx ", "dw "} {
+					if applies != (seen[q+o] > 0) {
+						t.Errorf("%s%s: applies %v, rows that compare something: %d", q, o, applies, seen[q+o])
+					}
+				}
 			}
 		}
 	}

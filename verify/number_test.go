@@ -1,0 +1,163 @@
+package verify
+
+import (
+	"math"
+	"math/big"
+	"testing"
+
+	"gonum.org/v1/gonum/num/dual"
+	"pgregory.net/rapid"
+)
+
+// singles is arithmetic in float32, every result rounded: what the bounds are about.
+type singles struct{}
+
+func (singles) Number(v float64) float32 { return float32(v) }
+func (singles) Add(a, b float32) float32 { return a + b }
+func (singles) Sub(a, b float32) float32 { return a - b }
+func (singles) Mul(a, b float32) float32 { return a * b }
+func (singles) Div(a, b float32) float32 { return a / b }
+func (singles) Sqrt(a float32) float32   { return float32(math.Sqrt(float64(a))) }
+func (singles) Exp(a float32) float32    { return float32(math.Exp(float64(a))) }
+func (singles) Log(a float32) float32    { return float32(math.Log(float64(a))) }
+func (singles) Less(a, b float32) bool   { return a < b }
+
+// doubles is float64, for the truth beside float32.
+type doubles struct{}
+
+func (doubles) Number(v float64) float64 { return v }
+func (doubles) Add(a, b float64) float64 { return a + b }
+func (doubles) Sub(a, b float64) float64 { return a - b }
+func (doubles) Mul(a, b float64) float64 { return a * b }
+func (doubles) Div(a, b float64) float64 { return a / b }
+func (doubles) Sqrt(a float64) float64   { return math.Sqrt(a) }
+func (doubles) Exp(a float64) float64    { return math.Exp(a) }
+func (doubles) Log(a float64) float64    { return math.Log(a) }
+func (doubles) Less(a, b float64) bool   { return a < b }
+
+// program is a straight-line computation on a stack of positive numbers near 1, by a string of opcodes.
+func program[T any](f Field[T], code []byte, x []T) T {
+	s := append([]T(nil), x...)
+	top := func(k int) T { return s[(len(s)-1-k%len(s)+len(s))%len(s)] }
+	for i, c := range code {
+		a, b := top(0), top(i+1)
+		var y T
+		switch c % 9 {
+		case 0:
+			y = f.Add(a, b)
+		case 1:
+			y = f.Sub(a, b)
+		case 2:
+			y = f.Mul(a, b)
+		case 3:
+			y = f.Div(a, f.Add(f.Mul(b, b), f.Number(1)))
+		case 4:
+			y = f.Sqrt(f.Add(f.Mul(a, a), f.Number(0.5)))
+		case 5:
+			y = f.Exp(f.Div(a, f.Add(f.Mul(a, a), f.Number(1))))
+		case 6:
+			y = f.Log(f.Add(f.Mul(a, a), f.Number(1.5)))
+		case 7:
+			if y = a; f.Less(a, b) {
+				y = b
+			}
+		case 8:
+			y = f.Sub(f.Mul(a, f.Number(-0.75)), b)
+		}
+		s = append(s, y)
+	}
+	return s[len(s)-1]
+}
+
+// A bound covers what float32 really does, and is finite; the derivative along with the value. Beside a float64 result the truth is off by a 2⁻²⁹th of the same bound.
+func TestBoundsCover(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		code := rapid.SliceOfN(rapid.Byte(), 1, 12).Draw(t, "code")
+		x := rapid.SliceOfN(rapid.Map(rapid.IntRange(-2048, 2048), func(i int) float64 { return float64(i) / 1024 }), 3, 3).Draw(t, "x")
+		v := rapid.SliceOfN(rapid.Map(rapid.IntRange(-64, 64), func(i int) float64 { return float64(i) / 32 }), 3, 3).Draw(t, "v")
+		b := bounds{u32}
+		var bx []BoundDual
+		var sx []Dual[float32]
+		var dx []Dual[float64]
+		var gx []dual.Number
+		for i := range x {
+			bx = append(bx, BoundDual{b.Number(x[i]), b.Number(v[i])})
+			sx = append(sx, Dual[float32]{float32(x[i]), float32(v[i])})
+			dx = append(dx, Dual[float64]{x[i], v[i]})
+			gx = append(gx, dual.Number{Real: x[i], Emag: v[i]})
+		}
+		bound := program(over[Bound]{b}, code, bx)
+		single := program(over[float32]{singles{}}, code, sx)
+		truth := program(over[float64]{doubles{}}, code, dx)
+		gonum := program(dualField{}, code, gx)
+		if math.IsInf(truth.V, 0) || math.Abs(truth.V) > 1e30 || math.Abs(truth.D) > 1e30 {
+			return // beyond float32
+		}
+		near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*(1+math.Abs(a)+math.Abs(b)) }
+		ev, ed := b.errorOf(bound.V), b.errorOf(bound.D)
+		if !near(gonum.Real, truth.V) && ev < 1 || !near(gonum.Emag, truth.D) && ed < 1 {
+			t.Fatalf("gonum's dual numbers give %v, ours %v", gonum, truth)
+		}
+		if branches(code) { // float32 and float64 may choose differently
+			return
+		}
+		if !(math.Abs(float64(single.V)-truth.V) <= ev*(1+0x1p-20)) || !(math.Abs(float64(single.D)-truth.D) <= ed*(1+0x1p-20)) {
+			t.Fatalf("float32 gives %v, the truth is %v, the bounds are %v and %v", single, truth, ev, ed)
+		}
+		if !(ev <= 1e-3*math.Pow(30, float64(len(code)))) {
+			t.Fatalf("the bound %v says nothing of %v", ev, truth)
+		}
+	})
+}
+
+func branches(code []byte) bool {
+	for _, c := range code {
+		if c%9 == 7 {
+			return true
+		}
+	}
+	return false
+}
+
+// Each operation and its derivative, in every arithmetic, at numbers where all of it is rational.
+func TestOperations(t *testing.T) {
+	inexact := false
+	exact := over[rational]{rationals{&inexact}}
+	for name, c := range map[string]struct {
+		exact func(a, b ExactDual) ExactDual
+		gonum func(a, b dual.Number) dual.Number
+		v, d  float64 // at a = 4 + 3ε, b = 2 + 5ε
+	}{
+		"Add":  {exact.Add, dualField{}.Add, 6, 8},
+		"Sub":  {exact.Sub, dualField{}.Sub, 2, -2},
+		"Mul":  {exact.Mul, dualField{}.Mul, 8, 26},
+		"Div":  {exact.Div, dualField{}.Div, 2, -3.5},
+		"Sqrt": {func(a, _ ExactDual) ExactDual { return exact.Sqrt(a) }, func(a, _ dual.Number) dual.Number { return dualField{}.Sqrt(a) }, 2, 0.75},
+	} {
+		y := c.exact(ExactDual{big.NewRat(4, 1), big.NewRat(3, 1)}, ExactDual{big.NewRat(2, 1), big.NewRat(5, 1)})
+		v, _ := y.V.Float64()
+		d, _ := y.D.Float64()
+		if v != c.v || d != c.d || inexact {
+			t.Errorf("%s: exact arithmetic gives %v + %vε, want %v + %vε", name, v, d, c.v, c.d)
+		}
+		if y := c.gonum(dual.Number{Real: 4, Emag: 3}, dual.Number{Real: 2, Emag: 5}); math.Abs(y.Real-c.v) > 1e-14 || math.Abs(y.Emag-c.d) > 1e-14 {
+			t.Errorf("%s: dual numbers give %v, want %v + %vε", name, y, c.v, c.d)
+		}
+	}
+	for name, f := range map[string]func() ExactDual{
+		"√2":     func() ExactDual { return exact.Sqrt(exact.Number(2)) },
+		"√−1":    func() ExactDual { return exact.Sqrt(exact.Number(-1)) },
+		"e":      func() ExactDual { return exact.Exp(exact.Number(1)) },
+		"ln 2":   func() ExactDual { return exact.Log(exact.Number(2)) },
+		"1/0":    func() ExactDual { return exact.Div(exact.Number(1), exact.Number(0)) },
+		"NaN":    func() ExactDual { return exact.Number(math.NaN()) },
+		"d√0/dx": func() ExactDual { return exact.Sqrt(exact.Number(0)) },
+	} {
+		if inexact = false; f().V == nil || !inexact {
+			t.Errorf("%s passes for rational", name)
+		}
+	}
+	if !exact.Less(exact.Number(1), exact.Number(2)) || exact.Less(exact.Number(2), exact.Number(1)) || (dualField{}).Less(dual.Number{Real: 1}, dual.Number{Real: 1}) {
+		t.Error("Less")
+	}
+}
