@@ -6,11 +6,13 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/chewxy/hm"
 	"github.com/pkg/errors"
+	"gonum.org/v1/gonum/num/dual"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -193,6 +195,9 @@ func TestWhatUsersAreTold(t *testing.T) {
 			o.rule = func(G.Nodes, *G.Node, *G.Node) (G.Nodes, error) { return nil, errors.New("later") }
 		})), x, "SymDiff of s: later"},
 		"SymDiff returns nil": {one(with(squares("s", right), func(o *user) { o.rule = func(G.Nodes, *G.Node, *G.Node) (G.Nodes, error) { return G.Nodes{nil}, nil } })), x, "SymDiff of s returns nil for argument 0"},
+		"a gradient's shape": {one(with(squares("s", right), func(o *user) {
+			o.rule = func(in G.Nodes, _, dy *G.Node) (G.Nodes, error) { n, err := G.Transpose(dy); return G.Nodes{n}, err }
+		})), x, "the gradient of x has shape (3, 2), the input (2, 3)"},
 		"SymDiff returns two": {one(with(squares("s", right), func(o *user) {
 			o.rule = func(_ G.Nodes, _, dy *G.Node) (G.Nodes, error) { return G.Nodes{dy, dy}, nil }
 		})), x, "returns 2 nodes, want one for each of 1"},
@@ -241,6 +246,13 @@ func TestWhatUsersAreTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			told := &listener{}
 			verify.Op(told, c.build, c.in)
+			if r, err := (verify.Case{Build: c.build, Inputs: []verify.Input{c.in}}).Check(); err == nil {
+				for _, row := range r.Rows {
+					if !slices.Contains(verify.Oracles(), row.Oracle) {
+						t.Errorf("Oracles does not list %q", row.Oracle)
+					}
+				}
+			}
 			if c.says == "" {
 				if told.failed != "" || !strings.Contains(told.logged, "hold") {
 					t.Errorf("told %q and %q", told.failed, told.logged)
@@ -295,7 +307,145 @@ func TestJacobianSeesWhatOneCotangentHides(t *testing.T) {
 			t.Errorf("seed %d: not seen in the Jacobian:\n%s", seed, r)
 		}
 	}
-	if hidden == 0 {
-		t.Error("no seed of these hides it: the test tests nothing")
+	if hidden == 0 || hidden > 20 {
+		t.Errorf("%d of 40 cotangents hide it, want some, and not most: they are random", hidden)
+	}
+}
+
+// judged checks an op of one input and returns the rows of an oracle.
+func judged(t *testing.T, o *user, oracle string, c verify.Case) []verify.Row {
+	t.Helper()
+	c.Build = func(in []*G.Node) (*G.Node, error) { return G.ApplyOp(o, in[0]) }
+	for _, skip := range verify.Oracles() {
+		if skip != oracle {
+			c.Skip = append(c.Skip, skip)
+		}
+	}
+	r, err := c.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []verify.Row
+	for _, row := range r.Rows {
+		if row.Oracle == oracle {
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) == 0 {
+		t.Fatalf("%s has no row:\n%s", oracle, r)
+	}
+	return rows
+}
+
+// elements makes a rule of a function of all elements at once.
+func elements(name string, d func(x, dy []float64) []float64) *user {
+	o := squares(name, right)
+	g := &user{name: name + "'", args: 2, wrt: constants}
+	g.do = func(in ...G.Value) (G.Value, error) {
+		x, dy := in[0].(*tensor.Dense), in[1].(*tensor.Dense)
+		if x.Dtype() != tensor.Float64 {
+			g.f = func(v []float64) float64 { return right(v[0], v[1]) }
+			return g.elementwise(in...)
+		}
+		return tensor.New(tensor.WithShape(x.Shape()...), tensor.WithBacking(d(x.Data().([]float64), dy.Data().([]float64)))), nil
+	}
+	o.rule = func(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
+		dx, err := G.ApplyOp(g, in[0], dy)
+		return G.Nodes{dx}, err
+	}
+	return o
+}
+
+// Large inputs are differentiated along few directions, of random signs, and where one fails the element is named.
+func TestLargeInputs(t *testing.T) {
+	large := []verify.Input{verify.Normal("x", 20, 30)}
+	if row := judged(t, squares("right", right), verify.ByDifferences, verify.Case{Inputs: large})[0]; row.Verdict != verify.Holds || row.Compared == 0 || row.Compared > 20 {
+		t.Errorf("%+v, want a few directions that hold", row)
+	}
+	at := func(change func(dx []float64)) *user {
+		return elements("large", func(x, dy []float64) []float64 {
+			dx := make([]float64, len(x))
+			for i := range x {
+				dx[i] = right(x[i], dy[i])
+			}
+			change(dx)
+			return dx
+		})
+	}
+	row := judged(t, at(func(dx []float64) { dx[min(77, len(dx)-1)] += 0.125 }), verify.ByDifferences, verify.Case{Inputs: large})[0]
+	if row.Mismatch == nil || fmt.Sprint(row.Mismatch.Index) != "[2 17]" {
+		t.Errorf("%v, want the element [2 17]", row)
+	}
+	// Along a direction of ones two errors that cancel would not show (torch#59584).
+	row = judged(t, at(func(dx []float64) { dx[0], dx[len(dx)-1] = dx[0]+0.5, dx[len(dx)-1]-0.5 }), verify.ByDifferences, verify.Case{Inputs: large})[0]
+	if row.Verdict != verify.Fails {
+		t.Errorf("errors that cancel: %v", row)
+	}
+}
+
+// Differences are extrapolated: a rule that is off by 10⁻⁹ of itself shows in a function that bends.
+func TestDifferencesArePrecise(t *testing.T) {
+	exp := func(off float64) *user {
+		o := squares("exp", func(x, dy float64) float64 { return math.Exp(x) * dy * (1 + off) })
+		o.f = func(v []float64) float64 { return math.Exp(v[0]) }
+		return o
+	}
+	in := []verify.Input{verify.Uniform("x", 1, 2, 2, 3)}
+	if row := judged(t, exp(0), verify.ByDifferences, verify.Case{Inputs: in})[0]; row.Verdict != verify.Holds {
+		t.Error(row)
+	}
+	if row := judged(t, exp(1e-9), verify.ByDifferences, verify.Case{Inputs: in})[0]; row.Verdict != verify.Fails {
+		t.Errorf("%+v, want an error of 1e-9 to show", row)
+	}
+}
+
+// A reference that bounds its rounding allows each element its own error: a small one beside a large one must be precise, too.
+func TestBoundsAreForEachElement(t *testing.T) {
+	wide := []verify.Input{{Name: "x", Shape: tensor.Shape{1, 2}, Draw: func(_ *rand.Rand, v []float64) {
+		for i := range v {
+			v[i] = []float64{1.5, 1 << 30}[i%2]
+		}
+	}}}
+	off := func(v float64) float64 {
+		if math.Abs(v) < 10 {
+			v *= 1 + 1e-10
+		}
+		return v
+	}
+	c := verify.Case{Inputs: wide, Reference: verify.Reference{Dual: square[dual.Number], Bound: square[verify.BoundDual]}}
+	for name, o := range map[string]*user{
+		"y":  with(squares("off", right), func(o *user) { o.f = func(v []float64) float64 { return off(v[0] * v[0]) } }),
+		"dx": squares("off", func(x, dy float64) float64 { return off(right(x, dy)) }),
+	} {
+		failed := ""
+		for _, row := range judged(t, o, verify.ByDual, c) {
+			if row.Verdict == verify.Fails {
+				failed += row.Quantity
+			}
+		}
+		if failed != name {
+			t.Errorf("%q fails, want %q alone", failed, name)
+		}
+	}
+}
+
+func square[T any](f verify.Field[T], _ [][]int, in [][]T) []T {
+	var y []T
+	for _, x := range in[0] {
+		y = append(y, f.Mul(x, x))
+	}
+	return y
+}
+
+// Where nothing is differentiable there is nothing to judge, and the row does not claim to hold.
+func TestKinksEverywhere(t *testing.T) {
+	o := squares("abs", func(x, dy float64) float64 { return 0 })
+	o.f = func(v []float64) float64 { return math.Abs(v[0]) }
+	zeros := verify.Input{Name: "x", Shape: tensor.Shape{2, 2}, Draw: func(*rand.Rand, []float64) {}}
+	for _, oracle := range []string{verify.ByDifferences, verify.ByJacobian} {
+		row := judged(t, o, oracle, verify.Case{Inputs: []verify.Input{zeros}})[0]
+		if row.Verdict != verify.Skipped && oracle == verify.ByDifferences || row.Kinks < 4 {
+			t.Errorf("%+v, want kinks and no verdict", row)
+		}
 	}
 }
