@@ -145,8 +145,8 @@ func TestOperations(t *testing.T) {
 		}
 	}
 	for name, f := range map[string]func() ExactDual{
-		"√2":     func() ExactDual { return exact.Sqrt(exact.Number(2)) },
-		"√−1":    func() ExactDual { return exact.Sqrt(exact.Number(-1)) },
+		"√2":     func() ExactDual { return ExactDual{V: rationals{&inexact}.Sqrt(big.NewRat(2, 1))} },
+		"√−1":    func() ExactDual { return ExactDual{V: rationals{&inexact}.Sqrt(big.NewRat(-1, 1))} },
 		"e":      func() ExactDual { return exact.Exp(exact.Number(1)) },
 		"ln 2":   func() ExactDual { return exact.Log(exact.Number(2)) },
 		"1/0":    func() ExactDual { return exact.Div(exact.Number(1), exact.Number(0)) },
