@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-var brief = Budget{time.Millisecond, 1}
+var brief = Budget{time.Millisecond, 1, 1}
 
 func report(t *testing.T) *Report {
 	t.Helper()
 	r := &Report{Tier: "avx512", Threads: 2, Peak: 100}
 	for _, s := range []Shape{{"a", 1, 32, 5, 5, 32, 3, 1, 1, 1}, {"b", 2, 1, 6, 6, 3, 3, 1, 1, 1}, {"c", 1, 4, 6, 6, 4, 3, 1, 1, 4}} {
-		c, err := Conv(s, brief)
+		c, err := Conv(s, brief, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.Convs = append(r.Convs, c)
 	}
 	r.Steps = []StepResult{
-		{Name: "convgrad", Seconds: 1, SecondsOne: 1.9, Bytes: 1}, {Name: "convgrad, Winograd", Seconds: 1},
-		{Name: "Gorgonia's built-ins", Seconds: 20, Bytes: 50}, {Name: "PyTorch", Seconds: 3},
+		{Name: "convgrad", TimesOurs: 1, Scaling: 1.9, Bytes: 1}, {Name: "convgrad, Winograd", TimesOurs: 1},
+		{Name: "Gorgonia's built-ins", TimesOurs: 20, Bytes: 50}, {Name: "PyTorch", TimesOurs: 3},
 	}
 	r.Graphs = []GraphResult{{Name: "ReLU", Size: "3", Forward: 0.5, Training: 2}}
 	r.Targets, r.Losses = r.targets(), r.losses()

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/convgrad/convgrad/internal/kernel"
@@ -23,8 +24,10 @@ type ConvResult struct {
 	Kind string `json:",omitempty"`
 
 	One, All Rates // one thread by processor time; all threads by elapsed time
-	// Winograd is that of forward and backward-data on one thread, where the shape permits it.
-	Winograd [2]float64
+	// OfPeak and OfPeakAll are the same as shares of the peak, of one core and of as many as there are threads, measured by turns.
+	OfPeak, OfPeakAll Rates
+	// Winograd is that of forward and backward-data on one thread, where the shape permits it, and WinogradOfPeak its share of the peak.
+	Winograd, WinogradOfPeak [2]float64
 
 	// PyTorch's time over ours, if PyTorch was asked for: on one thread, on all, and on all with PyTorch in its best layout, channels last.
 	OverPyTorch, OverPyTorchAll, OverPyTorchBest Rates
@@ -59,22 +62,79 @@ func oneThread(b Budget, f func()) time.Duration {
 	return CPU(b, f)
 }
 
-// Conv measures one shape.
-func Conv(s Shape, b Budget) (ConvResult, error) {
+// one and all are measurements to take turns with others: on one thread by processor time, and on all by elapsed time.
+func one(b Budget, f func()) func() (time.Duration, error) {
+	return func() (time.Duration, error) { return oneThread(b, f), nil }
+}
+
+func all(b Budget, f func()) func() (time.Duration, error) {
+	return func() (time.Duration, error) { return Wall(b, f), nil }
+}
+
+// A share measures on one thread, and keeps the share of the peak of each round.
+type share struct{ of []float64 }
+
+func (s *share) one(b Budget, flops float64, single bool, f func()) func() (time.Duration, error) {
+	return func() (time.Duration, error) {
+		t, of := besidePeak(b, flops, single, f)
+		s.of = append(s.of, of)
+		return t, nil
+	}
+}
+
+// median of the rounds.
+func (s *share) median() float64 {
+	of := slices.Clone(s.of)
+	slices.Sort(of)
+	return of[len(of)/2]
+}
+
+// Conv measures one shape, beside PyTorch if there is one.
+func Conv(s Shape, b Budget, torch *peer) (ConvResult, error) {
 	res := ConvResult{Name: s.Name, Shape: s.String(), Kind: s.Kind()}
 	g, err := s.Geometry()
 	if err != nil {
 		return res, err
 	}
-	for i, f := range convolution[float32](g) {
-		res.One[i], res.All[i] = rate(g, oneThread(b, f)), rate(g, Wall(b, f))
-	}
-	if s.R == 3 && s.Stride == 1 && s.Kind() == "many" {
-		wg := g
-		wg.Winograd = true
-		fs := convolution[float32](wg)
-		for i := range res.Winograd {
-			res.Winograd[i] = rate(g, oneThread(b, fs[i]))
+	wg := g
+	wg.Winograd = true
+	plain, fast := convolution[float32](g), convolution[float32](wg)
+	flops := float64(2 * g.MACs())
+	threads := kernel.Threads()
+	rounds := b.Rounds
+	b = b.part()
+	for i, f := range plain {
+		var direct, winograd share
+		fs := []func() (time.Duration, error){direct.one(b, flops, true, f), all(b, f)}
+		if torch != nil {
+			ask := func(threads int, last bool) func() (time.Duration, error) {
+				return func() (time.Duration, error) {
+					return torch.ask(question{"convolution", []int{s.N, s.C, s.H, s.W, s.K, s.R, s.Pad, s.Stride, s.Groups}, i, last, threads, threads == 1, b.Time.Seconds()})
+				}
+			}
+			fs = append(fs, ask(1, false), ask(threads, false), ask(threads, true))
+		}
+		permitted := s.R == 3 && s.Stride == 1 && s.Kind() == "many" && i < 2
+		if permitted {
+			fs = append(fs, winograd.one(b, flops, true, fast[i]))
+		}
+		t, err := turns(rounds, fs...)
+		if err != nil {
+			return res, err
+		}
+		res.One[i], res.All[i] = rate(g, median(t[0])), rate(g, median(t[1]))
+		// All threads' share is of the peak at which one core was while it ran the same alone.
+		res.OfPeak[i] = direct.median()
+		res.OfPeakAll[i] = res.OfPeak[i] * over(t[0], t[1]) / float64(threads)
+		if torch != nil {
+			res.OverPyTorch[i], res.OverPyTorchAll[i], res.OverPyTorchBest[i] = over(t[2], t[0]), over(t[3], t[1]), over(t[4], t[1])
+		}
+		if permitted {
+			w := t[len(t)-1]
+			res.Winograd[i], res.WinogradOfPeak[i] = rate(g, median(w)), winograd.median()
+			if torch != nil {
+				res.OverPyTorchWinograd[i] = over(t[2], w)
+			}
 		}
 	}
 	return res, nil
@@ -83,8 +143,7 @@ func Conv(s Shape, b Budget) (ConvResult, error) {
 // A TierResult is a convolution in a tier and element type that the machine does not use by default.
 type TierResult struct {
 	Tier, Dtype, Shape string
-	Peak               float64 // of one core
-	One                Rates
+	One, OfPeak        Rates
 }
 
 // Tiers measures convolutions of many channels in the AVX2 tier and, in each tier with vectors, in float64.
@@ -103,7 +162,6 @@ func Tiers(b Budget, quick bool) ([]TierResult, error) {
 			if tier == was && single {
 				continue // that is the table of convolutions
 			}
-			peak := kernel.Peak(tier, single)
 			for i, s := range Shapes {
 				if s.Kind() != "many" || quick && i > 0 {
 					continue
@@ -112,13 +170,14 @@ func Tiers(b Budget, quick bool) ([]TierResult, error) {
 				if err != nil {
 					return nil, err
 				}
-				res := TierResult{Tier: tier.String(), Dtype: "float32", Shape: s.String(), Peak: peak}
+				res := TierResult{Tier: tier.String(), Dtype: "float32", Shape: s.String()}
 				fs := convolution[float32](g)
 				if !single {
 					res.Dtype, fs = "float64", convolution[float64](g)
 				}
 				for i, f := range fs {
-					res.One[i] = rate(g, oneThread(b, f))
+					t, of := besidePeak(b, float64(2*g.MACs()), single, f)
+					res.One[i], res.OfPeak[i] = rate(g, t), of
 				}
 				all = append(all, res)
 			}

@@ -7,13 +7,19 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/convgrad/convgrad/internal/kernel"
 )
 
 // A Budget says how long one figure may take to measure.
 type Budget struct {
-	Time time.Duration // at least this long in all
-	Reps int           // and at least this many repetitions
+	Time   time.Duration // at least this long in all
+	Reps   int           // and at least this many repetitions
+	Rounds int           // of measurements by turns, each of which gets a part of the time
 }
+
+// part is what each round gets.
+func (b Budget) part() Budget { return Budget{b.Time / time.Duration(b.Rounds), 3, 1} }
 
 // batch is how many calls of f take about a millisecond or more, so that clocks resolve them.
 func batch(f func()) int {
@@ -50,12 +56,68 @@ func CPU(b Budget, f func()) time.Duration {
 	return max(t[len(t)/2], 1)
 }
 
+// besidePeak is the median processor time of one call on one thread, and the median share of the peak that its operations reach: a burst at the peak follows each repetition, so that both are
+// measured at the frequency that the processor keeps up under such work, and under the same disturbances.
+func besidePeak(b Budget, flops float64, single bool, f func()) (time.Duration, float64) {
+	defer kernel.SetThreads(kernel.SetThreads(1))
+	calls := batch(f)
+	var all []time.Duration
+	var shares []float64
+	for begin := time.Now(); len(all) < b.Reps || time.Since(begin) < b.Time; {
+		start := cpuTime()
+		for range calls {
+			f()
+		}
+		took := (cpuTime() - start) / time.Duration(calls)
+		start = cpuTime()
+		ops := kernel.PeakBurst(single)
+		burst := cpuTime() - start
+		all = append(all, max(took, 1))
+		shares = append(shares, flops/max(took, 1).Seconds()*burst.Seconds()/float64(ops))
+	}
+	slices.Sort(all)
+	slices.Sort(shares)
+	return all[len(all)/2], shares[len(shares)/2]
+}
+
 var epoch = time.Now()
 
 // Wall is the tenth percentile of the elapsed time of one call: that of a run that nobody disturbed.
 func Wall(b Budget, f func()) time.Duration {
 	t := times(b, func() time.Duration { return time.Since(epoch) }, f)
 	return max(t[len(t)/10], 1)
+}
+
+// turns runs measurements by turns, so that whatever slows the machine down slows all of them, and returns what each took in each round.
+func turns(rounds int, fs ...func() (time.Duration, error)) ([][]time.Duration, error) {
+	all := make([][]time.Duration, len(fs))
+	for range rounds {
+		for i, f := range fs {
+			t, err := f()
+			if err != nil {
+				return nil, err
+			}
+			all[i] = append(all[i], t)
+		}
+	}
+	return all, nil
+}
+
+// median of times.
+func median(t []time.Duration) time.Duration {
+	t = slices.Clone(t)
+	slices.Sort(t)
+	return t[len(t)/2]
+}
+
+// over is the median of the ratios of two times, round by round.
+func over(a, b []time.Duration) float64 {
+	r := make([]float64, len(a))
+	for i := range a {
+		r[i] = float64(a[i]) / float64(b[i])
+	}
+	slices.Sort(r)
+	return r[len(r)/2]
 }
 
 // race is the least elapsed time of one call of each of fs, which take turns, so that whatever slows the machine down slows all of them.

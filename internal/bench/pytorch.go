@@ -1,13 +1,15 @@
 package bench
 
 import (
+	"bufio"
 	"bytes"
 	_ "embed"
 	"encoding/json"
-	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"github.com/pkg/errors"
 
@@ -20,100 +22,96 @@ var pytorchScript string
 //go:embed openblas.py
 var openblasScript string
 
-// python runs a script with one JSON argument and reads its JSON into res. The C library's allocator is told to keep what is freed: with its defaults PyTorch spends up to two thirds of its
+// A peer is a library of Python's that measures what it is asked to, one question at a time, so that it and we can take turns.
+type peer struct {
+	Name   string // its version, or the core that it uses
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    *bufio.Reader
+	stderr bytes.Buffer
+}
+
+// A question asks for the time of one call: the processor time on one thread, or the elapsed time on more.
+type question struct {
+	What         string // "convolution", "map" or "step"
+	Size         []int
+	Which        int // direction of the convolution, or number of the map
+	ChannelsLast bool
+	Threads      int
+	CPU          bool
+	Seconds      float64 // to measure for
+}
+
+// newPeer starts a script. The C library's allocator is told to keep what is freed: with its defaults PyTorch spends up to two thirds of its
 // time on page faults, and would be beaten too cheaply. OpenBLAS, for itself and under PyTorch, is told to use its AVX-512 core where ours does: it would choose AVX2 on recent processors.
-func python(script string, arg map[string]any, res any) error {
+func newPeer(script string) (*peer, error) {
 	name := "python3"
 	if _, err := os.Stat("/usr/bin/python3"); err == nil {
 		name = "/usr/bin/python3" // the system's, where its packages are
 	}
-	text, err := json.Marshal(arg)
-	if err != nil {
-		return errors.Wrap(err, "bench")
-	}
-	cmd := exec.Command(name, "-c", script, string(text))
-	cmd.Env = append(os.Environ(), "MALLOC_MMAP_THRESHOLD_=4294967296", "MALLOC_TRIM_THRESHOLD_=4294967296", "MALLOC_TOP_PAD_=268435456")
+	p := &peer{cmd: exec.Command(name, "-c", script)}
+	p.cmd.Env = append(os.Environ(), "MALLOC_MMAP_THRESHOLD_=4294967296", "MALLOC_TRIM_THRESHOLD_=4294967296", "MALLOC_TOP_PAD_=268435456")
 	if kernel.CurrentTier() == kernel.AVX512 {
-		cmd.Env = append(cmd.Env, "OPENBLAS_CORETYPE=SkylakeX")
+		p.cmd.Env = append(p.cmd.Env, "OPENBLAS_CORETYPE=SkylakeX")
 	}
 	// Where Debian keeps a libblas.so.3 that is OpenBLAS, so that PyTorch's products are made by it.
 	if dirs, _ := filepath.Glob("/usr/lib/*/openblas-pthread"); len(dirs) > 0 {
-		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+dirs[0])
+		p.cmd.Env = append(p.cmd.Env, "LD_LIBRARY_PATH="+dirs[0])
 	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	p.cmd.Stderr = &p.stderr
+	var err error
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, errors.Wrap(err, "bench")
+	}
+	out, err := p.cmd.StdoutPipe()
 	if err != nil {
-		return errors.Wrapf(err, "bench: python3: %s", bytes.TrimSpace(stderr.Bytes()))
+		return nil, errors.Wrap(err, "bench")
 	}
-	return errors.Wrapf(json.Unmarshal(out, res), "bench: the script's figures: %q", out)
+	p.out = bufio.NewReader(out)
+	if err := p.cmd.Start(); err != nil {
+		return nil, errors.Wrap(err, "bench")
+	}
+	if err := p.read(p); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
 }
 
-// openblas measures the same products with OpenBLAS, and fills in the ratios.
-func openblas(r *Report, b Budget) error {
-	var sizes [][]int
-	for _, p := range r.Products {
-		sizes = append(sizes, []int{p.M, p.N, p.K})
+// read reads a line of the script's into res.
+func (p *peer) read(res any) error {
+	line, err := p.out.ReadBytes('\n')
+	if err != nil {
+		p.cmd.Wait()
+		return errors.Wrapf(err, "bench: python3: %s", bytes.TrimSpace(p.stderr.Bytes()))
 	}
-	var res struct {
-		Core     string
-		One, All []float64
-	}
-	if err := python(openblasScript, map[string]any{"sizes": sizes, "threads": r.Threads, "seconds": b.Time.Seconds()}, &res); err != nil {
-		return err
-	}
-	if len(res.One) != len(sizes) || len(res.All) != len(sizes) {
-		return fmt.Errorf("bench: %d and %d times of OpenBLAS, want %d", len(res.One), len(res.All), len(sizes))
-	}
-	r.OpenBLAS = res.Core
-	for i := range r.Products {
-		p := &r.Products[i]
-		flops := 2 * float64(p.M) * float64(p.N) * float64(p.K) / 1e9
-		p.OverOpenBLAS, p.OverOpenBLASAll = res.One[i]*p.One/flops, res.All[i]*p.All/flops
-	}
-	return nil
+	return errors.Wrapf(json.Unmarshal(line, res), "bench: python3 wrote %q", line)
 }
 
-// pytorch measures the same convolutions, in PyTorch's default layout and channels last, the same maps and the same training step, and fills in the ratios.
-func pytorch(r *Report, shapes []Shape, b Budget) error {
-	var in [][]int
-	for _, s := range shapes {
-		in = append(in, []int{s.N, s.C, s.H, s.W, s.K, s.R, s.Pad, s.Stride, s.Groups})
+// ask measures.
+func (p *peer) ask(q question) (time.Duration, error) {
+	text, err := json.Marshal(q)
+	if err != nil {
+		return 0, errors.Wrap(err, "bench")
 	}
-	var res struct {
-		Version                 string
-		One, All, Best          []Rates // seconds
-		MapsOne, MapsAll        []float64
-		StepOne, Step, StepBest float64
+	if _, err := p.in.Write(append(text, '\n')); err != nil {
+		return 0, errors.Wrapf(err, "bench: python3: %s", bytes.TrimSpace(p.stderr.Bytes()))
 	}
-	arg := map[string]any{"shapes": in, "maps": mapSizes, "batch": stepBatch, "threads": r.Threads, "seconds": b.Time.Seconds()}
-	if err := python(pytorchScript, arg, &res); err != nil {
-		return err
+	var res struct{ Seconds float64 }
+	if err := p.read(&res); err != nil {
+		return 0, err
 	}
-	if len(res.One) != len(shapes) || len(res.All) != len(shapes) || len(res.Best) != len(shapes) || len(res.MapsOne) != len(r.Parts) || len(res.MapsAll) != len(r.Parts) {
-		return errors.New("bench: PyTorch's figures are not as many as were asked for")
+	if !(res.Seconds > 0) {
+		return 0, errors.Errorf("bench: python3 measured %v s", res.Seconds)
 	}
-	r.Torch = res.Version
-	for i := range r.Convs {
-		c := &r.Convs[i]
-		g, err := shapes[i].Geometry()
-		if err != nil {
-			return err
-		}
-		flops := 2 * float64(g.MACs()) / 1e9
-		for j := range 3 {
-			c.OverPyTorch[j], c.OverPyTorchAll[j], c.OverPyTorchBest[j] = res.One[i][j]*c.One[j]/flops, res.All[i][j]*c.All[j]/flops, res.Best[i][j]*c.All[j]/flops
-		}
-		for j, v := range c.Winograd {
-			c.OverPyTorchWinograd[j] = res.One[i][j] * v / flops
-		}
+	// Its threads spin for a while before they sleep; so long nothing of ours is measured.
+	time.Sleep(5 * time.Millisecond)
+	return time.Duration(res.Seconds * 1e9), nil
+}
+
+func (p *peer) close() {
+	if p != nil {
+		p.in.Close()
+		p.cmd.Wait()
 	}
-	for i := range r.Parts {
-		p := &r.Parts[i]
-		p.OverPyTorch, p.OverPyTorchAll = res.MapsOne[i]/p.one.Seconds(), res.MapsAll[i]/p.all.Seconds()
-	}
-	r.Steps = append(r.Steps,
-		StepResult{Name: "PyTorch", Seconds: res.Step, SecondsOne: res.StepOne},
-		StepResult{Name: "PyTorch, channels last", Seconds: res.StepBest})
-	return nil
 }

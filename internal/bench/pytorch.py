@@ -1,15 +1,18 @@
-"""Times PyTorch for internal/bench: one JSON argument says what, one JSON line gives the seconds."""
+"""Times PyTorch for internal/bench: each line of JSON on standard input says what to time, and a line on standard output gives the seconds of one call."""
+import ctypes
 import json
 import sys
 import time
 
 import torch
 
-arg = json.loads(sys.argv[1])
 aten = torch.ops.aten
+cache = {}  # what was made for the last size, which comes again and again
 
 
-def clock(f, now, pick):
+def clock(f, seconds, cpu):
+    """The median processor time, or the tenth percentile of the elapsed time."""
+    now, pick = (time.process_time, 0.5) if cpu else (time.perf_counter, 0.1)
     f()
     calls = 1
     while True:
@@ -21,7 +24,7 @@ def clock(f, now, pick):
         calls *= 2
     times = []
     begin = time.perf_counter()
-    while len(times) < 5 or time.perf_counter() - begin < arg["seconds"]:
+    while len(times) < 3 or time.perf_counter() - begin < seconds:
         start = now()
         for _ in range(calls):
             f()
@@ -30,69 +33,72 @@ def clock(f, now, pick):
     return times[int(len(times) * pick)]
 
 
-def convolutions(now, pick, layout=torch.contiguous_format):
-    rows = []
-    for n, c, h, w, k, r, pad, stride, groups in arg["shapes"]:
-        x = (torch.rand(n, c, h, w) * 2 - 1).contiguous(memory_format=layout)
-        f = (torch.rand(k, c // groups, r, r) * 2 - 1).contiguous(memory_format=layout)
-        y = torch.nn.functional.conv2d(x, f, None, stride, pad, 1, groups)
-        dy = torch.rand(*y.shape).contiguous(memory_format=layout)
-        back = lambda mask: aten.convolution_backward(
-            dy, x, f, None, [stride, stride], [pad, pad], [1, 1], False, [0, 0], groups, mask)
-        rows.append([
-            clock(lambda: torch.nn.functional.conv2d(x, f, None, stride, pad, 1, groups), now, pick),
-            clock(lambda: back([True, False, False]), now, pick),
-            clock(lambda: back([False, True, False]), now, pick),
-        ])
-    return rows
+def layout(channels_last):
+    return torch.channels_last if channels_last else torch.contiguous_format
 
 
-def maps(now, pick):
-    rows = []
-    for size in arg["maps"]:
-        x, dy = torch.rand(*size) * 2 - 1, torch.rand(*size)
-        y, winner = aten.max_pool2d_with_indices(x, [2, 2], [2, 2])
-        py = torch.rand(*y.shape)
-        rows += [
-            clock(lambda: torch.relu(x), now, pick),
-            clock(lambda: aten.threshold_backward(dy, x, 0), now, pick),
-            clock(lambda: aten.max_pool2d_with_indices(x, [2, 2], [2, 2]), now, pick),
-            clock(lambda: aten.max_pool2d_with_indices_backward(py, x, [2, 2], [2, 2], [0, 0], [1, 1], False, winner), now, pick),
-            clock(lambda: aten.avg_pool2d(x, [2, 2], [2, 2]), now, pick),
-            clock(lambda: aten.avg_pool2d_backward(py, x, [2, 2], [2, 2], [0, 0], False, True, None), now, pick),
-        ]
-    return rows
+def convolution(shape, channels_last):
+    n, c, h, w, k, r, pad, stride, groups = shape
+    x = (torch.rand(n, c, h, w) * 2 - 1).contiguous(memory_format=layout(channels_last))
+    f = (torch.rand(k, c // groups, r, r) * 2 - 1).contiguous(memory_format=layout(channels_last))
+    y = torch.nn.functional.conv2d(x, f, None, stride, pad, 1, groups)
+    dy = torch.rand(*y.shape).contiguous(memory_format=layout(channels_last))
+    back = lambda mask: aten.convolution_backward(
+        dy, x, f, None, [stride, stride], [pad, pad], [1, 1], False, [0, 0], groups, mask)
+    return [
+        lambda: torch.nn.functional.conv2d(x, f, None, stride, pad, 1, groups),
+        lambda: back([True, False, False]),
+        lambda: back([False, True, False]),
+    ]
 
 
-def step(now, pick, layout):
+def maps(size):
+    x, dy = torch.rand(*size) * 2 - 1, torch.rand(*size)
+    y, winner = aten.max_pool2d_with_indices(x, [2, 2], [2, 2])
+    py = torch.rand(*y.shape)
+    return [
+        lambda: torch.relu(x),
+        lambda: aten.threshold_backward(dy, x, 0),
+        lambda: aten.max_pool2d_with_indices(x, [2, 2], [2, 2]),
+        lambda: aten.max_pool2d_with_indices_backward(py, x, [2, 2], [2, 2], [0, 0], [1, 1], False, winner),
+        lambda: aten.avg_pool2d(x, [2, 2], [2, 2]),
+        lambda: aten.avg_pool2d_backward(py, x, [2, 2], [2, 2], [0, 0], False, True, None),
+    ]
+
+
+def step(batch, channels_last):
     """A training step of Gorgonia's examples/convnet."""
     nn = torch.nn
     conv = lambda c, k: [nn.Conv2d(c, k, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2)]
     net = nn.Sequential(
         *conv(1, 32), nn.Dropout(0.2), *conv(32, 64), nn.Dropout(0.2), *conv(64, 128), nn.Flatten(), nn.Dropout(0.2),
-        nn.Linear(1152, 625, bias=False), nn.ReLU(), nn.Dropout(0.55), nn.Linear(625, 10, bias=False)).to(memory_format=layout)
+        nn.Linear(1152, 625, bias=False), nn.ReLU(), nn.Dropout(0.55), nn.Linear(625, 10, bias=False)).to(memory_format=layout(channels_last))
     optimizer = torch.optim.RMSprop(net.parameters(), lr=1e-4, foreach=True)
-    x = (torch.rand(arg["batch"], 1, 28, 28) * 2 - 1).contiguous(memory_format=layout)
-    labels = torch.randint(10, (arg["batch"],))
+    x = (torch.rand(batch, 1, 28, 28) * 2 - 1).contiguous(memory_format=layout(channels_last))
+    labels = torch.randint(10, (batch,))
 
     def run():
         optimizer.zero_grad(set_to_none=True)
         torch.nn.functional.cross_entropy(net(x), labels).backward()
         optimizer.step()
 
-    return clock(run, now, pick)
+    return [run]
 
 
-cpu, wall = (time.process_time, 0.5), (time.perf_counter, 0.1)
-res = {"Version": torch.__version__}
-torch.set_num_threads(1)
-with torch.no_grad():
-    res["One"], res["MapsOne"] = convolutions(*cpu), maps(*cpu)
-res["StepOne"] = step(*wall, torch.contiguous_format)
-torch.set_num_threads(arg["threads"])
-with torch.no_grad():
-    res["All"], res["MapsAll"] = convolutions(*wall), maps(*wall)
-    res["Best"] = convolutions(*wall, torch.channels_last)
-res["Step"] = step(*wall, torch.contiguous_format)
-res["StepBest"] = step(*wall, torch.channels_last)
-print(json.dumps(res))
+try:  # what PyTorch's matrix products are made by, if it is OpenBLAS, has a number of threads of its own
+    set_blas_threads = ctypes.CDLL("libblas.so.3").openblas_set_num_threads
+except (OSError, AttributeError):
+    set_blas_threads = lambda n: None
+print(json.dumps({"Name": torch.__version__}), flush=True)
+for line in sys.stdin:
+    q = json.loads(line)
+    torch.set_num_threads(q["Threads"])
+    set_blas_threads(q["Threads"])
+    torch.set_grad_enabled(q["What"] == "step")
+    size, last = q["Size"], q["ChannelsLast"]
+    if cache.get("size") != (q["What"], size):
+        cache = {"size": (q["What"], size)}
+    if last not in cache:
+        make = {"convolution": lambda: convolution(size, last), "map": lambda: maps(size), "step": lambda: step(size[0], last)}
+        cache[last] = make[q["What"]]()
+    print(json.dumps({"Seconds": clock(cache[last][q["Which"]], q["Seconds"], q["CPU"])}), flush=True)

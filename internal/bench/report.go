@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/convgrad/convgrad/internal/kernel"
-	"github.com/convgrad/convgrad/model"
 )
 
 // Options say what to measure.
@@ -52,43 +51,51 @@ func Run(o Options, progress io.Writer) (*Report, error) {
 	for range 3 {
 		r.Peak = max(r.Peak, kernel.Peak(tier, true))
 	}
-	b := Budget{150 * time.Millisecond, 7}
-	slow := Budget{100 * time.Millisecond, 3} // for what peers do slowly
-	steps := Budget{time.Second, 10}
+	b := Budget{300 * time.Millisecond, 3, 5}
+	slow := Budget{100 * time.Millisecond, 3, 1} // for what peers do slowly
+	steps := Budget{2 * time.Second, 3, 5}
 	shapes := Shapes
 	if o.Quick {
-		b, slow, steps = Budget{30 * time.Millisecond, 3}, Budget{0, 2}, Budget{0, 3}
+		b, slow, steps = Budget{30 * time.Millisecond, 3, 2}, Budget{0, 2, 1}, Budget{0, 3, 2}
 		shapes = []Shape{Shapes[0], Shapes[3], Shapes[10]}
+	}
+	var torch, openblas *peer
+	if o.PyTorch {
+		say("starting PyTorch and OpenBLAS")
+		var err error
+		if torch, err = newPeer(pytorchScript); err != nil {
+			say("no PyTorch: %v", err)
+		} else {
+			r.Torch = torch.Name
+		}
+		if openblas, err = newPeer(openblasScript); err != nil {
+			say("no OpenBLAS: %v", err)
+		} else {
+			r.OpenBLAS = openblas.Name
+		}
+		defer torch.close()
+		defer openblas.close()
 	}
 	for _, s := range shapes {
 		say("convolution %v: %s", s, s.Name)
-		c, err := Conv(s, b)
+		c, err := Conv(s, b, torch)
 		if err != nil {
 			return nil, err
 		}
 		r.Convs = append(r.Convs, c)
 	}
-	say("matrix products, pooling, activation")
-	r.Products = Products(b, o.Quick)
+	say("matrix products")
 	var err error
-	if r.Parts, err = Maps(b); err != nil {
+	if r.Products, err = Products(b, o.Quick, openblas); err != nil {
 		return nil, err
 	}
-	if o.PyTorch {
-		say("OpenBLAS")
-		if err := openblas(r, b); err != nil {
-			say("no OpenBLAS: %v", err)
-		}
+	say("pooling, activation")
+	if r.Parts, err = Maps(b, torch); err != nil {
+		return nil, err
 	}
 	say("a training step of convnet")
-	if r.Steps, err = allSteps(steps, slow); err != nil {
+	if r.Steps, err = Steps(stepBatch, steps, torch); err != nil {
 		return nil, err
-	}
-	if o.PyTorch {
-		say("PyTorch")
-		if err := pytorch(r, shapes, b); err != nil {
-			say("no PyTorch: %v", err)
-		}
 	}
 	say("other tiers and float64")
 	if r.Tiers, err = Tiers(b, o.Quick); err != nil {
@@ -101,20 +108,6 @@ func Run(o Options, progress io.Writer) (*Report, error) {
 	r.Targets, r.Losses = r.targets(), r.losses()
 	r.Seconds = time.Since(begin).Seconds()
 	return r, nil
-}
-
-func allSteps(b, slow Budget) ([]StepResult, error) {
-	ours, err := Step(stepBatch, b)
-	if err != nil {
-		return nil, err
-	}
-	fast, err := Step(stepBatch, b, model.Winograd)
-	if err != nil {
-		return nil, err
-	}
-	fast.Name += ", Winograd"
-	theirs, err := BuiltinStep(stepBatch, slow)
-	return []StepResult{ours, fast, theirs}, err
 }
 
 // ratio prints a ratio, marked where we lose; nothing where there is none.
@@ -130,11 +123,11 @@ func ratio(v float64) string {
 	return fmt.Sprintf("%.0f", v)
 }
 
-func percent(v, of float64) string {
-	if v == 0 {
+func percent(share float64) string {
+	if share == 0 {
 		return "–"
 	}
-	return fmt.Sprintf("%.0f", 100*v/of)
+	return fmt.Sprintf("%.0f", 100*share)
 }
 
 func each(v Rates, f func(float64) string) string {
@@ -176,7 +169,7 @@ func (r *Report) Section(name string) string {
 		if r.OpenBLAS != "" {
 			s += "; OpenBLAS on its " + r.OpenBLAS + " core"
 		}
-		return s + ". One thread: median processor time; all threads: 10th percentile of elapsed time; graphs and steps by turns, the least elapsed time. × is the peer's time over ours, and **bold** where ours is longer.\n"
+		return s + ". All take turns, five rounds, and each ratio is the median of the rounds'; shares of the peak are of bursts at the peak between calls. One thread: median processor time; all threads: 10th percentile of elapsed time; graphs: the least. × is the peer's time over ours, and **bold** where ours is longer.\n"
 	case "targets":
 		add("what", "measure", "to reach", "got", "least at")
 		for _, t := range r.Targets {
@@ -193,26 +186,26 @@ func (r *Report) Section(name string) string {
 	case "convolution":
 		add("layer", "N,C,H,W,K,R,pad,stride,groups", "GFLOP/s, one thread", "% of peak", "% of peak, all threads", "× PyTorch, one thread", "all", "all, channels last")
 		for _, c := range r.Convs {
-			add(c.Name, c.Shape, each(c.One, f0), each(c.One, func(v float64) string { return percent(v, r.Peak) }),
-				each(c.All, func(v float64) string { return percent(v, r.Peak*float64(r.Threads)) }), each(c.OverPyTorch, ratio), each(c.OverPyTorchAll, ratio), each(c.OverPyTorchBest, ratio))
+			add(c.Name, c.Shape, each(c.One, f0), each(c.OfPeak, percent), each(c.OfPeakAll, percent),
+				each(c.OverPyTorch, ratio), each(c.OverPyTorchAll, ratio), each(c.OverPyTorchBest, ratio))
 		}
 	case "winograd":
 		add("layer", "GFLOP/s", "% of the direct peak", "× PyTorch")
 		for _, c := range r.Convs {
 			if w := c.Winograd; w[0] > 0 {
 				p := c.OverPyTorchWinograd
-				add(c.Name, f0(w[0])+" / "+f0(w[1]), percent(w[0], r.Peak)+" / "+percent(w[1], r.Peak), ratio(p[0])+" / "+ratio(p[1]))
+				add(c.Name, f0(w[0])+" / "+f0(w[1]), percent(c.WinogradOfPeak[0])+" / "+percent(c.WinogradOfPeak[1]), ratio(p[0])+" / "+ratio(p[1]))
 			}
 		}
 	case "tiers":
-		add("tier", "type", "shape", "peak of one core", "GFLOP/s", "% of its peak")
+		add("tier", "type", "shape", "GFLOP/s", "% of its peak")
 		for _, t := range r.Tiers {
-			add(t.Tier, t.Dtype, t.Shape, f0(t.Peak), each(t.One, f0), each(t.One, func(v float64) string { return percent(v, t.Peak) }))
+			add(t.Tier, t.Dtype, t.Shape, each(t.One, f0), each(t.OfPeak, percent))
 		}
 	case "products":
 		add("size", "GFLOP/s, one thread", "% of peak", "all threads", "× OpenBLAS, one thread", "all", "× gonum, processor time")
 		for _, p := range r.Products {
-			add(p.Size(), f0(p.One), percent(p.One, r.Peak), f0(p.All), ratio(p.OverOpenBLAS), ratio(p.OverOpenBLASAll), ratio(p.OverGonum))
+			add(p.Size(), f0(p.One), percent(p.OfPeak), f0(p.All), ratio(p.OverOpenBLAS), ratio(p.OverOpenBLASAll), ratio(p.OverGonum))
 		}
 	case "maps":
 		add("kernel", "N C H W", "GB/s, one thread", "all threads", "× plain Go loop", "× PyTorch, one thread", "all")
@@ -232,7 +225,7 @@ func (r *Report) Section(name string) string {
 			if s.PeakBytes > 0 {
 				held = f0(float64(s.PeakBytes) / 1e6)
 			}
-			add(s.Name, fmt.Sprintf("%.1f", 1e3*s.Seconds), one, fmt.Sprintf("%.2f", s.Seconds/r.Steps[0].Seconds), bytes, objects, held)
+			add(s.Name, fmt.Sprintf("%.1f", 1e3*s.Seconds), one, fmt.Sprintf("%.2f", s.TimesOurs), bytes, objects, held)
 		}
 	case "graphs":
 		add("op", "size", "× built-in, output", "with gradients", "generic tier, output", "with gradients")

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"math/rand/v2"
+	"time"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
@@ -15,22 +16,32 @@ import (
 // stepBatch is the batch of examples/convnet.
 const stepBatch = 100
 
-// Step measures a step of the same network with our model, machine and optimizer.
-func Step(batch int, b Budget, options ...model.Option) (StepResult, error) {
-	res := StepResult{Name: "convgrad"}
+// A stepper makes steps of training.
+type stepper struct {
+	name string
+	step func()
+	err  func() error // the first error of a step
+	loss func() (float64, error)
+	peak int
+
+	calls int // to measure memory over
+}
+
+// ours is a step of the same network with our model, machine and optimizer.
+func ours(name string, batch int, options ...model.Option) (*stepper, error) {
 	n, err := model.ByName("convnet", tensor.Shape{1, 28, 28}, 10, options...)
 	if err != nil {
-		return res, err
+		return nil, err
 	}
 	n.Init(Seed)
 	m, err := n.Build(batch, model.BuildOptions{Loss: model.CrossEntropy, Training: true, Seed: Seed})
 	if err != nil {
-		return res, err
+		return nil, err
 	}
 	x, ok := m.InputData().([]float32)
 	labels, ok2 := m.TargetData().([]int)
 	if !ok || !ok2 {
-		return res, errors.New("bench: the network does not take float32 and labels")
+		return nil, errors.New("bench: the network does not take float32 and labels")
 	}
 	r := rand.New(rand.NewPCG(Seed, 1))
 	copy(x, random[float32](r, len(x)))
@@ -60,31 +71,79 @@ func Step(batch int, b Budget, options ...model.Option) (StepResult, error) {
 			failed = e
 		}
 	}
-	t := race(b, step, func() {
-		defer kernel.SetThreads(kernel.SetThreads(1))
-		step()
-	})
-	res.Seconds, res.SecondsOne = t[0].Seconds(), t[1].Seconds()
-	res.Bytes, res.Objects = Memory(10, step)
-	res.PeakBytes = m.PeakBytes()
-	if failed == nil {
-		res.Loss, failed = m.LossValue()
-	}
-	return res, errors.Wrap(failed, "bench: a step")
+	return &stepper{name, step, func() error { return errors.Wrap(failed, "bench: a step") }, m.LossValue, m.PeakBytes(), 20}, nil
 }
 
 // A StepResult is a training step: forward, backward and RMSProp on a batch.
 type StepResult struct {
 	Name                string
 	Seconds, SecondsOne float64 // elapsed: on all threads, and on one
+	TimesOurs           float64 // how many times as long as ours, by turns, on all threads
+	Scaling             float64 // one thread's time over all threads', by turns
 	Bytes, Objects      float64 // allocated by a step
 	PeakBytes           int     // memory held for intermediates, where the machine says
 	Loss                float64 // of the last step, to show that it computed something
 }
 
-// BuiltinStep measures a step of examples/convnet with Gorgonia's own ops, solver and TapeMachine, with dropout.
-func BuiltinStep(batch int, b Budget) (StepResult, error) {
-	res := StepResult{Name: "Gorgonia's built-ins"}
+// Steps measures a step of ours, ours with Winograd, the built-ins and, if there is one, PyTorch, by turns.
+func Steps(batch int, b Budget, torch *peer) ([]StepResult, error) {
+	plain, err := ours("convgrad", batch)
+	if err != nil {
+		return nil, err
+	}
+	fast, err := ours("convgrad, Winograd", batch, model.Winograd)
+	if err != nil {
+		return nil, err
+	}
+	builtin, done, err := builtins(batch)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	part := b.part()
+	oneThread := func(f func()) func() (time.Duration, error) {
+		return func() (time.Duration, error) {
+			defer kernel.SetThreads(kernel.SetThreads(1))
+			return Wall(part, f), nil
+		}
+	}
+	fs := []func() (time.Duration, error){all(part, plain.step), oneThread(plain.step), all(part, fast.step), oneThread(fast.step), all(Budget{Reps: 2}, builtin.step)}
+	if torch != nil {
+		ask := func(threads int, last bool) func() (time.Duration, error) {
+			return func() (time.Duration, error) {
+				return torch.ask(question{What: "step", Size: []int{batch}, ChannelsLast: last, Threads: threads, Seconds: part.Time.Seconds()})
+			}
+		}
+		fs = append(fs, ask(kernel.Threads(), false), ask(1, false), ask(kernel.Threads(), true), ask(1, true))
+	}
+	t, err := turns(b.Rounds, fs...)
+	if err != nil {
+		return nil, err
+	}
+	var list []StepResult
+	for i, s := range []*stepper{plain, fast, builtin} {
+		res := StepResult{Name: s.name, PeakBytes: s.peak, TimesOurs: over(t[2*i], t[0]), Seconds: median(t[2*i]).Seconds()}
+		if 2*i+1 < 4 {
+			res.SecondsOne, res.Scaling = median(t[2*i+1]).Seconds(), over(t[2*i+1], t[2*i])
+		}
+		res.Bytes, res.Objects = Memory(s.calls, s.step)
+		if err := s.err(); err != nil {
+			return nil, err
+		}
+		if res.Loss, err = s.loss(); err != nil {
+			return nil, errors.Wrap(err, "bench: a step's loss")
+		}
+		list = append(list, res)
+	}
+	for i := 5; i < len(t); i += 2 {
+		list = append(list, StepResult{Name: []string{"PyTorch", "PyTorch, channels last"}[(i-5)/2], Seconds: median(t[i]).Seconds(), SecondsOne: median(t[i+1]).Seconds(),
+			TimesOurs: over(t[i], t[0]), Scaling: over(t[i+1], t[i])})
+	}
+	return list, nil
+}
+
+// builtins is a step of examples/convnet with Gorgonia's own ops, solver and TapeMachine, with dropout.
+func builtins(batch int) (_ *stepper, done func() error, _ error) {
 	r := rand.New(rand.NewPCG(Seed, 1))
 	g := G.NewGraph()
 	leaf := func(name string, scale float32, shape ...int) *G.Node {
@@ -117,7 +176,7 @@ func BuiltinStep(batch int, b Budget) (StepResult, error) {
 		h = must(G.Conv2d(h, w, tensor.Shape{3, 3}, []int{1, 1}, []int{1, 1}, []int{1, 1}))
 		h = must(G.MaxPool2D(must(G.Rectify(h)), tensor.Shape{2, 2}, []int{0, 0}, []int{2, 2}))
 		if err != nil {
-			return res, err
+			return nil, nil, err
 		}
 		if w != w2 {
 			h = must(G.Dropout(h, 0.2))
@@ -128,13 +187,12 @@ func BuiltinStep(batch int, b Budget) (StepResult, error) {
 	p := must(G.SoftMax(must(G.Mul(h, w4))))
 	cost := must(G.Neg(must(G.Mean(must(G.HadamardProd(must(G.Log(p)), t))))))
 	if err != nil {
-		return res, errors.Wrap(err, "bench: the built-in convnet")
+		return nil, nil, errors.Wrap(err, "bench: the built-in convnet")
 	}
 	if _, err = G.Grad(cost, params...); err != nil {
-		return res, errors.Wrap(err, "bench: the built-in convnet")
+		return nil, nil, errors.Wrap(err, "bench: the built-in convnet")
 	}
 	m := G.NewTapeMachine(g, G.BindDualValues(params...))
-	defer m.Close()
 	solver := G.NewRMSPropSolver(G.WithBatchSize(float64(batch)))
 	var failed error
 	step := func() {
@@ -147,10 +205,12 @@ func BuiltinStep(batch int, b Budget) (StepResult, error) {
 		}
 		m.Reset()
 	}
-	res.Seconds = race(b, step)[0].Seconds()
-	res.Bytes, res.Objects = Memory(3, step)
-	if v, ok := cost.Value().Data().(float32); ok {
-		res.Loss = float64(v)
+	loss := func() (float64, error) {
+		v, ok := cost.Value().Data().(float32)
+		if !ok {
+			return 0, errors.Errorf("the cost is a %T", cost.Value().Data())
+		}
+		return float64(v), nil
 	}
-	return res, errors.Wrap(failed, "bench: a step of the built-in convnet")
+	return &stepper{"Gorgonia's built-ins", step, func() error { return errors.Wrap(failed, "bench: a step of the built-in convnet") }, loss, 0, 3}, m.Close, nil
 }

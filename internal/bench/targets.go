@@ -86,13 +86,13 @@ func (r *Report) targets() []Target {
 			at := d + " " + c.Shape
 			switch c.Kind {
 			case "many":
-				peak.add(at, c.One[i]/r.Peak)
+				peak.add(at, c.OfPeak[i])
 				torch.add(at, c.OverPyTorch[i])
-				peakAll.add(at, c.All[i]/r.Peak/float64(r.Threads))
+				peakAll.add(at, c.OfPeakAll[i])
 				torchAll.add(at, c.OverPyTorchAll[i])
 				best.add(at, c.OverPyTorchBest[i])
 				if i < 2 {
-					winoPeak.add(at, c.Winograd[i]/r.Peak)
+					winoPeak.add(at, c.WinogradOfPeak[i])
 					winoTorch.add(at, c.OverPyTorchWinograd[i])
 				}
 			case "few":
@@ -129,9 +129,9 @@ func (r *Report) targets() []Target {
 		for i, d := range directions {
 			switch {
 			case t.Dtype == "float32":
-				avx2.add(d+" "+t.Shape, t.One[i]/t.Peak)
+				avx2.add(d+" "+t.Shape, t.OfPeak[i])
 			case t.Tier == r.Tier:
-				double.add(d+" "+t.Shape, t.One[i]/t.Peak)
+				double.add(d+" "+t.Shape, t.OfPeak[i])
 			}
 		}
 	}
@@ -166,14 +166,14 @@ func (r *Report) targets() []Target {
 	step := "a training step of convnet"
 	if len(r.Steps) > 2 {
 		ours, theirs := r.Steps[0], r.Steps[2]
-		put(Target{What: step, Measure: "× Gorgonia's built-ins", Reach: 15, Got: theirs.Seconds / ours.Seconds, Measured: true})
+		put(Target{What: step, Measure: "× Gorgonia's built-ins", Reach: 15, Got: theirs.TimesOurs, Measured: true})
 		var other values
 		for _, s := range r.Steps[3:] {
-			other.add(s.Name, s.Seconds/ours.Seconds)
+			other.add(s.Name, s.TimesOurs)
 		}
 		least(step, "× PyTorch, its best layout", 2.5, other, false)
 		put(Target{What: step, Measure: "bytes allocated, of the built-ins'", Reach: 0.01, Got: ours.Bytes / theirs.Bytes, Most: true, Percent: true, Measured: true})
-		put(Target{What: step, Measure: fmt.Sprintf("%d threads against one", r.Threads), Reach: 1.8, Got: ours.SecondsOne / ours.Seconds, Measured: r.Threads > 1})
+		put(Target{What: step, Measure: fmt.Sprintf("%d threads against one", r.Threads), Reach: 1.8, Got: ours.Scaling, Measured: r.Threads > 1})
 	}
 	least("a built-in replaced in a graph", "× built-in, least", 1, replaced, false)
 	return all
@@ -211,7 +211,7 @@ func (r *Report) losses() []Loss {
 		add(g.Name+" "+g.Size+", generic tier", "the built-in, with gradients", g.GenericTraining)
 	}
 	for _, s := range r.Steps[min(2, len(r.Steps)):] {
-		add("a training step of convnet", s.Name, s.Seconds/r.Steps[0].Seconds)
+		add("a training step of convnet", s.Name, s.TimesOurs)
 	}
 	slices.SortStableFunc(all, func(a, b Loss) int {
 		if a.Ratio < b.Ratio {

@@ -19,6 +19,16 @@ func Peak(t Tier, single bool) float64 {
 	return float64(ops) * rounds / best / 1e9
 }
 
+// PeakBurst does some 10⁷ floating-point operations at the peak of one core in the tier in use, and returns how many. Between runs of a kernel it tells what the processor could do at the
+// frequency that the kernel leaves it.
+func PeakBurst(single bool) int {
+	rounds := 1 << 15
+	if tier == Generic {
+		rounds = 1 << 19
+	}
+	return peakRounds(tier, single, rounds) * rounds
+}
+
 var peakSink float64
 
 // peakRoundsGo is peakRounds in plain Go: eight sums.
