@@ -170,27 +170,28 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 	defer s.free()
 	strip := s.slice(0, w.stripH*w.w*w.channels)
 	turned := s.slice(1, w.stripH*w.stripW*w.channels)
-	input := s.slice(2, area*w.tiles*w.channels)
+	element := oddLines[T](w.tiles * w.channels)
+	input := s.slice(2, area*element)
 	tmp := s.slice(3, (area+1)*lanes)
 	for g := lo; g < hi; g++ {
 		w.strip(turned, strip, g)
 		for j := range w.across {
 			winogradInput(w.shape, w.m, w.channels/lanes, turned[w.m*j*w.channels:], w.stripW*w.channels, w.channels,
-				input[((g-lo)*w.across+j)*w.channels:], w.side*w.tiles*w.channels, w.tiles*w.channels, tmp)
+				input[((g-lo)*w.across+j)*w.channels:], w.side*element, element, tmp)
 		}
 	}
 	tiles := (hi - lo) * w.across
 	wide := w.shape.vectors * lanes
-	products := s.slice(4, area*(w.tiles+maxPixels)*wide)
+	products := s.slice(4, area*oddLines[T]((w.tiles+maxPixels)*wide))
 	out := s.slice(5, ((w.m-1)*w.outW+w.m*w.across)*wide)
 	for k, b := range w.blocks {
-		step := (w.tiles + maxPixels) * b.width
+		step := oddLines[T]((w.tiles + maxPixels) * b.width)
 		mr := w.shape.pixels(b.width)
 		all := (tiles + mr - 1) / mr // micro-kernel's tiles
 		// While they compute, the micro-kernels ask for what comes next: the element's weights after these, or the lines of the images that are read and written next.
 		ahead := w.ahead(lo, hi, k)
 		for e := range area {
-			from := input[e*w.tiles*w.channels:][:w.tiles*w.channels]
+			from := input[e*element:][:w.tiles*w.channels]
 			weights := w.transformed[(e*w.filled+b.first)*w.planes:]
 			for k0 := 0; k0 < w.planes; k0 += laneDepth {
 				kb := min(laneDepth, w.planes-k0)
@@ -218,6 +219,12 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 			transpose(w.dst[n*w.dstImage+b.first*w.dstPlane+row*w.outW:], w.dstPlane, out, b.width, rows*w.outW, b.have)
 		}
 	}
+}
+
+// oddLines is n elements or a few more, an odd number of cache lines: what lies so far apart is spread over all sets of a cache.
+func oddLines[T Float](n int) int {
+	l := line[T]()
+	return ((n+l-1)/l | 1) * l
 }
 
 // strip makes the input of row g of tiles, with its padding, channels beside each other: rows that follow each other are transposed together, then put into the padding.
