@@ -14,7 +14,7 @@ func Dropout[T Float](y, x []T, p float64, seed, stream, step uint64) {
 	drop := uint32(min(p*(1<<32)+0.5, 1<<32-1))
 	key := mix(mix(mix(seed)^stream) ^ step)
 	scale := T(1 / (1 - p))
-	spans(len(x), chunk, func(lo, hi int) { dropout(y[lo:hi], x[lo:hi], uint32(lo), uint32(key), uint32(key>>32), drop, scale) })
+	sweep(len(x), func(lo, hi int) { dropout(y[lo:hi], x[lo:hi], uint32(lo), uint32(key), uint32(key>>32), drop, scale) })
 }
 
 // dropout drops the elements of a span whose first has index i.

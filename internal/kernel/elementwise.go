@@ -5,7 +5,7 @@ import "math"
 // ReLU is y = max(0, x); NaN stays NaN and −0 becomes +0. y may be x itself.
 func ReLU[T Float](y, x []T) {
 	y = y[:len(x)]
-	spans(len(x), chunk, func(lo, hi int) { relu(y[lo:hi], x[lo:hi]) })
+	sweep(len(x), func(lo, hi int) { relu(y[lo:hi], x[lo:hi]) })
 }
 
 func relu[T Float](y, x []T) {
@@ -19,7 +19,7 @@ func relu[T Float](y, x []T) {
 // dx may be dy itself.
 func Gate[T Float](dx, dy, x []T) {
 	dx, dy = dx[:len(x)], dy[:len(x)]
-	spans(len(x), chunk, func(lo, hi int) { gate(dx[lo:hi], dy[lo:hi], x[lo:hi]) })
+	sweep(len(x), func(lo, hi int) { gate(dx[lo:hi], dy[lo:hi], x[lo:hi]) })
 }
 
 // gate moves bits, not floats, so that the choice is a conditional move and no branch that random data mispredicts.
@@ -53,7 +53,7 @@ func gate[T Float](dx, dy, x []T) {
 // Add is y += x.
 func Add[T Float](y, x []T) {
 	y = y[:len(x)]
-	spans(len(x), chunk, func(lo, hi int) { add(y[lo:hi], x[lo:hi]) })
+	sweep(len(x), func(lo, hi int) { add(y[lo:hi], x[lo:hi]) })
 }
 
 func add[T Float](y, x []T) {

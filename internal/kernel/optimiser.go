@@ -10,7 +10,7 @@ func SGD[T Float](w, g, v []T, rate, momentum, decay T, nesterov bool) {
 	if v != nil {
 		v = v[:n]
 	}
-	spans(n, chunk, func(lo, hi int) {
+	sweep(n, func(lo, hi int) {
 		if v == nil {
 			sgd(w[lo:hi], g[lo:hi], rate, decay)
 		} else {
@@ -51,7 +51,7 @@ func Adam[T Float](w, g, m, v []T, t int, rate, beta1, beta2, epsilon, decay T) 
 		unbias2: T(1 / (1 - math.Pow(float64(beta2), float64(t)))),
 		epsilon: epsilon, decay: rate * decay,
 	}
-	spans(n, chunk, func(lo, hi int) { adam(w[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], c) })
+	sweep(n, func(lo, hi int) { adam(w[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], c) })
 }
 
 // adamConstants holds what a step has in common for all elements: rest is 1−β, rate is rate/(1−β₁ᵗ), unbias2 is 1/(1−β₂ᵗ) and decay is rate·decay.
@@ -70,7 +70,7 @@ func adam[T Float](w, g, m, v []T, c adamConstants[T]) {
 func RMSProp[T Float](w, g, s []T, rate, rho, epsilon T) {
 	n := len(w)
 	g, s = g[:n], s[:n]
-	spans(n, chunk, func(lo, hi int) { rmsProp(w[lo:hi], g[lo:hi], s[lo:hi], rate, rho, epsilon) })
+	sweep(n, func(lo, hi int) { rmsProp(w[lo:hi], g[lo:hi], s[lo:hi], rate, rho, epsilon) })
 }
 
 func rmsProp[T Float](w, g, s []T, rate, rho, epsilon T) {

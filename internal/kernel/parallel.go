@@ -54,6 +54,9 @@ func SetThreads(n int) int {
 // parallel calls task(i, worker) once for each i in [0, tasks), on at most Threads() workers numbered from 0. Which worker takes which task is not fixed; what a task
 // computes must not depend on it. worker indexes scratch: no two tasks run on one worker at a time within a call.
 //
+// Each worker begins with a share of neighbouring tasks of its own, the same in every call of as many tasks, so that it finds in its core's cache what it left there in the call
+// before: the next kernel of a graph reads what this one wrote. A worker that is done helps the others.
+//
 // The caller is worker 0 and the others are persistent goroutines that happen to be idle, so calls may be nested and may come from any number of goroutines: a
 // call never waits for a helper that has not yet begun to work for it. A panic in a task reaches the caller once the others have stopped.
 func parallel(tasks int, task func(i, worker int)) {
@@ -65,14 +68,13 @@ func parallel(tasks int, task func(i, worker int)) {
 		return
 	}
 	j := jobs.Get().(*job)
-	j.task, j.tasks = task, int64(tasks)
-	j.next.Store(0)
-	j.workers.Store(0)
+	j.task = task
+	j.split(tasks, n)
 	j.running.Store(1)
 	hs := atLeast(n - 1)
 	asked := 0
 	for k := 0; k < len(hs) && asked < n-1; k++ {
-		if hs[k].offer(j) {
+		if hs[k].offer(&j.shares[asked+1]) {
 			asked++
 		}
 	}
@@ -94,25 +96,48 @@ func parallel(tasks int, task func(i, worker int)) {
 // A job is one call of parallel.
 type job struct {
 	task    func(i, worker int)
-	tasks   int64
+	shares  []share       // one for each worker
 	done    chan struct{} // sent to once, by the last helper, if the caller sleeps
 	mu      sync.Mutex
 	failure *any // the first panic
-
-	_       [64]byte // next is written for every task; what is only read stays off its cache line
-	next    atomic.Int64
-	_       [56]byte
-	workers atomic.Int64 // workers other than the caller that have begun
+	_       [64]byte
 	running atomic.Int64 // the caller, until it sleeps, and the helpers that hold the job
+}
+
+// A share is the tasks that one worker begins with. It is written for every task, so no two are on one cache line.
+type share struct {
+	next atomic.Int64 // the first task that nobody has taken
+	end  int64
+	job  *job
+	// worker is its number, and the share's.
+	worker int
+	_      [128 - 32]byte
 }
 
 var jobs = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}
 
-// work takes tasks until none is left.
+// split makes n shares of the tasks.
+func (j *job) split(tasks, n int) {
+	if cap(j.shares) < n {
+		j.shares = make([]share, n)
+		for w := range j.shares {
+			j.shares[w].job, j.shares[w].worker = j, w // not written again: a helper may look at a share that was taken back
+		}
+	}
+	j.shares = j.shares[:n]
+	for w := range j.shares {
+		j.shares[w].next.Store(int64(tasks * w / n))
+		j.shares[w].end = int64(tasks * (w + 1) / n)
+	}
+}
+
+// work takes tasks until none is left, those of the worker's own share first.
 func (j *job) work(worker int) {
 	defer func() {
 		if r := recover(); r != nil {
-			j.next.Store(j.tasks) // no new task begins
+			for w := range j.shares {
+				j.shares[w].next.Store(j.shares[w].end) // no new task begins
+			}
 			j.mu.Lock()
 			if j.failure == nil {
 				j.failure = &r
@@ -120,8 +145,15 @@ func (j *job) work(worker int) {
 			j.mu.Unlock()
 		}
 	}()
-	for i := j.next.Add(1) - 1; i < j.tasks; i = j.next.Add(1) - 1 {
-		j.task(int(i), worker)
+	for k := range j.shares {
+		s := &j.shares[(worker+k)%len(j.shares)]
+		for s.next.Load() < s.end {
+			i := s.next.Add(1) - 1
+			if i >= s.end {
+				break
+			}
+			j.task(int(i), worker)
+		}
 	}
 }
 
@@ -144,15 +176,15 @@ func (j *job) release() {
 
 // A helper is a persistent goroutine that works for whoever posts it a job.
 type helper struct {
-	post   atomic.Pointer[job] // nil: idle; busy: at work; else a job that it has not taken yet
+	post   atomic.Pointer[share] // nil: idle; busy: at work; else a share that it has not taken yet
 	parked atomic.Bool
 	wake   chan struct{}
 	spins  bool
 	_      [64]byte
 }
 
-// busy stands for whatever job a helper has taken.
-var busy = new(job)
+// busy stands for whatever share a helper has taken.
+var busy = new(share)
 
 var (
 	helpersMu sync.Mutex
@@ -180,14 +212,14 @@ func atLeast(n int) []*helper {
 	return hs
 }
 
-// offer posts j if the helper is idle.
-func (h *helper) offer(j *job) bool {
+// offer posts a share if the helper is idle.
+func (h *helper) offer(s *share) bool {
 	if h.post.Load() != nil {
 		return false
 	}
-	j.running.Add(1)
-	if !h.post.CompareAndSwap(nil, j) {
-		j.running.Add(-1)
+	s.job.running.Add(1)
+	if !h.post.CompareAndSwap(nil, s) {
+		s.job.running.Add(-1)
 		return false
 	}
 	if h.parked.CompareAndSwap(true, false) {
@@ -196,9 +228,9 @@ func (h *helper) offer(j *job) bool {
 	return true
 }
 
-// retract takes j back if the helper has not begun.
+// retract takes a share of j back if the helper has not begun.
 func (h *helper) retract(j *job) {
-	if h.post.Load() == j && h.post.CompareAndSwap(j, nil) {
+	if s := h.post.Load(); s != nil && s.job == j && h.post.CompareAndSwap(s, nil) {
 		j.running.Add(-1)
 	}
 }
@@ -213,8 +245,9 @@ func (h *helper) run() {
 				<-h.wake
 			}
 		}
-		if j := h.post.Load(); j != nil && h.post.CompareAndSwap(j, busy) {
-			j.work(int(j.workers.Add(1)))
+		if s := h.post.Load(); s != nil && h.post.CompareAndSwap(s, busy) {
+			j := s.job
+			j.work(s.worker)
 			h.post.Store(nil) // idle before the caller goes on, so that its next call finds this helper
 			j.release()
 		}
@@ -253,5 +286,16 @@ func spans(n, size int, f func(lo, hi int)) {
 	parallel((n+size-1)/size, func(i, _ int) { f(i*size, min(n, (i+1)*size)) })
 }
 
-// chunk is the span of elementwise kernels: what a core streams in several microseconds, so that handing it out costs little.
+// chunk is what one core does of an elementwise kernel before others are asked to help: it streams that in several microseconds.
 const chunk = 1 << 15
+
+// sweep is spans for an elementwise kernel over n elements. Its spans are short and nearly equal, so that two or four workers end at about the same time, and whole cache lines.
+func sweep(n int, f func(lo, hi int)) {
+	if n <= chunk {
+		f(0, n)
+		return
+	}
+	pieces := 4 * ((n + chunk - 1) / chunk)
+	const line = 16
+	spans(n, ((n+pieces-1)/pieces+line-1)/line*line, f)
+}
