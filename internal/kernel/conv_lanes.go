@@ -35,7 +35,7 @@ const (
 	laneChunk = 192
 	laneHeavy = 1 << 18
 	// laneDepth is how many products of a sum are made at a time, so that the filters' weights stream from the second-level cache for the whole chunk.
-	laneDepth = 288
+	laneDepth = 576
 )
 
 // wide reports whether the correlation is one for filters in lanes: they fill their vectors, and the sums are long enough to be worth the transposition.
