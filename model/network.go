@@ -139,8 +139,10 @@ func countable(s tensor.Shape) error {
 // Name is what the network was called when it was made.
 func (n *Network) Name() string { return n.name }
 
-// Input is the shape of one sample, C×H×W; Output is the shape of what the network makes of it.
+// Input is the shape of one sample, C×H×W.
 func (n *Network) Input() tensor.Shape { return n.input.Clone() }
+
+// Output is the shape of what the network makes of one sample.
 func (n *Network) Output() tensor.Shape {
 	if n.made() != nil {
 		return nil
