@@ -161,3 +161,44 @@ func TestOperations(t *testing.T) {
 		t.Error("Less")
 	}
 }
+
+// Errors of operands reach the result: a bound covers what the operation makes of the ends of their intervals, and is little more than that.
+func TestErrorsPropagate(t *testing.T) {
+	b := bounds{u64}
+	x, y := Bound{3, 0.01, 0, 1}, Bound{2, 0.02, 0, 1}
+	for name, c := range map[string]struct {
+		bound Bound
+		f     func(x, y float64) float64
+	}{
+		"Add":  {b.Add(x, y), func(x, y float64) float64 { return x + y }},
+		"Sub":  {b.Sub(x, y), func(x, y float64) float64 { return x - y }},
+		"Mul":  {b.Mul(x, y), func(x, y float64) float64 { return x * y }},
+		"Div":  {b.Div(x, y), func(x, y float64) float64 { return x / y }},
+		"Sqrt": {b.Sqrt(x), func(x, _ float64) float64 { return math.Sqrt(x) }},
+		"Exp":  {b.Exp(x), func(x, _ float64) float64 { return math.Exp(x) }},
+		"Log":  {b.Log(x), func(x, _ float64) float64 { return math.Log(x) }},
+	} {
+		most := 0.0
+		for _, s := range []float64{-1, 1} {
+			for _, r := range []float64{-1, 1} {
+				most = max(most, math.Abs(c.f(x.v+s*x.e, y.v+r*y.e)-c.f(x.v, y.v)))
+			}
+		}
+		if e := b.errorOf(c.bound); c.bound.v != c.f(x.v, y.v) || !(e >= most*(1-1e-12)) || !(e <= 2.01*most) {
+			t.Errorf("%s: the bound is %v about %v, and the error can be %v", name, e, c.bound.v, most)
+		}
+	}
+	if v := b.Div(x, Bound{0.01, 0.02, 0, 1}); !math.IsInf(b.errorOf(v), 1) {
+		t.Error("Div by what may be 0 is bounded")
+	}
+	if v := b.Log(Bound{0.01, 0.02, 0, 1}); !math.IsInf(b.errorOf(v), 1) {
+		t.Error("Log of what may be 0 is bounded")
+	}
+	sum := b.Number(1)
+	for range 1000 {
+		sum = b.Add(sum, b.Number(1))
+	}
+	if e := b.errorOf(sum); !(e >= 999*u64*1001 && e <= 1.01*1002*u64*1001) {
+		t.Errorf("a sum of 1001 terms is off by %v, want about 1001·u·1001", e)
+	}
+}
