@@ -142,6 +142,7 @@ func (c Case) Check() (*Report, error) {
 		return nil, errors.New("verify: the case has no inputs")
 	}
 	names := map[string]bool{}
+	batch, side := "", 0
 	for _, o := range c.Skip {
 		if !slices.Contains(Oracles(), o) {
 			return nil, errors.Errorf("verify: no oracle is called %q, want one of %q", o, Oracles())
@@ -160,6 +161,12 @@ func (c Case) Check() (*Report, error) {
 		names[in.Name] = true
 		if in.Draw == nil {
 			return nil, errors.Errorf("verify: %s has no Draw", in.Name)
+		}
+		if in.Batch {
+			if len(in.Shape) == 0 || batch != "" && in.Shape[0] != side {
+				return nil, errors.Errorf("verify: %s is a batch by AsBatch and has shape %v, want a first axis, and of one length in all batches%s", in.Name, in.Shape, batch)
+			}
+			batch, side = fmt.Sprintf(": that of %s is %d", in.Name, in.Shape[0]), in.Shape[0]
 		}
 		for _, s := range in.Shape {
 			if s < 1 {

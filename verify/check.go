@@ -596,6 +596,9 @@ func (k *checker) gradients() {
 		if ref.Exact != nil && k.whole {
 			k.judge(oracle{name: ByExact, along: func(i int, v []float64) (float64, float64, error) {
 				y, err := k.exact(i, v)
+				if err == nil && len(y) != len(k.dy) {
+					err = errors.Errorf("the reference returns %d elements, want %d", len(y), len(k.dy))
+				}
 				if err != nil {
 					return 0, 0, err
 				}
@@ -1196,11 +1199,14 @@ func columns(shape tensor.Shape, v []float64) []float64 {
 	return c
 }
 
-// batch compares a batch with its samples one by one, where inputs say that they have a batch axis.
+// batch compares a batch with its samples one by one, where inputs say that they have a batch axis: y and the gradients of such inputs sample by sample, and the others' gradients with the sums over the samples.
 func (k *checker) batch() {
 	n := 0
 	for _, in := range k.c.Inputs {
-		if in.Batch && len(in.Shape) > 0 {
+		if in.Batch {
+			if n != 0 && n != in.Shape[0] { // shrunk apart
+				return
+			}
 			n = in.Shape[0]
 		}
 	}
@@ -1220,24 +1226,60 @@ func (k *checker) batch() {
 		}
 	}
 	w, err := t.world(k.of)
+	var d *derivation
+	if err == nil && k.base.dx != nil {
+		d, err = w.derive()
+	}
+	sample := func(v []float64, s int) []float64 { m := len(v) / n; return v[s*m : (s+1)*m] }
 	var y []float64
+	dx, size := make([][]float64, len(k.x)), make([]float64, len(k.x))
 	for s := 0; s < n && err == nil; s++ {
 		x := slices.Clone(k.x)
 		for i, in := range k.c.Inputs {
 			if in.Batch {
-				m := len(x[i]) / n
-				x[i] = x[i][s*m : (s+1)*m]
+				x[i] = sample(x[i], s)
 			}
 		}
-		var one []float64
-		one, err = w.forward(x)
-		y = append(y, one...)
+		var one outcome
+		if d == nil {
+			one.y, err = w.forward(x)
+		} else {
+			one, err = d.at(d.leaves(x), sample(k.dy, s), false)
+		}
+		y = append(y, one.y...)
+		for i, v := range one.dx {
+			switch {
+			case k.c.Inputs[i].Batch:
+				dx[i] = append(dx[i], v...)
+			case dx[i] == nil:
+				dx[i] = v
+			default:
+				dx[i] = slices.Clone(dx[i])
+				for e := range v {
+					dx[i][e] += v[e]
+				}
+			}
+			most := 0.0
+			for _, g := range v {
+				most = max(most, math.Abs(g))
+			}
+			if k.c.Inputs[i].Batch {
+				size[i] = max(size[i], most)
+			} else {
+				size[i] += most
+			}
+		}
 	}
 	if err != nil {
 		k.note("y", ByBatch, Fails, err)
 		return
 	}
 	k.add(compare("y", ByBatch, k.fwd.shape, k.base.y, y, k.scaled(y, 8*k.u)))
+	for i, v := range k.base.dx {
+		if v != nil {
+			k.add(compare(k.d(i), ByBatch, k.c.Inputs[i].Shape, v, dx[i], k.scaled(append([]float64{size[i]}, v...), 8*k.u)[1:]))
+		}
+	}
 }
 
 // twin runs the case in float32 and compares it with float64, on the same numbers.

@@ -449,3 +449,47 @@ func TestKinksEverywhere(t *testing.T) {
 		}
 	}
 }
+
+// A reference that is itself wrong is a row, whatever is wrong with it.
+func TestWrongReferences(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(y int) int
+		says   string
+	}{
+		"too many elements": {func(n int) int { return n + 1 }, "7"},
+		"too few":           {func(n int) int { return n - 1 }, "5"},
+		"a panic":           {func(n int) int { return -1 }, "panic"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sized := func(n int) int { return c.change(n) }
+			r, err := verify.Case{
+				Build:     func(in []*G.Node) (*G.Node, error) { return G.ApplyOp(squares("right", right), in[0]) },
+				Inputs:    []verify.Input{verify.Integers("x", 4, 2, 3)},
+				Reference: verify.Reference{Dual: resized[dual.Number](sized), Exact: resized[verify.ExactDual](sized), Bound: resized[verify.BoundDual](sized)},
+			}.Check()
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := map[string]bool{}
+			for _, row := range r.Rows {
+				if row.Verdict == verify.Fails && strings.Contains(row.String(), c.says) {
+					said[row.Quantity+" "+row.Oracle] = true
+				} else if row.Verdict == verify.Fails {
+					t.Errorf("%v", row)
+				}
+			}
+			for _, want := range []string{"y " + verify.ByDual, "y " + verify.ByExact, "dx " + verify.ByDual, "dx " + verify.ByExact} {
+				if !said[want] {
+					t.Errorf("%s does not say %q:\n%s", want, c.says, r)
+				}
+			}
+		})
+	}
+}
+
+func resized[T any](size func(int) int) verify.Function[T] {
+	return func(f verify.Field[T], shapes [][]int, in [][]T) []T {
+		y := square(f, shapes, in)
+		return append(y, f.Number(0))[:size(len(y))]
+	}
+}

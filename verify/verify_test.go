@@ -278,7 +278,7 @@ func TestACorrectOpHoldsByEveryOracle(t *testing.T) {
 			if applies != (seen[o] > 0) {
 				t.Errorf("%s: applies %v, rows that compare something: %d", o, applies, seen[o])
 			}
-			if o == verify.ByExact || o == verify.ByDual || o == verify.ByOther {
+			if o == verify.ByExact || o == verify.ByDual || o == verify.ByOther || o == verify.ByBatch {
 				for _, q := range []string{"y ", "dx ", "dw "} {
 					if applies != (seen[q+o] > 0) {
 						t.Errorf("%s%s: applies %v, rows that compare something: %d", q, o, applies, seen[q+o])
@@ -431,6 +431,8 @@ func TestWrongCases(t *testing.T) {
 		"has no Draw":             {Build: ok, Inputs: []verify.Input{{Name: "x", Shape: tensor.Shape{1}}}},
 		"want positive":           {Build: ok, Inputs: []verify.Input{verify.Normal("x", 0)}},
 		"no oracle is called":     {Build: ok, Inputs: inputs(1, 1, 1), Skip: []string{"nothing"}},
+		"want a first axis":       {Build: ok, Inputs: []verify.Input{verify.Normal("x").AsBatch()}},
+		": that of x is 2":        {Build: ok, Inputs: []verify.Input{verify.Normal("x", 2, 3).AsBatch(), verify.Normal("w", 3, 2).AsBatch()}},
 		"want lo < hi":            {Build: ok, Inputs: []verify.Input{verify.Uniform("x", 2, 1, 3)}},
 		"want a positive limit":   {Build: ok, Inputs: []verify.Input{verify.Integers("x", 0, 3)}},
 		"want at least one class": {Build: ok, Inputs: []verify.Input{verify.Labels("t", 0, 3)}},
