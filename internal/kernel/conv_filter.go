@@ -63,14 +63,8 @@ func newFilterGradient[T Float](g Conv, dw, dy, x []T, group int) *filterGradien
 	}
 	last := f.blocks[len(f.blocks)-1]
 	f.size = f.filled * (last.first + last.width)
-	// Slices cost memory and their joining; equal ones are the best.
-	most := max(1, min(g.N, 8, 1<<18/f.size))
-	f.slices = most
-	for s := most; s > most/2; s-- {
-		if g.N%s == 0 {
-			f.slices = s
-			break
-		}
+	// Slices cost memory and their joining. A power of two shares out evenly on most numbers of threads.
+	for f.slices = 1; 2*f.slices <= min(g.N, 8, 1<<18/f.size); f.slices *= 2 {
 	}
 	return f
 }
@@ -128,20 +122,25 @@ func (f *filterGradient[T]) run() {
 			f.at = append(f.at, p*g.Rows.Stride*f.pitch+q*g.Cols.Stride)
 		}
 	}
-	// The taps are cut into ranges, whose sums stay in the second-level cache from image to image; no sum depends on the cuts, so that their number may follow the threads'.
-	cuts := (f.size + filterCut - 1) / filterCut
+	// The sums are cut into ranges of taps or, where no image has to be padded for each of them, blocks of filters, so that a part stays in the second-level cache from image to image. No sum
+	// depends on the cuts, so that their number may follow the threads'.
+	cuts, blocks := (f.size+filterCut-1)/filterCut, 1
 	if n := Threads(); n > 1 {
 		cuts = max(cuts, (2*n+f.slices-1)/f.slices)
 	}
+	if f.asIs {
+		blocks = min(cuts, len(f.blocks))
+		cuts = (cuts + blocks - 1) / blocks
+	}
 	cuts = max(1, min(cuts, f.taps/(4*laneStep)))
 	small := g.MACs()/int64(g.Groups) < 1<<16
-	each(small, f.slices*cuts, 1, func(t int) {
-		slice, cut := t/cuts, t%cuts
+	each(small, f.slices*blocks*cuts, 1, func(t int) {
+		slice, block, cut := t/cuts/blocks, t/cuts%blocks, t%cuts
 		from, to := f.taps*cut/cuts/laneStep*laneStep, f.taps
 		if cut+1 < cuts {
 			to = f.taps * (cut + 1) / cuts / laneStep * laneStep
 		}
-		f.slice(f.sums[slice*f.size:][:f.size], g.N*slice/f.slices, g.N*(slice+1)/f.slices, from, to)
+		f.slice(f.sums[slice*f.size:][:f.size], f.blocks[len(f.blocks)*block/blocks:len(f.blocks)*(block+1)/blocks], g.N*slice/f.slices, g.N*(slice+1)/f.slices, from, to)
 	})
 	ranges := (f.taps + laneStep*4 - 1) / (laneStep * 4)
 	each(small || f.slices*f.size < 1<<14, len(f.blocks)*ranges, 1, func(t int) {
@@ -154,15 +153,15 @@ func (f *filterGradient[T]) run() {
 	})
 }
 
-// slice sums images lo to hi−1 for the taps first to end−1.
-func (f *filterGradient[T]) slice(sums []T, lo, hi, first, end int) {
+// slice sums images lo to hi−1 for some blocks of filters and the taps first to end−1.
+func (f *filterGradient[T]) slice(sums []T, blocks []laneBlock, lo, hi, first, end int) {
 	g := f.g
 	pixels := g.P * g.Q
 	stretches := (pixels + stretch - 1) / stretch
 	s := takeScratch[T](2)
 	defer s.free()
 	width := 0
-	for _, b := range f.blocks {
+	for _, b := range blocks {
 		width = max(width, b.width)
 	}
 	panel := s.slice(1, stretch*width)
@@ -176,7 +175,7 @@ func (f *filterGradient[T]) slice(sums []T, lo, hi, first, end int) {
 			pad(some, padded[c*f.plane:], image[c*g.H*g.W:], 0, f.hp)
 			image = padded
 		}
-		for _, b := range f.blocks {
+		for _, b := range blocks {
 			c := sums[b.first*f.filled:][:f.filled*b.width]
 			for i := range stretches {
 				from, to := pixels*i/stretches, pixels*(i+1)/stretches
