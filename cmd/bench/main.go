@@ -1,6 +1,6 @@
 // Command bench says how fast the kernels and a training step are on this machine, as ratios to peers measured in the same run.
 //
-//	go run ./cmd/bench [-quick] [-json] [-markdown file] [-pytorch] [-threads n]
+//	go run ./cmd/bench [-quick] [-json] [-markdown file]... [-pytorch] [-threads n]
 package main
 
 import (
@@ -19,7 +19,12 @@ func main() {
 	flag.BoolVar(&o.Quick, "quick", false, "a few shapes, briefly: to see that it works")
 	flag.BoolVar(&o.PyTorch, "pytorch", false, "beside PyTorch and OpenBLAS, where python3 has them, told to do their best")
 	asJSON := flag.Bool("json", false, "write JSON instead of tables")
-	markdown := flag.String("markdown", "", "also fill the tables between the markers <!-- bench:NAME --> of this document, in place")
+	var documents []string
+	flag.Func("markdown", "also fill the tables between the markers <!-- bench:NAME --> of this `document`, in place; may be given more than once", func(name string) error {
+		documents = append(documents, name)
+		_, err := os.Stat(name) // before the run, not after it
+		return err
+	})
 	threads := flag.Int("threads", 0, "threads; 0 for one a core")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -40,8 +45,10 @@ func main() {
 	} else if err == nil {
 		_, err = r.WriteTo(os.Stdout)
 	}
-	if err == nil && *markdown != "" {
-		err = fill(r, *markdown)
+	for _, name := range documents {
+		if err == nil {
+			err = fill(r, name)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
