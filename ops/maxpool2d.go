@@ -74,16 +74,13 @@ func (o gather) infer(in []tensor.Shape) (tensor.Shape, error) {
 func (o gather) rule() []*term { return []*term{apply(scatter(o), cotangent(), in(1)), nil} }
 
 func (o gather) exec(c *call) error {
-	winner := slice[int32](c.in[1])
-	if err := checkWinners(o.Geometry, winner); err != nil {
-		return err
-	}
+	winner, bad := slice[int32](c.in[1]), -1
 	if c.double() {
-		kernel.Gather(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), winner)
+		bad = kernel.Gather(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), winner)
 	} else {
-		kernel.Gather(o.Geometry, slice[float32](c.dst), slice[float32](c.in[0]), winner)
+		bad = kernel.Gather(o.Geometry, slice[float32](c.dst), slice[float32](c.in[0]), winner)
 	}
-	return nil
+	return checkWinner(&o.Geometry, winner, bad)
 }
 
 type scatter struct{ Geometry kernel.Pool }
@@ -102,24 +99,21 @@ func (o scatter) infer(in []tensor.Shape) (tensor.Shape, error) {
 func (o scatter) rule() []*term { return []*term{apply(gather(o), cotangent(), in(1)), nil} }
 
 func (o scatter) exec(c *call) error {
-	winner := slice[int32](c.in[1])
-	if err := checkWinners(o.Geometry, winner); err != nil {
-		return err
-	}
+	winner, bad := slice[int32](c.in[1]), -1
 	if c.double() {
-		kernel.Scatter(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), winner)
+		bad = kernel.Scatter(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), winner)
 	} else {
-		kernel.Scatter(o.Geometry, slice[float32](c.dst), slice[float32](c.in[0]), winner)
+		bad = kernel.Scatter(o.Geometry, slice[float32](c.dst), slice[float32](c.in[0]), winner)
 	}
-	return nil
+	return checkWinner(&o.Geometry, winner, bad)
 }
 
-// checkWinners guards against indices that no forward pass of this geometry noted.
-func checkWinners(g kernel.Pool, winner []int32) error {
-	if i := kernel.CheckWinners(g, winner); i >= 0 {
-		return errors.Errorf("winner: element %d is %d, want 0 to %d, an index into a plane of %d×%d", i, winner[i], g.H*g.W-1, g.H, g.W)
+// checkWinner is the error where the winner at some position is an index that no forward pass of this geometry noted; a negative position stands for none.
+func checkWinner(g *kernel.Pool, winner []int32, at int) error {
+	if at < 0 {
+		return nil
 	}
-	return nil
+	return errors.Errorf("winner: element %d is %d, want 0 to %d, an index into a plane of %d×%d", at, winner[at], g.H*g.W-1, g.H, g.W)
 }
 
 // FuseWith lets the executor note the winners and take their values in one pass.

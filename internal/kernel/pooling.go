@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"sync/atomic"
+)
 
 // A rect is the part of a window that is not padding, in one axis: taps elements of the image from first on, Dilation apart.
 type rect struct{ first, taps int }
@@ -244,28 +247,39 @@ func firstNaN[T Float](x []T, taps, across, dh, dw int) int {
 	return 0
 }
 
-// Gather is y[i] = x[winner[i]] in each plane. Every winner must be in [0, H·W): see CheckWinners.
-func Gather[T Float](g Pool, y, x []T, winner []int32) {
+// Gather is y[i] = x[winner[i]] in each plane. It returns the position of the first winner outside [0, H·W), in which case y is void, or −1.
+func Gather[T Float](g Pool, y, x []T, winner []int32) (bad int) {
 	in, out := g.H*g.W, g.P*g.Q
 	tiled := g.tiled() && tier != Generic
+	least := firstOf{}
 	g.planes(func(plane int) {
 		x, y, winner := x[plane*in:][:in], y[plane*out:][:out], winner[plane*out:][:out]
 		if tiled && gatherTiles(&g, y, x, winner) {
+			return
+		}
+		if i := outside(winner, in); i >= 0 {
+			least.note(plane*out + i)
 			return
 		}
 		for i, k := range winner {
 			y[i] = x[k]
 		}
 	})
+	return least.position()
 }
 
-// Scatter is the adjoint of Gather: dx[winner[i]] += dy[i] in each plane, all else 0. Every winner must be in [0, H·W): see CheckWinners.
-func Scatter[T Float](g Pool, dx, dy []T, winner []int32) {
+// Scatter is the adjoint of Gather: dx[winner[i]] += dy[i] in each plane, all else 0. It returns the position of the first winner outside [0, H·W), in which case dx is void, or −1.
+func Scatter[T Float](g Pool, dx, dy []T, winner []int32) (bad int) {
 	in, out := g.H*g.W, g.P*g.Q
 	tiled := g.tiled() && tier != Generic // in Go, clearing and adding is as fast
+	least := firstOf{}
 	g.planes(func(plane int) {
 		dx, dy, winner := dx[plane*in:][:in], dy[plane*out:][:out], winner[plane*out:][:out]
 		if tiled && scatterTiles(&g, dx, dy, winner) {
+			return
+		}
+		if i := outside(winner, in); i >= 0 {
+			least.note(plane*out + i)
 			return
 		}
 		clear(dx)
@@ -273,7 +287,32 @@ func Scatter[T Float](g Pool, dx, dy []T, winner []int32) {
 			dx[k] += dy[i]
 		}
 	})
+	return least.position()
 }
+
+// outside is the position of the first winner outside [0, limit), or −1.
+func outside(winner []int32, limit int) int {
+	for i, k := range winner {
+		if uint32(k) >= uint32(limit) {
+			return i
+		}
+	}
+	return -1
+}
+
+// A firstOf keeps the least of the positions that tasks note.
+type firstOf struct{ above atomic.Int64 } // 1 more than the position; 0 if there is none
+
+func (f *firstOf) note(position int) {
+	for {
+		have := f.above.Load()
+		if have != 0 && have <= int64(position)+1 || f.above.CompareAndSwap(have, int64(position)+1) {
+			return
+		}
+	}
+}
+
+func (f *firstOf) position() int { return int(f.above.Load()) - 1 }
 
 // tiled reports whether the windows are tiles of 2×2 none of which reaches into padding; what is left of the plane is below and to the right of them.
 func (g *Pool) tiled() bool {
@@ -285,14 +324,15 @@ func (g *Pool) tiled() bool {
 	return g.R == 2 && g.S == 2 && g.Rows.Dilation == 1 && g.Cols.Dilation == 1 && rows == g.P && cols == g.Q
 }
 
-// clearRest clears what tiles do not cover.
+// clearRest clears what tiles do not cover: the last column where the width is odd, and what is below.
 func clearRest[T Float](g *Pool, dx []T) {
-	if w := 2 * g.Q; w < g.W {
-		for h := range 2 * g.P {
-			clear(dx[h*g.W+w : (h+1)*g.W])
+	end := 2 * g.P * g.W
+	if 2*g.Q < g.W {
+		for i := g.W - 1; i < end; i += g.W {
+			dx[i] = 0
 		}
 	}
-	clear(dx[2*g.P*g.W:])
+	clear(dx[end:])
 }
 
 // gatherTiles is Gather for one plane of tiles; false, and y void, where a winner is outside its tile.
@@ -303,7 +343,11 @@ func gatherTiles[T Float](g *Pool, y, x []T, winner []int32) bool {
 	}
 	for p := range g.P {
 		for i := p*g.Q + done; i < (p+1)*g.Q; i++ {
-			y[i] = x[winner[i]]
+			k := winner[i]
+			if uint32(k) >= uint32(len(x)) {
+				return false
+			}
+			y[i] = x[k]
 		}
 	}
 	return true
@@ -337,17 +381,6 @@ func scatterTiles[T Float](g *Pool, dx, dy []T, winner []int32) bool {
 		}
 	}
 	return true
-}
-
-// CheckWinners returns the position of the first winner outside [0, H·W), or −1.
-func CheckWinners(g Pool, winner []int32) int {
-	limit := uint32(g.H * g.W)
-	for i, k := range winner {
-		if uint32(k) >= limit {
-			return i
-		}
-	}
-	return -1
 }
 
 // AvgForward is the mean of each window. The divisor is R·S where countPadding is set, otherwise the number of elements of the window that are not padding.

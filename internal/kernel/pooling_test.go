@@ -101,6 +101,19 @@ func testPooling[T Float](t *testing.T) {
 		}
 		Gather(g, y, x, anywhere)
 		same(t, "Gather from anywhere", y, values)
+		// The first of two that are outside the plane is reported, by each tier and from any position.
+		for _, wrong := range []int32{-1, int32(g.H * g.W), math.MinInt32} {
+			bad := append([]int32(nil), want...)
+			first, second := r.IntN(len(bad)), r.IntN(len(bad))
+			bad[first], bad[second] = wrong, wrong
+			first = min(first, second)
+			if at := Gather(g, d.empty(g.YLen()), x, bad); at != first {
+				t.Errorf("Gather: winner %d is %d, reported is %d", first, wrong, at)
+			}
+			if at := Scatter(g, d.empty(g.XLen()), dy, bad); at != first {
+				t.Errorf("Scatter: winner %d is %d, reported is %d", first, wrong, at)
+			}
+		}
 
 		for _, counted := range []bool{false, true} {
 			// Multiples of every divisor up to 16 keep the mean an integer.
