@@ -32,7 +32,8 @@ type filterGradient[T Float] struct {
 	hp, wp    int
 	asIs      bool      // the image is read where it lies: no tap meets padding
 	pitch     int       // distance of rows as they are read
-	plane     int       // and of planes
+	plane     int       // of planes
+	image     int       // and of images
 	shape     laneShape // no vectors: plain Go
 	blocks    []laneBlock
 	taps      int   // (c, r, s)
@@ -40,7 +41,8 @@ type filterGradient[T Float] struct {
 	size      int   // of the sums of a slice
 	slices    int   // of the batch
 	offsets   []int // distances of the taps, as filled, in an image
-	at        []int // and of an image's outputs
+	together  int   // small images that a micro-kernel goes through at a time
+	at        []int // distances of their outputs
 	sums      []T   // for each slice, block and tap the sums for the block's filters
 }
 
@@ -52,7 +54,7 @@ func newFilterGradient[T Float](g Conv, dw, dy, x []T, group int) *filterGradien
 		hp: (g.P-1)*g.Rows.Stride + g.Rows.Extent(), wp: (g.Q-1)*g.Cols.Stride + g.Cols.Extent(),
 		shape: laneKernels[T](), taps: c * g.R * g.S,
 	}
-	f.pitch, f.plane = f.wp, f.hp*f.wp
+	f.pitch, f.plane, f.image = f.wp, f.hp*f.wp, f.frame().size()
 	if f.shape.vectors > 0 {
 		f.blocks = f.shape.laneBlocks(k)
 	} else {
@@ -108,18 +110,22 @@ const filterCut = 1 << 18
 func (f *filterGradient[T]) run() {
 	g := f.g
 	if f.asIs = g.Rows.Before == 0 && g.Cols.Before == 0 && f.hp <= g.H && f.wp <= g.W; f.asIs {
-		f.pitch, f.plane = g.W, g.H*g.W
+		f.pitch, f.plane, f.image = g.W, g.H*g.W, g.C*g.H*g.W
 	}
 	s := takeScratch[T](1)
 	defer s.free()
 	f.sums = s.slice(0, f.slices*f.size)
-	table := takeInts(f.filled + g.P*g.Q)
+	pixels := g.P * g.Q
+	f.together = max(1, min((stretch+pixels/2)/pixels, (g.N+f.slices-1)/f.slices))
+	table := takeInts(f.filled + f.together*pixels)
 	defer table.free()
 	f.offsets = f.measure(table.ints[:0])
 	f.at = table.ints[f.filled:f.filled]
-	for p := range g.P {
-		for q := range g.Q {
-			f.at = append(f.at, p*g.Rows.Stride*f.pitch+q*g.Cols.Stride)
+	for n := range f.together {
+		for p := range g.P {
+			for q := range g.Q {
+				f.at = append(f.at, n*f.image+p*g.Rows.Stride*f.pitch+q*g.Cols.Stride)
+			}
 		}
 	}
 	// The sums are cut into ranges of taps or, where no image has to be padded for each of them, blocks of filters, so that a part stays in the second-level cache from image to image. No sum
@@ -157,42 +163,53 @@ func (f *filterGradient[T]) run() {
 func (f *filterGradient[T]) slice(sums []T, blocks []laneBlock, lo, hi, first, end int) {
 	g := f.g
 	pixels := g.P * g.Q
-	stretches := (pixels + stretch - 1) / stretch
 	s := takeScratch[T](2)
 	defer s.free()
 	width := 0
 	for _, b := range blocks {
 		width = max(width, b.width)
 	}
-	panel := s.slice(1, stretch*width)
-	for n := lo; n < hi; n++ {
-		image := f.x[n*g.C*g.H*g.W:]
+	panel := s.slice(1, max(stretch, f.together*pixels)*width)
+	for n := lo; n < hi; n += f.together {
+		count := min(f.together, hi-n)
+		x := f.x[n*g.C*g.H*g.W:]
 		if !f.asIs {
-			padded := s.slice(0, f.frame().size()+slack)
+			padded := s.slice(0, f.together*f.image+slack)
 			some := f.frame() // the planes that the taps lie in
 			c := first / (g.R * g.S)
 			some.planes = (end-1)/(g.R*g.S) + 1 - c
-			pad(some, padded[c*f.plane:], image[c*g.H*g.W:], 0, f.hp)
-			image = padded
+			for i := range count {
+				pad(some, padded[i*f.image+c*f.plane:], x[(i*g.C+c)*g.H*g.W:], 0, f.hp)
+			}
+			x = padded
+		}
+		stretches := 1
+		if f.together == 1 {
+			stretches = (pixels + stretch - 1) / stretch
 		}
 		for _, b := range blocks {
 			c := sums[b.first*f.filled:][:f.filled*b.width]
+			mr := f.tile(b)
 			for i := range stretches {
-				from, to := pixels*i/stretches, pixels*(i+1)/stretches
-				packPanel(panel[:(to-from)*b.width], f.dy[n*g.K*pixels:], pixels, b.first, b.have, b.width, from, to-from, true, 1)
+				from, to := count*pixels*i/stretches, count*pixels*(i+1)/stretches
+				for at := from; at < to; {
+					image, p := at/pixels, at%pixels
+					run := min(to-at, pixels-p)
+					packPanel(panel[(at-from)*b.width:][:run*b.width], f.dy[(n+image)*g.K*pixels:], pixels, b.first, b.have, b.width, p, run, true, 1)
+					at += run
+				}
 				at, accumulate := f.at[from:to], n > lo || i > 0
-				mr := f.tile(b)
 				next := laneEnd[T]{step: line[T]()} // the sums come from farther away than what is summed
 				next.touches, next.next = mr*b.width/next.step, mr*b.width
 				for t, tiles := first, 1; t < end; t += tiles * mr {
-					if f.shape.vectors > 0 {
-						// The convolution's own kernel, with taps for outputs and outputs for taps.
-						next.touch = c[t*b.width:]
-						tiles = min((end-t+mr-1)/mr, laneBatch(len(at)))
-						runLanes(f.shape, b.width, tiles, image, f.offsets[t:][:tiles*mr], at, panel, next.touch, b.width, accumulate, &next)
-					} else {
-						outerGo2x4(at, image, f.offsets[t:][:mr], panel, c[t*b.width:], accumulate)
+					if f.shape.vectors == 0 {
+						outerGo2x4(at, x, f.offsets[t:][:mr], panel, c[t*b.width:], accumulate)
+						continue
 					}
+					// The convolution's own kernel, with taps for outputs and outputs for taps.
+					next.touch = c[t*b.width:]
+					tiles = min((end-t+mr-1)/mr, laneBatch(len(at)))
+					runLanes(f.shape, b.width, tiles, x, f.offsets[t:][:tiles*mr], at, panel, next.touch, b.width, accumulate, &next)
 				}
 			}
 		}
