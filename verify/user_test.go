@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"hash"
 	"hash/fnv"
@@ -491,5 +492,35 @@ func resized[T any](size func(int) int) verify.Function[T] {
 	return func(f verify.Field[T], shapes [][]int, in [][]T) []T {
 		y := square(f, shapes, in)
 		return append(y, f.Number(0))[:size(len(y))]
+	}
+}
+
+// JSON has no number for NaN and infinities: they are strings, and come back.
+func TestReportsWithNaN(t *testing.T) {
+	r, err := verify.Case{
+		Build: func(in []*G.Node) (*G.Node, error) {
+			return G.ApplyOp(squares("nan'", func(_, _ float64) float64 { return math.NaN() }), in[0])
+		},
+		Inputs: []verify.Input{verify.Normal("x", 2, 3)},
+	}.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back verify.Report
+	if err := json.Unmarshal(b, &back); err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for i, row := range back.Rows {
+		if m := row.Mismatch; m != nil && row.Oracle == verify.ByDifferences {
+			found = math.IsNaN(float64(m.Got)) && math.IsInf(float64(row.Worst), 1) && m.Want == r.Rows[i].Mismatch.Want
+		}
+	}
+	if !found {
+		t.Errorf("NaN and +Inf do not come back:\n%s", b)
 	}
 }
