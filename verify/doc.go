@@ -24,7 +24,8 @@
 // a Grad is wrong).
 //
 // An element where one-sided differences do not meet is reported as not differentiable there, not as a failure. A panic in an op, which under Gorgonia's machines kills the process, is a row of the
-// report: ops are first run by hand, and a machine only if that went well.
+// report: ops are first run by hand, and a machine only if that went well. Go has no cure for a panic on a goroutine that an op starts by itself: it ends the process (Gorgonia's own Conv2d of a
+// column-major input does); Case.Skip leaves out what asks for it.
 //
 // What an op announces it must keep: the shape of InferShape, the element type of Type, one entry of DiffWRT and one node of SymDiff for each argument. A result that is not finite where the inputs are is a failure,
 // since nothing can be compared there.
