@@ -41,6 +41,7 @@ func TestRun(t *testing.T) {
 	var report struct {
 		Seed, Cases       *uint64
 		Tier, Go, Machine string
+		Op                string
 		Seconds           float64
 		Rows              []struct {
 			Op, Quantity, Oracle   string
@@ -54,7 +55,7 @@ func TestRun(t *testing.T) {
 	if err := d.Decode(&report); err != nil {
 		t.Fatalf("JSON: %v", err)
 	}
-	if report.Seed == nil || *report.Seed != 3 || report.Cases == nil || *report.Cases != 10 || report.Tier == "" || report.Go == "" || report.Machine == "" || report.Seconds <= 0 || len(report.Rows) == 0 {
+	if report.Seed == nil || *report.Seed != 3 || report.Cases == nil || *report.Cases != 10 || report.Op != "linear" || report.Tier == "" || report.Go == "" || report.Machine == "" || report.Seconds <= 0 || len(report.Rows) == 0 {
 		t.Errorf("JSON: %s", data)
 	}
 	for _, row := range report.Rows {
@@ -65,6 +66,9 @@ func TestRun(t *testing.T) {
 	page, err := os.ReadFile(h)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if repeat := "-seed 3 -cases 10 -op &#34;linear&#34;"; !bytes.Contains(page, []byte(repeat)) {
+		t.Errorf("the page does not say %s", repeat)
 	}
 	for _, bad := range []string{"<script", "http://", "https://", "ZgotmplZ"} {
 		if bytes.Contains(page, []byte(bad)) {

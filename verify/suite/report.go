@@ -19,6 +19,7 @@ import (
 type Report struct {
 	Seed      uint64           `json:"seed"`
 	Cases     int              `json:"cases"`
+	Op        string           `json:"op,omitempty"` // the part of an op's name that was asked for
 	Tier      string           `json:"tier"`
 	Go        string           `json:"go"`
 	Machine   string           `json:"machine"`
@@ -31,7 +32,7 @@ type Report struct {
 
 // NewReport describes the machine.
 func NewReport(o Options) *Report {
-	return &Report{Seed: o.Seed, Cases: o.Cases, Tier: ops.Tier(), Go: runtime.Version(), Machine: runtime.GOOS + "/" + runtime.GOARCH}
+	return &Report{Seed: o.Seed, Cases: o.Cases, Op: o.Op, Tier: ops.Tier(), Go: runtime.Version(), Machine: runtime.GOOS + "/" + runtime.GOARCH}
 }
 
 // Passed reports whether everything that is this library's passed: its ops, the equations, and every planted mistake caught. What Gorgonia's own ops do is a finding, not a failure.
