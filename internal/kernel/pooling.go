@@ -250,7 +250,7 @@ func firstNaN[T Float](x []T, taps, across, dh, dw int) int {
 // Gather is y[i] = x[winner[i]] in each plane. It returns the position of the first winner outside [0, H·W), in which case y is void, or −1.
 func Gather[T Float](g Pool, y, x []T, winner []int32) (bad int) {
 	in, out := g.H*g.W, g.P*g.Q
-	tiled := g.tiled() && tier != Generic
+	tiled := g.tiled() && movesInVectors[T](g.Q)
 	least := firstOf{}
 	g.planes(func(plane int) {
 		x, y, winner := x[plane*in:][:in], y[plane*out:][:out], winner[plane*out:][:out]
@@ -271,7 +271,7 @@ func Gather[T Float](g Pool, y, x []T, winner []int32) (bad int) {
 // Scatter is the adjoint of Gather: dx[winner[i]] += dy[i] in each plane, all else 0. It returns the position of the first winner outside [0, H·W), in which case dx is void, or −1.
 func Scatter[T Float](g Pool, dx, dy []T, winner []int32) (bad int) {
 	in, out := g.H*g.W, g.P*g.Q
-	tiled := g.tiled() && tier != Generic // in Go, clearing and adding is as fast
+	tiled := g.tiled() && movesInVectors[T](g.Q)
 	least := firstOf{}
 	g.planes(func(plane int) {
 		dx, dy, winner := dx[plane*in:][:in], dy[plane*out:][:out], winner[plane*out:][:out]

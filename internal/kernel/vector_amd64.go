@@ -238,6 +238,12 @@ func rowPath[T Float](n int) (p path, done int) {
 	return vectorPath[T](n)
 }
 
+// movesInVectors reports whether Gather and Scatter of tiles are faster in vectors, with q outputs to a row, than one output at a time.
+func movesInVectors[T Float](q int) bool {
+	_, done := rowPath[T](q)
+	return done > 0 && q >= 6
+}
+
 // The functions below take the tiles of 2×2 of rows pairs of rows of a plane, width wide, which begins with them. Each pair has q outputs; they do all of them or, if q is less than a
 // vector, none.
 

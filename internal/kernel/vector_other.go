@@ -23,3 +23,5 @@ func maxTapsVector[T Float](_ []T, _ []int32, _ []T, _ []int32, _, _ int) int { 
 
 func expVector[T Float](_, _ []T, _ float64) (int, float64) { return 0, 0 }
 func maxVector[T Float](_ *[16]T, _ []T) int                { return 0 }
+
+func movesInVectors[T Float](int) bool { return false }
