@@ -26,6 +26,9 @@ type laneEnd[T Float] struct {
 	step, touches, next int
 }
 
+// placeStep is how many outputs are worth placing at a time.
+const placeStep = 48
+
 // laneBatch is how many tiles a call makes: some microseconds of work.
 func laneBatch(kc int) int { return max(1, 2304/kc) }
 
@@ -229,6 +232,7 @@ func (w *wideRun[T]) run(first, lo, hi int) {
 			for i := range last.ints {
 				last.ints[i] = w.at[min(col+cols/mr*mr+i, col+cols-1)]
 			}
+			placed := 0 // outputs that are in place
 			for phase, c := range w.all {
 				for k0 := 0; k0 < c.depth; k0 += laneDepth {
 					kb := min(laneDepth, c.depth-k0)
@@ -261,13 +265,17 @@ func (w *wideRun[T]) run(first, lo, hi int) {
 							end.touch = p.dst[(first+n)*p.dstImage+b.first*p.dstPlane+o/p.outW*p.dstRow+o%p.outW*p.dstCol:]
 						}
 						runLanes(shape, b.width, tiles, x, at, c.offsets[k0:][:kb], packed[:kb*b.width], tile[i*ldc+phase*b.width:], ldc, k0 > 0, &end)
+						// The finished outputs go to their places while they are in the nearest cache.
+						if done := min(i+tiles*mr, cols); k0+kb == c.depth && (phase == 1 || phases == 1) && (done-placed >= placeStep || done == cols) {
+							if phases == 2 {
+								p.placePair(tile[placed*ldc:], b, w.all[1].outW, first, col+placed, done-placed)
+							} else {
+								p.place(tile[placed*ldc:], b, rows, chunk, first, col+placed, done-placed)
+							}
+							placed = done
+						}
 					}
 				}
-			}
-			if phases == 2 {
-				p.placePair(tile, b, w.all[1].outW, first, col, cols)
-			} else {
-				p.place(tile, b, rows, chunk, first, col, cols)
 			}
 		}
 	}
