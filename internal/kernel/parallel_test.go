@@ -58,6 +58,32 @@ func TestParallelNestedAndFromSeveralGoroutines(t *testing.T) {
 	wg.Wait()
 }
 
+func TestThreadsChangeWhileTasksRun(t *testing.T) {
+	defer SetThreads(SetThreads(1))
+	var wg sync.WaitGroup
+	var running atomic.Int32
+	for range 3 {
+		running.Add(1)
+		wg.Go(func() {
+			defer running.Add(-1)
+			for range 300 {
+				var ran [11]atomic.Int32
+				parallel(len(ran), func(i, _ int) { ran[i].Add(1) })
+				for i := range ran {
+					if c := ran[i].Load(); c != 1 {
+						t.Errorf("task %d ran %d times", i, c)
+					}
+				}
+			}
+		})
+	}
+	for n := 0; running.Load() > 0; n++ {
+		SetThreads(1 + n%7)
+		runtime.Gosched()
+	}
+	wg.Wait()
+}
+
 func TestParallelHandsAPanicToTheCaller(t *testing.T) {
 	was := SetThreads(3)
 	defer SetThreads(was)
