@@ -206,108 +206,117 @@ type wideRun[T Float] struct {
 	at     []int // distances of a task's outputs in its images
 }
 
+// A wideTask is one task's part of a wideRun: the outputs of the images from first on.
+type wideTask[T Float] struct {
+	*wideRun[T]
+	first int
+	x     []T       // the images, as they are read
+	tile  []T       // of a chunk of outputs, whose phases alternate, by a block's filters
+	rows  []T       // the tile transposed, where it cannot be straight into its place
+	chunk int       // outputs of a chunk
+	last  *intTable // what a micro-kernel reads when a chunk has fewer outputs left than it makes
+}
+
 // run makes the outputs lo to hi−1, counted through the images from first on.
 func (w *wideRun[T]) run(first, lo, hi int) {
-	p, shape := w.all[0], w.shape
-	phases := len(w.all)
-	pixels := p.outH * p.outW
+	p, phases := w.all[0], len(w.all)
 	chunks := max(1, (hi-lo+w.chunk/2)/w.chunk)
-	chunk := ((hi-lo+chunks-1)/chunks + laneStep - 1) / laneStep * laneStep
 	s := takeScratch[T](3)
 	defer s.free()
-	x := p.input(s, 0, first, lo, hi)
-	widest := shape.vectors * shape.lanes
-	tile := s.slice(1, phases*(chunk+maxPixels)*widest)
-	var rows []T
+	t := wideTask[T]{wideRun: w, first: first, x: p.input(s, 0, first, lo, hi), last: takeInts(maxPixels)}
+	defer t.last.free()
+	t.chunk = ((hi-lo+chunks-1)/chunks + laneStep - 1) / laneStep * laneStep
+	widest := w.shape.vectors * w.shape.lanes
+	t.tile = s.slice(1, phases*(t.chunk+maxPixels)*widest)
 	if p.dstCol != 1 || p.dstRow != p.outW {
-		rows = s.slice(2, chunk*widest)
+		t.rows = s.slice(2, t.chunk*widest)
 	}
-	last := takeInts(maxPixels)
-	defer last.free()
-	for col := lo; col < hi; col += chunk {
-		cols := min(chunk, hi-col)
+	for col := lo; col < hi; col += t.chunk {
+		cols := min(t.chunk, hi-col)
 		for _, b := range w.blocks {
-			ldc, mr := phases*b.width, shape.pixels(b.width)
 			// Where outputs are too few for the last micro-kernel, the last one stands for the others.
-			for i := range last.ints {
-				last.ints[i] = w.at[min(col+cols/mr*mr+i, col+cols-1)]
+			whole := cols / w.shape.pixels(b.width) * w.shape.pixels(b.width)
+			for i := range t.last.ints {
+				t.last.ints[i] = w.at[min(col+whole+i, col+cols-1)]
 			}
-			placed := 0 // outputs that are in place
 			for phase, c := range w.all {
 				for k0 := 0; k0 < c.depth; k0 += laneDepth {
-					kb := min(laneDepth, c.depth-k0)
-					var end laneEnd[T]
-					ahead := 0 // elements of the next weights that each micro-kernel asks for
-					if k0+kb == c.depth {
-						end.relu = p.relu
-						if w.bias != nil {
-							end.bias = w.bias[b.first:]
-						}
-						end.step, end.touches, end.next = p.dstPlane, b.have, mr*p.dstCol
-					} else if w.heavy {
-						end.step = line[T]()
-						end.touches = (laneDepth*b.width/end.step + cols/mr) / (cols/mr + 1)
-						end.next = end.step * end.touches
-						ahead = end.next
-					}
-					packed := c.packed[b.first*c.depth+k0*b.width:]
-					for i, tiles := 0, 0; i < cols; i += tiles * mr {
-						at := last.ints
-						if tiles = min((cols-i)/mr, laneBatch(kb)); tiles > 0 {
-							at = w.at[col+i:]
-						} else {
-							tiles = 1
-						}
-						if ahead > 0 {
-							end.touch = packed[min(kb*b.width+i/mr*ahead, len(packed)):]
-						} else if end.touches > 0 { // where the outputs go
-							n, o := (col+i)/pixels, (col+i)%pixels
-							end.touch = p.dst[(first+n)*p.dstImage+b.first*p.dstPlane+o/p.outW*p.dstRow+o%p.outW*p.dstCol:]
-						}
-						runLanes(shape, b.width, tiles, x, at, c.offsets[k0:][:kb], packed[:kb*b.width], tile[i*ldc+phase*b.width:], ldc, k0 > 0, &end)
-						// The finished outputs go to their places while they are in the nearest cache.
-						if done := min(i+tiles*mr, cols); k0+kb == c.depth && (phase == 1 || phases == 1) && (done-placed >= placeStep || done == cols) {
-							if phases == 2 {
-								p.placePair(tile[placed*ldc:], b, w.all[1].outW, first, col+placed, done-placed)
-							} else {
-								p.place(tile[placed*ldc:], b, rows, chunk, first, col+placed, done-placed)
-							}
-							placed = done
-						}
-					}
+					t.sum(b, phase, k0, col, cols)
 				}
 			}
 		}
 	}
 }
 
-// placePair transposes the outputs col to col+cols−1 of both phases, which alternate in the tile, into rows of 2·outW elements, or one fewer where the second phase is narrower.
-func (p *correlation[T]) placePair(tile []T, b laneBlock, narrow, first, col, cols int) {
-	pixels := p.outH * p.outW
-	for i := 0; i < cols; {
-		n, from := (col+i)/pixels, (col+i)%pixels
-		y, x := from/p.outW, from%p.outW
-		run := min(cols-i, p.outW-x)
-		lines := min(2*run, p.outW+narrow-2*x)
-		transpose(p.dst[(first+n)*p.dstImage+b.first*p.dstPlane+y*p.dstRow+2*x:], p.dstPlane, tile[2*i*b.width:], b.width, lines, b.have)
-		i += run
+// sum adds the products from k0 on to the sums of the outputs col to col+cols−1 of a phase and a block of filters; after the last products of the last phase the outputs go to their places.
+func (t *wideTask[T]) sum(b laneBlock, phase, k0, col, cols int) {
+	p, c := t.all[0], t.all[phase] // whose outputs are counted as the first's
+	ldc, mr := len(t.all)*b.width, t.shape.pixels(b.width)
+	kb := min(laneDepth, c.depth-k0)
+	weights := c.packed[b.first*c.depth+k0*b.width:]
+	var end laneEnd[T]
+	final, placed := k0+kb == c.depth, 0
+	switch {
+	case final:
+		end = laneEnd[T]{relu: c.relu, step: c.dstPlane, touches: b.have, next: mr * c.dstCol}
+		if t.bias != nil {
+			end.bias = t.bias[b.first:]
+		}
+	case t.heavy: // the next weights, shared out among the tiles
+		l := line[T]()
+		end = laneEnd[T]{step: l, touches: (laneDepth*b.width/l + cols/mr) / (cols/mr + 1)}
+		end.next = end.step * end.touches
+	}
+	for i, tiles := 0, 0; i < cols; i += tiles * mr {
+		at := t.last.ints
+		if tiles = min((cols-i)/mr, laneBatch(kb)); tiles > 0 {
+			at = t.at[col+i:]
+		} else {
+			tiles = 1
+		}
+		if final {
+			end.touch = p.dst[p.place(t.first, b.first, col+i):]
+		} else {
+			end.touch = weights[min(kb*b.width+i/mr*end.next, len(weights)):]
+		}
+		runLanes(t.shape, b.width, tiles, t.x, at, c.offsets[k0:][:kb], weights[:kb*b.width], t.tile[i*ldc+phase*b.width:], ldc, k0 > 0, &end)
+		// They go while they are in the nearest cache.
+		if done := min(i+tiles*mr, cols); final && phase+1 == len(t.all) && (done-placed >= placeStep || done == cols) {
+			t.put(t.tile[placed*ldc:], b, col+placed, done-placed)
+			placed = done
+		}
 	}
 }
 
-// place transposes the outputs col to col+cols−1 of a block of filters into their places, by way of rows, ld apart, where neighbours lie apart there.
-func (p *correlation[T]) place(tile []T, b laneBlock, rows []T, ld, first, col, cols int) {
+// place is where the output at, counted through the images from first on, of filter m goes.
+func (p *correlation[T]) place(first, m, at int) int {
 	pixels := p.outH * p.outW
-	if p.dstCol != 1 || p.dstRow != p.outW {
-		transpose(rows, ld, tile, b.width, cols, b.have)
+	n, o := at/pixels, at%pixels
+	return (first+n)*p.dstImage + m*p.dstPlane + o/p.outW*p.dstRow + o%p.outW*p.dstCol
+}
+
+// put transposes the outputs col to col+cols−1 of a block of filters into their places: by way of rows where neighbours lie apart there, in which a second phase would alternate with the first.
+func (t *wideTask[T]) put(tile []T, b laneBlock, col, cols int) {
+	p := t.all[0]
+	if len(t.all) == 1 && t.rows != nil {
+		transpose(t.rows, t.chunk, tile, b.width, cols, b.have)
 		for m := range b.have {
-			p.scatter(rows[m*ld:][:cols], first, col, b.first+m)
+			p.scatter(t.rows[m*t.chunk:][:cols], t.first, col, b.first+m)
 		}
 		return
 	}
+	side := p.outH * p.outW // what lies together there: an image, or a row of two phases
+	if len(t.all) == 2 {
+		side = p.outW
+	}
 	for i := 0; i < cols; {
-		n, from := (col+i)/pixels, (col+i)%pixels
-		run := min(cols-i, pixels-from)
-		transpose(p.dst[(first+n)*p.dstImage+b.first*p.dstPlane+from:], p.dstPlane, tile[i*b.width:], b.width, run, b.have)
+		from := (col + i) % side
+		run := min(cols-i, side-from)
+		lines := run
+		if len(t.all) == 2 { // the second phase may be narrower
+			lines = min(2*run, side+t.all[1].outW-2*from)
+		}
+		transpose(p.dst[p.place(t.first, b.first, col+i):], p.dstPlane, tile[len(t.all)*i*b.width:], b.width, lines, b.have)
 		i += run
 	}
 }
