@@ -2,11 +2,15 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/convgrad/convgrad/ops"
+	"github.com/convgrad/convgrad/train"
 )
 
 // execute runs the command and returns its status and what it printed.
@@ -61,6 +65,19 @@ func TestWrongUsage(t *testing.T) {
 	}
 	if status, _, errs := execute(t, "-h"); status != 0 || !strings.Contains(errs, "go run ./cmd/train") {
 		t.Errorf("-h: status %d, %q", status, errs)
+	}
+}
+
+// TestFlags: what is asked for is what is trained.
+func TestFlags(t *testing.T) {
+	defer ops.SetThreads(ops.Threads())
+	c, dir, out, status := parse(strings.Fields("-data mnist -data-dir D -model lenet5 -loss mse -epochs 7 -batch 9 -lr 0.5 -optimizer sgd -seed 11 -out new -threads 3"), io.Discard)
+	want := train.Config{Data: "mnist", Model: "lenet5", Loss: "mse", Epochs: 7, Batch: 9, Rate: 0.5, Optimizer: "sgd", Seed: 11}
+	if status >= 0 || c != want || dir != "D" || out != "new" || ops.Threads() != 3 {
+		t.Errorf("got %+v from %q into %q on %d threads, status %d, want %+v", c, dir, out, ops.Threads(), status, want)
+	}
+	if c, _, _, status = parse(nil, io.Discard); status >= 0 || c.Data != "digits" || c.Model != "article" || c.Loss != "cross-entropy" || c.Rate != 0.001 || c.Seed != 1 {
+		t.Errorf("without flags: got %+v, status %d", c, status)
 	}
 }
 
