@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	"gorgonia.org/tensor"
@@ -89,6 +90,17 @@ func TestOptimizersFollowTheirFormulas(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNewOptimizer: each name gives the optimizer that calls itself so, with its settings and a rate.
+func TestNewOptimizer(t *testing.T) {
+	for name, want := range map[string]Optimizer{"sgd": &SGD{Momentum: 0.9}, "adam": &Adam{}, "rmsprop": &RMSProp{}} {
+		if o, rate, err := NewOptimizer(name); err != nil || o.Name() != name || !reflect.DeepEqual(o, want) || !(rate > 0) {
+			t.Errorf("%s: got %+v at %v, %v, want %+v", name, o, rate, err, want)
+		}
+	}
+	_, _, err := NewOptimizer("lion")
+	wants(t, err, "want sgd, adam or rmsprop")
 }
 
 // TestOptimizersGoByName: a list in another order changes nothing, since what an optimizer remembers is kept under the parameter's name.

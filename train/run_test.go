@@ -122,7 +122,9 @@ func TestRunDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	lines := 0
 	for s, i := bufio.NewScanner(f), 0; s.Scan(); i++ {
+		lines++
 		var e Epoch
 		if err := json.Unmarshal(s.Bytes(), &e); err != nil {
 			t.Fatal(err)
@@ -130,6 +132,9 @@ func TestRunDirectory(t *testing.T) {
 		if i >= len(res.Epochs) || e != res.Epochs[i] {
 			t.Errorf("line %d of the metrics is %+v, want %+v", i+1, e, res.Epochs)
 		}
+	}
+	if lines != len(res.Epochs) {
+		t.Errorf("the metrics have %d lines, want %d", lines, len(res.Epochs))
 	}
 	net, err := model.ByName("article", d.Input, len(d.Classes))
 	if err != nil {
