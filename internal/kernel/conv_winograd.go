@@ -182,12 +182,12 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 	}
 	tiles := (hi - lo) * w.across
 	wide := w.shape.vectors * lanes
-	products := s.slice(4, area*oddLines[T]((w.tiles+maxPixels)*wide))
+	products := s.slice(4, area*oddLines[T]((w.tiles+maxPixels)*wide)) // of which whole micro-kernel's tiles are used
 	out := s.slice(5, ((w.m-1)*w.outW+w.m*w.across)*wide)
 	for k, b := range w.blocks {
-		step := oddLines[T]((w.tiles + maxPixels) * b.width)
 		mr := w.shape.pixels(b.width)
 		all := (tiles + mr - 1) / mr // micro-kernel's tiles
+		step := oddLines[T](all * mr * b.width)
 		// While they compute, the micro-kernels ask for what comes next: the element's weights after these, or the lines of the images that are read and written next.
 		ahead := w.ahead(lo, hi, k)
 		for e := range area {
