@@ -335,7 +335,8 @@ func (k *checker) repeats(d *derivation) {
 	}
 }
 
-// scaled is the bound for results that two computations of the same formula reach on different ways: n roundings of the largest element, and a few.
+// scaled is the bound for results that two computations of the same formula reach on different ways, where no reference bounds them: a sum of n terms errs by 8·√n·u of its terms but with a probability of
+// 2n·exp(−8²/2) (Higham and Mary, A New Approach to Probabilistic Rounding Error Analysis, 2019), the largest element stands for the terms, and u has the factor 8 from the callers; and 64 roundings more.
 func (k *checker) scaled(v []float64, u float64) []float64 {
 	size := 0.0
 	for _, x := range v {
@@ -343,7 +344,7 @@ func (k *checker) scaled(v []float64, u float64) []float64 {
 	}
 	b := make([]float64, len(v))
 	for i := range b {
-		b[i] = u * float64(k.n+64) * size
+		b[i] = u * (math.Sqrt(float64(k.n)) + 64) * size
 	}
 	return b
 }

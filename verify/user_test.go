@@ -384,6 +384,26 @@ func TestLargeInputs(t *testing.T) {
 	}
 }
 
+// What float32 may be off does not grow with an input's size as fast as the size: a thousandth is too much for ten thousand elements, too.
+func TestTwinsOfLargeInputs(t *testing.T) {
+	rough := func(factor float32) *user {
+		o := squares("rough", right)
+		o.do = func(in ...G.Value) (G.Value, error) {
+			y, err := o.elementwise(in...)
+			if err != nil || in[0].Dtype() != tensor.Float32 {
+				return y, err
+			}
+			return tensor.Mul(y, factor)
+		}
+		return o
+	}
+	for factor, want := range map[float32]verify.Verdict{1: verify.Holds, 1.001: verify.Fails} {
+		if row := judged(t, rough(factor), verify.ByTwin, verify.Case{Inputs: []verify.Input{verify.Normal("x", 100, 100)}})[0]; row.Verdict != want {
+			t.Errorf("float32 is off by a factor of %v: %v", factor, row)
+		}
+	}
+}
+
 // Differences are extrapolated: a rule that is off by 10⁻⁹ of itself shows in a function that bends.
 func TestDifferencesArePrecise(t *testing.T) {
 	exp := func(off float64) *user {
