@@ -1,10 +1,9 @@
-"""Times OpenBLAS's sgemm for internal/bench: each line of JSON on standard input gives a size, and a line on standard output the seconds of one call."""
+"""Times OpenBLAS's sgemm for internal/bench, with clock.py before it: each line of JSON on standard input gives a size, and a line on standard output the seconds of one call."""
 import array
 import ctypes
 import json
 import random
 import sys
-import time
 
 lib = ctypes.CDLL("libopenblas.so.0")
 lib.openblas_get_corename.restype = ctypes.c_char_p
@@ -17,29 +16,6 @@ def product(m, n, k):
     one, zero = ctypes.c_float(1), ctypes.c_float(0)
     order, no = ctypes.c_int(101), ctypes.c_int(111)
     return lambda: lib.cblas_sgemm(order, no, no, *integers, one, pointers[0], integers[2], pointers[1], integers[1], zero, pointers[2], integers[1])
-
-
-def clock(f, seconds, cpu):
-    """The median processor time, or the tenth percentile of the elapsed time."""
-    now, pick = (time.process_time, 0.5) if cpu else (time.perf_counter, 0.1)
-    f()
-    calls = 1
-    while True:
-        begin = time.perf_counter()
-        for _ in range(calls):
-            f()
-        if time.perf_counter() - begin > 1e-3:
-            break
-        calls *= 2
-    times = []
-    begin = time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - begin < seconds:
-        start = now()
-        for _ in range(calls):
-            f()
-        times.append((now() - start) / calls)
-    times.sort()
-    return times[int(len(times) * pick)]
 
 
 print(json.dumps({"Name": lib.openblas_get_corename().decode()}), flush=True)

@@ -16,6 +16,9 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
+//go:embed clock.py
+var clockScript string
+
 //go:embed pytorch.py
 var pytorchScript string
 
@@ -49,7 +52,7 @@ func newPeer(script string) (*peer, error) {
 	if _, err := os.Stat("/usr/bin/python3"); err == nil {
 		name = "/usr/bin/python3" // the system's, where its packages are
 	}
-	p := &peer{cmd: exec.Command(name, "-c", script)}
+	p := &peer{cmd: exec.Command(name, "-c", clockScript+script)}
 	p.cmd.Env = append(os.Environ(), "MALLOC_MMAP_THRESHOLD_=4294967296", "MALLOC_TRIM_THRESHOLD_=4294967296", "MALLOC_TOP_PAD_=268435456")
 	if kernel.CurrentTier() == kernel.AVX512 {
 		p.cmd.Env = append(p.cmd.Env, "OPENBLAS_CORETYPE=SkylakeX")

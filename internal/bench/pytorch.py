@@ -1,36 +1,12 @@
-"""Times PyTorch for internal/bench: each line of JSON on standard input says what to time, and a line on standard output gives the seconds of one call."""
+"""Times PyTorch for internal/bench, with clock.py before it: each line of JSON on standard input says what to time, and a line on standard output gives the seconds of one call."""
 import ctypes
 import json
 import sys
-import time
 
 import torch
 
 aten = torch.ops.aten
 cache = {}  # what was made for the last size, which comes again and again
-
-
-def clock(f, seconds, cpu):
-    """The median processor time, or the tenth percentile of the elapsed time."""
-    now, pick = (time.process_time, 0.5) if cpu else (time.perf_counter, 0.1)
-    f()
-    calls = 1
-    while True:
-        begin = time.perf_counter()
-        for _ in range(calls):
-            f()
-        if time.perf_counter() - begin > 1e-3:
-            break
-        calls *= 2
-    times = []
-    begin = time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - begin < seconds:
-        start = now()
-        for _ in range(calls):
-            f()
-        times.append((now() - start) / calls)
-    times.sort()
-    return times[int(len(times) * pick)]
 
 
 def layout(channels_last):
