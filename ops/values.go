@@ -87,15 +87,20 @@ func plainDense(d *tensor.Dense) (operand, error) {
 	}
 	switch d.Dtype() { // Dense.Data would make a slice by reflection
 	case tensor.Float32:
-		return flat(d, shape, d.Float32s())
+		data, err := flat(d, d.Float32s())
+		return operand{shape, data}, err
 	case tensor.Float64:
-		return flat(d, shape, d.Float64s())
+		data, err := flat(d, d.Float64s())
+		return operand{shape, data}, err
 	case tensor.Int32:
-		return flat(d, shape, d.Int32s())
+		data, err := flat(d, d.Int32s())
+		return operand{shape, data}, err
 	case tensor.Int64:
-		return flat(d, shape, d.Int64s())
+		data, err := flat(d, d.Int64s())
+		return operand{shape, data}, err
 	case tensor.Int:
-		return flat(d, shape, d.Ints())
+		data, err := flat(d, d.Ints())
+		return operand{shape, data}, err
 	}
 	return operand{}, errors.Errorf("got elements of type %v, want float32, float64 or integers", d.Dtype())
 }
@@ -111,16 +116,17 @@ func longAxis(shape tensor.Shape) (axis, count int) {
 }
 
 // flat is the tensor's elements in row-major order: its own memory if they lie so, a copy otherwise.
-func flat[T any](d *tensor.Dense, shape tensor.Shape, data []T) (operand, error) {
+func flat[T any](d *tensor.Dense, data []T) ([]T, error) {
+	shape, strides := d.Shape(), d.Strides()
 	n := shape.TotalSize()
-	if (n == 1 || isPlain(shape, d.Strides())) && len(data) >= n { // the tensor package gives a column-major tensor of one element no strides at all
-		return operand{shape, data[:n:n]}, nil
+	if (n == 1 || isPlain(shape, strides)) && len(data) >= n { // the tensor package gives a column-major tensor of one element no strides at all
+		return data[:n:n], nil
 	}
-	return copied(shape, d.Strides(), data)
+	return copied(shape, strides, data)
 }
 
 // copied is a copy of elements of any strides in row-major order.
-func copied[T any](shape tensor.Shape, strides []int, data []T) (operand, error) {
+func copied[T any](shape tensor.Shape, strides []int, data []T) ([]T, error) {
 	if len(strides) == 1 && shape.Dims() > 1 { // the tensor package gives a column-major row or column, (1, n) or (n, 1), one stride
 		if axis, long := longAxis(shape); long <= 1 {
 			full := make([]int, shape.Dims())
@@ -129,7 +135,7 @@ func copied[T any](shape tensor.Shape, strides []int, data []T) (operand, error)
 		}
 	}
 	if len(strides) != shape.Dims() {
-		return operand{}, errors.Errorf("a tensor of shape %v has strides %v", shape, strides)
+		return nil, errors.Errorf("a tensor of shape %v has strides %v", shape, strides)
 	}
 	flat := make([]T, shape.TotalSize())
 	at := make([]int, len(shape))
@@ -139,7 +145,7 @@ func copied[T any](shape tensor.Shape, strides []int, data []T) (operand, error)
 			o += a * strides[k]
 		}
 		if o >= len(data) {
-			return operand{}, errors.Errorf("a tensor of shape %v and strides %v reaches element %d of %d", shape, strides, o, len(data))
+			return nil, errors.Errorf("a tensor of shape %v and strides %v reaches element %d of %d", shape, strides, o, len(data))
 		}
 		flat[i] = data[o]
 		for k := len(at) - 1; k >= 0; k-- {
@@ -149,7 +155,7 @@ func copied[T any](shape tensor.Shape, strides []int, data []T) (operand, error)
 			at[k] = 0
 		}
 	}
-	return operand{shape, flat}, nil
+	return flat, nil
 }
 
 // isPlain reports whether the strides are those of a row-major tensor without gaps. The stride of an axis of one element does not matter.
