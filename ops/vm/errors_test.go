@@ -184,8 +184,8 @@ func TestSteadyStepAllocatesNothing(t *testing.T) {
 		least = min(least, (after.TotalAlloc-before.TotalAlloc)/2)
 	}
 	// The smallest tensor worth planning here is the output of the pooling, 8·8·10·10 float64.
-	if least > 8*8*10*10*8/2 {
-		t.Errorf("a step allocates %d bytes, want less than half of the smallest image, %d", least, 8*8*10*10*8/2)
+	if least > 8*8*10*10*8/3 {
+		t.Errorf("a step allocates %d bytes, want less than a third of the smallest image, %d", least, 8*8*10*10*8/3)
 	}
 	if m.PeakBytes() >= m.UnsharedBytes() {
 		t.Errorf("the plan takes %d bytes, each value on its own %d: want less", m.PeakBytes(), m.UnsharedBytes())
