@@ -4,7 +4,7 @@ package kernel
 // elements of a from where they lie, through a table of distances; b alone is packed.
 
 const (
-	// narrowPanel bounds the elements of the panel of b, so that it stays in the nearest cache.
+	// narrowPanel bounds the elements of the panel of b, so that it stays in a near cache.
 	narrowPanel = 1 << 14
 	// narrowRows is how many rows of c make a task.
 	narrowRows = laneStep
@@ -13,7 +13,7 @@ const (
 // narrow makes the product if c is narrow enough, and reports whether it did.
 func (p *product[T]) narrow(m, n, k int, accumulate bool) bool {
 	shape := laneKernels[T]()
-	if n > shape.vectors*shape.lanes || k < 8 {
+	if n > shape.vectors*shape.lanes {
 		return false
 	}
 	width := (n + shape.lanes - 1) / shape.lanes * shape.lanes
