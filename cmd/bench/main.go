@@ -25,13 +25,15 @@ func main() {
 		_, err := os.Stat(name) // before the run, not after it
 		return err
 	})
-	threads := flag.Int("threads", 0, "threads; 0 for one a core")
+	threads := flag.Int("threads", 0, "threads; 0 for CONVGRAD_THREADS or one a core")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "bench: got the argument %q, want flags only\n", flag.Arg(0))
 		os.Exit(2)
 	}
-	ops.SetThreads(*threads)
+	if *threads > 0 {
+		ops.SetThreads(*threads)
+	}
 	for _, err := range []error{kernel.TierError(), kernel.ThreadsError()} {
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)

@@ -176,19 +176,26 @@ func (p *correlation[T]) packLanes(b laneBlock, c0, c1 int) {
 		packPanel(dst[c0*b.width:], p.weights[p.rows[0].element*p.wRow+p.cols[0].element:], p.wPlane, b.first, b.have, b.width, c0, c1-c0, false, 1)
 		return
 	}
-	for c := c0; c < c1; c++ {
-		to := dst[c*area*b.width:][:area*b.width]
-		if natural {
-			packPanel(to, p.weights[c*p.wPlane:], p.wm, b.first, b.have, b.width, 0, area, true, 1)
-			continue
+	if natural {
+		for c := c0; c < c1; c++ {
+			packPanel(dst[c*area*b.width:][:area*b.width], p.weights[c*p.wPlane:], p.wm, b.first, b.have, b.width, 0, area, true, 1)
 		}
+		return
+	}
+	// Some of the taps, or in another order: from a panel of all.
+	rows := 0
+	for _, r := range p.rows {
+		rows = max(rows, r.element+1)
+	}
+	s := takeScratch[T](1)
+	defer s.free()
+	panel := s.slice(0, rows*p.wRow*b.width)
+	for c := c0; c < c1; c++ {
+		packPanel(panel, p.weights[c*p.wPlane:], p.wm, b.first, b.have, b.width, 0, rows*p.wRow, true, 1)
+		to := dst[c*area*b.width:][:area*b.width]
 		for _, r := range p.rows {
 			for _, q := range p.cols {
-				w := p.weights[b.first*p.wm+c*p.wPlane+r.element*p.wRow+q.element:]
-				for j := range b.have {
-					to[j] = w[j*p.wm]
-				}
-				clear(to[b.have:b.width])
+				copy(to[:b.width], panel[(r.element*p.wRow+q.element)*b.width:])
 				to = to[b.width:]
 			}
 		}
@@ -325,7 +332,7 @@ func (t *wideTask[T]) put(tile []T, b laneBlock, col, cols int) {
 func transpose[T Float](dst []T, ldd int, src []T, lds, lines, cols int) {
 	doneLines := 0
 	for doneLines < lines {
-		n, c := transposeBlocks(dst[doneLines:], ldd, src[doneLines*lds:], lds, lines-doneLines, cols)
+		n, c := transposeBlocks(dst[doneLines:], ldd, src[doneLines*lds:], lds, lines-doneLines, cols, false)
 		if n == 0 {
 			break
 		}

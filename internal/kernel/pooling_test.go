@@ -276,3 +276,35 @@ func TestPoolingThreads(t *testing.T) {
 		return append(y, dx...)
 	})
 }
+
+// A pooling is refused exactly where some window has no tap on the input, whatever steps over it.
+func TestEmptyWindowsAreRefused(t *testing.T) {
+	const seed = 91
+	r := rand.New(rand.NewPCG(seed, 0))
+	refused := 0
+	for range random(4000) {
+		w, err := newWindow("height", Window{In: 1 + r.IntN(5), Size: 1 + r.IntN(4), Stride: 1 + r.IntN(4), Dilation: 1 + r.IntN(6), Before: r.IntN(12), After: r.IntN(12)})
+		if err != nil {
+			continue
+		}
+		empty := false
+		for p := range w.Out {
+			taps := 0
+			for s := range w.Size {
+				if w.Inside(p, s) {
+					taps++
+				}
+			}
+			empty = empty || taps == 0
+		}
+		if empty {
+			refused++
+		}
+		if got := w.noneEmpty("height"); (got != nil) != empty {
+			t.Fatalf("seed %d, %+v: the error is %v, and that a window is empty %v", seed, w, got, empty)
+		}
+	}
+	if refused == 0 {
+		t.Error("no window was empty")
+	}
+}
