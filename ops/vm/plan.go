@@ -353,6 +353,7 @@ func back(dtype tensor.Dtype, size int, slots []*slot) error {
 
 func carve[T any](size int, slots []*slot) {
 	all := make([]T, size)
+	advise(all)
 	for _, s := range slots {
 		at := s.root().offset
 		s.backing = all[at : at+s.length : at+s.length]
