@@ -95,22 +95,3 @@ func CrossEntropy[T Float](x []T, labels []int, m int) float64 {
 	return total
 }
 
-// CrossEntropyBackward is dx = scale·(softmax(x) − onehot(labels)). At the label, where the difference would cancel, it is −scale·(the other classes' share).
-func CrossEntropyBackward[T Float](dx, x []T, labels []int, m int, scale T) {
-	if m == 0 {
-		return
-	}
-	n := len(x) / m
-	spans(m, rowsOf(n), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			row, out := x[i*n:][:n], dx[i*n:][:n]
-			top, label := float64(highest(row)), labels[i]
-			others := expRow(out[:label], row[:label], top) + expRow(out[label+1:], row[label+1:], top)
-			factor := float64(scale) / (others + math.Exp(float64(row[label])-top))
-			for j, e := range out {
-				out[j] = T(float64(e) * factor)
-			}
-			out[label] = T(-others * factor)
-		}
-	})
-}

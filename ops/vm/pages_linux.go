@@ -15,7 +15,5 @@ func advise[T any](s []T) {
 		return
 	}
 	bytes = bytes[first:]
-	_ = syscall.Madvise(bytes[:len(bytes)/page*page], madviseHugePage)
+	_ = syscall.Madvise(bytes[:len(bytes)/page*page], syscall.MADV_HUGEPAGE)
 }
-
-const madviseHugePage = 14 // MADV_HUGEPAGE, which package syscall does not name
