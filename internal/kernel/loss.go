@@ -94,4 +94,3 @@ func CrossEntropy[T Float](x []T, labels []int, m int) float64 {
 	}
 	return total
 }
-
