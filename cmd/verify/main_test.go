@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -127,13 +128,14 @@ func TestDocuments(t *testing.T) {
 		t.Skip("runs everything")
 	}
 	args := []string{"-cases", "1"}
+	tables := regexp.MustCompile(`<!-- verify:\S+ -->\n`)
 	var committed, copies []string
 	for i, name := range []string{"../../README.md", "../../verify/README.md"} {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		stale := strings.ReplaceAll(string(b), " -->\n| ", " -->\nstale\n| ")
+		stale := tables.ReplaceAllString(string(b), "${0}stale\n") // this command's: another writes others
 		if stale == string(b) {
 			t.Errorf("%s has no table of this command's", name)
 		}
