@@ -332,7 +332,7 @@ func (t *wideTask[T]) put(tile []T, b laneBlock, col, cols int) {
 func transpose[T Float](dst []T, ldd int, src []T, lds, lines, cols int) {
 	doneLines := 0
 	for doneLines < lines {
-		n, c := transposeBlocks(dst[doneLines:], ldd, src[doneLines*lds:], lds, lines-doneLines, cols, false)
+		n, c := transposeBlocks(dst[doneLines:], ldd, src[doneLines*lds:], lds, lines-doneLines, cols)
 		if n == 0 {
 			break
 		}

@@ -199,7 +199,7 @@ func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows b
 		src := src[first*ld+k0:]
 		lines, cols := 0, 0
 		if alpha == 1 {
-			lines, cols = transposeBlocks(dst, width, src, ld, have, kb, true)
+			lines, cols = transposeBlocks(dst, width, src, ld, have, kb)
 		}
 		for i := range width {
 			if i >= have {

@@ -69,8 +69,7 @@ func runTile[T Float](s microKernelShape, kc, width int, a, b, c []T, ld int, ac
 }
 
 // transposeBlocks is dst[l·ldd+i] = src[i·lds+l] for the first lines, a multiple of the returned number of them, and columns, of cols; the caller does the others.
-// Where the source is cold, it is asked for in advance.
-func transposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int, cold bool) (doneLines, doneCols int) {
+func transposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int) (doneLines, doneCols int) {
 	if tier == Generic || lines < 4 {
 		return 0, 0
 	}
@@ -90,9 +89,6 @@ func transposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int, c
 	_, _ = src[(doneLines-1)*lds+doneCols-1], dst[(doneCols-1)*ldd+doneLines-1]
 	for i := 0; i < doneLines; i += side {
 		d, s := unsafe.Pointer(&dst[i]), unsafe.Pointer(&src[i*lds])
-		if size := int(unsafe.Sizeof(T(0))); cold && i+side < doneLines { // while these are transposed, the next ones come
-			askRows(side, (doneCols*size+63)/64, (*byte)(unsafe.Pointer(&src[(i+side)*lds])), lds*size)
-		}
 		switch {
 		case side == 16:
 			transpose16x32AVX512(n, (*float32)(d), ldd, (*float32)(s), lds)

@@ -8,6 +8,6 @@ func runTile[T Float](_ microKernelShape, kc, _ int, a, b, c []T, ld int, accumu
 	tileGo2x4(kc, a, b, c, ld, accumulate)
 }
 
-func transposeBlocks[T Float](_ []T, _ int, _ []T, _, _, _ int, _ bool) (doneLines, doneCols int) {
+func transposeBlocks[T Float](_ []T, _ int, _ []T, _, _, _ int) (doneLines, doneCols int) {
 	return 0, 0
 }

@@ -64,11 +64,6 @@ func tile4x8x64AVX2(kc int, a *float64, b *float64, c *float64, ld int, accumula
 //go:noescape
 func tile4x4x64AVX2(kc int, a *float64, b *float64, c *float64, ld int, accumulate int)
 
-// askRows asks for the cache lines at p[r·ld+64·l], 0 ≤ r < rows, 0 ≤ l < lines.
-//
-//go:noescape
-func askRows(rows int, lines int, p *byte, ld int)
-
 // transpose16x32AVX512 is dst[p·ldd+i] = src[i·lds+p], 0 ≤ i < 16, 0 ≤ p < 4·n.
 //
 //go:noescape

@@ -2448,28 +2448,6 @@ store:
 	VZEROUPPER
 	RET
 
-// func askRows(rows int, lines int, p *byte, ld int)
-// Requires: MMX+
-TEXT ·askRows(SB), NOSPLIT, $0-32
-	MOVQ rows+0(FP), AX
-	MOVQ lines+8(FP), CX
-	MOVQ p+16(FP), DX
-	MOVQ ld+24(FP), BX
-
-row:
-	MOVQ DX, SI
-	MOVQ CX, DI
-
-line:
-	PREFETCHT0 (SI)
-	ADDQ       $+64, SI
-	DECQ       DI
-	JNZ        line
-	ADDQ       BX, DX
-	DECQ       AX
-	JNZ        row
-	RET
-
 // func transpose16x32AVX512(n int, dst *float32, ldd int, src *float32, lds int)
 // Requires: AVX, AVX512F
 TEXT ·transpose16x32AVX512(SB), NOSPLIT, $0-40

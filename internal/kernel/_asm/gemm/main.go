@@ -213,28 +213,6 @@ func transposer(side int, elem, goType string, size int, block func(from, to [8]
 	RET()
 }
 
-// askRows asks the caches for the lines of some rows of a matrix, which are transposed next: nothing else would, as each row is short and far from the one before.
-func askRows() {
-	TEXT("askRows", NOSPLIT, "func(rows, lines int, p *byte, ld int)")
-	Doc("askRows asks for the cache lines at p[r·ld+64·l], 0 ≤ r < rows, 0 ≤ l < lines.")
-	Pragma("noescape")
-	rows, lines := Load(Param("rows"), GP64()), Load(Param("lines"), GP64())
-	p, ld := Load(Param("p"), GP64()), Load(Param("ld"), GP64())
-	Label("row")
-	at, n := GP64(), GP64()
-	MOVQ(p, at)
-	MOVQ(lines, n)
-	Label("line")
-	PREFETCHT0(Mem{Base: at})
-	ADDQ(I8(64), at)
-	DECQ(n)
-	JNZ(LabelRef("line"))
-	ADDQ(ld, p)
-	DECQ(rows)
-	JNZ(LabelRef("row"))
-	RET()
-}
-
 // transposeLanes transposes the lines of a whole vector. Quarters of a vector are loaded where they belong in the end, so that only what lies inside a quarter is left to shuffle.
 func transposeLanes(elem, goType string, size int) {
 	side, step := 64/size, 16/size // lines, and columns of a quarter
@@ -376,7 +354,6 @@ func main() {
 			tile(f, map[string]int{"AVX512": 8, "AVX2": 4}[f.tier], vectors)
 		}
 	}
-	askRows()
 	transposeLanes("32", "float32", 4)
 	transposeLanes("64", "float64", 8)
 	transposer(8, "32", "float32", 4, transpose8x32)
