@@ -287,22 +287,28 @@ func (p *correlation[T]) measure(asIs bool) *intTable {
 	return table
 }
 
+// reach is how many padded rows the taps of a row of outputs span.
+func (p *correlation[T]) reach() int {
+	n := 0
+	for _, r := range p.rows {
+		n = max(n, r.at+1)
+	}
+	return n
+}
+
 // input is the images from first on as they are read for the outputs lo to hi−1, counted through them: where they lie, or padded in buffer i.
 func (p *correlation[T]) input(s *scratch[T], i, first, lo, hi int) []T {
 	x := p.src[first*p.srcImage:]
 	if p.asIs {
 		return x
 	}
-	pixels, reach := p.outH*p.outW, 0
-	for _, r := range p.rows {
-		reach = max(reach, r.at+1)
-	}
+	pixels := p.outH * p.outW
 	images := (hi-1)/pixels + 1
 	padded := s.slice(i, images*p.image+slack)
 	for n := lo / pixels; n < images; n++ {
 		// The rows that the outputs meet.
 		from, to := max(lo-n*pixels, 0)/p.outW, (min(hi-n*pixels, pixels)-1)/p.outW
-		pad(p.frame(), padded[n*p.image:], x[n*p.srcImage:], from*p.stepH, to*p.stepH+reach)
+		pad(p.frame(), padded[n*p.image:], x[n*p.srcImage:], from*p.stepH, to*p.stepH+p.reach())
 	}
 	return padded
 }

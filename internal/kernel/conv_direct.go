@@ -72,13 +72,9 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 	}
 	s := takeScratch[T](2)
 	defer s.free()
-	reach := 0
-	for _, r := range p.rows {
-		reach = max(reach, r.at+1)
-	}
 	padded := s.slice(0, count*p.image+slack)
 	for n := range count {
-		pad(p.frame(), padded[n*p.image:], p.src[(first+n)*p.srcImage:], lo*p.stepH, (hi-1)*p.stepH+reach)
+		pad(p.frame(), padded[n*p.image:], p.src[(first+n)*p.srcImage:], lo*p.stepH, (hi-1)*p.stepH+p.reach())
 	}
 	bias := p.bias
 	if bias == nil {
