@@ -1,6 +1,9 @@
-// Command bench says how fast the kernels and a training step are on this machine, as ratios to peers measured in the same run.
+// Command bench measures the kernels and a training step on this machine.
 //
-//	go run ./cmd/bench [-quick] [-json] [-markdown file]... [-pytorch] [-threads n]
+//	go run ./cmd/bench [-quick] [-pytorch] [-json] [-markdown file]... [-threads n]
+//
+// An absolute time says as much about the machine and its other tenants as about the code.
+// So each figure has its peer measured beside it, in turns, and is given as a ratio.
 package main
 
 import (
@@ -9,18 +12,19 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/convgrad/convgrad/internal/bench"
 	"github.com/convgrad/convgrad/internal/kernel"
 	"github.com/convgrad/convgrad/ops"
 )
 
 func main() {
-	var o bench.Options
+	var o Options
 	flag.BoolVar(&o.Quick, "quick", false, "a few shapes, briefly: to see that it works")
-	flag.BoolVar(&o.PyTorch, "pytorch", false, "beside PyTorch and OpenBLAS, where python3 has them, told to do their best")
+	flag.BoolVar(&o.PyTorch, "pytorch", false,
+		"beside PyTorch and OpenBLAS, where the first python3 of PATH has them")
 	asJSON := flag.Bool("json", false, "write JSON instead of tables")
 	var documents []string
-	flag.Func("markdown", "also fill the tables between the markers <!-- bench:NAME --> of this `document`, in place; may be given more than once", func(name string) error {
+	flag.Func("markdown", "also fill the tables between the markers <!-- bench:NAME --> of this "+
+		"`document`, in place; may be given more than once", func(name string) error {
 		documents = append(documents, name)
 		_, err := os.Stat(name) // before the run, not after it
 		return err
@@ -39,7 +43,7 @@ func main() {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 		}
 	}
-	r, err := bench.Run(o, os.Stderr)
+	r, err := Run(o, os.Stderr)
 	if err == nil && *asJSON {
 		e := json.NewEncoder(os.Stdout)
 		e.SetIndent("", "  ")
@@ -58,7 +62,8 @@ func main() {
 	}
 }
 
-func fill(r *bench.Report, name string) error {
+// fill replaces the tables of a document by those of this run.
+func fill(r *Report, name string) error {
 	document, err := os.ReadFile(name)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-"""How the scripts of internal/bench measure."""
+"""How the scripts of cmd/bench measure."""
 import time
 
 

@@ -1,7 +1,4 @@
-// Package bench measures the kernels and a training step beside their peers, in one run, as ratios.
-//
-// An absolute time says as much about the machine and its other tenants as about the code, so every figure has its peer measured next to it, turn by turn.
-package bench
+package main
 
 import (
 	"runtime"

@@ -1,4 +1,4 @@
-"""Times OpenBLAS's sgemm for internal/bench, with clock.py before it: each line of JSON on standard input gives a size, and a line on standard output the seconds of one call."""
+"""Times OpenBLAS's sgemm for cmd/bench, with clock.py before it: each line of JSON on standard input gives a size, and a line on standard output the seconds of one call."""
 import array
 import ctypes
 import json

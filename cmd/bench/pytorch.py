@@ -1,4 +1,4 @@
-"""Times PyTorch for internal/bench, with clock.py before it: each line of JSON on standard input says what to time, and a line on standard output gives the seconds of one call."""
+"""Times PyTorch for cmd/bench, with clock.py before it: each line of JSON on standard input says what to time, and a line on standard output gives the seconds of one call."""
 import ctypes
 import json
 import sys
