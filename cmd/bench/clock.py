@@ -1,5 +1,23 @@
-"""How the scripts of cmd/bench measure."""
+"""What the scripts of cmd/bench share: how they measure, and how they say what they are."""
+import json
+import platform
+import sys
 import time
+
+
+def say(**fields):
+    print(json.dumps(fields), flush=True)
+
+
+def introduce(name):
+    """The first line: the library's name, and which Python runs it."""
+    say(Name=name, Python=platform.python_version(), Path=sys.executable)
+
+
+def missing(why):
+    """The only line, where the library cannot be used."""
+    say(Missing=str(why).split("\n")[0], Python=platform.python_version(), Path=sys.executable)
+    sys.exit(0)
 
 
 def clock(f, seconds, cpu):

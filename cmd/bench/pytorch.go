@@ -5,6 +5,7 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -25,16 +26,28 @@ var pytorchScript string
 //go:embed openblas.py
 var openblasScript string
 
-// A peer is a library of Python's that measures what it is asked to, one question at a time, so that it and we can take turns.
+// A peer is a library of Python's that answers one question at a time, so that it and we take turns.
 type peer struct {
-	Name   string // its version, or the core that it uses
+	peerName
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	out    *bufio.Reader
 	stderr bytes.Buffer
 }
 
-// A question asks for the time of one call: the processor time on one thread, or the elapsed time on more.
+// A peerName is what a script says of itself before it answers questions.
+type peerName struct {
+	Name    string // the library's version, or the processor core that it is tuned for
+	Python  string // Python's version
+	Path    string // the interpreter that runs the script
+	Missing string // why the library cannot be used; empty if it can
+}
+
+func (n peerName) String() string {
+	return fmt.Sprintf("%s, Python %s at %s", n.Name, n.Python, n.Path)
+}
+
+// A question asks for the time of one call: processor time on one thread, elapsed time on more.
 type question struct {
 	What         string // "convolution", "map" or "step"
 	Size         []int
@@ -45,24 +58,28 @@ type question struct {
 	Seconds      float64 // to measure for
 }
 
-// newPeer starts a script. The C library's allocator is told to keep what is freed: with its defaults PyTorch spends up to two thirds of its
-// time on page faults, and would be beaten too cheaply. OpenBLAS, for itself and under PyTorch, is told to use its AVX-512 core where ours does: it would choose AVX2 on recent processors.
+// newPeer runs a script with the first python3 of PATH. It returns an error of one line if there is
+// no such program or if it does not have the library.
+//
+// The script's environment helps the peer to do its best. The C library keeps freed memory: with
+// its defaults PyTorch spends up to two thirds of its time on page faults. OpenBLAS uses its AVX-512
+// core where our kernels use AVX-512: by itself it chooses AVX2 on recent processors.
 func newPeer(script string) (*peer, error) {
-	name := "python3"
-	if _, err := os.Stat("/usr/bin/python3"); err == nil {
-		name = "/usr/bin/python3" // the system's, where its packages are
+	name, err := exec.LookPath("python3")
+	if err != nil {
+		return nil, errors.New("there is no python3 in PATH")
 	}
 	p := &peer{cmd: exec.Command(name, "-c", clockScript+script)}
-	p.cmd.Env = append(os.Environ(), "MALLOC_MMAP_THRESHOLD_=4294967296", "MALLOC_TRIM_THRESHOLD_=4294967296", "MALLOC_TOP_PAD_=268435456")
+	p.cmd.Env = append(os.Environ(), "MALLOC_MMAP_THRESHOLD_=4294967296",
+		"MALLOC_TRIM_THRESHOLD_=4294967296", "MALLOC_TOP_PAD_=268435456")
 	if kernel.CurrentTier() == kernel.AVX512 {
 		p.cmd.Env = append(p.cmd.Env, "OPENBLAS_CORETYPE=SkylakeX")
 	}
-	// Where Debian keeps a libblas.so.3 that is OpenBLAS, so that PyTorch's products are made by it.
+	// Debian keeps a libblas.so.3 that is OpenBLAS here. Its PyTorch then multiplies with OpenBLAS.
 	if dirs, _ := filepath.Glob("/usr/lib/*/openblas-pthread"); len(dirs) > 0 {
 		p.cmd.Env = append(p.cmd.Env, "LD_LIBRARY_PATH="+dirs[0])
 	}
 	p.cmd.Stderr = &p.stderr
-	var err error
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, errors.Wrap(err, "bench")
 	}
@@ -74,9 +91,13 @@ func newPeer(script string) (*peer, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, errors.Wrap(err, "bench")
 	}
-	if err := p.read(p); err != nil {
+	if err := p.read(&p.peerName); err != nil {
 		p.close()
 		return nil, err
+	}
+	if p.Missing != "" {
+		p.close()
+		return nil, errors.Errorf("%s has none: %s", name, p.Missing)
 	}
 	return p, nil
 }
@@ -86,9 +107,15 @@ func (p *peer) read(res any) error {
 	line, err := p.out.ReadBytes('\n')
 	if err != nil {
 		p.cmd.Wait()
-		return errors.Wrapf(err, "bench: python3: %s", bytes.TrimSpace(p.stderr.Bytes()))
+		return errors.Wrapf(err, "bench: python3 wrote no answer (%s)", lastLine(p.stderr.Bytes()))
 	}
 	return errors.Wrapf(json.Unmarshal(line, res), "bench: python3 wrote %q", line)
+}
+
+// lastLine is the last line of a text: of Python's tracebacks, the one that says what was wrong.
+func lastLine(text []byte) []byte {
+	text = bytes.TrimSpace(text)
+	return text[bytes.LastIndexByte(text, '\n')+1:]
 }
 
 // ask measures.
@@ -98,7 +125,7 @@ func (p *peer) ask(q question) (time.Duration, error) {
 		return 0, errors.Wrap(err, "bench")
 	}
 	if _, err := p.in.Write(append(text, '\n')); err != nil {
-		return 0, errors.Wrapf(err, "bench: python3: %s", bytes.TrimSpace(p.stderr.Bytes()))
+		return 0, errors.Wrapf(err, "bench: python3 (%s)", lastLine(p.stderr.Bytes()))
 	}
 	var res struct{ Seconds float64 }
 	if err := p.read(&res); err != nil {
@@ -107,7 +134,7 @@ func (p *peer) ask(q question) (time.Duration, error) {
 	if !(res.Seconds > 0) {
 		return 0, errors.Errorf("bench: python3 measured %v s", res.Seconds)
 	}
-	// Its threads spin for a while before they sleep; so long nothing of ours is measured.
+	// The peer's threads spin for a while before they sleep. Nothing of ours is measured meanwhile.
 	time.Sleep(5 * time.Millisecond)
 	return time.Duration(res.Seconds * 1e9), nil
 }

@@ -1,9 +1,12 @@
-"""Times PyTorch for cmd/bench, with clock.py before it: each line of JSON on standard input says what to time, and a line on standard output gives the seconds of one call."""
-import ctypes
-import json
-import sys
+"""Times PyTorch for cmd/bench, with clock.py before it.
 
-import torch
+Each line of JSON on standard input says what to time. The answer is the seconds of one call."""
+import ctypes
+
+try:
+    import torch
+except Exception as why:  # not installed, or built for another processor or Python
+    missing(why)
 
 aten = torch.ops.aten
 cache = {}  # what was made for the last size, which comes again and again
@@ -36,7 +39,8 @@ def maps(size):
         lambda: torch.relu(x),
         lambda: aten.threshold_backward(dy, x, 0),
         lambda: aten.max_pool2d_with_indices(x, [2, 2], [2, 2]),
-        lambda: aten.max_pool2d_with_indices_backward(py, x, [2, 2], [2, 2], [0, 0], [1, 1], False, winner),
+        lambda: aten.max_pool2d_with_indices_backward(
+            py, x, [2, 2], [2, 2], [0, 0], [1, 1], False, winner),
         lambda: aten.avg_pool2d(x, [2, 2], [2, 2]),
         lambda: aten.avg_pool2d_backward(py, x, [2, 2], [2, 2], [0, 0], False, True, None),
     ]
@@ -47,8 +51,9 @@ def step(batch, channels_last):
     nn = torch.nn
     conv = lambda c, k: [nn.Conv2d(c, k, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2)]
     net = nn.Sequential(
-        *conv(1, 32), nn.Dropout(0.2), *conv(32, 64), nn.Dropout(0.2), *conv(64, 128), nn.Flatten(), nn.Dropout(0.2),
-        nn.Linear(1152, 625, bias=False), nn.ReLU(), nn.Dropout(0.55), nn.Linear(625, 10, bias=False)).to(memory_format=layout(channels_last))
+        *conv(1, 32), nn.Dropout(0.2), *conv(32, 64), nn.Dropout(0.2), *conv(64, 128),
+        nn.Flatten(), nn.Dropout(0.2), nn.Linear(1152, 625, bias=False), nn.ReLU(),
+        nn.Dropout(0.55), nn.Linear(625, 10, bias=False)).to(memory_format=layout(channels_last))
     optimizer = torch.optim.RMSprop(net.parameters(), lr=1e-4, foreach=True)
     x = (torch.rand(batch, 1, 28, 28) * 2 - 1).contiguous(memory_format=layout(channels_last))
     labels = torch.randint(10, (batch,))
@@ -61,11 +66,11 @@ def step(batch, channels_last):
     return [run]
 
 
-try:  # what PyTorch's matrix products are made by, if it is OpenBLAS, has a number of threads of its own
+try:  # OpenBLAS, if it makes PyTorch's matrix products, has a number of threads of its own
     set_blas_threads = ctypes.CDLL("libblas.so.3").openblas_set_num_threads
 except (OSError, AttributeError):
     set_blas_threads = lambda n: None
-print(json.dumps({"Name": torch.__version__}), flush=True)
+introduce(torch.__version__)
 for line in sys.stdin:
     q = json.loads(line)
     torch.set_num_threads(q["Threads"])
@@ -75,6 +80,7 @@ for line in sys.stdin:
     if cache.get("size") != (q["What"], size):
         cache = {"size": (q["What"], size)}
     if last not in cache:
-        make = {"convolution": lambda: convolution(size, last), "map": lambda: maps(size), "step": lambda: step(size[0], last)}
+        make = {"convolution": lambda: convolution(size, last), "map": lambda: maps(size),
+                "step": lambda: step(size[0], last)}
         cache[last] = make[q["What"]]()
-    print(json.dumps({"Seconds": clock(cache[last][q["Which"]], q["Seconds"], q["CPU"])}), flush=True)
+    say(Seconds=clock(cache[last][q["Which"]], q["Seconds"], q["CPU"]))

@@ -26,8 +26,12 @@ type Report struct {
 	Threads  int
 	Peak     float64 // of one core, in 10⁹ operations a second, float32
 	Torch    string  `json:",omitempty"` // PyTorch's version
-	OpenBLAS string  `json:",omitempty"` // the core that OpenBLAS used
-	Quick    bool
+	OpenBLAS string  `json:",omitempty"` // the processor core that OpenBLAS is tuned for
+
+	// Python and PythonPath are the version and the interpreter that ran PyTorch.
+	Python, PythonPath string `json:",omitempty"`
+
+	Quick bool
 
 	Convs    []ConvResult
 	Tiers    []TierResult
@@ -64,14 +68,16 @@ func Run(o Options, progress io.Writer) (*Report, error) {
 		say("starting PyTorch and OpenBLAS")
 		var err error
 		if torch, err = newPeer(pytorchScript); err != nil {
-			say("no PyTorch: %v", err)
+			say("PyTorch is not measured: %v", err)
 		} else {
-			r.Torch = torch.Name
+			r.Torch, r.Python, r.PythonPath = torch.Name, torch.Python, torch.Path
+			say("PyTorch %v", torch)
 		}
 		if openblas, err = newPeer(openblasScript); err != nil {
-			say("no OpenBLAS: %v", err)
+			say("OpenBLAS is not measured: %v", err)
 		} else {
 			r.OpenBLAS = openblas.Name
+			say("OpenBLAS, tuned for %v", openblas)
 		}
 		defer torch.close()
 		defer openblas.close()
@@ -164,7 +170,7 @@ func (r *Report) Section(name string) string {
 	case "machine":
 		s := fmt.Sprintf("%s, %s, %s kernels, %d threads; the measured peak of one core is %.0f GFLOP/s (float32)", r.CPU, r.Go, r.Tier, r.Threads, r.Peak)
 		if r.Torch != "" {
-			s += "; PyTorch " + r.Torch + ", its allocator's thresholds raised"
+			s += "; PyTorch " + r.Torch + " (Python " + r.Python + "), its allocator's thresholds raised"
 		}
 		if r.OpenBLAS != "" {
 			s += "; OpenBLAS on its " + r.OpenBLAS + " core"
