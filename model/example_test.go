@@ -6,13 +6,14 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/model"
+	"github.com/convgrad/convgrad/ops"
 )
 
 // A network of the article's layers, described, and one step of gradients.
 func Example() {
 	net, err := model.NewSequential("small", tensor.Shape{1, 12, 12}, []model.Layer{
-		model.Conv{Filters: 4, Size: [2]int{3, 3}, Pad: [4]int{1, 1, 1, 1}}, model.ReLU{}, model.MaxPool(2),
-		model.Conv{Filters: 8, Size: [2]int{3, 3}}, model.ReLU{}, model.MaxPool(2),
+		model.Conv{Filters: 4, Size: ops.Both(3), Pad: ops.Around(1)}, model.ReLU{}, model.MaxPool(2),
+		model.Conv{Filters: 8, Size: ops.Both(3)}, model.ReLU{}, model.MaxPool(2),
 		model.Flatten{}, model.Linear{Outputs: 10},
 	})
 	if err != nil {

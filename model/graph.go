@@ -102,10 +102,12 @@ func (n *Network) loss(m *Graph, l Loss, leaf func(string, *tensor.Dense) *G.Nod
 			return errors.Errorf("model: %s: the output of a batch is %v, want batch×classes for the cross-entropy", n.name, out)
 		}
 		m.Target = leaf("labels", tensor.New(tensor.WithShape(m.Batch), tensor.Of(tensor.Int)))
-		m.Loss, err = ops.SoftmaxCrossEntropy(m.Output, m.Target, ops.Mean)
+		m.Loss, err = ops.CrossEntropy(m.Output, m.Target, ops.CrossEntropyParams{})
 	case SquaredError:
 		m.Target = leaf("targets", tensor.New(tensor.WithShape(out...), tensor.Of(n.dtype)))
-		m.Loss, err = ops.MSE(m.Output, m.Target, ops.MSEParams{Factor: 0.5 / float64(m.Batch), Reduction: ops.Sum})
+		if m.Loss, err = ops.ArticleError(m.Output, m.Target); err == nil {
+			m.Loss, err = ops.Affine(m.Loss, 1/float64(m.Batch), 0)
+		}
 	default:
 		err = errors.Errorf("the loss is %d, want CrossEntropy or SquaredError", int(l))
 	}

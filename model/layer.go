@@ -28,7 +28,7 @@ type Layer interface {
 }
 
 // A Window is how a layer sees its input: size in pixels, dilation included, and stride, down and across.
-type Window struct{ Size, Stride [2]int }
+type Window struct{ Size, Stride ops.Size }
 
 // A Weight is a parameter of a layer: its name within the layer, its shape, and the number of inputs that each output sums, from which it is initialised.
 type Weight struct {
@@ -71,12 +71,12 @@ func image(kind string, s tensor.Shape) error {
 // Conv is a convolution of Filters filters of Size, with a bias each unless NoBias is set. Its parameters are "weight", K×(C/Groups)×R×S, and "bias", K.
 type Conv struct {
 	Filters  int
-	Size     [2]int
-	Stride   [2]int // {0, 0} stands for {1, 1}
-	Dilation [2]int // {0, 0} stands for {1, 1}
-	Pad      [4]int // top, bottom, left, right
-	Groups   int    // 0 stands for 1
-	Flip     bool   // the article's true convolution
+	Size     ops.Size
+	Stride   ops.Size // {0, 0} stands for {1, 1}
+	Dilation ops.Size // {0, 0} stands for {1, 1}
+	Pad      ops.Padding
+	Groups   int  // 0 stands for 1
+	Flip     bool // the article's true convolution
 	NoBias   bool
 }
 
@@ -101,7 +101,7 @@ func (l Conv) Output(in tensor.Shape) (tensor.Shape, error) {
 }
 
 func (l Conv) weight(in tensor.Shape) tensor.Shape {
-	return tensor.Shape{l.Filters, in[0] / max(l.Groups, 1), l.Size[0], l.Size[1]}
+	return tensor.Shape{l.Filters, in[0] / max(l.Groups, 1), l.Size.H, l.Size.W}
 }
 
 func (l Conv) Weights(in tensor.Shape) []Weight {
@@ -127,18 +127,15 @@ func (l Conv) Cost(in tensor.Shape) int64 {
 
 func (l Conv) Window() (Window, bool) {
 	w := Window{Size: dilated(l.Size, l.Dilation), Stride: l.Stride}
-	if w.Stride == [2]int{} {
-		w.Stride = [2]int{1, 1}
+	if w.Stride == (ops.Size{}) {
+		w.Stride = ops.Both(1)
 	}
 	return w, true
 }
 
 // dilated is how many pixels a window spans.
-func dilated(size, dilation [2]int) [2]int {
-	for i, d := range dilation {
-		size[i] = (size[i]-1)*max(d, 1) + 1
-	}
-	return size
+func dilated(size, dilation ops.Size) ops.Size {
+	return ops.Size{H: (size.H-1)*max(dilation.H, 1) + 1, W: (size.W-1)*max(dilation.W, 1) + 1}
 }
 
 func (l Conv) Apply(b *Builder, x *G.Node, params []*G.Node) (*G.Node, error) {
@@ -163,14 +160,14 @@ func weightAndBias(kind string, params []*G.Node, noBias bool) (weight, bias *G.
 }
 
 func (l Conv) String() string {
-	s := fmt.Sprintf("%d × %d×%d", l.Filters, l.Size[0], l.Size[1])
+	s := fmt.Sprintf("%d × %d×%d", l.Filters, l.Size.H, l.Size.W)
 	if l.Groups > 1 {
 		s += fmt.Sprintf(", %d groups", l.Groups)
 	}
-	if l.Stride != [2]int{1, 1} {
+	if l.Stride != ops.Both(1) {
 		s += pair("stride", l.Stride)
 	}
-	if l.Dilation != [2]int{1, 1} {
+	if l.Dilation != ops.Both(1) {
 		s += pair("dilation", l.Dilation)
 	}
 	s += padding(l.Pad)
@@ -184,21 +181,18 @@ func (l Conv) String() string {
 }
 
 // pair and padding describe a layer's parameters where they are not the default.
-func pair(name string, v [2]int) string {
-	if v == [2]int{} {
+func pair(name string, v ops.Size) string {
+	if v == (ops.Size{}) {
 		return ""
 	}
-	return fmt.Sprintf(", %s %d×%d", name, v[0], v[1])
+	return fmt.Sprintf(", %s %v", name, v)
 }
 
-func padding(p [4]int) string {
-	switch {
-	case p == [4]int{}:
+func padding(p ops.Padding) string {
+	if p == (ops.Padding{}) {
 		return ""
-	case p[0] == p[1] && p[1] == p[2] && p[2] == p[3]:
-		return fmt.Sprintf(", padding %d", p[0])
 	}
-	return fmt.Sprintf(", padding %d %d %d %d", p[0], p[1], p[2], p[3])
+	return fmt.Sprintf(", padding %v", p)
 }
 
 // Linear is a fully connected layer to Outputs values, with a bias each unless NoBias is set. Its parameters are "weight", O×I, and "bias", O.
@@ -258,7 +252,7 @@ type plain struct{}
 func (plain) Weights(tensor.Shape) []Weight { return nil }
 func (plain) Cost(tensor.Shape) int64       { return 0 }
 func (plain) Window() (Window, bool) {
-	return Window{Size: [2]int{1, 1}, Stride: [2]int{1, 1}}, true
+	return Window{Size: ops.Both(1), Stride: ops.Both(1)}, true
 }
 func (plain) Output(in tensor.Shape) (tensor.Shape, error) { return in.Clone(), nil }
 func (plain) String() string                               { return "" }
@@ -310,11 +304,11 @@ func (l Dropout) Apply(b *Builder, x *G.Node, _ []*G.Node) (*G.Node, error) {
 type Pool struct {
 	plain
 	Method       PoolMethod
-	Size         [2]int
-	Stride       [2]int // {0, 0} stands for Size
-	Dilation     [2]int // {0, 0} stands for {1, 1}
-	Pad          [4]int // top, bottom, left, right
-	CountPadding bool   // of Average: padding counts in the divisor
+	Size         ops.Size
+	Stride       ops.Size // {0, 0} stands for Size
+	Dilation     ops.Size // {0, 0} stands for {1, 1}
+	Pad          ops.Padding
+	CountPadding bool // of Average: padding counts in the divisor
 }
 
 // A PoolMethod is how a window becomes one value.
@@ -327,7 +321,7 @@ const (
 )
 
 // MaxPool is a max pooling with windows of size×size that touch.
-func MaxPool(size int) Pool { return Pool{Method: Max, Size: [2]int{size, size}} }
+func MaxPool(size int) Pool { return Pool{Method: Max, Size: ops.Both(size)} }
 
 func (l Pool) Kind() string {
 	switch l.Method {
@@ -340,7 +334,9 @@ func (l Pool) Kind() string {
 }
 
 func (l Pool) params() ops.PoolParams {
-	return ops.PoolParams{Window: l.Size, Stride: l.Stride, Dilation: l.Dilation, Pad: l.Pad}
+	p := ops.PoolParams{Window: l.Size, Stride: l.Stride, Dilation: l.Dilation, Pad: l.Pad}
+	p.ExcludePadding = l.Method == Average && !l.CountPadding
+	return p
 }
 
 func (l Pool) Output(in tensor.Shape) (tensor.Shape, error) {
@@ -355,7 +351,7 @@ func (l Pool) Output(in tensor.Shape) (tensor.Shape, error) {
 
 func (l Pool) Window() (Window, bool) {
 	w := Window{Size: dilated(l.Size, l.Dilation), Stride: l.Stride}
-	if w.Stride == [2]int{} {
+	if w.Stride == (ops.Size{}) {
 		w.Stride = l.Size
 	}
 	return w, true
@@ -364,7 +360,7 @@ func (l Pool) Window() (Window, bool) {
 func (l Pool) Apply(_ *Builder, x *G.Node, _ []*G.Node) (*G.Node, error) {
 	switch l.Method {
 	case Average:
-		return ops.AvgPool2D(x, l.params(), l.CountPadding)
+		return ops.AvgPool2D(x, l.params())
 	case L2:
 		return ops.L2Pool2D(x, l.params())
 	}
@@ -372,15 +368,15 @@ func (l Pool) Apply(_ *Builder, x *G.Node, _ []*G.Node) (*G.Node, error) {
 }
 
 func (l Pool) String() string {
-	s := fmt.Sprintf("%d×%d", l.Size[0], l.Size[1])
+	s := fmt.Sprintf("%d×%d", l.Size.H, l.Size.W)
 	if l.Stride != l.Size {
 		s += pair("stride", l.Stride)
 	}
-	if l.Dilation != [2]int{1, 1} {
+	if l.Dilation != ops.Both(1) {
 		s += pair("dilation", l.Dilation)
 	}
 	s += padding(l.Pad)
-	if l.CountPadding && l.Method == Average && l.Pad != [4]int{} {
+	if l.CountPadding && l.Method == Average && l.Pad != (ops.Padding{}) {
 		s += ", padding counts"
 	}
 	return s

@@ -106,12 +106,12 @@ func TestSummaryOfNetworks(t *testing.T) {
 // Receptive fields, counted by hand where axes, strides and dilations differ.
 func TestReceptiveFields(t *testing.T) {
 	n, err := NewSequential("fields", tensor.Shape{4, 40, 50}, []Layer{
-		Conv{Filters: 4, Size: [2]int{3, 5}, Stride: [2]int{2, 1}, Dilation: [2]int{1, 2}, Groups: 4}, // 3×9; then a row is 2 and a column 1 pixel on
-		Pool{Method: Average, Size: [2]int{2, 3}, Stride: [2]int{1, 2}},                               // 3+2 × 9+2; 2 and 2
+		Conv{Filters: 4, Size: ops.Size{H: 3, W: 5}, Stride: ops.Size{H: 2, W: 1}, Dilation: ops.Size{H: 1, W: 2}, Groups: 4}, // 3×9; then a row is 2 and a column 1 pixel on
+		Pool{Method: Average, Size: ops.Size{H: 2, W: 3}, Stride: ops.Size{H: 1, W: 2}},                                       // 3+2 × 9+2; 2 and 2
 		ReLU{},
-		Conv{Filters: 2, Size: [2]int{1, 2}, NoBias: true},            // 5 × 11+2
-		Pool{Size: [2]int{2, 2}, Dilation: [2]int{3, 1}, Method: L2},  // 5+3·2 × 13+2; 4 and 4
-		Conv{Filters: 1, Size: [2]int{2, 1}, Pad: [4]int{1, 1, 0, 0}}, // 11+4 × 15
+		Conv{Filters: 2, Size: ops.Size{H: 1, W: 2}, NoBias: true},            // 5 × 11+2
+		Pool{Size: ops.Both(2), Dilation: ops.Size{H: 3, W: 1}, Method: L2},   // 5+3·2 × 13+2; 4 and 4
+		Conv{Filters: 1, Size: ops.Size{H: 2, W: 1}, Pad: ops.AroundHW(1, 0)}, // 11+4 × 15
 		Flatten{}, Linear{Outputs: 3}, // all
 	})
 	if err != nil {
@@ -592,11 +592,11 @@ func TestParamsAreViews(t *testing.T) {
 func TestLayersAreTheirOps(t *testing.T) {
 	const seed = 23
 	t.Logf("seed %d", seed)
-	window := ops.PoolParams{Window: [2]int{3, 2}, Stride: [2]int{1, 2}, Dilation: [2]int{2, 1}, Pad: [4]int{1, 0, 0, 1}}
+	window := ops.PoolParams{Window: ops.Size{H: 3, W: 2}, Stride: ops.Size{H: 1, W: 2}, Dilation: ops.Size{H: 2, W: 1}, Pad: ops.Padding{Top: 1, Right: 1}}
 	pool := func(m PoolMethod, count bool) Pool {
 		return Pool{Method: m, Size: window.Window, Stride: window.Stride, Dilation: window.Dilation, Pad: window.Pad, CountPadding: count}
 	}
-	strided := ops.ConvParams{Stride: [2]int{2, 1}, Dilation: [2]int{1, 2}, Pad: [4]int{1, 0, 2, 1}, Groups: 2, Flip: true}
+	strided := ops.ConvParams{Stride: ops.Size{H: 2, W: 1}, Dilation: ops.Size{H: 1, W: 2}, Pad: ops.Padding{Top: 1, Left: 2, Right: 1}, Groups: 2, Flip: true}
 	winograd := ops.ConvParams{Winograd: true}
 	for _, c := range []struct {
 		name    string
@@ -604,15 +604,19 @@ func TestLayersAreTheirOps(t *testing.T) {
 		options []Option
 		op      func(x *G.Node, params []*G.Node) (*G.Node, error)
 	}{
-		{"convolution", Conv{Filters: 6, Size: [2]int{3, 2}, Stride: strided.Stride, Dilation: strided.Dilation, Pad: strided.Pad, Groups: 2, Flip: true}, nil,
+		{"convolution", Conv{Filters: 6, Size: ops.Size{H: 3, W: 2}, Stride: strided.Stride, Dilation: strided.Dilation, Pad: strided.Pad, Groups: 2, Flip: true}, nil,
 			func(x *G.Node, p []*G.Node) (*G.Node, error) { return ops.Conv2D(x, p[0], p[1], strided) }},
-		{"convolution without bias", Conv{Filters: 48, Size: [2]int{3, 3}, NoBias: true}, nil,
+		{"convolution without bias", Conv{Filters: 48, Size: ops.Both(3), NoBias: true}, nil,
 			func(x *G.Node, p []*G.Node) (*G.Node, error) { return ops.Conv2D(x, p[0], nil, ops.ConvParams{}) }},
-		{"convolution by Winograd", Conv{Filters: 48, Size: [2]int{3, 3}, NoBias: true}, []Option{Winograd},
+		{"convolution by Winograd", Conv{Filters: 48, Size: ops.Both(3), NoBias: true}, []Option{Winograd},
 			func(x *G.Node, p []*G.Node) (*G.Node, error) { return ops.Conv2D(x, p[0], nil, winograd) }},
 		{"max pooling", pool(Max, false), nil, func(x *G.Node, _ []*G.Node) (*G.Node, error) { return ops.MaxPool2D(x, window) }},
-		{"average pooling", pool(Average, false), nil, func(x *G.Node, _ []*G.Node) (*G.Node, error) { return ops.AvgPool2D(x, window, false) }},
-		{"average pooling that counts padding", pool(Average, true), nil, func(x *G.Node, _ []*G.Node) (*G.Node, error) { return ops.AvgPool2D(x, window, true) }},
+		{"average pooling", pool(Average, false), nil, func(x *G.Node, _ []*G.Node) (*G.Node, error) {
+			excluding := window
+			excluding.ExcludePadding = true
+			return ops.AvgPool2D(x, excluding)
+		}},
+		{"average pooling that counts padding", pool(Average, true), nil, func(x *G.Node, _ []*G.Node) (*G.Node, error) { return ops.AvgPool2D(x, window) }},
 		{"L2 pooling", pool(L2, false), nil, func(x *G.Node, _ []*G.Node) (*G.Node, error) { return ops.L2Pool2D(x, window) }},
 	} {
 		n, err := NewSequential("test", tensor.Shape{32, 10, 11}, []Layer{c.layer}, c.options...)
@@ -646,7 +650,7 @@ func TestLayersAreTheirOps(t *testing.T) {
 
 // A layer's methods take whatever a caller hands them.
 func TestLayersOnNothing(t *testing.T) {
-	for _, l := range []Layer{Conv{Filters: 2, Size: [2]int{3, 3}}, Conv{}, Linear{Outputs: 2}, ReLU{}, Flatten{}, Dropout{P: 0.5}, MaxPool(2), Pool{Method: Average}, Pool{Method: 7}} {
+	for _, l := range []Layer{Conv{Filters: 2, Size: ops.Both(3)}, Conv{}, Linear{Outputs: 2}, ReLU{}, Flatten{}, Dropout{P: 0.5}, MaxPool(2), Pool{Method: Average}, Pool{Method: 7}} {
 		for _, in := range []tensor.Shape{nil, {}, {0}, {-1}, {1, 1, 1}, {2, 3}, {1, 0, -5}} {
 			out, err := l.Output(in)
 			if ws, cost := l.Weights(in), l.Cost(in); err != nil && (out != nil || ws != nil || cost != 0) {
@@ -688,7 +692,7 @@ func TestOwnLayers(t *testing.T) {
 			v := tensor.New(tensor.WithShape(2, 5), tensor.Of(tensor.Int))
 			return G.NewMatrix(x.Graph(), tensor.Int, G.WithShape(2, 5), G.WithName("i"), G.WithValue(v)), nil
 		}, "Predict: the output is of int, want float32"},
-		{"an error", func(x *G.Node) (*G.Node, error) { return ops.Softmax(nil) }, "layer 2, own1: ops: Softmax: x is nil"},
+		{"an error", func(x *G.Node) (*G.Node, error) { return ops.Softmax(nil, -1) }, "layer 2, own1: ops: Softmax: x is nil"},
 	} {
 		n, err := NewSequential("test", tensor.Shape{3}, []Layer{Linear{Outputs: 5}, ownLayer{apply: c.apply}})
 		if err != nil {
@@ -725,10 +729,10 @@ func TestErrors(t *testing.T) {
 		"nil":                {image, []Layer{nil}, "layer 1 is nil"},
 		"rank":               {tensor.Shape{3, 8}, []Layer{ReLU{}}, "want C×H×W or a vector's length"},
 		"linear on an image": {image, []Layer{Linear{Outputs: 2}}, "layer 1: linear: the input has shape (3, 8, 9), want a vector"},
-		"conv on a vector":   {image, []Layer{Flatten{}, Conv{Filters: 1, Size: [2]int{1, 1}}}, "layer 2: conv: the input has shape (216), want C×H×W"},
-		"too large a filter": {image, []Layer{Conv{Filters: 1, Size: [2]int{9, 1}}}, "spans 9, want at most the padded input, 8"},
-		"groups":             {image, []Layer{Conv{Filters: 2, Size: [2]int{1, 1}, Groups: 2}}, "2 groups do not divide the 3 channels"},
-		"no filters":         {image, []Layer{Conv{Size: [2]int{1, 1}}}, "want positive sides"},
+		"conv on a vector":   {image, []Layer{Flatten{}, Conv{Filters: 1, Size: ops.Both(1)}}, "layer 2: conv: the input has shape (216), want C×H×W"},
+		"too large a filter": {image, []Layer{Conv{Filters: 1, Size: ops.Size{H: 9, W: 1}}}, "spans 9, want at most the padded input, 8"},
+		"groups":             {image, []Layer{Conv{Filters: 2, Size: ops.Both(1), Groups: 2}}, "2 groups do not divide the 3 channels"},
+		"no filters":         {image, []Layer{Conv{Size: ops.Both(1)}}, "want positive sides"},
 		"probability":        {image, []Layer{Dropout{P: 1}}, "p is 1, want a probability in [0, 1)"},
 		"window":             {image, []Layer{MaxPool(10)}, "spans 10, want at most the padded input, 8"},
 	} {
@@ -795,7 +799,7 @@ func TestSetLabels(t *testing.T) {
 // Layers given by pointer are copied: they fuse, drop and stay as they were like any other.
 func TestLayersByPointer(t *testing.T) {
 	drop := &Dropout{P: 0.5}
-	n, err := NewSequential("test", tensor.Shape{2, 5, 4}, []Layer{&Conv{Filters: 3, Size: [2]int{3, 2}}, &ReLU{}, drop, &Flatten{}, &Linear{Outputs: 2}}, nil)
+	n, err := NewSequential("test", tensor.Shape{2, 5, 4}, []Layer{&Conv{Filters: 3, Size: ops.Size{H: 3, W: 2}}, &ReLU{}, drop, &Flatten{}, &Linear{Outputs: 2}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -818,7 +822,7 @@ func TestOneElement(t *testing.T) {
 		for _, o := range [][]Option{nil, {Float64}} {
 			layers := []Layer{Flatten{}, Linear{Outputs: 1}}
 			if len(input) == 3 {
-				layers = append([]Layer{Conv{Filters: 1, Size: [2]int{1, 1}}, ReLU{}, MaxPool(1), Dropout{P: 0.1}}, layers...)
+				layers = append([]Layer{Conv{Filters: 1, Size: ops.Both(1)}, ReLU{}, MaxPool(1), Dropout{P: 0.1}}, layers...)
 			}
 			n, err := NewSequential("one", input, layers, o...)
 			if err != nil {
@@ -856,7 +860,7 @@ func TestOneElement(t *testing.T) {
 
 // Keep makes what each layer gives readable, but for a convolution that is one pass with its ReLU, and changes no output.
 func TestKeep(t *testing.T) {
-	reluFirst, err := NewSequential("test", tensor.Shape{2, 6, 8}, []Layer{ReLU{}, MaxPool(2), Conv{Filters: 3, Size: [2]int{2, 2}}, ReLU{}, ReLU{}, MaxPool(2), Flatten{}, Linear{Outputs: 2}, ReLU{}})
+	reluFirst, err := NewSequential("test", tensor.Shape{2, 6, 8}, []Layer{ReLU{}, MaxPool(2), Conv{Filters: 3, Size: ops.Both(2)}, ReLU{}, ReLU{}, MaxPool(2), Flatten{}, Linear{Outputs: 2}, ReLU{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -899,9 +903,9 @@ func TestKeep(t *testing.T) {
 func TestReLUCommutesWithMaxPool(t *testing.T) {
 	const seed = 17
 	t.Logf("seed %d", seed)
-	for _, pool := range []Pool{MaxPool(2), {Size: [2]int{3, 2}, Stride: [2]int{1, 2}, Pad: [4]int{1, 0, 0, 1}}} {
+	for _, pool := range []Pool{MaxPool(2), {Size: ops.Size{H: 3, W: 2}, Stride: ops.Size{H: 1, W: 2}, Pad: ops.Padding{Top: 1, Right: 1}}} {
 		for k := range 4 {
-			first, special := []Layer{Conv{Filters: 4, Size: [2]int{1, 1}}, nil}[k%2], k >= 2 // with NaN in the loss, every gradient is NaN: apart
+			first, special := []Layer{Conv{Filters: 4, Size: ops.Both(1)}, nil}[k%2], k >= 2 // with NaN in the loss, every gradient is NaN: apart
 			layers := []Layer{ReLU{}, pool, Flatten{}, Linear{Outputs: 3}}
 			if first != nil {
 				layers = append([]Layer{first}, layers...)

@@ -51,9 +51,9 @@ func (n *Network) Summary() Summary {
 			r.Parameters += w.Shape.TotalSize()
 		}
 		if w, ok := l.Window(); ok {
-			for a := range 2 {
-				field[a] += (w.Size[a] - 1) * jump[a]
-				jump[a] *= w.Stride[a]
+			for a, side := range [2][2]int{{w.Size.H, w.Stride.H}, {w.Size.W, w.Stride.W}} {
+				field[a] += (side[0] - 1) * jump[a]
+				jump[a] *= side[1]
 			}
 		} else if r.Parameters > 0 || len(at) == 1 {
 			all = true

@@ -6,6 +6,8 @@ import (
 
 	"github.com/pkg/errors"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/ops"
 )
 
 // The networks by name.
@@ -13,8 +15,8 @@ var zoo = map[string]func(classes int) []Layer{
 	// The article's: conv, ReLU, max pool, conv, ReLU, max pool, flatten, linear.
 	"article": func(classes int) []Layer {
 		return []Layer{
-			Conv{Filters: 16, Size: [2]int{3, 3}, Pad: [4]int{1, 1, 1, 1}}, ReLU{}, MaxPool(2),
-			Conv{Filters: 32, Size: [2]int{3, 3}, Pad: [4]int{1, 1, 1, 1}}, ReLU{}, MaxPool(2),
+			Conv{Filters: 16, Size: ops.Both(3), Pad: ops.Around(1)}, ReLU{}, MaxPool(2),
+			Conv{Filters: 32, Size: ops.Both(3), Pad: ops.Around(1)}, ReLU{}, MaxPool(2),
 			Flatten{}, Linear{Outputs: classes},
 		}
 	},
@@ -22,15 +24,15 @@ var zoo = map[string]func(classes int) []Layer{
 	// every map of the first.
 	"lenet5": func(classes int) []Layer {
 		return []Layer{
-			Conv{Filters: 6, Size: [2]int{5, 5}, Pad: [4]int{2, 2, 2, 2}}, ReLU{}, MaxPool(2),
-			Conv{Filters: 16, Size: [2]int{5, 5}}, ReLU{}, MaxPool(2),
+			Conv{Filters: 6, Size: ops.Both(5), Pad: ops.Around(2)}, ReLU{}, MaxPool(2),
+			Conv{Filters: 16, Size: ops.Both(5)}, ReLU{}, MaxPool(2),
 			Flatten{}, Linear{Outputs: 120}, ReLU{}, Linear{Outputs: 84}, ReLU{}, Linear{Outputs: classes},
 		}
 	},
 	// Gorgonia's examples/convnet: no biases, dropout after each stage.
 	"convnet": func(classes int) []Layer {
 		conv := func(k int) Conv {
-			return Conv{Filters: k, Size: [2]int{3, 3}, Pad: [4]int{1, 1, 1, 1}, NoBias: true}
+			return Conv{Filters: k, Size: ops.Both(3), Pad: ops.Around(1), NoBias: true}
 		}
 		return []Layer{
 			conv(32), ReLU{}, MaxPool(2), Dropout{P: 0.2},

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
@@ -160,4 +161,45 @@ func inner[T kernel.Float](a, b []T) float64 {
 		s += float64(a[i]) * float64(b[i])
 	}
 	return s
+}
+
+// Affine returns the node y = scale·x + shift, for x of any rank. NaN and infinities are as in that
+// expression of float64, rounded once.
+//
+// Derivative: dx = scale·dy.
+//
+// Affine returns an error if x is not a float node.
+func Affine(x *G.Node, by, shift float64) (*G.Node, error) {
+	if err := check("Affine", float("x", -1, x)); err != nil {
+		return nil, err
+	}
+	if shift == 0 { // −0 stays −0
+		return node(scale{x.Dims(), by}, x)
+	}
+	return node(affineOf{x.Dims(), by, shift}, x)
+}
+
+type affineOf struct {
+	Rank         int
+	Scale, Shift float64
+}
+
+func (o affineOf) name() string                                  { return "Affine" }
+func (o affineOf) args() []arg                                   { return []arg{{name: "x", rank: o.Rank}} }
+func (o affineOf) result() arg                                   { return arg{name: "y", rank: o.Rank} }
+func (o affineOf) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
+func (o affineOf) rule() []*term                                 { return []*term{apply(scale{o.Rank, o.Scale}, cotangent())} }
+func (o affineOf) exec(c *call) error {
+	if c.double() {
+		shifted(slice[float64](c.dst), slice[float64](c.in[0]), o.Scale, o.Shift)
+	} else {
+		shifted(slice[float32](c.dst), slice[float32](c.in[0]), o.Scale, o.Shift)
+	}
+	return nil
+}
+
+func shifted[T kernel.Float](y, x []T, by, shift float64) {
+	for i, v := range x {
+		y[i] = T(float64(v)*by + shift)
+	}
 }

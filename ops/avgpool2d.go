@@ -11,20 +11,24 @@ import (
 //
 //	y[n,c,p,q] = 1/divisor · Σ_r Σ_s x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]
 //
-// Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding counts as zeros and the divisor is the window's area if countPadding is set (PyTorch's
-// and the article's 1/(N×N)); otherwise the divisor is the number of the window's elements that are in x.
+// Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding counts as zeros, and the
+// divisor is the window's area (PyTorch's default and the article's 1/(N×N)). With ExcludePadding the
+// divisor is the number of the window's elements that are in x.
 //
 // Derivative: each element of a window gets dy/divisor (article, "Pooling Layer"), and the sum of them over the windows that it is in.
 //
 // NaN and infinities reach the means of the windows that they are in, and no others. dx depends on dy alone.
 //
 // AvgPool2D returns an error if x is not a float node of rank 4 or the parameters do not describe a pooling.
-func AvgPool2D(x *G.Node, p PoolParams, countPadding bool) (*G.Node, error) {
+func AvgPool2D(x *G.Node, p PoolParams) (*G.Node, error) {
 	g, err := p.pool("AvgPool2D", x)
 	if err != nil {
 		return nil, err
 	}
-	return node(avgPool{g, countPadding}, x)
+	if err := p.only("AvgPool2D", true, false); err != nil {
+		return nil, err
+	}
+	return node(avgPool{g, !p.ExcludePadding}, x)
 }
 
 type avgPool struct {

@@ -17,17 +17,58 @@ import (
 
 // What the doc comments promise beyond sums and gradients.
 
-// Same keeps height and width, whatever the filter.
+// Same padding gives ⌈H/stride⌉ windows at any window and dilation; the larger part goes where the
+// name says. The image's pixels are all 1 and the window's are powers of two, so that y[0] tells
+// which taps lie outside.
 func TestSame(t *testing.T) {
-	for r := 1; r <= 6; r++ {
-		for s := 1; s <= 6; s++ {
-			got, err := ops.Conv2DShape(tensor.Shape{2, 3, 7, 9}, tensor.Shape{4, 3, r, s}, ops.ConvParams{Pad: ops.Same(r, s)})
-			if err != nil || !got.Eq(tensor.Shape{4, 7, 9}) {
-				t.Errorf("%d×%d: %v, %v, want (4, 7, 9)", r, s, got, err)
+	for _, window := range []int{1, 2, 3, 4, 5} {
+		for _, stride := range []int{1, 2, 3} {
+			for _, dilation := range []int{1, 2, 3} {
+				const n = 7
+				out := (n + stride - 1) / stride
+				total := max(0, (out-1)*stride+(window-1)*dilation+1-n)
+				for _, lower := range []bool{false, true} {
+					pad, before := ops.SameUpper(), total/2
+					if lower {
+						pad, before = ops.SameLower(), total-total/2
+					}
+					p := ops.ConvParams{Stride: ops.Size{H: 1, W: stride}, Dilation: ops.Size{H: 1, W: dilation}, Pad: pad}
+					g := G.NewGraph()
+					x, w := leaf(g, "x", tensor.Shape{1, 1, 1, n}, make([]float64, n)), leaf(g, "w", tensor.Shape{1, 1, 1, window}, make([]float64, window))
+					for i := range n {
+						x.Value().Data().([]float64)[i] = 1
+					}
+					want := 0.0
+					for s := range window {
+						tap := math.Ldexp(1, s)
+						w.Value().Data().([]float64)[s] = tap
+						if at := s*dilation - before; at >= 0 && at < n {
+							want += tap
+						}
+					}
+					y := must(t)(ops.Conv2D(x, w, nil, p))
+					if !slices.Equal(y.Shape(), tensor.Shape{1, 1, 1, out}) {
+						t.Fatalf("window %d, stride %d, dilation %d: y is %v, want width %d", window, stride, dilation, y.Shape(), out)
+					}
+					value, _ := mustEvaluate[float64](t, ours, must(t)(costOf(y, make([]float64, out))), y, x, w)
+					if value[0] != want {
+						t.Errorf("window %d, stride %d, dilation %d, %v: y[0] is %v, want %v", window, stride, dilation, pad, value[0], want)
+					}
+				}
 			}
-			if p := ops.Same(r, s); p[1] < p[0] || p[1] > p[0]+1 || p[3] < p[2] || p[3] > p[2]+1 {
-				t.Errorf("%d×%d: padding %v, want the larger part after", r, s, p)
-			}
+		}
+	}
+}
+
+// The constructors of paddings put their numbers where they say.
+func TestPaddings(t *testing.T) {
+	for _, c := range []struct{ got, want ops.Padding }{
+		{ops.Around(2), ops.Padding{Top: 2, Bottom: 2, Left: 2, Right: 2}},
+		{ops.AroundHW(1, 2), ops.Padding{Top: 1, Bottom: 1, Left: 2, Right: 2}},
+		{ops.BeginEnd(ops.Size{H: 1, W: 2}, ops.Size{H: 3, W: 4}), ops.Padding{Top: 1, Left: 2, Bottom: 3, Right: 4}},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %v, want %v", c.got, c.want)
 		}
 	}
 }
@@ -38,11 +79,11 @@ func TestRegion(t *testing.T) {
 	for _, p := range []ops.ConvParams{
 		{},
 		{Flip: true},
-		{Pad: [4]int{2, 0, 1, 3}},
-		{Stride: [2]int{2, 1}, Pad: [4]int{1, 1, 0, 0}},
-		{Stride: [2]int{4, 3}},
-		{Dilation: [2]int{2, 3}, Pad: [4]int{1, 2, 0, 2}},
-		{Stride: [2]int{2, 3}, Dilation: [2]int{2, 1}, Pad: [4]int{3, 1, 1, 1}},
+		{Pad: ops.Padding{Top: 2, Left: 1, Right: 3}},
+		{Stride: ops.Size{H: 2, W: 1}, Pad: ops.AroundHW(1, 0)},
+		{Stride: ops.Size{H: 4, W: 3}},
+		{Dilation: ops.Size{H: 2, W: 3}, Pad: ops.Padding{Top: 1, Bottom: 2, Right: 2}},
+		{Stride: ops.Size{H: 2, W: 3}, Dilation: ops.Size{H: 2, W: 1}, Pad: ops.Padding{Top: 3, Bottom: 1, Left: 1, Right: 1}},
 	} {
 		shape, err := ops.Conv2DShape(x, w, p)
 		if err != nil {
@@ -66,13 +107,13 @@ func TestRegion(t *testing.T) {
 					t.Fatal(err)
 				}
 				if rows[1] == 0 { // no output sees the pixel: one of the ranges is empty, or a dilation or stride steps over it
-					if p.Dilation == [2]int{} && gotRows[0] < gotRows[1] && gotCols[0] < gotCols[1] {
+					if p.Dilation == (ops.Size{}) && gotRows[0] < gotRows[1] && gotCols[0] < gotCols[1] {
 						t.Errorf("%+v: pixel (%d, %d) reaches nothing, Region says %v %v", p, i, j, gotRows, gotCols)
 					}
 					continue
 				}
 				tight := gotRows == rows && gotCols == cols
-				if p.Dilation != [2]int{} { // what a dilation steps over may be at the ranges' ends
+				if p.Dilation != (ops.Size{}) { // what a dilation steps over may be at the ranges' ends
 					tight = gotRows[0] <= rows[0] && gotRows[1] >= rows[1] && gotCols[0] <= cols[0] && gotCols[1] >= cols[1]
 				}
 				if !tight {
@@ -173,7 +214,7 @@ func testReLUSpecialValues[T kernel.Float](t *testing.T) {
 func TestMaxPool2DIndices(t *testing.T) {
 	r := rand.New(rand.NewPCG(93, 0))
 	g := G.NewGraph()
-	p := ops.PoolParams{Window: [2]int{2, 3}, Stride: [2]int{1, 2}, Pad: [4]int{1, 0, 0, 1}}
+	p := ops.PoolParams{Window: ops.Size{H: 2, W: 3}, Stride: ops.Size{H: 1, W: 2}, Pad: ops.Padding{Top: 1, Right: 1}}
 	geometry, err := kernel.NewPool(2, 3, 5, 6, 2, 3, kernel.Spatial{StrideH: 1, StrideW: 2, DilationH: 1, DilationW: 1, PadTop: 1, PadRight: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -223,7 +264,7 @@ func TestL2PoolExtremes(t *testing.T) {
 	} {
 		for _, machine := range machines {
 			x := leaf(G.NewGraph(), "x", tensor.Shape{1, 1, 2, 2}, c.x[:])
-			y := must(t)(ops.L2Pool2D(x, ops.PoolParams{Window: [2]int{2, 2}}))
+			y := must(t)(ops.L2Pool2D(x, ops.PoolParams{Window: ops.Both(2)}))
 			value, grads := mustEvaluate[float64](t, machine, must(t)(costOf(y, []float64{1})), y, x)
 			if !(math.Abs(value[0]-c.y) <= c.largest*c.y) {
 				t.Errorf("%s: the norm of %v is %v, want %v", machine, c.x, value[0], c.y)
@@ -241,7 +282,7 @@ func TestL2PoolExtremes(t *testing.T) {
 // number.
 func TestNaNAndInfinitiesSpread(t *testing.T) {
 	inf, nan := math.Inf(1), math.NaN()
-	p := ops.PoolParams{Window: [2]int{2, 3}, Stride: [2]int{1, 2}, Pad: [4]int{1, 0, 0, 1}}
+	p := ops.PoolParams{Window: ops.Size{H: 2, W: 3}, Stride: ops.Size{H: 1, W: 2}, Pad: ops.Padding{Top: 1, Right: 1}}
 	geometry, err := kernel.NewPool(1, 2, 5, 40, 2, 3, kernel.Spatial{StrideH: 1, StrideW: 2, DilationH: 1, DilationW: 1, PadTop: 1, PadRight: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -253,7 +294,7 @@ func TestNaNAndInfinitiesSpread(t *testing.T) {
 	}
 	for _, machine := range machines {
 		for name, pool := range map[string]func(x *G.Node) (*G.Node, error){
-			"AvgPool2D": func(x *G.Node) (*G.Node, error) { return ops.AvgPool2D(x, p, true) },
+			"AvgPool2D": func(x *G.Node) (*G.Node, error) { return ops.AvgPool2D(x, p) },
 			"L2Pool2D":  func(x *G.Node) (*G.Node, error) { return ops.L2Pool2D(x, p) },
 		} {
 			x := leaf(G.NewGraph(), "x", tensor.Shape{1, 2, 5, 40}, xv)
@@ -303,29 +344,38 @@ func TestWinogradIsOnRequest(t *testing.T) {
 	}
 }
 
-// The losses' parameters: the factor, the sum and the mean, and the article's ½.
+// The losses' parameters: the sum, the mean, every term by itself, and the article's ½.
 func TestLossParameters(t *testing.T) {
 	yv, tv := []float64{1, 2, 3, 4, 5, 6}, []float64{2, 2, 1, 8, 5, 4} // squares 1, 0, 4, 16, 0, 4
+	by := func(r ops.Reduction) func(y, t *G.Node) (*G.Node, error) {
+		return func(y, t *G.Node) (*G.Node, error) { return ops.MSE(y, t, r) }
+	}
 	for _, c := range []struct {
-		p     ops.MSEParams
-		e, d0 float64 // the value, and the derivative by the first element of y, whose difference is −1
+		name  string
+		build func(y, t *G.Node) (*G.Node, error)
+		e     []float64
+		d0    float64 // the derivative of the sum of e by the first element of y, whose difference is −1
 	}{
-		{ops.MSEParams{Reduction: ops.Sum}, 25, -2},
-		{ops.MSEParams{Reduction: ops.Sum, Factor: 4}, 100, -8},
-		{ops.MSEParams{Factor: 6}, 25, -2},
-		{ops.ArticleError, 12.5, -1},
+		{"sum", by(ops.ReductionSum), []float64{25}, -2},
+		{"mean", by(ops.ReductionMean), []float64{25.0 / 6}, -2.0 / 6},
+		{"none", by(ops.ReductionNone), []float64{1, 0, 4, 16, 0, 4}, -2},
+		{"the article's", ops.ArticleError, []float64{12.5}, -1},
 	} {
 		for _, machine := range machines {
 			g := G.NewGraph()
 			y, target := leaf(g, "y", tensor.Shape{2, 3}, yv), leaf(g, "t", tensor.Shape{2, 3}, tv)
-			e := must(t)(ops.MSE(y, target, c.p))
-			value, grads := mustEvaluate[float64](t, machine, e, e, y, target)
-			if value[0] != c.e || grads[0][0] != c.d0 || grads[1][0] != -c.d0 {
-				t.Errorf("%s: %+v: E is %v, want %v; its derivative by y is %v, want %v; by t %v", machine, c.p, value[0], c.e, grads[0][0], c.d0, grads[1][0])
+			e := must(t)(c.build(y, target))
+			cost := e
+			if len(c.e) > 1 {
+				cost = must(t)(G.Sum(e))
+			}
+			value, grads := mustEvaluate[float64](t, machine, cost, e, y, target)
+			if !slices.EqualFunc(value, c.e, within) || !within(grads[0][0], c.d0) || !within(grads[1][0], -c.d0) {
+				t.Errorf("%s: %s: E is %v, want %v; its derivative by y is %v, want %v; by t %v", machine, c.name, value, c.e, grads[0][0], c.d0, grads[1][0])
 			}
 		}
 	}
-	for r, want := range map[ops.Reduction]string{ops.Mean: "mean", ops.Sum: "sum", 9: "unknown reduction"} {
+	for r, want := range map[ops.Reduction]string{ops.ReductionMean: "mean", ops.ReductionSum: "sum", ops.ReductionNone: "none", 9: "unknown reduction"} {
 		if r.String() != want {
 			t.Errorf("reduction %d is called %q, want %q", int(r), r, want)
 		}
@@ -334,12 +384,12 @@ func TestLossParameters(t *testing.T) {
 	x := []float64{1, 2, 0, -1, 3, 1, 0, 0, 5, 2, 2, 2}
 	run := func(r ops.Reduction) (float64, []float64) {
 		in := leaf(G.NewGraph(), "x", tensor.Shape{4, 3}, x)
-		e := must(t)(ops.SoftmaxCrossEntropy(in, labels(in.Graph(), 0, 1, 2, 0), r))
+		e := must(t)(ops.CrossEntropy(in, labels(in.Graph(), 0, 1, 2, 0), ops.CrossEntropyParams{Reduction: r}))
 		value, grads := mustEvaluate[float64](t, tape, e, e, in)
 		return value[0], grads[0]
 	}
-	mean, dMean := run(ops.Mean)
-	total, dTotal := run(ops.Sum)
+	mean, dMean := run(ops.ReductionMean)
+	total, dTotal := run(ops.ReductionSum)
 	if total != 4*mean {
 		t.Errorf("the sum is %v, 4 times the mean %v", total, 4*mean)
 	}
@@ -356,7 +406,7 @@ func TestFloat32OnIntegers(t *testing.T) {
 	t.Logf("seed %d", seed)
 	for name, build := range consumers[float64]() {
 		switch name {
-		case "L2Pool2D", "AvgPool2D", "Flatten and Softmax", "Flatten and SoftmaxCrossEntropy":
+		case "L2Pool2D", "AvgPool2D", "Flatten and Softmax", "Flatten and CrossEntropy":
 			continue // roots, sixths, exponentials
 		}
 		r := rand.New(rand.NewPCG(seed, 0))
@@ -412,11 +462,11 @@ func TestGraphsAtOnceAndThreads(t *testing.T) {
 	run := func(machine string) ([]float32, [][]float32, error) {
 		g := G.NewGraph()
 		x, w, b, d := leaf(g, "x", xs, xv), leaf(g, "w", ws, wv), leaf(g, "b", tensor.Shape{10}, bv), leaf(g, "d", tensor.Shape{5, 1000}, dense)
-		y, err := ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.Same(3, 3), ReLU: true})
+		y, err := ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.SameUpper(), ReLU: true})
 		if err != nil {
 			return nil, nil, err
 		}
-		if y, err = ops.MaxPool2D(y, ops.PoolParams{Window: [2]int{2, 2}}); err != nil {
+		if y, err = ops.MaxPool2D(y, ops.PoolParams{Window: ops.Both(2)}); err != nil {
 			return nil, nil, err
 		}
 		if y, err = ops.Flatten(y); err != nil {
@@ -425,7 +475,7 @@ func TestGraphsAtOnceAndThreads(t *testing.T) {
 		if y, err = ops.Linear(y, d, nil); err != nil {
 			return nil, nil, err
 		}
-		cost, err := ops.SoftmaxCrossEntropy(y, labels(g, 0, 1, 2, 3, 4, 3, 2, 1), ops.Mean)
+		cost, err := ops.CrossEntropy(y, labels(g, 0, 1, 2, 3, 4, 3, 2, 1), ops.CrossEntropyParams{})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -467,3 +517,6 @@ func TestGraphsAtOnceAndThreads(t *testing.T) {
 	}
 	wait.Wait()
 }
+
+// within allows the rounding of a quotient by 6: three roundings of half a unit in the last place.
+func within(got, want float64) bool { return math.Abs(got-want) <= 3*0x1p-53*math.Abs(want) }

@@ -24,19 +24,19 @@ func draw(r *rand.Rand, n int, plain bool) []geometry {
 	var all []geometry
 	for len(all) < n {
 		p := ops.ConvParams{
-			Stride: [2]int{1 + r.IntN(3), 1 + r.IntN(3)}, Dilation: [2]int{1 + r.IntN(3), 1 + r.IntN(3)},
-			Pad: [4]int{r.IntN(4), r.IntN(4), r.IntN(4), r.IntN(4)}, Groups: 1 + r.IntN(3), Flip: r.IntN(2) == 0,
+			Stride: ops.Size{H: 1 + r.IntN(3), W: 1 + r.IntN(3)}, Dilation: ops.Size{H: 1 + r.IntN(3), W: 1 + r.IntN(3)},
+			Pad: ops.Padding{Top: r.IntN(4), Bottom: r.IntN(4), Left: r.IntN(4), Right: r.IntN(4)}, Groups: 1 + r.IntN(3), Flip: r.IntN(2) == 0,
 		}
 		if plain {
-			p.Pad[1], p.Pad[3], p.Groups, p.Flip = p.Pad[0], p.Pad[2], 1, false
+			p.Pad, p.Groups, p.Flip = ops.AroundHW(p.Pad.Top, p.Pad.Left), 1, false
 		}
 		c, k := p.Groups*(1+r.IntN(3)), p.Groups*(1+r.IntN(4))
 		if plain && k == 1 {
 			k = 2 // a bias of shape (1, 1, 1, 1) ends Gorgonia's process
 		}
 		g, err := kernel.NewConv(1+r.IntN(3), c, 1+r.IntN(9), 1+r.IntN(10), k, 1+r.IntN(4), 1+r.IntN(3), p.Groups, kernel.Spatial{
-			StrideH: p.Stride[0], StrideW: p.Stride[1], DilationH: p.Dilation[0], DilationW: p.Dilation[1],
-			PadTop: p.Pad[0], PadBottom: p.Pad[1], PadLeft: p.Pad[2], PadRight: p.Pad[3],
+			StrideH: p.Stride.H, StrideW: p.Stride.W, DilationH: p.Dilation.H, DilationW: p.Dilation.W,
+			PadTop: p.Pad.Top, PadBottom: p.Pad.Bottom, PadLeft: p.Pad.Left, PadRight: p.Pad.Right,
 		}, p.Flip)
 		if err == nil {
 			all = append(all, geometry{p, g})
@@ -82,7 +82,7 @@ func (g geometry) our(x, w, b *G.Node) (*G.Node, error) { return ops.Conv2D(x, w
 
 func (g geometry) their(x, w, b *G.Node) (*G.Node, error) {
 	p := g.params
-	y, err := G.Conv2d(x, w, tensor.Shape{g.conv.R, g.conv.S}, []int{p.Pad[0], p.Pad[2]}, p.Stride[:], p.Dilation[:])
+	y, err := G.Conv2d(x, w, tensor.Shape{g.conv.R, g.conv.S}, []int{p.Pad.Top, p.Pad.Left}, []int{p.Stride.H, p.Stride.W}, []int{p.Dilation.H, p.Dilation.W})
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +217,7 @@ func TestBuiltInComparisonNoticesMistakes(t *testing.T) {
 		{"filters flipped", []int{0, 1, 2}, func(g kernel.Conv) bool { return g.R > 1 && unpadded(g) }, func(p *ops.ConvParams, _ *data[float32]) { p.Flip = true }},
 		{"padding off by one", []int{0, 1, 2}, func(g kernel.Conv) bool {
 			return g.Rows.Before > 0 && g.Rows.Stride == 1 && g.Rows.Dilation == 1 && g.Cols.Before == 0
-		}, func(p *ops.ConvParams, _ *data[float32]) { p.Pad[0]--; p.Pad[1]++ }},
+		}, func(p *ops.ConvParams, _ *data[float32]) { p.Pad.Top--; p.Pad.Bottom++ }},
 		{"bias of the next filter", []int{0}, func(kernel.Conv) bool { return true }, func(_ *ops.ConvParams, d *data[float32]) { d.b = append(append([]float32(nil), d.b[1:]...), d.b[0]) }},
 		{"one weight off by a thousandth", []int{0, 1}, unpadded, func(_ *ops.ConvParams, d *data[float32]) {
 			d.w = append([]float32(nil), d.w...)

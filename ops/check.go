@@ -6,8 +6,6 @@ import (
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-
-	"github.com/convgrad/convgrad/internal/kernel"
 )
 
 // wanted is an argument of a constructor and what it has to be.
@@ -115,17 +113,3 @@ func sizeOf(s tensor.Shape) size {
 }
 
 func (z size) shape() tensor.Shape { return append(tensor.Shape{}, z.sides[:z.rank]...) }
-
-// spatial turns the constructors' parameters into the kernels': a stride or dilation of two zeros stands for the default.
-func spatial(stride, dilation [2]int, pad [4]int, defaultStride [2]int) kernel.Spatial {
-	if stride == [2]int{} {
-		stride = defaultStride
-	}
-	if dilation == [2]int{} {
-		dilation = [2]int{1, 1}
-	}
-	return kernel.Spatial{
-		StrideH: stride[0], StrideW: stride[1], DilationH: dilation[0], DilationW: dilation[1],
-		PadTop: pad[0], PadBottom: pad[1], PadLeft: pad[2], PadRight: pad[3],
-	}
-}

@@ -99,6 +99,7 @@ func subjects() []subject {
 		{spec: quotient{3}, shapes: []tensor.Shape{cube, cube}, others: [][]tensor.Shape{{larger, larger}}},
 		{spec: scale{3, -1.5}, shapes: []tensor.Shape{cube}, others: [][]tensor.Shape{{larger}}},
 		{spec: scale{0, -1.5}, shapes: []tensor.Shape{none}},
+		{spec: affineOf{3, -1.5, 0.25}, shapes: []tensor.Shape{cube}, others: [][]tensor.Shape{{larger}}},
 		{spec: scaleBy{3, -1.5}, shapes: []tensor.Shape{cube, none}, others: [][]tensor.Shape{{larger, none}}},
 		{spec: dot{3, -1.5}, shapes: []tensor.Shape{cube, cube}, others: [][]tensor.Shape{{larger, larger}}},
 	}

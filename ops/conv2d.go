@@ -10,21 +10,31 @@ import (
 
 // ConvParams are the parameters of a convolution. The zero value slides the filters over every position inside x ("valid").
 type ConvParams struct {
-	Stride   [2]int // down, across; {0, 0} stands for {1, 1}
-	Dilation [2]int // distance of the filter's taps down and across; {0, 0} stands for {1, 1}
-	Pad      [4]int // rows and columns of zeros around x: top, bottom, left, right
-	Groups   int    // input channels C/Groups feed filters K/Groups; 0 stands for 1, and Groups = C is a depthwise convolution
-	Flip     bool   // each filter turned by 180°: the article's true convolution (Eqs. 2 and 6) instead of cross-correlation
+	// Stride is the distance of neighbouring windows; {0, 0} stands for {1, 1}. One 0 beside another
+	// number is an error, here and in Dilation.
+	Stride Size
+	// Dilation is the distance of a filter's taps; {0, 0} stands for {1, 1}.
+	Dilation Size
+	// Pad is the rows and columns of zeros around x.
+	Pad Padding
+	// OutputPad is the rows below and columns on the right that a transposed convolution adds to its
+	// output. Conv2D takes none.
+	OutputPad Size
+	// Groups: input channels C/Groups feed filters K/Groups. 0 stands for 1; Groups = C is a depthwise
+	// convolution.
+	Groups int
+	// Flip turns each filter by 180°: the article's true convolution (Eqs. 2 and 6) instead of
+	// cross-correlation.
+	Flip bool
+	// Winograd permits Winograd's algorithm for 3×3 filters: faster, with a larger rounding error.
+	Winograd bool
 
-	ReLU     bool // y = max(0, ·), in the same pass
-	Winograd bool // permit Winograd's algorithm for 3×3 filters: faster, with a larger rounding error
+	// ReLU computes y = max(0, ·) in the same pass.
+	ReLU bool
 
 	// Data says that x is data whose gradient nobody wants, as in a network's first layer. It is then not computed; asking gorgonia.Grad for it is an error.
 	Data bool
 }
-
-// Same is the padding under which a filter of r×s taps at stride 1 leaves height and width as they are; of an odd sum the larger part goes after.
-func Same(r, s int) [4]int { return [4]int{(r - 1) / 2, r / 2, (s - 1) / 2, s / 2} }
 
 func (p ConvParams) geometry(x, w tensor.Shape) (kernel.Conv, error) {
 	groups := p.Groups
@@ -37,7 +47,14 @@ func (p ConvParams) geometry(x, w tensor.Shape) (kernel.Conv, error) {
 	case groups > 1 && x[1]%groups == 0 && w[1] != x[1]/groups:
 		return kernel.Conv{}, errors.Errorf("x has %d channels in %d groups and w %d, want %d: x is %v, w is %v", x[1], groups, w[1], x[1]/groups, x, w)
 	}
-	g, err := kernel.NewConv(x[0], x[1], x[2], x[3], w[0], w[2], w[3], groups, spatial(p.Stride, p.Dilation, p.Pad, [2]int{1, 1}), p.Flip)
+	if p.OutputPad != (Size{}) {
+		return kernel.Conv{}, errors.Errorf("the output padding is %v, want none: it belongs to a transposed convolution", p.OutputPad)
+	}
+	sp, err := spatial(Size{x[2], x[3]}, Size{w[2], w[3]}, p.Stride, p.Dilation, p.Pad, Both(1))
+	if err != nil {
+		return kernel.Conv{}, err
+	}
+	g, err := kernel.NewConv(x[0], x[1], x[2], x[3], w[0], w[2], w[3], groups, sp, p.Flip)
 	g.Winograd = p.Winograd
 	return g, errors.Wrapf(err, "x is %v, w is %v", x, w)
 }

@@ -8,31 +8,50 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// SoftmaxCrossEntropy returns the scalar node E, the cross-entropy of the rows' softmax against their labels:
+// CrossEntropyParams are the parameters of a cross-entropy. The zero value is the mean over the batch.
+type CrossEntropyParams struct {
+	Reduction Reduction
+	// Weights is one weight per class, or nil.
+	Weights *G.Node
+	// Ignore is the label of samples that do not count; nil stands for −100.
+	Ignore *int
+	// Smoothing is the part of a label's probability that is spread over all classes.
+	Smoothing float64
+}
+
+// CrossEntropy returns the scalar node E, the cross-entropy of the rows' softmax against their labels:
 //
 //	E = Σ_n ( log Σ_j exp(x[n,j]) − x[n, label[n]] )     divided by N for the mean
 //
-// Shapes: logits x N×M, labels a rank-1 node of N Ints in [0, M). Each row is taken relative to its own greatest element, so any finite logits are safe.
+// Shapes: logits x N×M, labels a rank-1 node of N Ints in [0, M). Each row is taken relative to its
+// own greatest element, so any finite logits are safe.
 //
-// Derivative, given dE: dx[n,j] = (softmax(x)[n,j] − [j = label[n]]) · dE, divided by N for the mean. Labels have none.
+// Derivative, given dE: dx[n,j] = (softmax(x)[n,j] − [j = label[n]]) · dE, divided by N for the mean.
+// Labels have none.
 //
-// A logit of −Inf is a class of probability 0: E is +Inf if it is the label's. A row with a NaN or +Inf, or of nothing but −Inf, makes E NaN, and its row of dx.
+// A logit of −Inf is a class of probability 0: E is +Inf if it is the label's. A row with a NaN or
+// +Inf, or of nothing but −Inf, makes E NaN, and its row of dx.
 //
-// SoftmaxCrossEntropy returns an error if logits is not a float node of rank 2 or labels not an Int node of N elements; a run returns one if a label is out of range.
-func SoftmaxCrossEntropy(logits, labels *G.Node, r Reduction) (*G.Node, error) {
-	const name = "SoftmaxCrossEntropy"
+// CrossEntropy returns an error if logits is not a float node of rank 2, labels is not an Int node of
+// N elements, or a parameter is set that is not supported yet (Weights, Ignore, Smoothing,
+// ReductionNone). A run returns an error if a label is out of range.
+func CrossEntropy(logits, labels *G.Node, p CrossEntropyParams) (*G.Node, error) {
+	const name = "CrossEntropy"
 	if err := check(name, float("logits", 2, logits), integers("labels", 1, tensor.Int, labels)); err != nil {
 		return nil, err
 	}
-	if err := r.check(name); err != nil {
+	if err := p.Reduction.check(name); err != nil {
 		return nil, err
+	}
+	if p.Weights != nil || p.Ignore != nil || p.Smoothing != 0 || p.Reduction == ReductionNone {
+		return nil, errors.Errorf("ops: %s: Weights, Ignore, Smoothing or ReductionNone is set, which are not supported yet", name)
 	}
 	x, l := logits.Shape(), labels.Shape()
 	if l[0] != x[0] {
 		return nil, errors.Errorf("ops: %s: logits has %d rows and labels %d elements, want as many", name, x[0], l[0])
 	}
 	factor := 1.0
-	if r == Mean {
+	if p.Reduction == ReductionMean {
 		factor = 1 / float64(x[0])
 	}
 	return node(crossEntropy{N: x[0], M: x[1], Factor: factor}, logits, labels)
@@ -43,7 +62,7 @@ type crossEntropy struct {
 	Factor float64
 }
 
-func (o crossEntropy) name() string { return "SoftmaxCrossEntropy" }
+func (o crossEntropy) name() string { return "CrossEntropy" }
 func (o crossEntropy) args() []arg {
 	return []arg{{name: "logits", rank: 2}, {name: "labels", rank: 1, of: tensor.Int}}
 }

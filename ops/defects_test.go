@@ -51,15 +51,15 @@ type reference struct{ y, dx, dw []float64 }
 
 func referenceOf(t *testing.T, x, w tensor.Shape, p ops.ConvParams, xv, wv, dy []float64) reference {
 	t.Helper()
-	one := func(v [2]int) [2]int {
-		if v == [2]int{} {
-			return [2]int{1, 1}
+	one := func(v ops.Size) ops.Size {
+		if v == (ops.Size{}) {
+			return ops.Both(1)
 		}
 		return v
 	}
 	s, d := one(p.Stride), one(p.Dilation)
 	g, err := kernel.NewConv(x[0], x[1], x[2], x[3], w[0], w[2], w[3], max(p.Groups, 1), kernel.Spatial{
-		StrideH: s[0], StrideW: s[1], DilationH: d[0], DilationW: d[1], PadTop: p.Pad[0], PadBottom: p.Pad[1], PadLeft: p.Pad[2], PadRight: p.Pad[3],
+		StrideH: s.H, StrideW: s.W, DilationH: d.H, DilationW: d.W, PadTop: p.Pad.Top, PadBottom: p.Pad.Bottom, PadLeft: p.Pad.Left, PadRight: p.Pad.Right,
 	}, p.Flip)
 	if err != nil {
 		t.Fatal(err)
@@ -78,9 +78,9 @@ func TestDilationTellsConvolutionsApart(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 0))
 	xs, ws := tensor.Shape{1, 1, 9, 9}, tensor.Shape{1, 1, 3, 3}
 	xv, wv, dy1, dy2 := integers[float64](r, 81, 5), integers[float64](r, 9, 5), integers[float64](r, 9, 5), integers[float64](r, 9, 5)
-	near := ops.ConvParams{Pad: [4]int{1, 1, 1, 1}, Stride: [2]int{3, 3}}
+	near := ops.ConvParams{Pad: ops.Around(1), Stride: ops.Both(3)}
 	far := near
-	far.Dilation = [2]int{2, 2}
+	far.Dilation = ops.Both(2)
 	a, b := referenceOf(t, xs, ws, near, xv, wv, dy1), referenceOf(t, xs, ws, far, xv, wv, dy2)
 	for _, machine := range machines {
 		for _, which := range []string{"first", "second"} {
@@ -124,16 +124,16 @@ func consumers[T kernel.Float]() map[string]func(x *G.Node) (*G.Node, error) {
 	r := rand.New(rand.NewPCG(2, 0))
 	w3, w1 := integers[T](r, 3*2*9, 4), integers[T](r, 5*2, 4)
 	dense, target := integers[T](r, 3*48, 4), integers[T](r, 96, 4)
-	pool := ops.PoolParams{Window: [2]int{2, 3}, Stride: [2]int{1, 2}, Pad: [4]int{1, 0, 0, 1}}
+	pool := ops.PoolParams{Window: ops.Size{H: 2, W: 3}, Stride: ops.Size{H: 1, W: 2}, Pad: ops.Padding{Top: 1, Right: 1}}
 	return map[string]func(x *G.Node) (*G.Node, error){
 		"Conv2D 3×3": func(x *G.Node) (*G.Node, error) {
-			return ops.Conv2D(x, leaf(x.Graph(), "w3", tensor.Shape{3, 2, 3, 3}, w3), nil, ops.ConvParams{Pad: [4]int{1, 1, 1, 1}})
+			return ops.Conv2D(x, leaf(x.Graph(), "w3", tensor.Shape{3, 2, 3, 3}, w3), nil, ops.ConvParams{Pad: ops.Around(1)})
 		},
 		"Conv2D 1×1": func(x *G.Node) (*G.Node, error) {
 			return ops.Conv2D(x, leaf(x.Graph(), "w1", tensor.Shape{5, 2, 1, 1}, w1), nil, ops.ConvParams{ReLU: true})
 		},
 		"MaxPool2D": func(x *G.Node) (*G.Node, error) { return ops.MaxPool2D(x, pool) },
-		"AvgPool2D": func(x *G.Node) (*G.Node, error) { return ops.AvgPool2D(x, pool, false) },
+		"AvgPool2D": func(x *G.Node) (*G.Node, error) { return ops.AvgPool2D(x, excluding(pool)) },
 		"L2Pool2D":  func(x *G.Node) (*G.Node, error) { return ops.L2Pool2D(x, pool) },
 		"ReLU":      ops.ReLU,
 		"Flatten":   ops.Flatten,
@@ -149,17 +149,17 @@ func consumers[T kernel.Float]() map[string]func(x *G.Node) (*G.Node, error) {
 			if err != nil {
 				return nil, err
 			}
-			return ops.Softmax(f)
+			return ops.Softmax(f, -1)
 		},
-		"Flatten and SoftmaxCrossEntropy": func(x *G.Node) (*G.Node, error) {
+		"Flatten and CrossEntropy": func(x *G.Node) (*G.Node, error) {
 			f, err := ops.Flatten(x)
 			if err != nil {
 				return nil, err
 			}
-			return ops.SoftmaxCrossEntropy(f, labels(x.Graph(), 41, 7), ops.Mean)
+			return ops.CrossEntropy(f, labels(x.Graph(), 41, 7), ops.CrossEntropyParams{})
 		},
 		"MSE": func(x *G.Node) (*G.Node, error) {
-			return ops.MSE(x, leaf(x.Graph(), "target", x.Shape(), target), ops.ArticleError)
+			return ops.ArticleError(x, leaf(x.Graph(), "target", x.Shape(), target))
 		},
 		"Dropout": func(x *G.Node) (*G.Node, error) {
 			random, err := ops.NewRandom(x.Graph(), 3)
@@ -213,7 +213,7 @@ func TestOneInputTwoConsumers(t *testing.T) {
 	ws := tensor.Shape{2, 2, 3, 3}
 	wv, vv := integers[float64](r, 36, 3), integers[float64](r, 4, 3)
 	dy := integers[float64](r, 96, 3)
-	a := referenceOf(t, xs, ws, ops.ConvParams{Pad: [4]int{1, 1, 1, 1}}, xv, wv, dy)
+	a := referenceOf(t, xs, ws, ops.ConvParams{Pad: ops.Around(1)}, xv, wv, dy)
 	b := referenceOf(t, xs, tensor.Shape{2, 2, 1, 1}, ops.ConvParams{}, xv, vv, dy)
 	m, g := must(t), G.NewGraph()
 	x := leaf(g, "x", xs, xv)
@@ -230,10 +230,10 @@ func TestAsymmetricPadding(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 0))
 	xs, ws := tensor.Shape{2, 3, 5, 6}, tensor.Shape{4, 3, 3, 2}
 	xv, wv := integers[float64](r, 180, 9), integers[float64](r, 72, 9)
-	for _, pad := range [][4]int{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}, {1, 0, 2, 3}, {0, 2, 1, 0}} {
-		conv := ops.ConvParams{Pad: pad, Stride: [2]int{2, 1}}
-		pool := ops.PoolParams{Window: [2]int{3, 4}, Stride: [2]int{2, 1}, Pad: pad}
-		pg, err := kernel.NewPool(2, 3, 5, 6, 3, 4, kernel.Spatial{StrideH: 2, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: pad[0], PadBottom: pad[1], PadLeft: pad[2], PadRight: pad[3]})
+	for _, pad := range []ops.Padding{{Top: 1}, {Bottom: 1}, {Left: 1}, {Right: 1}, {Top: 1, Left: 2, Right: 3}, {Bottom: 2, Left: 1}} {
+		conv := ops.ConvParams{Pad: pad, Stride: ops.Size{H: 2, W: 1}}
+		pool := ops.PoolParams{Window: ops.Size{H: 3, W: 4}, Stride: ops.Size{H: 2, W: 1}, Pad: pad}
+		pg, err := kernel.NewPool(2, 3, 5, 6, 3, 4, kernel.Spatial{StrideH: 2, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: pad.Top, PadBottom: pad.Bottom, PadLeft: pad.Left, PadRight: pad.Right})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,7 +262,7 @@ func TestAsymmetricPadding(t *testing.T) {
 
 			g = G.NewGraph()
 			x = leaf(g, "x", xs, xv)
-			y = m(ops.AvgPool2D(x, pool, true)) // the window's area is 12: a product with 1/12 may round
+			y = m(ops.AvgPool2D(x, pool)) // the window's area is 12: a product with 1/12 may round
 			clear(wantX)
 			kernel.RefSumWindows(pg, wantY, xv)
 			kernel.RefSpreadWindows(pg, wantX, dy)
@@ -346,7 +346,7 @@ func TestMaxPoolSpecialValues(t *testing.T) {
 		for _, machine := range machines {
 			m, g := must(t), G.NewGraph()
 			x := leaf(g, "x", tensor.Shape{1, 1, 4, 4}, xv)
-			y := m(ops.MaxPool2D(x, ops.PoolParams{Window: [2]int{2, 2}}))
+			y := m(ops.MaxPool2D(x, ops.PoolParams{Window: ops.Both(2)}))
 			value, grads := mustEvaluate[float64](t, machine, m(costOf(y, []float64{3, 0, 0, 0})), y, x)
 			if want := c.window[c.winner]; math.Float64bits(value[0]) != math.Float64bits(want) && !(value[0] != value[0] && want != want) {
 				t.Errorf("%s: %s: y is %v, want %v", machine, c.name, value[0], want)
@@ -419,7 +419,7 @@ func TestAvgPoolStride2(t *testing.T) {
 		for _, count := range []bool{true, false} {
 			m, g := must(t), G.NewGraph()
 			x := leaf(g, "x", xs, xv)
-			y := m(ops.AvgPool2D(x, ops.PoolParams{Window: [2]int{2, 2}, Stride: [2]int{2, 2}}, count))
+			y := m(ops.AvgPool2D(x, ops.PoolParams{Window: ops.Both(2), Stride: ops.Both(2), ExcludePadding: !count}))
 			value, grads := mustEvaluate[float64](t, machine, m(costOf(y, dy)), y, x)
 			equal(t, machine+": y", value, wantY)
 			equal(t, machine+": dx", grads[0], wantX)
@@ -487,7 +487,7 @@ func testLogitsFarApart[T kernel.Float](t *testing.T, unit float64) {
 		for _, machine := range machines {
 			g := G.NewGraph()
 			x := leaf(g, "x", shape, xv)
-			y := must(t)(ops.Softmax(x))
+			y := must(t)(ops.Softmax(x, -1))
 			p, grads := mustEvaluate[T](t, machine, must(t)(G.Sum(y)), y, x)
 			for i, v := range p {
 				// An exponential within 2 units of its last place, m of them added and one quotient: (2 + m + 1) roundings, as many again for what is compared with. Below the least
@@ -503,7 +503,7 @@ func testLogitsFarApart[T kernel.Float](t *testing.T, unit float64) {
 			}
 			g = G.NewGraph()
 			x = leaf(g, "x", shape, xv)
-			y = must(t)(ops.SoftmaxCrossEntropy(x, labels(g, classes...), ops.Sum))
+			y = must(t)(ops.CrossEntropy(x, labels(g, classes...), ops.CrossEntropyParams{Reduction: ops.ReductionSum}))
 			e, grads := mustEvaluate[T](t, machine, y, y, x)
 			// A logarithm of m exponentials, each within 2 units, a difference and a sum: m + 6 roundings of magnitudes up to 1 + |loss| a row.
 			limit := float64(m+6+len(rows)) * unit * 2 * (float64(len(rows)) + magnitude)
@@ -528,13 +528,13 @@ func TestSharedFilter(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 0))
 	as, bs, ws := tensor.Shape{2, 3, 6, 5}, tensor.Shape{1, 3, 7, 8}, tensor.Shape{4, 3, 2, 3}
 	av, bv, wv := integers[float64](r, as.TotalSize(), 5), integers[float64](r, bs.TotalSize(), 5), integers[float64](r, ws.TotalSize(), 5)
-	near, far := ops.ConvParams{Pad: [4]int{1, 0, 1, 1}}, ops.ConvParams{Stride: [2]int{2, 1}, Flip: true}
+	near, far := ops.ConvParams{Pad: ops.Padding{Top: 1, Left: 1, Right: 1}}, ops.ConvParams{Stride: ops.Size{H: 2, W: 1}, Flip: true}
 	for _, machine := range machines {
 		m, g := must(t), G.NewGraph()
 		a, b, w := leaf(g, "a", as, av), leaf(g, "b", bs, bv), leaf(g, "w", ws, wv)
 		y1, y2 := m(ops.Conv2D(a, w, nil, near)), m(ops.Conv2D(b, w, nil, far))
 		dy1, dy2 := integers[float64](r, y1.Shape().TotalSize(), 5), integers[float64](r, y2.Shape().TotalSize(), 5)
-		penalty := m(ops.MSE(w, leaf(g, "zero", ws, make([]float64, len(wv))), ops.ArticleError)) // ½ Σ w², whose gradient is w
+		penalty := m(ops.ArticleError(w, leaf(g, "zero", ws, make([]float64, len(wv))))) // ½ Σ w², whose gradient is w
 		cost := m(G.Add(m(G.Add(m(costOf(y1, dy1)), m(costOf(y2, dy2)))), penalty))
 		_, grads := mustEvaluate[float64](t, machine, cost, y1, a, b, w)
 		want1, want2 := referenceOf(t, as, ws, near, av, wv, dy1), referenceOf(t, bs, ws, far, bv, wv, dy2)
@@ -591,7 +591,7 @@ func TestOddInputs(t *testing.T) {
 			return tensor.New(tensor.WithShape(xs...), tensor.AsFortran(append([]float64(nil), xv...)))
 		},
 	}
-	p := ops.ConvParams{Pad: [4]int{1, 0, 0, 1}}
+	p := ops.ConvParams{Pad: ops.Padding{Top: 1, Right: 1}}
 	for name, make := range odd {
 		for _, machine := range machines {
 			m, g := must(t), G.NewGraph()
@@ -606,7 +606,7 @@ func TestOddInputs(t *testing.T) {
 			equal(t, what+"dw", grads[1], want.dw)
 
 			pooled := func(x *G.Node) ([]float64, []float64) {
-				y := m(ops.MaxPool2D(x, ops.PoolParams{Window: [2]int{2, 3}}))
+				y := m(ops.MaxPool2D(x, ops.PoolParams{Window: ops.Size{H: 2, W: 3}}))
 				v, d := mustEvaluate[float64](t, machine, m(costOf(y, dy[:24])), y, x)
 				return v, d[0]
 			}
@@ -646,7 +646,7 @@ func TestOneNodeTwoOperands(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 0))
 	xs := tensor.Shape{2, 3, 4, 5}
 	xv := integers[float64](r, 120, 5)
-	p := ops.ConvParams{Pad: [4]int{1, 0, 0, 2}}
+	p := ops.ConvParams{Pad: ops.Padding{Top: 1, Right: 2}}
 	for _, machine := range machines {
 		m, g := must(t), G.NewGraph()
 		x := leaf(g, "x", xs, xv)
@@ -658,7 +658,7 @@ func TestOneNodeTwoOperands(t *testing.T) {
 		equal(t, machine+": Conv2D(x, x): dx", grads[0], sum(want.dx, want.dw))
 
 		x = leaf(G.NewGraph(), "x", xs, xv)
-		e := m(ops.MSE(x, x, ops.ArticleError))
+		e := m(ops.ArticleError(x, x))
 		value, grads = mustEvaluate[float64](t, machine, e, e, x)
 		equal(t, machine+": MSE(x, x)", value, []float64{0})
 		equal(t, machine+": MSE(x, x): dx", grads[0], make([]float64, 120))
@@ -670,7 +670,7 @@ func TestSharedOps(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 0))
 	xs := tensor.Shape{2, 3, 4, 6}
 	av, bv := integers[float64](r, 144, 50), integers[float64](r, 144, 50)
-	pool := ops.PoolParams{Window: [2]int{2, 3}}
+	pool := ops.PoolParams{Window: ops.Size{H: 2, W: 3}}
 	dy := integers[float64](r, 2*3*2*2, 5)
 	alone := func(v []float64) []float64 {
 		x := leaf(G.NewGraph(), "x", xs, v)

@@ -20,7 +20,7 @@
 //	Eqs. 1, 4, 5, 7     Conv2D
 //	Eqs. 2, 3, 6        Conv2D with ConvParams.Flip
 //	Eq. 8               ReLU
-//	Eq. 9               MSE with ArticleError
+//	Eq. 9               ArticleError
 //	Eqs. 10–14          Conv2DBackwardFilter
 //	Eqs. 15, 16–20      Conv2DBackwardData; Region is Q
 //	Eqs. 21, 22         other readings of Eq. 20: see verify/suite

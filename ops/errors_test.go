@@ -43,7 +43,7 @@ func wrongCalls() []wrongCall {
 	pool := func(p ops.PoolParams) func(n nodes) error {
 		return func(n nodes) error { return only(ops.MaxPool2D(n.floats(x...), p)) }
 	}
-	two := [2]int{2, 2}
+	two := ops.Both(2)
 	return []wrongCall{
 		{"x is nil", func(n nodes) error { return only(ops.Conv2D(nil, n.floats(w...), nil, ops.ConvParams{})) }, `ops: Conv2D: x is nil, want a node`},
 		{"w is nil", func(n nodes) error { return only(ops.Conv2D(n.floats(x...), nil, nil, ops.ConvParams{})) }, `ops: Conv2D: w is nil, want a node`},
@@ -83,19 +83,19 @@ func wrongCalls() []wrongCall {
 		{"b has rank 2", func(n nodes) error {
 			return only(ops.Conv2D(n.floats(x...), n.floats(w...), n.floats(1, 4), ops.ConvParams{}))
 		}, `ops: Conv2D: b has shape (1, 4), of rank 2, want rank 1`},
-		{"a zero stride", conv(x, w, ops.ConvParams{Stride: [2]int{0, 1}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): stride of the height is 0, want 1 to 536870911`},
-		{"a negative stride", conv(x, w, ops.ConvParams{Stride: [2]int{1, -1}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): stride of the width is -1, want 1 to 536870911`},
-		{"an immense stride", conv(x, w, ops.ConvParams{Stride: [2]int{huge, 1}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): stride of the height is 9223372036854775807, want 1 to 536870911`},
-		{"a zero dilation", conv(x, w, ops.ConvParams{Dilation: [2]int{1, 0}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): dilation of the width is 0, want 1 to 536870911`},
-		{"a negative dilation", conv(x, w, ops.ConvParams{Dilation: [2]int{-2, 1}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): dilation of the height is -2, want 1 to 536870911`},
-		{"an immense dilation", conv(x, w, ops.ConvParams{Dilation: [2]int{huge, 1}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): dilation of the height is 9223372036854775807, want 1 to 536870911`},
-		{"a dilation whose extent overflows 32 bits", conv(x, w, ops.ConvParams{Dilation: [2]int{math.MaxInt32 / 4, 1}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): height: window 3 with dilation 536870911 spans more than 536870911`},
-		{"negative padding", conv(x, w, ops.ConvParams{Pad: [4]int{0, 0, -1, 0}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): padding before of the width is -1, want 0 to 536870911`},
-		{"immense padding", conv(x, w, ops.ConvParams{Pad: [4]int{0, huge, 0, 0}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): padding after of the height is 9223372036854775807, want 0 to 536870911`},
-		{"padding whose sum overflows", conv(x, w, ops.ConvParams{Pad: [4]int{huge/2 + 1, huge/2 + 1, 0, 0}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): padding before of the height is 4611686018427387904, want 0 to 536870911`},
-		{"an output of too many elements", conv(x, w, ops.ConvParams{Pad: [4]int{1 << 20, 1 << 20, 1 << 20, 1 << 20}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): output of shape [2 4 2097157 2097159] has more than 2147483647 elements`},
+		{"a zero stride", conv(x, w, ops.ConvParams{Stride: ops.Size{H: 0, W: 1}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): stride of the height is 0, want 1 to 536870911`},
+		{"a negative stride", conv(x, w, ops.ConvParams{Stride: ops.Size{H: 1, W: -1}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): stride of the width is -1, want 1 to 536870911`},
+		{"an immense stride", conv(x, w, ops.ConvParams{Stride: ops.Size{H: huge, W: 1}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): stride of the height is 9223372036854775807, want 1 to 536870911`},
+		{"a zero dilation", conv(x, w, ops.ConvParams{Dilation: ops.Size{H: 1, W: 0}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): dilation of the width is 0, want 1 to 536870911`},
+		{"a negative dilation", conv(x, w, ops.ConvParams{Dilation: ops.Size{H: -2, W: 1}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): dilation of the height is -2, want 1 to 536870911`},
+		{"an immense dilation", conv(x, w, ops.ConvParams{Dilation: ops.Size{H: huge, W: 1}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): dilation of the height is 9223372036854775807, want 1 to 536870911`},
+		{"a dilation whose extent overflows 32 bits", conv(x, w, ops.ConvParams{Dilation: ops.Size{H: math.MaxInt32 / 4, W: 1}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): height: window 3 with dilation 536870911 spans more than 536870911`},
+		{"negative padding", conv(x, w, ops.ConvParams{Pad: ops.Padding{Left: -1}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): padding before of the width is -1, want 0 to 536870911`},
+		{"immense padding", conv(x, w, ops.ConvParams{Pad: ops.Padding{Bottom: huge}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): padding after of the height is 9223372036854775807, want 0 to 536870911`},
+		{"padding whose sum overflows", conv(x, w, ops.ConvParams{Pad: ops.AroundHW(huge/2+1, 0)}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): padding before of the height is 4611686018427387904, want 0 to 536870911`},
+		{"an output of too many elements", conv(x, w, ops.ConvParams{Pad: ops.Around(1 << 20)}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): output of shape [2 4 2097157 2097159] has more than 2147483647 elements`},
 		{"a filter larger than the input", conv(x, []int{4, 3, 9, 2}, ops.ConvParams{}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 9, 2): height: a window of 9 taps with dilation 1 spans 9, want at most the padded input, 7 (0+7+0)`},
-		{"a filter larger than the padded input", conv(x, []int{4, 3, 3, 2}, ops.ConvParams{Dilation: [2]int{1, 10}, Pad: [4]int{0, 0, 1, 1}}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): width: a window of 2 taps with dilation 10 spans 11, want at most the padded input, 10 (1+8+1)`},
+		{"a filter larger than the padded input", conv(x, []int{4, 3, 3, 2}, ops.ConvParams{Dilation: ops.Size{H: 1, W: 10}, Pad: ops.AroundHW(0, 1)}), `ops: Conv2D: x is (2, 3, 7, 8), w is (4, 3, 3, 2): width: a window of 2 taps with dilation 10 spans 11, want at most the padded input, 10 (1+8+1)`},
 
 		{"dy of another shape", func(n nodes) error {
 			return only(ops.Conv2DBackwardData(n.floats(2, 4, 5, 6), n.floats(w...), x, ops.ConvParams{}))
@@ -122,22 +122,22 @@ func wrongCalls() []wrongCall {
 			return only(ops.Conv2DBackwardFilter(n.floats(x...), n.floats(2, 5, 5, 7), w, ops.ConvParams{}))
 		}, `ops: Conv2DBackwardFilter: dy has shape (2, 5, 5, 7), want (2, 4, 5, 7)`},
 
-		{"no window", pool(ops.PoolParams{}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window [0 0]: window of the height is 0, want 1 to 536870911`},
-		{"a negative window", pool(ops.PoolParams{Window: [2]int{2, -2}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window [2 -2]: window of the width is -2, want 1 to 536870911`},
-		{"an immense window", pool(ops.PoolParams{Window: [2]int{huge, 2}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window [9223372036854775807 2]: window of the height is 9223372036854775807, want 1 to 536870911`},
-		{"a window larger than the input", pool(ops.PoolParams{Window: [2]int{2, 9}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window [2 9]: width: a window of 9 taps with dilation 1 spans 9, want at most the padded input, 8 (0+8+0)`},
-		{"a window in the padding above", pool(ops.PoolParams{Window: two, Pad: [4]int{2, 0, 0, 0}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window [2 2]: height: window 0 lies wholly in the padding (2 before, 0 after): want at least one element of the input in every window`},
-		{"a window in the padding on the right", pool(ops.PoolParams{Window: two, Pad: [4]int{0, 0, 0, 2}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window [2 2]: width: window 4 lies wholly in the padding (0 before, 2 after): want at least one element of the input in every window`},
-		{"a dilated window around the input", pool(ops.PoolParams{Window: two, Dilation: [2]int{1, 10}, Pad: [4]int{0, 0, 2, 2}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window [2 2]: width: window 0 lies wholly in the padding (2 before, 2 after): want at least one element of the input in every window`},
-		{"a zero stride of a pooling", pool(ops.PoolParams{Window: two, Stride: [2]int{2, 0}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window [2 2]: stride of the width is 0, want 1 to 536870911`},
-		{"negative padding of a pooling", pool(ops.PoolParams{Window: two, Pad: [4]int{-1, 0, 0, 0}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window [2 2]: padding before of the height is -1, want 0 to 536870911`},
-		{"immense padding of a pooling", pool(ops.PoolParams{Window: two, Pad: [4]int{huge, huge, 0, 0}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window [2 2]: padding before of the height is 9223372036854775807, want 0 to 536870911`},
+		{"no window", pool(ops.PoolParams{}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window 0×0: window of the height is 0, want 1 to 536870911`},
+		{"a negative window", pool(ops.PoolParams{Window: ops.Size{H: 2, W: -2}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window 2×-2: window of the width is -2, want 1 to 536870911`},
+		{"an immense window", pool(ops.PoolParams{Window: ops.Size{H: huge, W: 2}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window 9223372036854775807×2: window of the height is 9223372036854775807, want 1 to 536870911`},
+		{"a window larger than the input", pool(ops.PoolParams{Window: ops.Size{H: 2, W: 9}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window 2×9: width: a window of 9 taps with dilation 1 spans 9, want at most the padded input, 8 (0+8+0)`},
+		{"a window in the padding above", pool(ops.PoolParams{Window: two, Pad: ops.Padding{Top: 2}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window 2×2: height: window 0 lies wholly in the padding (2 before, 0 after): want at least one element of the input in every window`},
+		{"a window in the padding on the right", pool(ops.PoolParams{Window: two, Pad: ops.Padding{Right: 2}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window 2×2: width: window 4 lies wholly in the padding (0 before, 2 after): want at least one element of the input in every window`},
+		{"a dilated window around the input", pool(ops.PoolParams{Window: two, Dilation: ops.Size{H: 1, W: 10}, Pad: ops.AroundHW(0, 2)}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window 2×2: width: window 0 lies wholly in the padding (2 before, 2 after): want at least one element of the input in every window`},
+		{"a zero stride of a pooling", pool(ops.PoolParams{Window: two, Stride: ops.Size{H: 2, W: 0}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window 2×2: stride of the width is 0, want 1 to 536870911`},
+		{"negative padding of a pooling", pool(ops.PoolParams{Window: two, Pad: ops.Padding{Top: -1}}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window 2×2: padding before of the height is -1, want 0 to 536870911`},
+		{"immense padding of a pooling", pool(ops.PoolParams{Window: two, Pad: ops.AroundHW(huge, 0)}), `ops: MaxPool2D: x is (2, 3, 7, 8), the window 2×2: padding before of the height is 9223372036854775807, want 0 to 536870911`},
 		{"MaxPool2D of nil", func(nodes) error { return only(ops.MaxPool2D(nil, ops.PoolParams{Window: two})) }, `ops: MaxPool2D: x is nil, want a node`},
 		{"MaxPool2D of rank 3", func(n nodes) error { return only(ops.MaxPool2D(n.floats(3, 7, 8), ops.PoolParams{Window: two})) }, `ops: MaxPool2D: x has shape (3, 7, 8), of rank 3, want rank 4`},
-		{"AvgPool2D of rank 2", func(n nodes) error { return only(ops.AvgPool2D(n.floats(7, 8), ops.PoolParams{Window: two}, true)) }, `ops: AvgPool2D: x has shape (7, 8), of rank 2, want rank 4`},
+		{"AvgPool2D of rank 2", func(n nodes) error { return only(ops.AvgPool2D(n.floats(7, 8), ops.PoolParams{Window: two})) }, `ops: AvgPool2D: x has shape (7, 8), of rank 2, want rank 4`},
 		{"AvgPool2D with a window too large", func(n nodes) error {
-			return only(ops.AvgPool2D(n.floats(x...), ops.PoolParams{Window: [2]int{8, 8}}, false))
-		}, `ops: AvgPool2D: x is (2, 3, 7, 8), the window [8 8]: height: a window of 8 taps with dilation 1 spans 8, want at most the padded input, 7 (0+7+0)`},
+			return only(ops.AvgPool2D(n.floats(x...), ops.PoolParams{Window: ops.Both(8)}))
+		}, `ops: AvgPool2D: x is (2, 3, 7, 8), the window 8×8: height: a window of 8 taps with dilation 1 spans 8, want at most the padded input, 7 (0+7+0)`},
 		{"L2Pool2D of integers", func(n nodes) error { return only(ops.L2Pool2D(n.of(tensor.Int, x...), ops.PoolParams{Window: two})) }, `ops: L2Pool2D: x has elements of type int, want float32 or float64`},
 
 		{"ReLU of nil", func(nodes) error { return only(ops.ReLU(nil)) }, `ops: ReLU: x is nil, want a node`},
@@ -153,32 +153,33 @@ func wrongCalls() []wrongCall {
 		{"Linear with an output of too many elements", func(n nodes) error { return only(ops.Linear(n.floats(1<<20, 1), n.floats(1<<20, 1), nil)) }, `ops: Linear: y has shape (1048576, 1048576), want at most 2147483647 elements`},
 		{"Linear with a bias too short", func(n nodes) error { return only(ops.Linear(n.floats(2, 3), n.floats(4, 3), n.floats(3))) }, `ops: Linear: b has shape (3), want (4)`},
 		{"Linear with float types mixed", func(n nodes) error { return only(ops.Linear(n.floats(2, 3), n.of(tensor.Float32, 4, 3), nil)) }, `ops: Linear: w has elements of type float32, want float64 like x`},
-		{"MSE of nil", func(n nodes) error { return only(ops.MSE(n.floats(2), nil, ops.MSEParams{})) }, `ops: MSE: t is nil, want a node`},
-		{"MSE of two shapes", func(n nodes) error { return only(ops.MSE(n.floats(2, 3), n.floats(3, 2), ops.MSEParams{})) }, `ops: MSE: y has shape (2, 3) and t (3, 2), want the same`},
-		{"MSE of a column and a vector", func(n nodes) error { return only(ops.MSE(n.floats(3, 1), n.floats(3), ops.MSEParams{})) }, `ops: MSE: y has shape (3, 1) and t (3), want the same`},
-		{"MSE with a NaN for a factor", func(n nodes) error { return only(ops.MSE(n.floats(2), n.floats(2), ops.MSEParams{Factor: math.NaN()})) }, `ops: MSE: the factor is NaN, want a number whose double is finite`},
-		{"MSE with an infinite factor", func(n nodes) error {
-			return only(ops.MSE(n.floats(2), n.floats(2), ops.MSEParams{Factor: math.Inf(-1)}))
-		}, `ops: MSE: the factor is -Inf, want a number whose double is finite`},
-		{"MSE with a factor whose double overflows", func(n nodes) error {
-			return only(ops.MSE(n.floats(2), n.floats(2), ops.MSEParams{Factor: 1e308, Reduction: ops.Sum}))
-		}, `ops: MSE: the factor is 1e+308, want a number whose double is finite`},
-		{"MSE with an unknown reduction", func(n nodes) error { return only(ops.MSE(n.floats(2), n.floats(2), ops.MSEParams{Reduction: 7})) }, `ops: MSE: the reduction is 7, want Mean or Sum`},
-		{"Softmax of rank 1", func(n nodes) error { return only(ops.Softmax(n.floats(3))) }, `ops: Softmax: x has shape (3), of rank 1, want rank 2`},
-		{"labels are floats", func(n nodes) error { return only(ops.SoftmaxCrossEntropy(n.floats(2, 3), n.floats(2), ops.Mean)) }, `ops: SoftmaxCrossEntropy: labels has elements of type float64, want int`},
+		{"MSE of nil", func(n nodes) error { return only(ops.MSE(n.floats(2), nil, ops.ReductionMean)) }, `ops: MSE: t is nil, want a node`},
+		{"MSE of two shapes", func(n nodes) error { return only(ops.MSE(n.floats(2, 3), n.floats(3, 2), ops.ReductionMean)) }, `ops: MSE: y has shape (2, 3) and t (3, 2), want the same`},
+		{"MSE of a column and a vector", func(n nodes) error { return only(ops.MSE(n.floats(3, 1), n.floats(3), ops.ReductionMean)) }, `ops: MSE: y has shape (3, 1) and t (3), want the same`},
+		{"padding that is same and has sides", conv(x, w, func() ops.ConvParams { p := ops.SameUpper(); p.Left = 1; return ops.ConvParams{Pad: p} }()), `ops: Conv2D: the padding is same and has sides (0, 0, 1, 0), want one of both`},
+		{"output padding of a convolution", conv(x, w, ops.ConvParams{OutputPad: ops.Both(1)}), `ops: Conv2D: the output padding is 1×1, want none: it belongs to a transposed convolution`},
+		{"a divisor of MaxPool2D", pool(ops.PoolParams{Window: two, Divisor: 3}), `ops: MaxPool2D: Divisor is 3, want 0: it belongs to AvgPool2D`},
+		{"padding left out of MaxPool2D", pool(ops.PoolParams{Window: two, ExcludePadding: true}), `ops: MaxPool2D: ExcludePadding is set, want it unset: it belongs to AvgPool2D`},
+		{"a norm of MaxPool2D", pool(ops.PoolParams{Window: two, Norm: 2}), `ops: MaxPool2D: Norm is 2, want 0: it belongs to LpPool2D`},
+		{"ArticleError of two shapes", func(n nodes) error { return only(ops.ArticleError(n.floats(2, 3), n.floats(3, 2))) }, `ops: ArticleError: y has shape (2, 3) and t (3, 2), want the same`},
+		{"MSE with an unknown reduction", func(n nodes) error { return only(ops.MSE(n.floats(2), n.floats(2), 7)) }, `ops: MSE: the reduction is 7, want ReductionMean, ReductionSum or ReductionNone`},
+		{"Softmax of rank 1", func(n nodes) error { return only(ops.Softmax(n.floats(3), -1)) }, `ops: Softmax: x has shape (3), of rank 1, want rank 2`},
+		{"labels are floats", func(n nodes) error {
+			return only(ops.CrossEntropy(n.floats(2, 3), n.floats(2), ops.CrossEntropyParams{}))
+		}, `ops: CrossEntropy: labels has elements of type float64, want int`},
 		{"labels are int32", func(n nodes) error {
-			return only(ops.SoftmaxCrossEntropy(n.floats(2, 3), n.of(tensor.Int32, 2), ops.Mean))
-		}, `ops: SoftmaxCrossEntropy: labels has elements of type int32, want int`},
+			return only(ops.CrossEntropy(n.floats(2, 3), n.of(tensor.Int32, 2), ops.CrossEntropyParams{}))
+		}, `ops: CrossEntropy: labels has elements of type int32, want int`},
 		{"labels are one-hot rows", func(n nodes) error {
-			return only(ops.SoftmaxCrossEntropy(n.floats(2, 3), n.of(tensor.Int, 2, 3), ops.Mean))
-		}, `ops: SoftmaxCrossEntropy: labels has shape (2, 3), of rank 2, want rank 1`},
+			return only(ops.CrossEntropy(n.floats(2, 3), n.of(tensor.Int, 2, 3), ops.CrossEntropyParams{}))
+		}, `ops: CrossEntropy: labels has shape (2, 3), of rank 2, want rank 1`},
 		{"labels are too many", func(n nodes) error {
-			return only(ops.SoftmaxCrossEntropy(n.floats(2, 3), n.of(tensor.Int, 3), ops.Mean))
-		}, `ops: SoftmaxCrossEntropy: logits has 2 rows and labels 3 elements, want as many`},
-		{"labels are nil", func(n nodes) error { return only(ops.SoftmaxCrossEntropy(n.floats(2, 3), nil, ops.Mean)) }, `ops: SoftmaxCrossEntropy: labels is nil, want a node`},
+			return only(ops.CrossEntropy(n.floats(2, 3), n.of(tensor.Int, 3), ops.CrossEntropyParams{}))
+		}, `ops: CrossEntropy: logits has 2 rows and labels 3 elements, want as many`},
+		{"labels are nil", func(n nodes) error { return only(ops.CrossEntropy(n.floats(2, 3), nil, ops.CrossEntropyParams{})) }, `ops: CrossEntropy: labels is nil, want a node`},
 		{"cross-entropy with an unknown reduction", func(n nodes) error {
-			return only(ops.SoftmaxCrossEntropy(n.floats(2, 3), n.of(tensor.Int, 2), -1))
-		}, `ops: SoftmaxCrossEntropy: the reduction is -1, want Mean or Sum`},
+			return only(ops.CrossEntropy(n.floats(2, 3), n.of(tensor.Int, 2), ops.CrossEntropyParams{Reduction: -1}))
+		}, `ops: CrossEntropy: the reduction is -1, want ReductionMean, ReductionSum or ReductionNone`},
 
 		{"a random source of no graph", func(nodes) error { _, err := ops.NewRandom(nil, 1); return err }, `ops: NewRandom: the graph is nil`},
 		{"two random sources of one seed", func(n nodes) error {
@@ -270,16 +271,16 @@ func TestWrongValuesAtRun(t *testing.T) {
 		labels []int
 		want   string
 	}{
-		{"a label too large", []int{0, 3}, "ops: SoftmaxCrossEntropy: labels: element 1 is 3, want 0 to 2"},
-		{"a negative label", []int{-1, 0}, "ops: SoftmaxCrossEntropy: labels: element 0 is -1, want 0 to 2"},
-		{"an immense label", []int{1, math.MaxInt}, "ops: SoftmaxCrossEntropy: labels: element 1 is 9223372036854775807, want 0 to 2"},
+		{"a label too large", []int{0, 3}, "ops: CrossEntropy: labels: element 1 is 3, want 0 to 2"},
+		{"a negative label", []int{-1, 0}, "ops: CrossEntropy: labels: element 0 is -1, want 0 to 2"},
+		{"an immense label", []int{1, math.MaxInt}, "ops: CrossEntropy: labels: element 1 is 9223372036854775807, want 0 to 2"},
 	} {
 		for _, machine := range machines {
 			if machine == lisp && raceDetector {
 				continue // it races with its own goroutine when an op returns an error
 			}
 			x := leaf(G.NewGraph(), "x", tensor.Shape{2, 3}, []float64{1, 2, 3, 4, 5, 6})
-			cost := must(t)(ops.SoftmaxCrossEntropy(x, labels(x.Graph(), c.labels...), ops.Mean))
+			cost := must(t)(ops.CrossEntropy(x, labels(x.Graph(), c.labels...), ops.CrossEntropyParams{}))
 			err := refused(func() error {
 				_, _, err := evaluate[float64](machine, cost, cost, x)
 				return err

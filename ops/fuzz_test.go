@@ -50,8 +50,8 @@ func (w window) empty(outputs int) bool {
 }
 
 // defaulted is a stride or dilation as the parameters are read: two zeros stand for the default.
-func defaulted(v, otherwise [2]int) [2]int {
-	if v == [2]int{} {
+func defaulted(v, otherwise ops.Size) ops.Size {
+	if v == (ops.Size{}) {
 		return otherwise
 	}
 	return v
@@ -89,16 +89,16 @@ func FuzzConv2D(f *testing.F) {
 	f.Add(1<<20, 1<<20, 1<<20, 1<<20, 1<<20, 1<<20, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, false)
 	f.Fuzz(func(t *testing.T, n, c, h, w, k, cg, r, s, strideH, strideW, dilationH, dilationW, top, bottom, left, right, groups int, flip bool) {
 		p := ops.ConvParams{
-			Stride: [2]int{strideH, strideW}, Dilation: [2]int{dilationH, dilationW}, Pad: [4]int{top, bottom, left, right}, Groups: groups, Flip: flip,
+			Stride: ops.Size{H: strideH, W: strideW}, Dilation: ops.Size{H: dilationH, W: dilationW}, Pad: ops.Padding{Top: top, Bottom: bottom, Left: left, Right: right}, Groups: groups, Flip: flip,
 		}
 		xs, ws := tensor.Shape{n, c, h, w}, tensor.Shape{k, cg, r, s}
 		shape, err := ops.Conv2DShape(xs, ws, p)
 		if err != nil && !strings.HasPrefix(err.Error(), "ops: Conv2DShape: ") {
 			t.Fatalf("the error %q does not name the op", err)
 		}
-		stride, dilation := defaulted(p.Stride, [2]int{1, 1}), defaulted(p.Dilation, [2]int{1, 1})
-		down, okDown := window{h, r, stride[0], dilation[0], top, bottom}.outputs()
-		across, okAcross := window{w, s, stride[1], dilation[1], left, right}.outputs()
+		stride, dilation := defaulted(p.Stride, ops.Both(1)), defaulted(p.Dilation, ops.Both(1))
+		down, okDown := window{h, r, stride.H, dilation.H, top, bottom}.outputs()
+		across, okAcross := window{w, s, stride.W, dilation.W, left, right}.outputs()
 		g := max(groups, 1)
 		describes := okDown && okAcross && n > 0 && c > 0 && k > 0 && cg > 0 && groups >= 0 && c%g == 0 && k%g == 0 && cg == c/g
 		if err == nil {
@@ -108,7 +108,7 @@ func FuzzConv2D(f *testing.F) {
 			if want := (tensor.Shape{k, int(down.Int64()), int(across.Int64())}); !slices.Equal(shape, want) || !down.IsInt64() || !across.IsInt64() {
 				t.Fatalf("x %v, w %v, %+v: the shape is %v, want %v", xs, ws, p, shape, want)
 			}
-		} else if describes && small(xs) && small(ws) && down.BitLen() < 12 && across.BitLen() < 12 && max(top, bottom, left, right, stride[0], stride[1]) < 1<<20 {
+		} else if describes && small(xs) && small(ws) && down.BitLen() < 12 && across.BitLen() < 12 && max(top, bottom, left, right, stride.H, stride.W) < 1<<20 {
 			t.Fatalf("x %v, w %v, %+v: refused: %v", xs, ws, p, err)
 		}
 		for _, side := range append(append([]int(nil), xs...), ws...) {
@@ -167,18 +167,18 @@ func FuzzPool(f *testing.F) {
 		if h > 1<<20 || w > 1<<20 {
 			return // accepting one takes a while, since its windows are gone through
 		}
-		p := ops.PoolParams{Window: [2]int{r, s}, Stride: [2]int{strideH, strideW}, Dilation: [2]int{dilationH, dilationW}, Pad: [4]int{top, bottom, left, right}}
+		p := ops.PoolParams{Window: ops.Size{H: r, W: s}, Stride: ops.Size{H: strideH, W: strideW}, Dilation: ops.Size{H: dilationH, W: dilationW}, Pad: ops.Padding{Top: top, Bottom: bottom, Left: left, Right: right}}
 		xs := tensor.Shape{n, c, h, w}
 		shape, err := ops.Pool2DShape(xs, p)
 		if err != nil && !strings.HasPrefix(err.Error(), "ops: Pool2DShape: ") {
 			t.Fatalf("the error %q does not name the op", err)
 		}
-		stride, dilation := defaulted(p.Stride, p.Window), defaulted(p.Dilation, [2]int{1, 1})
-		rows, cols := window{h, r, stride[0], dilation[0], top, bottom}, window{w, s, stride[1], dilation[1], left, right}
+		stride, dilation := defaulted(p.Stride, p.Window), defaulted(p.Dilation, ops.Both(1))
+		rows, cols := window{h, r, stride.H, dilation.H, top, bottom}, window{w, s, stride.W, dilation.W, left, right}
 		down, okDown := rows.outputs()
 		across, okAcross := cols.outputs()
 		describes := okDown && okAcross && n > 0 && c > 0
-		quick := small(xs) && describes && down.BitLen() < 10 && across.BitLen() < 10 && r < 1000 && s < 1000 && max(top, bottom, left, right, stride[0], stride[1]) < 1<<20
+		quick := small(xs) && describes && down.BitLen() < 10 && across.BitLen() < 10 && r < 1000 && s < 1000 && max(top, bottom, left, right, stride.H, stride.W) < 1<<20
 		if err == nil {
 			if !describes {
 				t.Fatalf("x %v, %+v: accepted, but is no pooling", xs, p)
@@ -199,7 +199,7 @@ func FuzzPool(f *testing.F) {
 		}
 		for name, pool := range map[string]func(x *G.Node) (*G.Node, error){
 			"MaxPool2D": func(x *G.Node) (*G.Node, error) { return ops.MaxPool2D(x, p) },
-			"AvgPool2D": func(x *G.Node) (*G.Node, error) { return ops.AvgPool2D(x, p, false) },
+			"AvgPool2D": func(x *G.Node) (*G.Node, error) { return ops.AvgPool2D(x, p) },
 			"L2Pool2D":  func(x *G.Node) (*G.Node, error) { return ops.L2Pool2D(x, p) },
 		} {
 			y, nodeErr := pool(G.NewTensor(G.NewGraph(), tensor.Float64, 4, G.WithShape(xs...), G.WithName("x")))
@@ -214,7 +214,7 @@ func FuzzPool(f *testing.F) {
 			return
 		}
 		g, err := kernel.NewPool(n, c, h, w, r, s, kernel.Spatial{
-			StrideH: stride[0], StrideW: stride[1], DilationH: dilation[0], DilationW: dilation[1], PadTop: top, PadBottom: bottom, PadLeft: left, PadRight: right,
+			StrideH: stride.H, StrideW: stride.W, DilationH: dilation.H, DilationW: dilation.W, PadTop: top, PadBottom: bottom, PadLeft: left, PadRight: right,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -36,9 +36,9 @@ func samples() []sample {
 			return ops.Conv2D(in[0], in[1], b, p)
 		}
 	}
-	odd := ops.ConvParams{Stride: [2]int{2, 1}, Dilation: [2]int{1, 2}, Pad: [4]int{1, 0, 2, 1}}
-	grouped := ops.ConvParams{Groups: 2, Pad: [4]int{0, 1, 1, 0}, Flip: true}
-	pool := ops.PoolParams{Window: [2]int{3, 2}, Stride: [2]int{2, 1}, Pad: [4]int{1, 0, 0, 1}}
+	odd := ops.ConvParams{Stride: ops.Size{H: 2, W: 1}, Dilation: ops.Size{H: 1, W: 2}, Pad: ops.Padding{Top: 1, Left: 2, Right: 1}}
+	grouped := ops.ConvParams{Groups: 2, Pad: ops.Padding{Bottom: 1, Left: 1}, Flip: true}
+	pool := ops.PoolParams{Window: ops.Size{H: 3, W: 2}, Stride: ops.Size{H: 2, W: 1}, Pad: ops.Padding{Top: 1, Right: 1}}
 	return []sample{
 		{name: "Conv2D", inputs: []tensor.Shape{{2, 3, 7, 6}, {4, 3, 3, 2}, {4}}, build: conv(odd)},
 		{name: "Conv2D without bias, groups, flipped", inputs: []tensor.Shape{{2, 4, 5, 6}, {6, 2, 2, 3}}, build: conv(grouped)},
@@ -50,18 +50,18 @@ func samples() []sample {
 			return ops.Conv2DBackwardFilter(in[0], in[1], tensor.Shape{4, 3, 3, 2}, odd)
 		}},
 		{name: "MaxPool2D", integers: true, inputs: []tensor.Shape{{2, 3, 6, 5}}, build: func(in []*G.Node) (*G.Node, error) { return ops.MaxPool2D(in[0], pool) }},
-		{name: "AvgPool2D counting padding", inputs: []tensor.Shape{{2, 3, 6, 5}}, build: func(in []*G.Node) (*G.Node, error) { return ops.AvgPool2D(in[0], pool, true) }},
-		{name: "AvgPool2D", inputs: []tensor.Shape{{2, 3, 6, 5}}, build: func(in []*G.Node) (*G.Node, error) { return ops.AvgPool2D(in[0], pool, false) }},
+		{name: "AvgPool2D counting padding", inputs: []tensor.Shape{{2, 3, 6, 5}}, build: func(in []*G.Node) (*G.Node, error) { return ops.AvgPool2D(in[0], pool) }},
+		{name: "AvgPool2D", inputs: []tensor.Shape{{2, 3, 6, 5}}, build: func(in []*G.Node) (*G.Node, error) { return ops.AvgPool2D(in[0], excluding(pool)) }},
 		{name: "L2Pool2D", inputs: []tensor.Shape{{2, 3, 6, 5}}, build: func(in []*G.Node) (*G.Node, error) { return ops.L2Pool2D(in[0], pool) }},
 		{name: "ReLU", integers: true, inputs: []tensor.Shape{{2, 3, 4}}, build: func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) }},
 		{name: "Flatten", inputs: []tensor.Shape{{2, 3, 4, 5}}, build: func(in []*G.Node) (*G.Node, error) { return ops.Flatten(in[0]) }},
 		{name: "Linear", inputs: []tensor.Shape{{2, 3}, {5, 3}, {5}}, build: func(in []*G.Node) (*G.Node, error) { return ops.Linear(in[0], in[1], in[2]) }},
 		{name: "Linear without bias", inputs: []tensor.Shape{{2, 3}, {5, 3}}, build: func(in []*G.Node) (*G.Node, error) { return ops.Linear(in[0], in[1], nil) }},
-		{name: "MSE", inputs: []tensor.Shape{{2, 3}, {2, 3}}, build: func(in []*G.Node) (*G.Node, error) { return ops.MSE(in[0], in[1], ops.MSEParams{}) }},
-		{name: "MSE of the article", inputs: []tensor.Shape{{2, 3}, {2, 3}}, build: func(in []*G.Node) (*G.Node, error) { return ops.MSE(in[0], in[1], ops.ArticleError) }},
-		{name: "Softmax", inputs: []tensor.Shape{{3, 4}}, build: func(in []*G.Node) (*G.Node, error) { return ops.Softmax(in[0]) }},
-		{name: "SoftmaxCrossEntropy", inputs: []tensor.Shape{{3, 4}}, build: func(in []*G.Node) (*G.Node, error) {
-			return ops.SoftmaxCrossEntropy(in[0], labels(in[0].Graph(), 3, 0, 1), ops.Mean)
+		{name: "MSE", inputs: []tensor.Shape{{2, 3}, {2, 3}}, build: func(in []*G.Node) (*G.Node, error) { return ops.MSE(in[0], in[1], ops.ReductionMean) }},
+		{name: "MSE of the article", inputs: []tensor.Shape{{2, 3}, {2, 3}}, build: func(in []*G.Node) (*G.Node, error) { return ops.ArticleError(in[0], in[1]) }},
+		{name: "Softmax", inputs: []tensor.Shape{{3, 4}}, build: func(in []*G.Node) (*G.Node, error) { return ops.Softmax(in[0], -1) }},
+		{name: "CrossEntropy", inputs: []tensor.Shape{{3, 4}}, build: func(in []*G.Node) (*G.Node, error) {
+			return ops.CrossEntropy(in[0], labels(in[0].Graph(), 3, 0, 1), ops.CrossEntropyParams{})
 		}},
 		{name: "Dropout", inputs: []tensor.Shape{{3, 4}}, build: func(in []*G.Node) (*G.Node, error) {
 			r, err := ops.NewRandom(in[0].Graph(), 5)

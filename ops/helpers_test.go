@@ -9,6 +9,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/ops"
 	"github.com/convgrad/convgrad/ops/vm"
 )
 
@@ -170,4 +171,10 @@ func must(t *testing.T) func(n *G.Node, err error) *G.Node {
 		}
 		return n
 	}
+}
+
+// excluding is the pooling whose divisor leaves padding out.
+func excluding(p ops.PoolParams) ops.PoolParams {
+	p.ExcludePadding = true
+	return p
 }

@@ -30,6 +30,9 @@ func MaxPool2DIndices(x *G.Node, p PoolParams) (y, winner *G.Node, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := p.only("MaxPool2D", false, false); err != nil {
+		return nil, nil, err
+	}
 	if winner, err = node(maxWinners{g}, x); err != nil {
 		return nil, nil, err
 	}

@@ -1,7 +1,7 @@
 package ops
 
 import (
-	"math"
+	"slices"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
@@ -14,67 +14,86 @@ import (
 type Reduction int
 
 const (
-	Mean Reduction = iota // the sum divided by the number of terms
-	Sum
+	ReductionMean Reduction = iota // the sum divided by the number of terms
+	ReductionSum
+	ReductionNone // no reduction: every term by itself
 )
 
 func (r Reduction) String() string {
 	switch r {
-	case Mean:
+	case ReductionMean:
 		return "mean"
-	case Sum:
+	case ReductionSum:
 		return "sum"
+	case ReductionNone:
+		return "none"
 	}
 	return "unknown reduction"
 }
 
 func (r Reduction) check(name string) error {
-	if r != Mean && r != Sum {
-		return errors.Errorf("ops: %s: the reduction is %d, want Mean or Sum", name, int(r))
+	if r < ReductionMean || r > ReductionNone {
+		return errors.Errorf("ops: %s: the reduction is %d, want ReductionMean, ReductionSum or ReductionNone", name, int(r))
 	}
 	return nil
 }
 
-// MSEParams are the parameters of a squared error: E = Factor · Σ (t − y)², or the mean in place of the sum.
-type MSEParams struct {
-	Factor    float64 // 0 stands for 1
-	Reduction Reduction
+// MSE returns the squared error E of predictions y against targets t:
+//
+//	E = 1/n · Σ (t − y)²     or     E = Σ (t − y)²     or     E[i] = (t[i] − y[i])²
+//
+// by ReductionMean, ReductionSum and ReductionNone.
+//
+// Shapes: y and t alike, of any rank; n is their number of elements. E is a scalar, or of their shape
+// without a reduction. The sum is formed in float64.
+//
+// Derivatives, given dE: dy = 2·(y − t)·dE, divided by n for the mean, and dt = −dy.
+//
+// NaN in y or t makes E and that element's dy and dt NaN; so do infinities of one sign in both. An
+// infinity in one of them makes E and that dy and dt infinite.
+//
+// MSE returns an error if y and t are not float nodes of one shape.
+func MSE(y, t *G.Node, r Reduction) (*G.Node, error) {
+	if err := r.check("MSE"); err != nil {
+		return nil, err
+	}
+	if err := alike("MSE", "y", y, "t", t); err != nil {
+		return nil, err
+	}
+	factor := 1.0
+	switch r {
+	case ReductionMean:
+		factor = 1 / float64(y.Shape().TotalSize())
+	case ReductionNone:
+		d, err := node(difference{y.Dims()}, y, t)
+		if err != nil {
+			return nil, err
+		}
+		return node(product{y.Dims()}, d, d)
+	}
+	return node(squaredError{Rank: y.Dims(), Factor: factor}, y, t)
 }
 
-// ArticleError is the article's E = ½ Σ_p (t_p − y_p)² (Eq. 9), over all elements of the batch.
-var ArticleError = MSEParams{Factor: 0.5, Reduction: Sum}
+// ArticleError returns the article's error E = ½ Σ_p (t_p − y_p)² (Eq. 9), over all elements of the
+// batch, as a scalar node. Shapes, borders and errors are MSE's.
+//
+// Derivatives, given dE: dy = (y − t)·dE and dt = −dy.
+func ArticleError(y, t *G.Node) (*G.Node, error) {
+	if err := alike("ArticleError", "y", y, "t", t); err != nil {
+		return nil, err
+	}
+	return node(squaredError{Rank: y.Dims(), Factor: 0.5}, y, t)
+}
 
-// MSE returns the scalar node E, the squared error of predictions y against targets t (article, Eq. 9 with ArticleError):
-//
-//	E = Factor · Σ (t − y)²     or     E = Factor · 1/n · Σ (t − y)²
-//
-// Shapes: y and t alike, of any rank; n is their number of elements. The sum is formed in float64.
-//
-// Derivatives, given dE: dy = 2·Factor·(y − t)·dE, divided by n for the mean, and dt = −dy.
-//
-// NaN in y or t makes E and that element's dy and dt NaN; so do infinities of one sign in both. An infinity in one of them makes E and that dy and dt infinite.
-//
-// MSE returns an error if y and t are not float nodes of one shape, or twice the factor is not a finite number.
-func MSE(y, t *G.Node, p MSEParams) (*G.Node, error) {
-	if err := check("MSE", float("y", -1, y), float("t", -1, t)); err != nil {
-		return nil, err
+// alike returns an error unless a and b are float nodes of one graph, type and shape.
+func alike(name, nameA string, a *G.Node, nameB string, b *G.Node) error {
+	if err := check(name, float(nameA, -1, a), float(nameB, -1, b)); err != nil {
+		return err
 	}
-	if !y.Shape().Eq(t.Shape()) || y.Dims() != t.Dims() {
-		return nil, errors.Errorf("ops: MSE: y has shape %v and t %v, want the same", y.Shape(), t.Shape())
+	if !slices.Equal(a.Shape(), b.Shape()) {
+		return errors.Errorf("ops: %s: %s has shape %v and %s %v, want the same", name, nameA, a.Shape(), nameB, b.Shape())
 	}
-	if err := p.Reduction.check("MSE"); err != nil {
-		return nil, err
-	}
-	if p.Factor == 0 {
-		p.Factor = 1
-	}
-	if f := 2 * p.Factor; math.IsNaN(f) || math.IsInf(f, 0) { // the derivative's factor
-		return nil, errors.Errorf("ops: MSE: the factor is %v, want a number whose double is finite", p.Factor)
-	}
-	if p.Reduction == Mean {
-		p.Factor /= float64(y.Shape().TotalSize())
-	}
-	return node(squaredError{Rank: y.Dims(), Factor: p.Factor}, y, t)
+	return nil
 }
 
 type squaredError struct {

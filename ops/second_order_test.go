@@ -177,7 +177,7 @@ func TestSecondDerivatives(t *testing.T) {
 func TestGradientPenalty(t *testing.T) {
 	r := rand.New(rand.NewPCG(63, 0))
 	xs, ws := tensor.Shape{2, 3, 5, 6}, tensor.Shape{4, 3, 2, 3}
-	p := ops.ConvParams{Stride: [2]int{2, 1}, Pad: [4]int{1, 0, 2, 0}}
+	p := ops.ConvParams{Stride: ops.Size{H: 2, W: 1}, Pad: ops.Padding{Top: 1, Left: 2}}
 	xv, wv := integers[float64](r, xs.TotalSize(), 3), integers[float64](r, ws.TotalSize(), 3)
 	forward := referenceOf(t, xs, ws, p, xv, wv, nil)
 	first := referenceOf(t, xs, ws, p, xv, wv, forward.y)        // dx = BackwardData(y, w)
@@ -192,8 +192,7 @@ func TestGradientPenalty(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		half := ops.ArticleError
-		penalty := m(ops.MSE(grads[0], leaf(g, "zero", xs, make([]float64, len(xv))), half))
+		penalty := m(ops.ArticleError(grads[0], leaf(g, "zero", xs, make([]float64, len(xv)))))
 		if machine == lisp { // one root: the gradient of w, which is another, counts nothing
 			penalty = m(G.Add(penalty, m(costOf(grads[1], make([]float64, len(wv))))))
 		}

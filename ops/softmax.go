@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -15,10 +16,15 @@ import (
 //
 // Derivative: dx[n,j] = y[n,j] · (dy[n,j] − Σ_l dy[n,l]·y[n,l]).
 //
-// Softmax returns an error if x is not a float node of rank 2.
-func Softmax(x *G.Node) (*G.Node, error) {
+// axis is the axis along which x is a distribution, 1 or −1, which is the last.
+//
+// Softmax returns an error if x is not a float node of rank 2 or axis is another one.
+func Softmax(x *G.Node, axis int) (*G.Node, error) {
 	if err := check("Softmax", float("x", 2, x)); err != nil {
 		return nil, err
+	}
+	if axis != 1 && axis != -1 {
+		return nil, errors.Errorf("ops: Softmax: the axis is %d, want 1 or -1: others are not supported yet", axis)
 	}
 	return node(softmax{}, x)
 }

@@ -28,9 +28,9 @@ func newTwoLayer(t *testing.T, data bool) twoLayer {
 	}}
 	p := n.params
 	y := m(ops.Conv2D(n.x, p[0], p[1], ops.ConvParams{ReLU: true, Data: data}))
-	y = m(ops.MaxPool2D(y, ops.PoolParams{Window: [2]int{2, 2}}))
+	y = m(ops.MaxPool2D(y, ops.PoolParams{Window: ops.Both(2)}))
 	y = m(ops.Flatten(m(ops.Conv2D(y, p[2], p[3], ops.ConvParams{}))))
-	n.cost = m(ops.SoftmaxCrossEntropy(m(ops.Linear(y, p[4], p[5])), labels(g, 5, 0), ops.Mean))
+	n.cost = m(ops.CrossEntropy(m(ops.Linear(y, p[4], p[5])), labels(g, 5, 0), ops.CrossEntropyParams{}))
 	return n
 }
 

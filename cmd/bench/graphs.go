@@ -38,7 +38,7 @@ func conv(n, c, h, w, k, r, pad, stride int, generic bool) replacement {
 		name: "Conv2D", size: fmt.Sprintf("%d,%d,%d,%d,%d,%d,%d,%d", n, c, h, w, k, r, pad, stride), generic: generic,
 		inputs: []tensor.Shape{{n, c, h, w}, {k, c, r, r}},
 		ours: func(in []*G.Node) (*G.Node, error) {
-			return ops.Conv2D(in[0], in[1], nil, ops.ConvParams{Stride: [2]int{stride, stride}, Pad: [4]int{pad, pad, pad, pad}})
+			return ops.Conv2D(in[0], in[1], nil, ops.ConvParams{Stride: ops.Both(stride), Pad: ops.Around(pad)})
 		},
 		theirs: func(in []*G.Node) (*G.Node, error) {
 			return G.Conv2d(in[0], in[1], tensor.Shape{r, r}, []int{pad, pad}, []int{stride, stride}, []int{1, 1})
@@ -70,7 +70,7 @@ func replacements(quick bool) []replacement {
 	for _, s := range maps {
 		all = append(all, replacement{
 			name: "MaxPool2D", size: fmt.Sprint(s), inputs: []tensor.Shape{s},
-			ours: func(in []*G.Node) (*G.Node, error) { return ops.MaxPool2D(in[0], ops.PoolParams{Window: [2]int{2, 2}}) },
+			ours: func(in []*G.Node) (*G.Node, error) { return ops.MaxPool2D(in[0], ops.PoolParams{Window: ops.Both(2)}) },
 			theirs: func(in []*G.Node) (*G.Node, error) {
 				return G.MaxPool2D(in[0], tensor.Shape{2, 2}, []int{0, 0}, []int{2, 2})
 			},

@@ -68,7 +68,7 @@ func TestRunErrors(t *testing.T) {
 	}
 	g := G.NewGraph()
 	x := input(g, "x", random(r, 2, 3, 4, 5))
-	y := G.Must(G.Add(G.Must(ops.MaxPool2D(x, ops.PoolParams{Window: [2]int{2, 2}})), input(g, "z", random(r, 2, 3, 2, 2))))
+	y := G.Must(G.Add(G.Must(ops.MaxPool2D(x, ops.PoolParams{Window: ops.Both(2)})), input(g, "z", random(r, 2, 3, 2, 2))))
 	m, err := vm.New(g, y)
 	if err != nil {
 		t.Fatal(err)
@@ -155,9 +155,9 @@ func TestSteadyStepAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	y := G.Must(ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.Same(3, 3), ReLU: true, Data: true}))
-	y = G.Must(ops.Dropout(G.Must(ops.MaxPool2D(y, ops.PoolParams{Window: [2]int{2, 2}})), 0.2, drop))
-	cost := G.Must(ops.SoftmaxCrossEntropy(G.Must(ops.Linear(G.Must(ops.Flatten(y)), v, nil)), labels, ops.Mean))
+	y := G.Must(ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.SameUpper(), ReLU: true, Data: true}))
+	y = G.Must(ops.Dropout(G.Must(ops.MaxPool2D(y, ops.PoolParams{Window: ops.Both(2)})), 0.2, drop))
+	cost := G.Must(ops.CrossEntropy(G.Must(ops.Linear(G.Must(ops.Flatten(y)), v, nil)), labels, ops.CrossEntropyParams{}))
 	grads, err := G.Grad(cost, w, b, v)
 	if err != nil {
 		t.Fatal(err)

@@ -40,9 +40,9 @@ func grow(r *rand.Rand, size int, views bool) (leaves, made G.Nodes, cost *G.Nod
 		case 0:
 			y = G.Must(ops.ReLU(x))
 		case 1:
-			y = G.Must(ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.Same(3, 3), ReLU: r.IntN(2) == 0}))
+			y = G.Must(ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.SameUpper(), ReLU: r.IntN(2) == 0}))
 		case 2:
-			y = G.Must(ops.MaxPool2D(x, ops.PoolParams{Window: [2]int{3, 3}, Stride: [2]int{1, 1}, Pad: ops.Same(3, 3)}))
+			y = G.Must(ops.MaxPool2D(x, ops.PoolParams{Window: ops.Both(3), Stride: ops.Both(1), Pad: ops.SameUpper()}))
 		case 3:
 			y = G.Must(ops.Dropout(x, 0.3, drop))
 		case 4:
@@ -58,7 +58,7 @@ func grow(r *rand.Rand, size int, views bool) (leaves, made G.Nodes, cost *G.Nod
 		case 10:
 			y = reshape(G.Must(ops.Flatten(x)), shape...)
 		default:
-			y = G.Must(ops.AvgPool2D(x, ops.PoolParams{Window: [2]int{3, 1}, Stride: [2]int{1, 1}, Pad: ops.Same(3, 1)}, true))
+			y = G.Must(ops.AvgPool2D(x, ops.PoolParams{Window: ops.Size{H: 3, W: 1}, Stride: ops.Both(1), Pad: ops.SameUpper()}))
 		}
 		pool = append(pool, y)
 	}
@@ -66,7 +66,7 @@ func grow(r *rand.Rand, size int, views bool) (leaves, made G.Nodes, cost *G.Nod
 	for range 3 {
 		sum = G.Must(G.Add(sum, pick()))
 	}
-	cost = G.Must(ops.MSE(G.Must(G.Tanh(sum)), G.Must(ops.ReLU(pool[len(pool)-1])), ops.ArticleError))
+	cost = G.Must(ops.ArticleError(G.Must(G.Tanh(sum)), G.Must(ops.ReLU(pool[len(pool)-1]))))
 	return leaves, pool[2:], cost
 }
 

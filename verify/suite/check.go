@@ -33,7 +33,7 @@ func arguments(op string) []string {
 		return []string{"x", "dy"}
 	case "MSE":
 		return []string{"y", "t"}
-	case "Softmax", "SoftmaxCrossEntropy", "ReLU", "Flatten", "Dropout", "MaxPool2D", "AvgPool2D", "L2Pool2D":
+	case "Softmax", "CrossEntropy", "ReLU", "Flatten", "Dropout", "MaxPool2D", "AvgPool2D", "L2Pool2D":
 		return []string{"x"}
 	}
 	return []string{"x", "w", "b"}

@@ -34,7 +34,7 @@ func embodiedCorrelation(w *world) (got, want []float64, err error) {
 // embodiedConvolution has zeros around I, so that every index at which Eq. 2 is not 0 is an output.
 func embodiedConvolution(w *world) (got, want []float64, err error) {
 	I, K := w.I[0], w.K[0][0]
-	full := ops.ConvParams{Flip: true, Pad: [4]int{w.k1 - 1, w.k1 - 1, w.k2 - 1, w.k2 - 1}}
+	full := ops.ConvParams{Flip: true, Pad: ops.AroundHW(w.k1-1, w.k2-1)}
 	got, err = only(forward(correlate(full), []array{image(I), image(K)}, tensor.Float64))
 	return got, rowsOf(w.H+w.k1-1, w.W+w.k2-1, func(i, j int) rational { return convolution(I, K, i, j) }), err
 }
@@ -74,7 +74,7 @@ func embodiedReLU(w *world) (got, want []float64, err error) {
 }
 
 func embodiedError(w *world) (got, want []float64, err error) {
-	got, err = only(forward(func(in []*G.Node) (*G.Node, error) { return ops.MSE(in[0], in[1], ops.ArticleError) }, []array{image(w.x), image(w.o)}, tensor.Float64))
+	got, err = only(forward(func(in []*G.Node) (*G.Node, error) { return ops.ArticleError(in[0], in[1]) }, []array{image(w.x), image(w.o)}, tensor.Float64))
 	e := sum(0, w.H-1, 0, w.W-1, func(i, j int) rational { d := w.o.at(i, j).minus(w.x.at(i, j)); return d.times(d) })
 	return got, []float64{e.times(ratio(1, 2)).float()}, err
 }
@@ -90,7 +90,7 @@ func embodiedFilter(w *world) (got, want []float64, err error) {
 		if err != nil {
 			return nil, err
 		}
-		return ops.MSE(y, in[3], ops.ArticleError)
+		return ops.ArticleError(y, in[3])
 	}
 	out, err := run(build, []array{image(w.o), image(w.w), w.biasArray(), t}, array{nil, []float64{1}}, tensor.Float64, tape)
 	if err != nil {
@@ -104,7 +104,7 @@ func embodiedDelta(w *world) (got, want []float64, err error) {
 	for i := range t.data {
 		t.data[i] -= float64(w.o.v[i]) // so that δ is o
 	}
-	build := func(in []*G.Node) (*G.Node, error) { return ops.MSE(in[0], in[1], ops.ArticleError) }
+	build := func(in []*G.Node) (*G.Node, error) { return ops.ArticleError(in[0], in[1]) }
 	out, err := run(build, []array{image(w.x), t}, array{nil, []float64{1}}, tensor.Float64, tape)
 	if err != nil {
 		return nil, nil, err
@@ -155,7 +155,7 @@ func embodiedData(w *world) (got, want []float64, err error) {
 }
 
 func poolGradient(w *world, x matrix, pool func(x *G.Node, p ops.PoolParams) (*G.Node, error)) ([]float64, error) {
-	out, err := run(func(in []*G.Node) (*G.Node, error) { return pool(in[0], ops.PoolParams{Window: [2]int{2, 2}}) }, []array{image(x)}, image(w.delta), tensor.Float64, tape)
+	out, err := run(func(in []*G.Node) (*G.Node, error) { return pool(in[0], ops.PoolParams{Window: ops.Both(2)}) }, []array{image(x)}, image(w.delta), tensor.Float64, tape)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ func embodiedMaxPool(w *world) (got, want []float64, err error) {
 }
 
 func embodiedAvgPool(w *world) (got, want []float64, err error) {
-	got, err = poolGradient(w, w.blocks, func(x *G.Node, p ops.PoolParams) (*G.Node, error) { return ops.AvgPool2D(x, p, true) })
+	got, err = poolGradient(w, w.blocks, func(x *G.Node, p ops.PoolParams) (*G.Node, error) { return ops.AvgPool2D(x, p) })
 	return got, rowsOf(2*w.P(), 2*w.Q(), func(i, j int) rational { return w.delta.at(i/2, j/2).times(ratio(1, 4)) }), err
 }
 

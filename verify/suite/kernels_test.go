@@ -28,7 +28,7 @@ func TestMistakesInKernels(t *testing.T) {
 		{"a winner of two windows gets the last one's", "MaxPool2D", "pooling.go", "dx[k] += dy[i]", "dx[k] = dy[i]"},
 		{"the divisor is the image's size", "AvgPool2D", "pooling.go", "return g.R * g.S", "return g.H * g.W"},
 		{"kept elements over p, not 1 − p", "Dropout", "dropout.go", "scale := T(1 / (1 - p))", "scale := T(1 / p)"},
-		{"the maximum not put back", "SoftmaxCrossEntropy", "loss.go", "- (float64(row[labels[i]]) - top)", "- float64(row[labels[i]])"},
+		{"the maximum not put back", "CrossEntropy", "loss.go", "- (float64(row[labels[i]]) - top)", "- float64(row[labels[i]])"},
 	} {
 		t.Run(m.mistake, func(t *testing.T) {
 			dir := t.TempDir()

@@ -132,7 +132,7 @@ func strideTwo(t *testing.T, r *rand.Rand) {
 			spread.data[s*i*8+s*j] = delta.data[i*4+j]
 		}
 	}
-	strided := correlate(ops.ConvParams{Stride: [2]int{s, s}})
+	strided := correlate(ops.ConvParams{Stride: ops.Both(s)})
 	got, dense := gradients(t, strided, delta, x, w), gradients(t, correlate(ops.ConvParams{}), spread, x, w)
 	for k, name := range []string{"dx", "dw"} {
 		equal(t, name+" beside deltas spread out", got[k].data, dense[k].data)
@@ -163,7 +163,7 @@ func depths(t *testing.T, r *rand.Rand) {
 
 // By Eq. 20: the first layers' gradients, taken layer by layer from the end, are those of the whole network's graph, whose softmax is told the true label.
 func secondConvolution(t *testing.T, r *rand.Rand) {
-	pool := func(x *G.Node) (*G.Node, error) { return ops.MaxPool2D(x, ops.PoolParams{Window: [2]int{2, 2}}) }
+	pool := func(x *G.Node) (*G.Node, error) { return ops.MaxPool2D(x, ops.PoolParams{Window: ops.Both(2)}) }
 	layer := func(in []*G.Node) (*G.Node, error) { // conv → relu → max
 		y, err := ops.Conv2D(in[0], in[1], nil, ops.ConvParams{})
 		if err != nil {
@@ -180,7 +180,7 @@ func secondConvolution(t *testing.T, r *rand.Rand) {
 			return nil, err
 		}
 		label := G.NewTensor(in[0].Graph(), tensor.Int, 1, G.WithShape(1), G.WithName("label"), G.WithValue(tensor.New(tensor.WithShape(1), tensor.WithBacking([]int{1}))))
-		return ops.SoftmaxCrossEntropy(y, label, ops.Sum)
+		return ops.CrossEntropy(y, label, ops.CrossEntropyParams{Reduction: ops.ReductionSum})
 	}
 	network := func(in []*G.Node) (*G.Node, error) {
 		y, err := layer(in[:2])
@@ -226,7 +226,7 @@ func pooledDelta(t *testing.T, r *rand.Rand) {
 			want[winner] = delta.data[p*3+q]
 		}
 	}
-	build := func(in []*G.Node) (*G.Node, error) { return ops.MaxPool2D(in[0], ops.PoolParams{Window: [2]int{2, 2}}) }
+	build := func(in []*G.Node) (*G.Node, error) { return ops.MaxPool2D(in[0], ops.PoolParams{Window: ops.Both(2)}) }
 	equal(t, "dx", gradients(t, build, delta, x)[0].data, want)
 }
 
@@ -243,7 +243,7 @@ func whatIsRotated(t *testing.T, r *rand.Rand) {
 func equation22(t *testing.T, r *rand.Rand) {
 	o, w, delta := whole(r, 1, 1, 6, 7), whole(r, 1, 1, 3, 2), whole(r, 1, 1, 4, 6)
 	dx := gradients(t, correlate(ops.ConvParams{}), delta, o, w)[0].data
-	full := ops.ConvParams{Pad: [4]int{2, 2, 1, 1}}
+	full := ops.ConvParams{Pad: ops.AroundHW(2, 1)}
 	flipped := full
 	flipped.Flip = true
 	equal(t, "δ ⊗ rot180(w)", output(t, correlate(full), delta, turned(w)), dx)
@@ -254,7 +254,7 @@ func equation22(t *testing.T, r *rand.Rand) {
 // For a forward cross-correlation the kernel alone, and only for the delta's way back; for a forward convolution nothing is on the way back, and the weights' gradient is turned.
 func whatIsFlipped(t *testing.T, r *rand.Rand) {
 	o, w, delta := whole(r, 1, 1, 6, 7), whole(r, 1, 1, 3, 2), whole(r, 1, 1, 4, 6)
-	full := ops.ConvParams{Pad: [4]int{2, 2, 1, 1}}
+	full := ops.ConvParams{Pad: ops.AroundHW(2, 1)}
 	plain, flipped := gradients(t, correlate(ops.ConvParams{}), delta, o, w), gradients(t, correlate(ops.ConvParams{Flip: true}), delta, o, w)
 	equal(t, "dx after ⊗", plain[0].data, output(t, correlate(full), delta, turned(w)))
 	equal(t, "dw after ⊗", plain[1].data, output(t, correlate(ops.ConvParams{}), o, delta))
@@ -310,7 +310,7 @@ func gradientNotWeights(t *testing.T, r *rand.Rand) {
 		if err != nil {
 			return nil, err
 		}
-		return ops.MSE(y, in[2], ops.ArticleError)
+		return ops.ArticleError(y, in[2])
 	}
 	dw := gradients(t, loss, array{nil, []float64{1}}, o, w, target)[1].data
 	const rate = 0x1p-12 // less than 1/(Σ o²), summed over the windows

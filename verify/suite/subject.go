@@ -61,7 +61,7 @@ func families() []family {
 		{"Flatten", drawFlatten},
 		{"MSE", drawMSE},
 		{"Softmax", drawSoftmax},
-		{"SoftmaxCrossEntropy", drawCrossEntropy},
+		{"CrossEntropy", drawCrossEntropy},
 		{"Dropout", drawDropout},
 	}
 }
@@ -72,16 +72,16 @@ func between(r *rand.Rand, lo, hi int) int { return lo + r.IntN(hi-lo+1) }
 func drawGeometry(r *rand.Rand, plain bool) (kernel.Conv, ops.ConvParams) {
 	for {
 		p := ops.ConvParams{
-			Stride:   [2]int{between(r, 1, 3), between(r, 1, 3)},
-			Dilation: [2]int{between(r, 1, 2), between(r, 1, 3)},
+			Stride:   ops.Size{H: between(r, 1, 3), W: between(r, 1, 3)},
+			Dilation: ops.Size{H: between(r, 1, 2), W: between(r, 1, 3)},
 			Groups:   1,
 		}
 		groups := 1
 		if plain {
 			ph, pw := r.IntN(3), r.IntN(3)
-			p.Pad = [4]int{ph, ph, pw, pw}
+			p.Pad = ops.AroundHW(ph, pw)
 		} else {
-			p.Pad = [4]int{r.IntN(3), r.IntN(3), r.IntN(3), r.IntN(3)}
+			p.Pad = ops.Padding{Top: r.IntN(3), Bottom: r.IntN(3), Left: r.IntN(3), Right: r.IntN(3)}
 			p.Flip = r.IntN(2) == 0
 			groups = between(r, 1, 3)
 			p.Groups = groups
@@ -101,9 +101,12 @@ func drawGeometry(r *rand.Rand, plain bool) (kernel.Conv, ops.ConvParams) {
 }
 
 func spatial(p ops.ConvParams) kernel.Spatial {
-	return kernel.Spatial{StrideH: p.Stride[0], StrideW: p.Stride[1], DilationH: p.Dilation[0], DilationW: p.Dilation[1],
-		PadTop: p.Pad[0], PadBottom: p.Pad[1], PadLeft: p.Pad[2], PadRight: p.Pad[3]}
+	return kernel.Spatial{StrideH: p.Stride.H, StrideW: p.Stride.W, DilationH: p.Dilation.H, DilationW: p.Dilation.W,
+		PadTop: p.Pad.Top, PadBottom: p.Pad.Bottom, PadLeft: p.Pad.Left, PadRight: p.Pad.Right}
 }
+
+// pair is a size as Gorgonia takes it.
+func pair(s ops.Size) []int { return []int{s.H, s.W} }
 
 func sidesX(g kernel.Conv) []int { return []int{g.N, g.C, g.H, g.W} }
 func sidesW(g kernel.Conv) []int { return []int{g.K, g.C / g.Groups, g.R, g.S} }
@@ -148,7 +151,7 @@ func drawDepthwise(r *rand.Rand) *subject {
 func drawWinograd(r *rand.Rand) *subject {
 	for {
 		pad := r.IntN(3)
-		p := ops.ConvParams{Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Pad: [4]int{pad, pad, r.IntN(3), r.IntN(3)}, Flip: r.IntN(2) == 0, Winograd: true}
+		p := ops.ConvParams{Stride: ops.Both(1), Dilation: ops.Both(1), Pad: ops.Padding{Top: pad, Bottom: pad, Left: r.IntN(3), Right: r.IntN(3)}, Flip: r.IntN(2) == 0, Winograd: true}
 		h, w, lanes := between(r, 3, 7), between(r, 3, 8), 8*between(r, 1, 2)
 		g, err := kernel.NewConv(between(r, 1, 2), lanes+r.IntN(4), h, w, lanes+r.IntN(4), 3, 3, 1, spatial(p), p.Flip)
 		if err != nil || h == w || g.MACs() > 25000 {
@@ -208,7 +211,7 @@ func convolution2D(r *rand.Rand, g kernel.Conv, p ops.ConvParams, general, relu 
 	if !general {
 		s.anotherName = "Gorgonia's Conv2d"
 		s.another = func(in []*G.Node) (*G.Node, error) {
-			y, err := G.Conv2d(in[0], in[1], tensor.Shape{g.R, g.S}, []int{p.Pad[0], p.Pad[2]}, p.Stride[:], p.Dilation[:])
+			y, err := G.Conv2d(in[0], in[1], tensor.Shape{g.R, g.S}, []int{p.Pad.Top, p.Pad.Left}, pair(p.Stride), pair(p.Dilation))
 			if err != nil || !bias {
 				return y, err
 			}
@@ -255,21 +258,20 @@ func drawBackwardFilter(r *rand.Rand) *subject {
 func drawPool(r *rand.Rand, plain bool) (kernel.Pool, ops.PoolParams) {
 	for {
 		p := ops.PoolParams{
-			Window:   [2]int{between(r, 1, 4), between(r, 1, 4)},
-			Stride:   [2]int{between(r, 1, 3), between(r, 1, 3)},
-			Dilation: [2]int{between(r, 1, 2), between(r, 1, 2)},
-			Pad:      [4]int{r.IntN(3), r.IntN(3), r.IntN(3), r.IntN(3)},
+			Window:   ops.Size{H: between(r, 1, 4), W: between(r, 1, 4)},
+			Stride:   ops.Size{H: between(r, 1, 3), W: between(r, 1, 3)},
+			Dilation: ops.Size{H: between(r, 1, 2), W: between(r, 1, 2)},
+			Pad:      ops.Padding{Top: r.IntN(3), Bottom: r.IntN(3), Left: r.IntN(3), Right: r.IntN(3)},
 		}
 		if plain {
-			p.Dilation, p.Pad[1], p.Pad[3] = [2]int{1, 1}, p.Pad[0], p.Pad[2]
+			p.Dilation, p.Pad = ops.Both(1), ops.AroundHW(p.Pad.Top, p.Pad.Left)
 		}
 		h, w := between(r, 3, 8), between(r, 3, 9)
-		if h == w || p.Window[0] == p.Window[1] && p.Window[0] > 2 {
+		if h == w || p.Window.H == p.Window.W && p.Window.H > 2 {
 			continue
 		}
-		sp := kernel.Spatial{StrideH: p.Stride[0], StrideW: p.Stride[1], DilationH: p.Dilation[0], DilationW: p.Dilation[1],
-			PadTop: p.Pad[0], PadBottom: p.Pad[1], PadLeft: p.Pad[2], PadRight: p.Pad[3]}
-		g, err := kernel.NewPool(between(r, 1, 3), between(r, 1, 3), h, w, p.Window[0], p.Window[1], sp)
+		sp := spatial(ops.ConvParams{Stride: p.Stride, Dilation: p.Dilation, Pad: p.Pad})
+		g, err := kernel.NewPool(between(r, 1, 3), between(r, 1, 3), h, w, p.Window.H, p.Window.W, sp)
 		if err == nil {
 			return g, p
 		}
@@ -307,7 +309,7 @@ func drawMaxPool(r *rand.Rand) *subject {
 	if plain {
 		s.anotherName = "Gorgonia's MaxPool2D"
 		s.another = func(in []*G.Node) (*G.Node, error) {
-			return G.MaxPool2D(in[0], tensor.Shape(p.Window[:]), []int{p.Pad[0], p.Pad[2]}, p.Stride[:])
+			return G.MaxPool2D(in[0], tensor.Shape(pair(p.Window)), []int{p.Pad.Top, p.Pad.Left}, pair(p.Stride))
 		}
 	}
 	return s
@@ -325,7 +327,7 @@ func planesOf(g kernel.Pool, x *G.Node, filter float64, p ops.PoolParams) (*G.No
 		ones.data[i] = filter
 	}
 	w := G.NewTensor(x.Graph(), of, 4, G.WithShape(1, 1, g.R, g.S), G.WithName("filter"), G.WithValue(ones.value(of)))
-	y, err := G.Conv2d(planes, w, tensor.Shape{g.R, g.S}, []int{p.Pad[0], p.Pad[2]}, p.Stride[:], p.Dilation[:])
+	y, err := G.Conv2d(planes, w, tensor.Shape{g.R, g.S}, []int{p.Pad.Top, p.Pad.Left}, pair(p.Stride), pair(p.Dilation))
 	if err != nil {
 		return nil, err
 	}
@@ -336,9 +338,10 @@ func drawAvgPool(r *rand.Rand) *subject {
 	count := r.IntN(2) == 0
 	g, p := drawPool(r, count)
 	s := poolSubject(g, p)
-	s.params += fmt.Sprintf(", countPadding %v", count)
+	p.ExcludePadding = !count
+	s.params += fmt.Sprintf(", ExcludePadding %v", !count)
 	s.integral, s.affine = count && g.R*g.S&(g.R*g.S-1) == 0, []bool{true}
-	s.build = func(in []*G.Node) (*G.Node, error) { return ops.AvgPool2D(in[0], p, count) }
+	s.build = func(in []*G.Node) (*G.Node, error) { return ops.AvgPool2D(in[0], p) }
 	s.formula = formula{
 		func(in [][]number) []number { return avgPool(roundly{}, g, in[0], count) },
 		func(in [][]dual) []dual { return avgPool(exactly{}, g, in[0], count) },
@@ -446,17 +449,16 @@ func drawFlatten(r *rand.Rand) *subject {
 
 func drawMSE(r *rand.Rand) *subject {
 	shape := []int{between(r, 2, 4), between(r, 2, 6)}
-	p := ops.ArticleError
+	name, factor, mean := "the article's", 0.5, false
+	build := func(in []*G.Node) (*G.Node, error) { return ops.ArticleError(in[0], in[1]) }
 	if r.IntN(3) > 0 {
-		p = ops.MSEParams{Factor: []float64{0, 0.5, 1, 2, -0.75}[r.IntN(5)], Reduction: []ops.Reduction{ops.Mean, ops.Sum}[r.IntN(2)]}
-	}
-	factor, mean := p.Factor, p.Reduction == ops.Mean
-	if factor == 0 {
-		factor = 1
+		reduction := []ops.Reduction{ops.ReductionMean, ops.ReductionSum}[r.IntN(2)]
+		name, factor, mean = reduction.String(), 1, reduction == ops.ReductionMean
+		build = func(in []*G.Node) (*G.Node, error) { return ops.MSE(in[0], in[1], reduction) }
 	}
 	return &subject{
-		params: fmt.Sprintf("y and t %v, factor %v, %v", shape, p.Factor, p.Reduction), shapes: [][]int{shape, shape}, integral: !mean, affine: []bool{false, false},
-		build: func(in []*G.Node) (*G.Node, error) { return ops.MSE(in[0], in[1], p) },
+		params: fmt.Sprintf("y and t %v, %s", shape, name), shapes: [][]int{shape, shape}, integral: !mean, affine: []bool{false, false},
+		build: build,
 		formula: formula{
 			func(in [][]number) []number { return squaredError(roundly{}, in, factor, mean) },
 			func(in [][]dual) []dual { return squaredError(exactly{}, in, factor, mean) },
@@ -495,7 +497,7 @@ func drawSoftmax(r *rand.Rand) *subject {
 	shape := []int{between(r, 2, 4), between(r, 2, 6)}
 	return &subject{
 		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: shape, affine: []bool{false},
-		build:       func(in []*G.Node) (*G.Node, error) { return ops.Softmax(in[0]) },
+		build:       func(in []*G.Node) (*G.Node, error) { return ops.Softmax(in[0], 1) },
 		formula:     formula{round: func(in [][]number) []number { return softmax(roundly{}, in[0], shape[0]) }},
 		rule:        newSoftmaxRule(shape[0]),
 		anotherName: "Gorgonia's SoftMax", another: func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0]) },
@@ -508,15 +510,15 @@ func drawCrossEntropy(r *rand.Rand) *subject {
 	for i := range labels {
 		labels[i] = r.IntN(m)
 	}
-	reduction, mean := ops.Sum, r.IntN(2) == 0
+	reduction, mean := ops.ReductionSum, r.IntN(2) == 0
 	if mean {
-		reduction = ops.Mean
+		reduction = ops.ReductionMean
 	}
 	return &subject{
 		params: fmt.Sprintf("logits [%d %d], labels %v, %v", n, m, labels, reduction), shapes: [][]int{{n, m}}, affine: []bool{false},
 		build: func(in []*G.Node) (*G.Node, error) {
 			l := G.NewTensor(in[0].Graph(), tensor.Int, 1, G.WithShape(n), G.WithName("labels"), G.WithValue(tensor.New(tensor.WithShape(n), tensor.WithBacking(append([]int(nil), labels...)))))
-			return ops.SoftmaxCrossEntropy(in[0], l, reduction)
+			return ops.CrossEntropy(in[0], l, ops.CrossEntropyParams{Reduction: reduction})
 		},
 		formula:     formula{round: func(in [][]number) []number { return crossEntropy(roundly{}, in[0], labels, mean) }},
 		rule:        newEntropyRule(labels, mean),

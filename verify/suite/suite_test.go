@@ -38,7 +38,7 @@ func TestRun(t *testing.T) {
 		"L2Pool2D":                       {oracleExact, oracleAdjoint}, // not rational
 		"MSE":                            {oracleDifference, engineBatch},
 		"Softmax":                        {oracleExact, oracleAdjoint},
-		"SoftmaxCrossEntropy":            {oracleExact, oracleAdjoint, engineBatch},
+		"CrossEntropy":                   {oracleExact, oracleAdjoint, engineBatch},
 		"Dropout":                        {oracleAdjoint, other, engineBatch, engineJacobian, oracleDifference}, // thirds
 	}
 	for _, op := range Ops() {
