@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -194,5 +195,31 @@ func TestForbiddenImportsAreRefused(t *testing.T) {
 	}
 	if why := refusal("train", module+"/model"); why != "" {
 		t.Errorf("train may not import model: %s", why)
+	}
+}
+
+// Each module that go.mod requires directly has its reason in docs/design.md.
+func TestDependenciesHaveReasons(t *testing.T) {
+	mod, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	design, err := os.ReadFile("design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := 0
+	for _, line := range strings.Split(string(mod), "\n") {
+		fields := strings.Fields(line)
+		if !strings.HasPrefix(line, "\t") || strings.Contains(line, "// indirect") || len(fields) < 2 {
+			continue
+		}
+		direct++
+		if !strings.Contains(string(design), "`"+fields[0]+"`") {
+			t.Errorf("docs/design.md does not say why go.mod requires %s", fields[0])
+		}
+	}
+	if direct == 0 {
+		t.Error("go.mod requires nothing")
 	}
 }

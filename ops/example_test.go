@@ -3,9 +3,6 @@ package ops_test
 import (
 	"fmt"
 	"log"
-	"os"
-	"strings"
-	"testing"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -14,7 +11,7 @@ import (
 	"github.com/convgrad/convgrad/ops/vm"
 )
 
-// A convolution and the gradient of its filter; the README shows the same.
+// A convolution and the gradient of its filter.
 func Example() {
 	g := gorgonia.NewGraph()
 	image := tensor.New(tensor.WithShape(1, 1, 3, 3), tensor.WithBacking([]float64{1, 2, 3, 4, 5, 6, 7, 8, 9}))
@@ -39,23 +36,4 @@ func Example() {
 	}
 	fmt.Println(y.Value().Data(), grads[0].Value().Data())
 	// Output: [-4 -4 -4 -4] [-96 -128 -192 -224]
-}
-
-// TestReadmeShowsTheExample: the code in the README is the code that runs above.
-func TestReadmeShowsTheExample(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile("example_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, code, _ := strings.Cut(string(readme), "```go\n")
-	code, _, ok := strings.Cut(code, "```")
-	_, body, _ := strings.Cut(string(source), "func Example() {\n")
-	body, _, also := strings.Cut(body, "\t// Output:")
-	if body = strings.ReplaceAll("\n"+body, "\n\t", "\n")[1:]; !ok || !also || code != body {
-		t.Errorf("the README shows\n%s\nand the example is\n%s", code, body)
-	}
 }

@@ -52,7 +52,7 @@ func TestTargets(t *testing.T) {
 	}{
 		"a training step of convnet: × Gorgonia's built-ins":             {20, true, true},
 		"a training step of convnet: × PyTorch, its best layout":         {3, true, true},
-		"a training step of convnet: bytes allocated, of the built-ins'": {0.02, true, false}, // more than 1 %
+		"a training step of convnet: bytes allocated, of the built-ins'": {0.02, true, false},
 		"a training step of convnet: 2 threads against one":              {1.9, true, true},
 		"a built-in replaced in a graph: × built-in, least":              {0.5, true, false},
 		"depthwise 3×3: × PyTorch, least":                                {0, false, false},
@@ -86,6 +86,22 @@ func TestFill(t *testing.T) {
 			if strings.HasPrefix(row, "|") && strings.Count(row, "|") != strings.Count(rows[0], "|") {
 				t.Errorf("section %s: rows differ in their number of cells:\n%s\n%s", s, rows[0], row)
 			}
+		}
+	}
+}
+
+// The front page's table has a row only for what was measured, and counts losses.
+func TestSummary(t *testing.T) {
+	r := report(t)
+	if got := r.Section("summary"); strings.Contains(got, "channels last") {
+		t.Errorf("a row for a peer that was not measured:\n%s", got)
+	}
+	r.Convs[0].OverPyTorchBest = Rates{0.5, 2, 1}
+	got := strings.Join(strings.Fields(r.Section("summary")), " ")
+	for _, want := range []string{"channels last | 1.00 | **0.50** | 1 of 3 |",
+		"best layout | 3.00 | 3.00 | 0 of 1 |", "Gorgonia's own ops | 20 | 20 | 0 of 1 |"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the summary does not say %q:\n%s", want, got)
 		}
 	}
 }

@@ -8,10 +8,11 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// Seed is where all operands come from; speed does not depend on them as long as they are ordinary numbers.
+// Seed is the seed of all operands. Speed does not depend on ordinary numbers.
 const Seed = 1
 
-// Rates are those of the three directions, forward, backward-data, backward-filter: useful multiply-adds of the direct sum, two operations each, in 10⁹ a second.
+// Rates are those of forward, backward-data and backward-filter, in 10⁹ operations a second. The
+// multiply-adds of the direct sum count, two operations each.
 type Rates [3]float64
 
 var directions = [3]string{"forward", "backward-data", "backward-filter"}
@@ -20,16 +21,20 @@ var directions = [3]string{"forward", "backward-data", "backward-filter"}
 type ConvResult struct {
 	Name  string
 	Shape string
-	// Kind is what targets speak of: "many" (C and K ≥ 32), "few" (C = 1, or LeNet's), "depthwise", or "".
+	// Kind is the group that a target is for: "many" (C and K ≥ 32), "few" (C = 1, or LeNet's),
+	// "depthwise", or "".
 	Kind string `json:",omitempty"`
 
 	One, All Rates // one thread by processor time; all threads by elapsed time
-	// OfPeak and OfPeakAll are the same as shares of the peak, of one core and of as many as there are threads, measured by turns.
+	// OfPeak and OfPeakAll are shares of the peak: of one core, and of as many cores as threads.
+	// The peak is measured in turns with the convolution.
 	OfPeak, OfPeakAll Rates
-	// Winograd is that of forward and backward-data on one thread, where the shape permits it, and WinogradOfPeak its share of the peak.
+	// Winograd is the rate of forward and backward-data on one thread, where the shape permits
+	// Winograd. WinogradOfPeak is its share of the peak.
 	Winograd, WinogradOfPeak [2]float64
 
-	// PyTorch's time over ours, if PyTorch was asked for: on one thread, on all, and on all with PyTorch in its best layout, channels last.
+	// PyTorch's time over ours, if PyTorch is measured: on one thread, on all threads, and on all
+	// threads with PyTorch in its best layout, channels last.
 	OverPyTorch, OverPyTorchAll, OverPyTorchBest Rates
 	OverPyTorchWinograd                          [2]float64
 }
@@ -62,16 +67,17 @@ func oneThread(b Budget, f func()) time.Duration {
 	return CPU(b, f)
 }
 
-// one and all are measurements to take turns with others: on one thread by processor time, and on all by elapsed time.
+// one measures on one thread by processor time, in turns with others.
 func one(b Budget, f func()) func() (time.Duration, error) {
 	return func() (time.Duration, error) { return oneThread(b, f), nil }
 }
 
+// all measures on all threads by elapsed time, in turns with others.
 func all(b Budget, f func()) func() (time.Duration, error) {
 	return func() (time.Duration, error) { return Wall(b, f), nil }
 }
 
-// A share measures on one thread, and keeps the share of the peak of each round.
+// A share measures on one thread and keeps each round's share of the peak.
 type share struct{ of []float64 }
 
 func (s *share) one(b Budget, flops float64, single bool, f func()) func() (time.Duration, error) {
@@ -109,7 +115,8 @@ func Conv(s Shape, b Budget, torch *peer) (ConvResult, error) {
 		if torch != nil {
 			ask := func(threads int, last bool) func() (time.Duration, error) {
 				return func() (time.Duration, error) {
-					return torch.ask(question{"convolution", []int{s.N, s.C, s.H, s.W, s.K, s.R, s.Pad, s.Stride, s.Groups}, i, last, threads, threads == 1, b.Time.Seconds()})
+					size := []int{s.N, s.C, s.H, s.W, s.K, s.R, s.Pad, s.Stride, s.Groups}
+					return torch.ask(question{"convolution", size, i, last, threads, threads == 1, b.Time.Seconds()})
 				}
 			}
 			fs = append(fs, ask(1, false), ask(threads, false), ask(threads, true))
@@ -127,7 +134,8 @@ func Conv(s Shape, b Budget, torch *peer) (ConvResult, error) {
 		res.OfPeak[i] = direct.median()
 		res.OfPeakAll[i] = res.OfPeak[i] * over(t[0], t[1]) / float64(threads)
 		if torch != nil {
-			res.OverPyTorch[i], res.OverPyTorchAll[i], res.OverPyTorchBest[i] = over(t[2], t[0]), over(t[3], t[1]), over(t[4], t[1])
+			res.OverPyTorch[i] = over(t[2], t[0])
+			res.OverPyTorchAll[i], res.OverPyTorchBest[i] = over(t[3], t[1]), over(t[4], t[1])
 		}
 		if permitted {
 			w := t[len(t)-1]
@@ -140,13 +148,13 @@ func Conv(s Shape, b Budget, torch *peer) (ConvResult, error) {
 	return res, nil
 }
 
-// A TierResult is a convolution in a tier and element type that the machine does not use by default.
+// A TierResult is a convolution in a tier or element type that is not the machine's default.
 type TierResult struct {
 	Tier, Dtype, Shape string
 	One, OfPeak        Rates
 }
 
-// Tiers measures convolutions of many channels in the AVX2 tier and, in each tier with vectors, in float64.
+// Tiers measures convolutions of many channels in float64, and in the tiers below the default one.
 func Tiers(b Budget, quick bool) ([]TierResult, error) {
 	was := kernel.CurrentTier()
 	defer kernel.SetTier(was)

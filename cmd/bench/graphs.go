@@ -15,8 +15,9 @@ import (
 	"github.com/convgrad/convgrad/ops/blas"
 )
 
-// A GraphResult is a graph of a user's under Gorgonia's TapeMachine in which an op of ours takes the place of the built-in, on all threads: the built-in's time over ours, of the output
-// alone and with all gradients.
+// A GraphResult compares an op of ours with the built-in that it replaces, in a user's graph under
+// Gorgonia's TapeMachine on all threads. Forward and Training are the built-in's time over ours,
+// for the output alone and with all gradients.
 type GraphResult struct {
 	Name, Size        string
 	Forward, Training float64

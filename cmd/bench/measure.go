@@ -32,7 +32,8 @@ func batch(f func()) int {
 	}
 }
 
-// times runs f in repetitions of about a millisecond or more and returns the time of one call in each, by the given clock.
+// times runs f in repetitions of a millisecond or more. It returns the time of one call in each
+// repetition by the given clock, the least first.
 func times(b Budget, clock func() time.Duration, f func()) []time.Duration {
 	calls := batch(f)
 	var all []time.Duration
@@ -47,14 +48,16 @@ func times(b Budget, clock func() time.Duration, f func()) []time.Duration {
 	return all
 }
 
-// CPU is the median processor time of one call: what it costs on one thread, however often the machine takes that thread away.
+// CPU is the median processor time of one call. It does not count time in which the machine runs
+// something else.
 func CPU(b Budget, f func()) time.Duration {
 	t := times(b, cpuTime, f)
 	return max(t[len(t)/2], 1)
 }
 
-// besidePeak is the median processor time of one call on one thread, and the median share of the peak that its operations reach: a burst at the peak follows each repetition, so that both are
-// measured at the frequency that the processor keeps up under such work, and under the same disturbances.
+// besidePeak is the median processor time of one call on one thread, and the median share of the
+// peak that its operations reach. A burst at the peak follows each repetition, so that both run at
+// the same frequency of the processor and under the same disturbances.
 func besidePeak(b Budget, flops float64, single bool, f func()) (time.Duration, float64) {
 	defer kernel.SetThreads(kernel.SetThreads(1))
 	calls := batch(f)
@@ -79,13 +82,14 @@ func besidePeak(b Budget, flops float64, single bool, f func()) (time.Duration, 
 
 var epoch = time.Now()
 
-// Wall is the tenth percentile of the elapsed time of one call: that of a run that nobody disturbed.
+// Wall is the tenth percentile of the elapsed time of one call: the time of an undisturbed call.
 func Wall(b Budget, f func()) time.Duration {
 	t := times(b, func() time.Duration { return time.Since(epoch) }, f)
 	return max(t[len(t)/10], 1)
 }
 
-// turns runs measurements by turns, so that whatever slows the machine down slows all of them, and returns what each took in each round.
+// turns runs measurements in turns, so that whatever slows the machine down slows all of them. It
+// returns the time of each measurement in each round.
 func turns(rounds int, fs ...func() (time.Duration, error)) ([][]time.Duration, error) {
 	all := make([][]time.Duration, len(fs))
 	for range rounds {
@@ -117,7 +121,8 @@ func over(a, b []time.Duration) float64 {
 	return r[len(r)/2]
 }
 
-// race is the least elapsed time of one call of each of fs, which take turns, so that whatever slows the machine down slows all of them.
+// race is the least elapsed time of one call of each of fs. They take turns, so that whatever slows
+// the machine down slows all of them.
 func race(b Budget, fs ...func()) []time.Duration {
 	calls, best := make([]int, len(fs)), make([]time.Duration, len(fs))
 	for i, f := range fs {
@@ -136,7 +141,8 @@ func race(b Budget, fs ...func()) []time.Duration {
 	return best
 }
 
-// Memory is what one call allocates in a steady state, in bytes and in objects: what others left to the garbage collector is cleared away before, so that it does not empty pools meanwhile.
+// Memory is what one call allocates in a steady state, in bytes and in objects. It collects garbage
+// first, so that no collection empties pools meanwhile.
 func Memory(calls int, f func()) (bytes, objects float64) {
 	runtime.GC()
 	runtime.GC()
@@ -149,5 +155,6 @@ func Memory(calls int, f func()) (bytes, objects float64) {
 		f()
 	}
 	runtime.ReadMemStats(&after)
-	return float64(after.TotalAlloc-before.TotalAlloc) / float64(calls), float64(after.Mallocs-before.Mallocs) / float64(calls)
+	n := float64(calls)
+	return float64(after.TotalAlloc-before.TotalAlloc) / n, float64(after.Mallocs-before.Mallocs) / n
 }

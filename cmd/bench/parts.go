@@ -13,8 +13,9 @@ import (
 
 // A ProductResult is a matrix product of float32, m×k by k×n.
 type ProductResult struct {
-	M, N, K  int
-	One, All float64 // 10⁹ operations a second: one thread by processor time, all threads by elapsed time
+	M, N, K int
+	// 10⁹ operations a second: on one thread by processor time, on all threads by elapsed time.
+	One, All float64
 	OfPeak   float64 // on one thread
 	// Times of a peer over ours; 0 where there is none.
 	OverGonum, OverOpenBLAS, OverOpenBLASAll float64
@@ -25,7 +26,8 @@ func (p ProductResult) Size() string { return fmt.Sprintf("%d×%d×%d", p.M, p.N
 
 var productSizes = [][3]int{{256, 256, 256}, {512, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}, {100, 10, 625}, {100, 625, 1152}}
 
-// Products measures matrix products beside gonum's BLAS, but for the largest, and beside OpenBLAS if it is there.
+// Products measures matrix products beside OpenBLAS, if there is one, and all but the largest
+// beside gonum's BLAS.
 func Products(b Budget, quick bool, openblas *peer) ([]ProductResult, error) {
 	r := rand.New(rand.NewPCG(Seed, 2))
 	var list []ProductResult
@@ -67,15 +69,18 @@ func Products(b Budget, quick bool, openblas *peer) ([]ProductResult, error) {
 
 // A PartResult is a kernel that moves data: pooling, activation, their gradients.
 type PartResult struct {
-	Name, Size                  string
-	One, All                    float64 // 10⁹ bytes read or written a second: one thread by processor time, all threads by elapsed time
+	Name, Size string
+	// 10⁹ bytes read or written a second: on one thread by processor time, on all threads by
+	// elapsed time.
+	One, All                    float64
 	OverLoop                    float64 // a plain Go loop's processor time over ours
 	OverPyTorch, OverPyTorchAll float64 // PyTorch's time over ours, on one thread and on all
 }
 
 var mapSizes = [][4]int{{64, 6, 28, 28}, {16, 64, 56, 56}}
 
-// Maps measures pooling, ReLU and their gradients on a small and a large feature map, beside a plain Go loop or, for pooling, the reference.
+// Maps measures pooling, ReLU and their gradients on a small and a large feature map, beside a
+// plain Go loop. For pooling that loop is the reference.
 func Maps(b Budget, torch *peer) ([]PartResult, error) {
 	r := rand.New(rand.NewPCG(Seed, 3))
 	var list []PartResult

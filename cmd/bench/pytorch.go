@@ -26,7 +26,7 @@ var pytorchScript string
 //go:embed openblas.py
 var openblasScript string
 
-// A peer is a library of Python's that answers one question at a time, so that it and we take turns.
+// A peer is a library of Python's. It answers one question at a time, so that it and we take turns.
 type peer struct {
 	peerName
 	cmd    *exec.Cmd
@@ -62,8 +62,8 @@ type question struct {
 // no such program or if it does not have the library.
 //
 // The script's environment helps the peer to do its best. The C library keeps freed memory: with
-// its defaults PyTorch spends up to two thirds of its time on page faults. OpenBLAS uses its AVX-512
-// core where our kernels use AVX-512: by itself it chooses AVX2 on recent processors.
+// its defaults PyTorch spends up to two thirds of its time on page faults. OpenBLAS uses AVX-512
+// where our kernels do: by itself it chooses AVX2 on recent processors.
 func newPeer(script string) (*peer, error) {
 	name, err := exec.LookPath("python3")
 	if err != nil {

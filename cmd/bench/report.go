@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"math"
 	"runtime"
 	"strings"
 	"text/tabwriter"
@@ -116,19 +115,6 @@ func Run(o Options, progress io.Writer) (*Report, error) {
 	return r, nil
 }
 
-// ratio prints a ratio, marked where we lose; nothing where there is none.
-func ratio(v float64) string {
-	switch {
-	case v == 0 || math.IsNaN(v):
-		return "–"
-	case v < 0.995:
-		return fmt.Sprintf("**%.2f**", v)
-	case v < 10:
-		return fmt.Sprintf("%.2f", v)
-	}
-	return fmt.Sprintf("%.0f", v)
-}
-
 func percent(share float64) string {
 	if share == 0 {
 		return "–"
@@ -145,7 +131,8 @@ func each(v Rates, f func(float64) string) string {
 
 // Sections are the parts of a report, by the names of their markers in a document.
 func Sections() []string {
-	return []string{"machine", "targets", "convolution", "winograd", "tiers", "products", "maps", "step", "graphs", "losses"}
+	return []string{"machine", "convolution", "winograd", "tiers", "products", "maps", "step",
+		"graphs", "targets", "losses", "summary"}
 }
 
 var titles = map[string]string{
@@ -159,6 +146,7 @@ var titles = map[string]string{
 	"step":        "A training step of Gorgonia's examples/convnet: forward, backward, RMSProp; batch 100, dropout",
 	"graphs":      "Ops of ours in the place of Gorgonia's, in a graph of a user's under TapeMachine",
 	"losses":      "Where a peer is faster",
+	"summary":     "In short",
 }
 
 // Section is one part as Markdown: a table that reads as text too.
@@ -167,6 +155,8 @@ func (r *Report) Section(name string) string {
 	add := func(cells ...string) { rows = append(rows, cells) }
 	f0 := func(v float64) string { return fmt.Sprintf("%.0f", v) }
 	switch name {
+	case "summary":
+		return r.summary()
 	case "machine":
 		s := fmt.Sprintf("%s, %s, %s kernels, %d threads; the measured peak of one core is %.0f GFLOP/s (float32)", r.CPU, r.Go, r.Tier, r.Threads, r.Peak)
 		if r.Torch != "" {
@@ -264,26 +254,22 @@ func table(rows [][]string) string {
 	return b.String()
 }
 
-// WriteTo writes all of it, what was to be reached and where we lose last.
+// WriteTo writes all sections.
 func (r *Report) WriteTo(w io.Writer) (int64, error) {
 	var b strings.Builder
-	for _, last := range []bool{false, true} {
-		for _, s := range Sections() {
-			if (s == "targets" || s == "losses") != last {
-				continue
-			}
-			if titles[s] != "" {
-				fmt.Fprintf(&b, "\n%s\n\n", titles[s])
-			}
-			b.WriteString(r.Section(s))
+	for _, s := range Sections() {
+		if titles[s] != "" {
+			fmt.Fprintf(&b, "\n%s\n\n", titles[s])
 		}
+		b.WriteString(r.Section(s))
 	}
 	fmt.Fprintf(&b, "\nThe run took %.0f s.\n", r.Seconds)
 	n, err := io.WriteString(w, b.String())
 	return int64(n), err
 }
 
-// Fill is the document with the sections between <!-- bench:NAME --> and <!-- /bench:NAME --> replaced by the report's.
+// Fill returns the document with this report's sections between the markers <!-- bench:NAME --> and
+// <!-- /bench:NAME -->.
 func (r *Report) Fill(document string) (string, error) {
 	for _, s := range Sections() {
 		from, to := "<!-- bench:"+s+" -->", "<!-- /bench:"+s+" -->"

@@ -12,7 +12,8 @@ type Shape struct {
 	N, C, H, W, K, R, Pad, Stride, Groups int
 }
 
-// Shapes are the convolutions of the table: layers of small and large networks, each kind of geometry that has an algorithm of its own.
+// Shapes are the convolutions of the table: layers of small and large networks, and each kind of
+// geometry that has an algorithm of its own.
 var Shapes = []Shape{
 	{"small images, 32 to 64 channels", 32, 32, 14, 14, 64, 3, 1, 1, 1},
 	{"VGG, 64 channels", 16, 64, 56, 56, 64, 3, 1, 1, 1},

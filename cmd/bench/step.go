@@ -85,7 +85,8 @@ type StepResult struct {
 	Loss                float64 // of the last step, to show that it computed something
 }
 
-// Steps measures a step of ours, ours with Winograd, the built-ins and, if there is one, PyTorch, by turns.
+// Steps measures in turns a step of ours, of ours with Winograd, of the built-ins and, if there is
+// one, of PyTorch.
 func Steps(batch int, b Budget, torch *peer) ([]StepResult, error) {
 	plain, err := ours("convgrad", batch)
 	if err != nil {
@@ -142,7 +143,7 @@ func Steps(batch int, b Budget, torch *peer) ([]StepResult, error) {
 	return list, nil
 }
 
-// builtins is a step of examples/convnet with Gorgonia's own ops, solver and TapeMachine, with dropout.
+// builtins is a step of examples/convnet with Gorgonia's own ops, solver and TapeMachine.
 func builtins(batch int) (_ *stepper, done func() error, _ error) {
 	r := rand.New(rand.NewPCG(Seed, 1))
 	g := G.NewGraph()
@@ -155,7 +156,8 @@ func builtins(batch int) (_ *stepper, done func() error, _ error) {
 			G.WithValue(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(v))))
 	}
 	var err error
-	must := func(n *G.Node, e error) *G.Node { // the graph is fixed: only the first error is of interest
+	// must keeps the first error: the others follow from it.
+	must := func(n *G.Node, e error) *G.Node {
 		if err == nil {
 			err = e
 		}

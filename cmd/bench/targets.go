@@ -187,7 +187,7 @@ func (r *Report) targets() []Target {
 func (r *Report) losses() []Loss {
 	var all []Loss
 	add := func(what, peer string, ratio float64) {
-		if ratio > 0 && ratio < 0.995 {
+		if ratio > 0 && ratio < lost {
 			all = append(all, Loss{what, peer, ratio})
 		}
 	}

@@ -130,7 +130,7 @@ func TestDocuments(t *testing.T) {
 	args := []string{"-cases", "1"}
 	tables := regexp.MustCompile(`<!-- verify:\S+ -->\n`)
 	var committed, copies []string
-	for i, name := range []string{"../../README.md", "../../verify/README.md"} {
+	for i, name := range []string{"../../docs/equations.md", "../../verify/README.md"} {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -155,7 +155,7 @@ func TestDocuments(t *testing.T) {
 			t.Fatal(err)
 		}
 		if string(b) != committed[i] {
-			t.Errorf("document %d is not what go run ./cmd/verify -markdown README.md -markdown verify/README.md writes", i+1)
+			t.Errorf("document %d is not what go run ./cmd/verify -markdown docs/equations.md -markdown verify/README.md writes", i+1)
 		}
 	}
 }

@@ -437,7 +437,7 @@ func (r *Report) Markdown(section string) (string, error) {
 			if e.CounterExample != "" {
 				v += ". As printed it fails for " + text(e.CounterExample)
 			}
-			row(e.Equation, text(e.Says), v, "`"+e.Function+"`", "`"+e.Test+"`", "["+e.Section()+"]("+e.Notebook+")")
+			row(e.Equation, text(e.Says), v, "`"+e.Function+"`", "`"+e.Test+"`", "["+e.Section()+"](../"+e.Notebook+")") // from docs/equations.md
 		}
 	case "built-ins":
 		head("Gorgonia's own", "verdict", "smallest reproduction")

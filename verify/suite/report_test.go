@@ -84,7 +84,7 @@ func TestFill(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "before\n<!-- verify:equations -->\n| equation | what it says | verdict | function | test, in verify/suite | shown in |\n" + strings.Repeat("| --- ", 6) + "|\n" +
-		"| Eq. 1 | a \\| b | **holds as printed** | `ops.Conv2D` | `T` | [notebook 1: eq-1](notebooks/01-a.ipynb#eq-1) |\n<!-- /verify:equations -->\nafter\n"
+		"| Eq. 1 | a \\| b | **holds as printed** | `ops.Conv2D` | `T` | [notebook 1: eq-1](../notebooks/01-a.ipynb#eq-1) |\n<!-- /verify:equations -->\nafter\n"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
