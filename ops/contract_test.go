@@ -80,6 +80,8 @@ func subjects() []subject {
 		{spec: spreadWindows{pool}, shapes: []tensor.Shape{to}},
 		{spec: relu{3}, shapes: []tensor.Shape{cube}, others: [][]tensor.Shape{{larger}}},
 		{spec: gate{3}, shapes: []tensor.Shape{cube, cube}, others: [][]tensor.Shape{{larger, larger}}},
+		{spec: activation{Rank: 3, Of: kernel.Activation{Func: kernel.GELU}}, shapes: []tensor.Shape{cube}, others: [][]tensor.Shape{{larger}}},
+		{spec: activationBackward{Rank: 3, Of: kernel.Activation{Func: kernel.ELU, A: 1.5}}, shapes: []tensor.Shape{cube, cube}, others: [][]tensor.Shape{{larger, larger}}},
 		{spec: reshape{sizeOf(cube), sizeOf(tensor.Shape{2, 12})}, shapes: []tensor.Shape{cube}},
 		{spec: linear{N: 3, I: 4, O: 5, Bias: true}, shapes: []tensor.Shape{{3, 4}, {5, 4}, {5}}},
 		{spec: matMul{M: 3, N: 4, K: 5, TransA: true}, shapes: []tensor.Shape{{5, 3}, {5, 4}}},

@@ -1,0 +1,174 @@
+package ops
+
+import (
+	"math"
+
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// The activations below are applied to each element of x by itself. For all of them:
+//
+//   - x has any rank and float elements, and y has its shape;
+//   - dx = dy·f′(x), and derivatives of second order exist wherever f″ does;
+//   - values are computed in float64 and rounded once, from forms that neither overflow nor cancel;
+//   - NaN stays NaN; at ±∞ f and f′ are their limits, but SiLU and GELU of −∞ are NaN, as in PyTorch;
+//   - the error says that x is not a float node, or which parameter is wrong.
+
+// Sigmoid returns the node σ(x) = 1/(1 + e⁻ˣ). Derivative: σ′ = σ·(1 − σ).
+func Sigmoid(x *G.Node) (*G.Node, error) { return activate(kernel.Activation{Func: kernel.Sigmoid}, x) }
+
+// Tanh returns the node tanh x. Derivative: 1 − tanh²x.
+func Tanh(x *G.Node) (*G.Node, error) { return activate(kernel.Activation{Func: kernel.Tanh}, x) }
+
+// Softplus returns the node log(1 + eˣ), which is x where eˣ overflows. Derivative: σ(x).
+func Softplus(x *G.Node) (*G.Node, error) {
+	return activate(kernel.Activation{Func: kernel.Softplus}, x)
+}
+
+// SiLU returns the node x·σ(x), also called Swish. Derivative: σ(x) + x·σ′(x).
+func SiLU(x *G.Node) (*G.Node, error) { return activate(kernel.Activation{Func: kernel.SiLU}, x) }
+
+// GELU returns the node x·Φ(x), Φ being the distribution function of the standard normal
+// distribution: PyTorch's and ONNX's default form. Derivative: Φ(x) + x·φ(x).
+func GELU(x *G.Node) (*G.Node, error) { return activate(kernel.Activation{Func: kernel.GELU}, x) }
+
+// GELUTanh returns the node x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))/2, an approximation of GELU that
+// some networks are trained with. The derivative is that of this very function.
+func GELUTanh(x *G.Node) (*G.Node, error) {
+	return activate(kernel.Activation{Func: kernel.GELUTanh}, x)
+}
+
+// HardSigmoid returns the node min(max(x + 3, 0), 6)/6. Derivative: ⅙ for −3 < x < 3, elsewhere 0.
+func HardSigmoid(x *G.Node) (*G.Node, error) {
+	return activate(kernel.Activation{Func: kernel.HardSigmoid}, x)
+}
+
+// HardSwish returns the node x·min(max(x + 3, 0), 6)/6. Derivative: x/3 + ½ for −3 < x < 3; below
+// that 0 and above it 1, at −3 and 3 too.
+func HardSwish(x *G.Node) (*G.Node, error) {
+	return activate(kernel.Activation{Func: kernel.HardSwish}, x)
+}
+
+// ReLU6 returns the node min(max(x, 0), 6). Derivative: 1 for 0 < x < 6, elsewhere 0; dy where x is
+// NaN.
+func ReLU6(x *G.Node) (*G.Node, error) { return activate(kernel.Activation{Func: kernel.ReLU6}, x) }
+
+// Exp returns the node eˣ. Derivative: eˣ.
+func Exp(x *G.Node) (*G.Node, error) { return activate(kernel.Activation{Func: kernel.Exp}, x) }
+
+// Log returns the node log x: NaN below 0 and −∞ at 0. Derivative: 1/x.
+func Log(x *G.Node) (*G.Node, error) { return activate(kernel.Activation{Func: kernel.Log}, x) }
+
+// Sqrt returns the node √x: NaN below 0. Derivative: 1/(2√x), which is +∞ at 0.
+func Sqrt(x *G.Node) (*G.Node, error) { return activate(kernel.Activation{Func: kernel.Sqrt}, x) }
+
+// Square returns the node x². Derivative: 2x.
+func Square(x *G.Node) (*G.Node, error) { return activate(kernel.Activation{Func: kernel.Square}, x) }
+
+// Abs returns the node |x|. Derivative: −1 below 0, 1 above, and 0 at 0, where |x| has none.
+func Abs(x *G.Node) (*G.Node, error) { return activate(kernel.Activation{Func: kernel.Abs}, x) }
+
+// LeakyReLU returns the node that is x where x > 0 and slope·x elsewhere. Derivative: 1 where x > 0
+// and slope elsewhere, at 0 too. slope must be finite.
+func LeakyReLU(x *G.Node, slope float64) (*G.Node, error) {
+	if !finite(slope) {
+		return nil, errors.Errorf("ops: LeakyReLU: slope is %v, want a finite number", slope)
+	}
+	return activate(kernel.Activation{Func: kernel.LeakyReLU, A: slope}, x)
+}
+
+// ELU returns the node that is x where x > 0 and alpha·(eˣ − 1) elsewhere. Derivative: 1 where
+// x > 0 and alpha·eˣ elsewhere, at 0 too. alpha must be finite.
+func ELU(x *G.Node, alpha float64) (*G.Node, error) {
+	if !finite(alpha) {
+		return nil, errors.Errorf("ops: ELU: alpha is %v, want a finite number", alpha)
+	}
+	return activate(kernel.Activation{Func: kernel.ELU, A: alpha}, x)
+}
+
+// Clamp returns the node min(max(x, lo), hi). Derivative: 1 for lo ≤ x ≤ hi, elsewhere 0. lo and hi
+// may be infinite; lo must not be greater than hi.
+func Clamp(x *G.Node, lo, hi float64) (*G.Node, error) {
+	if !(lo <= hi) {
+		return nil, errors.Errorf("ops: Clamp: the limits are %v and %v, want lo ≤ hi", lo, hi)
+	}
+	return activate(kernel.Activation{Func: kernel.Clamp, A: lo, B: hi}, x)
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+func activate(of kernel.Activation, x *G.Node) (*G.Node, error) {
+	if err := check(of.Func.String(), float("x", -1, x)); err != nil {
+		return nil, err
+	}
+	return node(activation{Rank: x.Dims(), Of: of}, x)
+}
+
+// activation is y = f⁽ᵒʳᵈᵉʳ⁾(x), the function of order 0 or its second derivative, of order 2.
+type activation struct {
+	Rank, Order int
+	Of          kernel.Activation
+}
+
+func (o activation) name() string {
+	return o.Of.Func.String() + map[int]string{0: "", 2: "Second"}[o.Order]
+}
+func (o activation) args() []arg                                   { return []arg{{name: "x", rank: o.Rank}} }
+func (o activation) result() arg                                   { return arg{name: "y", rank: o.Rank} }
+func (o activation) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
+
+// rule is dx = dy·f′(x). Third derivatives are not offered.
+func (o activation) rule() []*term {
+	if o.Order > 0 {
+		return []*term{nil}
+	}
+	return []*term{apply(activationBackward{o.Rank, o.Of}, cotangent(), in(0))}
+}
+
+func (o activation) exec(c *call) error {
+	if c.double() {
+		kernel.Activate(o.Of, o.Order, slice[float64](c.dst), slice[float64](c.in[0]))
+	} else {
+		kernel.Activate(o.Of, o.Order, slice[float32](c.dst), slice[float32](c.in[0]))
+	}
+	return nil
+}
+
+// activationBackward is dx = dy·f′(x).
+type activationBackward struct {
+	Rank int
+	Of   kernel.Activation
+}
+
+func (o activationBackward) name() string { return o.Of.Func.String() + "Backward" }
+func (o activationBackward) args() []arg {
+	return []arg{{name: "dy", rank: o.Rank}, {name: "x", rank: o.Rank}}
+}
+func (o activationBackward) result() arg { return arg{name: "dx", rank: o.Rank} }
+func (o activationBackward) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return in[1], want("dy", in[0], in[1]...)
+}
+
+// rule: the op is linear in dy; its derivative by x is dy·f″(x), and there is none where f is linear
+// piece by piece.
+func (o activationBackward) rule() []*term {
+	byCotangent := apply(o, cotangent(), in(1))
+	if o.Of.Func.PiecewiseLinear() {
+		return []*term{byCotangent, nil}
+	}
+	times := product{o.Rank}
+	return []*term{byCotangent, apply(times, cotangent(), apply(times, in(0), apply(activation{o.Rank, 2, o.Of}, in(1))))}
+}
+
+func (o activationBackward) exec(c *call) error {
+	if c.double() {
+		kernel.ActivateBackward(o.Of, slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]))
+	} else {
+		kernel.ActivateBackward(o.Of, slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]))
+	}
+	return nil
+}

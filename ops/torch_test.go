@@ -1,0 +1,262 @@
+package ops_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/ops"
+)
+
+// torchOps are the ops that testdata/torch_cases.json has cases of, made from PyTorch's arguments.
+var torchOps = map[string]func(in []*G.Node, a torchArgs) (*G.Node, error){
+	"conv2d": func(in []*G.Node, a torchArgs) (*G.Node, error) {
+		return ops.Conv2D(in[0], in[1], third(in), ops.ConvParams{Stride: a.size("stride"), Dilation: a.size("dilation"), Pad: a.around("padding"), Groups: a.int("groups")})
+	},
+	"relu":        func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.ReLU(in[0]) },
+	"silu":        func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.SiLU(in[0]) },
+	"gelu":        func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.GELU(in[0]) },
+	"gelu_tanh":   func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.GELUTanh(in[0]) },
+	"sigmoid":     func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.Sigmoid(in[0]) },
+	"tanh":        func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.Tanh(in[0]) },
+	"softplus":    func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.Softplus(in[0]) },
+	"hardswish":   func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.HardSwish(in[0]) },
+	"hardsigmoid": func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.HardSigmoid(in[0]) },
+	"relu6":       func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.ReLU6(in[0]) },
+	"exp":         func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.Exp(in[0]) },
+	"log":         func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.Log(in[0]) },
+	"sqrt":        func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.Sqrt(in[0]) },
+	"square":      func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.Square(in[0]) },
+	"abs":         func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.Abs(in[0]) },
+	"leaky_relu": func(in []*G.Node, a torchArgs) (*G.Node, error) {
+		return ops.LeakyReLU(in[0], a.float("negative_slope"))
+	},
+	"elu": func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.ELU(in[0], a.float("alpha")) },
+	"clamp": func(in []*G.Node, a torchArgs) (*G.Node, error) {
+		return ops.Clamp(in[0], a.float("min"), a.float("max"))
+	},
+	"mse": func(in []*G.Node, a torchArgs) (*G.Node, error) {
+		return ops.MSE(in[0], in[1], a.reduction())
+	},
+}
+
+// notYet are the ops of the file that have no counterpart here. An op leaves this list when it is
+// given a constructor above: the test fails as long as it is in both, or in neither.
+var notYet = []string{
+	"adaptive_avg_pool2d", "adaptive_max_pool2d", "add", "amax", "avg_pool1d", "avg_pool2d",
+	"batch_norm", "batch_norm_eval", "bce_with_logits", "concat", "conv1d", "conv_transpose1d",
+	"conv_transpose2d", "cross_entropy", "cross_entropy_probabilities", "div", "group_norm", "huber",
+	"l1", "layer_norm", "linear", "log_softmax", "lp_pool2d", "matmul", "max_pool1d", "max_pool2d", "mean",
+	"mul", "pad", "prelu", "slice", "softmax", "sub", "sum", "transpose", "upsample_bilinear",
+	"upsample_nearest",
+}
+
+type torchCase struct {
+	Op   string
+	Args torchArgs
+	In   []struct {
+		Shape []int
+		Kind  string
+		Seed  uint64
+	}
+	Out map[string]*digest
+}
+
+// A digest is what the file stores of a tensor: see testdata/torch_cases.py.
+type digest struct {
+	Shape []int
+	Dots  [3]float64
+	Size  float64
+}
+
+type torchArgs map[string]any
+
+func (a torchArgs) float(name string) float64 { return a[name].(float64) }
+func (a torchArgs) int(name string) int       { return int(a.float(name)) }
+func (a torchArgs) ints(name string) (v []int) {
+	for _, x := range a[name].([]any) {
+		v = append(v, int(x.(float64)))
+	}
+	return v
+}
+func (a torchArgs) size(name string) ops.Size {
+	v := a.ints(name)
+	return ops.Size{H: v[0], W: v[1]}
+}
+func (a torchArgs) around(name string) ops.Padding {
+	v := a.ints(name)
+	return ops.AroundHW(v[0], v[1])
+}
+func (a torchArgs) reduction() ops.Reduction {
+	return map[any]ops.Reduction{"mean": ops.ReductionMean, "sum": ops.ReductionSum, "none": ops.ReductionNone}[a["reduction"]]
+}
+
+func third(in []*G.Node) *G.Node {
+	if len(in) > 2 {
+		return in[2]
+	}
+	return nil
+}
+
+// uniformAt is number i of a stream in (−1, 1), as testdata/torch_cases.py makes it.
+func uniformAt(seed uint64, i int) float64 {
+	z := seed*0x9E3779B97F4A7C15 + uint64(i+1)*0xBF58476D1CE4E5B9
+	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
+	z = (z ^ z>>27) * 0x94D049BB133111EB
+	z ^= z >> 31
+	return (float64(z>>40)+0.5)/(1<<23) - 1
+}
+
+func stream(n int, seed uint64, kind string) []float64 {
+	v := make([]float64, n)
+	for i := range v {
+		v[i] = uniformAt(seed, i)
+	}
+	switch {
+	case kind == "wide":
+		for i := range v {
+			v[i] *= 4
+		}
+	case kind == "positive":
+		for i := range v {
+			v[i] += 1.25
+		}
+	case kind == "probabilities":
+		for i := range v {
+			v[i] = (1.1 + v[i]) / 4
+		}
+	case kind == "distinct":
+		order := make([]int, n)
+		for i := range order {
+			order[i] = i
+		}
+		sort.SliceStable(order, func(i, j int) bool { return v[order[i]] < v[order[j]] })
+		for rank, i := range order {
+			v[i] = (float64(rank) - float64(n)/2 + 0.25) / 8
+		}
+	case strings.HasPrefix(kind, "labels"):
+		c, err := strconv.Atoi(kind[6:])
+		if err != nil {
+			panic(err)
+		}
+		for i := range v {
+			v[i] = math.Trunc((v[i] + 1) / 2 * float64(c))
+		}
+	}
+	return v
+}
+
+// TestPyTorch compares values and first derivatives with PyTorch's, in both float types. The bound
+// of an inner product is that of its terms' rounding, for the few hundred operations of an element.
+func TestPyTorch(t *testing.T) {
+	raw, err := os.ReadFile("testdata/torch_cases.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []torchCase
+	if err := json.Unmarshal(raw, &cases); err != nil {
+		t.Fatal(err)
+	}
+	compared := map[string]int{}
+	for i, c := range cases {
+		build, here := torchOps[c.Op]
+		if here == slices.Contains(notYet, c.Op) {
+			t.Fatalf("%s must have a constructor or be listed as missing, and not both", c.Op)
+		}
+		if !here {
+			continue
+		}
+		t.Run(fmt.Sprintf("%s/%d", c.Op, i), func(t *testing.T) {
+			double := 1e-11
+			if c.Op == "hardsigmoid" {
+				double = 1e-8 // PyTorch's derivative is ⅙ rounded to float32, in float64 too
+			}
+			torchCompare[float64](t, c, build, double)
+			torchCompare[float32](t, c, build, 2e-4)
+		})
+		compared[c.Op]++
+	}
+	if len(compared) != len(torchOps) {
+		t.Errorf("%d ops have cases, want %d", len(compared), len(torchOps))
+	}
+}
+
+func torchCompare[T kernel.Float](t *testing.T, c torchCase, build func([]*G.Node, torchArgs) (*G.Node, error), tolerance float64) {
+	t.Helper()
+	g := G.NewGraph()
+	var in, floats []*G.Node
+	for k, input := range c.In {
+		v := stream(tensor.Shape(input.Shape).TotalSize(), input.Seed, input.Kind)
+		name := fmt.Sprint("input ", k)
+		if strings.HasPrefix(input.Kind, "labels") {
+			in = append(in, leaf(g, name, input.Shape, converted[int](v)))
+			continue
+		}
+		in = append(in, leaf(g, name, input.Shape, converted[T](v)))
+		floats = append(floats, in[k])
+	}
+	y, err := build(in, c.Args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wrt []*G.Node
+	var names []string
+	for k, x := range floats {
+		if c.Out[fmt.Sprint("d", k)] != nil {
+			wrt, names = append(wrt, x), append(names, fmt.Sprint("d", k))
+		}
+	}
+	dy := stream(y.Shape().TotalSize(), 700, "")
+	cost, err := costOf(y, converted[T](dy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, grads, err := evaluate[T](ours, cost, y, wrt...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "y", c.Out["y"], y.Shape(), value, tolerance)
+	for k, d := range grads {
+		if y.IsScalar() { // costOf leaves a scalar's cotangent at 1
+			for i := range d {
+				d[i] *= T(dy[0])
+			}
+		}
+		same(t, names[k], c.Out[names[k]], wrt[k].Shape(), d, tolerance)
+	}
+}
+
+// same fails the test unless a tensor has the digest.
+func same[T kernel.Float](t *testing.T, name string, want *digest, shape tensor.Shape, got []T, tolerance float64) {
+	t.Helper()
+	if !slices.Equal([]int(shape), want.Shape) {
+		t.Fatalf("%s has shape %v, want %v", name, shape, want.Shape)
+	}
+	for k, dot := range want.Dots {
+		sum := 0.0
+		for i, w := range stream(len(got), uint64(900+k), "") {
+			sum += w * float64(got[i])
+		}
+		if bound := tolerance * (want.Size + 1); !(math.Abs(sum-dot) <= bound) {
+			t.Errorf("%s of %T: inner product %d is %v, want %v: the bound is %v", name, got, k, sum, dot, bound)
+		}
+	}
+}
+
+func converted[T kernel.Float | int](v []float64) []T {
+	out := make([]T, len(v))
+	for i, x := range v {
+		out[i] = T(x)
+	}
+	return out
+}
