@@ -11,19 +11,20 @@ import (
 
 // A network of the article's layers, described, and one step of gradients.
 func Example() {
-	net, err := model.NewSequential("small", tensor.Shape{1, 12, 12}, []model.Layer{
-		model.Conv{Filters: 4, Size: ops.Both(3), Pad: ops.Around(1)}, model.ReLU{}, model.MaxPool(2),
-		model.Conv{Filters: 8, Size: ops.Both(3)}, model.ReLU{}, model.MaxPool(2),
-		model.Flatten{}, model.Linear{Outputs: 10},
-	})
+	net, err := model.New(model.Sequential{
+		model.As("conv1", model.Conv2D{Filters: 4, Size: ops.Both(3), Pad: ops.Around(1)}), model.ReLU{},
+		model.MaxPool2D{Window: ops.Both(2)},
+		model.As("conv2", model.Conv2D{Filters: 8, Size: ops.Both(3)}), model.ReLU{},
+		model.MaxPool2D{Window: ops.Both(2)},
+		model.Flatten{}, model.As("fc", model.Linear{Outputs: 10}),
+	}, tensor.Shape{1, 12, 12}, model.Options{Name: "small", Seed: 1})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	net.Init(1)
 	fmt.Print(net.Summary())
 
-	graph, err := net.Build(2, model.BuildOptions{Loss: model.CrossEntropy, Training: true})
+	graph, err := net.Build(2, model.BuildOptions{Loss: model.CrossEntropy{}, Training: true})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -40,25 +41,30 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	for i, p := range net.Params() {
-		fmt.Println(p.Name, graph.Grads[i].Shape())
+	grads, err := graph.Grads()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for i, p := range graph.Params() {
+		fmt.Println(p.Name, grads[i].Shape())
 	}
 	// Output:
 	// small, input 1×12×12
-	// layer                         output   parameters  multiply-adds  receptive field
-	// conv1     4 × 3×3, padding 1  4×12×12          40           5184              3×3
-	// relu1                         4×12×12           0              0              3×3
-	// maxpool1  2×2                 4×6×6             0              0              4×4
-	// conv2     8 × 3×3             8×4×4           296           4608              8×8
-	// relu2                         8×4×4             0              0              8×8
-	// maxpool2  2×2                 8×2×2             0              0            10×10
-	// flatten1                      32                0              0            10×10
-	// fc1       10 outputs          10              330            320            12×12
-	// total                                         666          10112
+	// layer                             output   parameters  multiply-adds  receptive field
+	// conv1  Conv2D 4 × 3×3, padding 1  4×12×12          40           5184              3×3
+	// 1      ReLU                       4×12×12           0              0              3×3
+	// 2      MaxPool2D 2×2              4×6×6             0              0              4×4
+	// conv2  Conv2D 8 × 3×3             8×4×4           296           4608              8×8
+	// 4      ReLU                       8×4×4             0              0              8×8
+	// 5      MaxPool2D 2×2              8×2×2             0              0            10×10
+	// 6      Flatten                    32                0              0            10×10
+	// fc     Linear 10 outputs          10              330            320            12×12
+	// total                                             666          10112
 	// conv1.weight (4, 1, 3, 3)
 	// conv1.bias (4)
 	// conv2.weight (8, 4, 3, 3)
 	// conv2.bias (8)
-	// fc1.weight (10, 32)
-	// fc1.bias (10)
+	// fc.weight (10, 32)
+	// fc.bias (10)
 }

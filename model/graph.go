@@ -1,6 +1,9 @@
 package model
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -9,116 +12,272 @@ import (
 	"github.com/convgrad/convgrad/ops/vm"
 )
 
-// A Graph is a network for one batch size, ready to run. It is for one goroutine at a time; graphs of one network may run at once as long as nothing changes the weights.
+// BuildOptions say what a graph is for. The zero value evaluates.
+type BuildOptions struct {
+	// Loss is added to the output; nil makes a graph that ends with the output.
+	Loss Loss
+	// Penalties are added to the loss.
+	Penalties []Penalty
+	// Training asks for the gradients of loss and penalties by all parameters that are not frozen,
+	// lets Dropout drop and layers update their buffers.
+	Training bool
+	// Seed is that of the dropout masks.
+	Seed uint64
+	// InputGradient asks for the gradient by the input too. It is otherwise not computed.
+	InputGradient bool
+	// Keep keeps what each layer gives for Feature, at the cost of its memory.
+	Keep bool
+}
+
+// A Graph is a network for one batch size, ready to run. It is for one goroutine at a time.
+//
+// Its nodes are its own: loss and penalties are given to Build, which differentiates their sum once.
+// (Gorgonia's second Grad in one graph gives wrong numbers without an error.)
 type Graph struct {
-	Batch  int
-	X      *G.Node   // the input, batch×C×H×W; write to InputData
-	Target *G.Node   // labels or targets, or nil without a loss; write to TargetData
-	Output *G.Node   // the network's output: logits
-	Loss   *G.Node   // a scalar, or nil
-	Params []*G.Node // of the network's parameters, in order
-	Grads  []*G.Node // the gradients by Params, in training
-	DX     *G.Node   // the gradient by X, if it was asked for
-	Each   []*G.Node // what each layer gives, or nil where it is computed together with the next. They have values after Run if BuildOptions.Keep was set
+	net   *Network
+	batch int
+	step  int // of the next run's dropout masks
+	ran   bool
 
-	Random *ops.Random // of dropout masks in training, or nil
+	x, t, y       *G.Node
+	loss, penalty *G.Node // the whole sum, and the part of it that is penalties; may be nil
+	params        []*Param
+	grads         G.Nodes // of params
+	dx            *G.Node
+	features      map[string]*G.Node
+	updates       []update
+	random        *ops.Random
+	machine       *vm.Machine
 
-	machine *vm.Machine
+	views []*Param        // of params, for the caller
+	dense []*tensor.Dense // the last run's gradients
+
+}
+
+// An update is a buffer's value after a run.
+type update struct {
+	param *Param
+	value *G.Node
 }
 
 // Build makes a graph of the network for a batch size.
 //
-// It returns an error if the batch size is not positive, the options contradict each other, or the loss does not fit the output.
+// It returns an error if the batch size is not positive, gradients are asked for without a loss, the
+// loss does not fit the output, a parameter that is trained does not reach it, or a layer does not do
+// what it did in New.
 func (n *Network) Build(batch int, o BuildOptions) (*Graph, error) {
 	if err := n.made(); err != nil {
 		return nil, err
 	}
 	if batch < 1 {
-		return nil, errors.Errorf("model: %s: the batch size is %d, want at least 1", n.name, batch)
+		return nil, errors.Errorf("%s: the batch size is %d, want at least 1", n.title(), batch)
 	}
-	if err := countable(append(tensor.Shape{batch}, n.input...)); err != nil {
-		return nil, errors.Wrapf(err, "model: %s: x", n.name)
+	if err := countable(n.batch(batch)); err != nil {
+		return nil, errors.Wrapf(err, "%s: x", n.title())
 	}
-	if (o.Training || o.InputGradient) && o.Loss == NoLoss {
-		return nil, errors.Errorf("model: %s: gradients are asked for without a loss", n.name)
+	if o.Loss == nil && (o.Training || o.InputGradient || len(o.Penalties) > 0) {
+		return nil, errors.Errorf("%s: gradients or penalties are asked for without a loss", n.title())
 	}
-	g := G.NewGraph()
-	leaf := func(name string, v *tensor.Dense) *G.Node {
-		return G.NewTensor(g, v.Dtype(), v.Dims(), G.WithShape(v.Shape()...), G.WithName(name), G.WithValue(v))
-	}
-	m := &Graph{Batch: batch}
-	m.X = leaf("x", tensor.New(tensor.WithShape(append(tensor.Shape{batch}, n.input...)...), tensor.Of(n.dtype)))
-	for _, p := range n.params {
-		m.Params = append(m.Params, leaf(p.Name, p.Value))
-	}
-	b := &Builder{Training: o.Training, Winograd: n.winograd, graph: g, seed: o.Seed}
+	b := n.builder(o, false)
+	m := &Graph{net: n, batch: batch}
+	m.x = leaf(b.graph, inputName, tensor.New(tensor.WithShape(n.batch(batch)...), tensor.Of(n.dtype)))
 	var err error
-	if m.Output, m.Each, err = n.nodes(b, m.X, m.Params, o); err != nil {
+	if m.y, err = n.expand(b, m.x); err != nil {
 		return nil, err
 	}
-	m.Random = b.random
-	outputs := G.Nodes{m.Output}
-	for _, y := range m.Each {
-		if o.Keep && y != nil {
-			outputs = append(outputs, y)
+	m.random = b.random
+	outputs := G.Nodes{m.y}
+	if o.Keep {
+		m.features = map[string]*G.Node{}
+		for _, c := range b.calls {
+			m.features[c.path] = c.y
+			outputs = append(outputs, c.y)
 		}
 	}
-	if o.Loss != NoLoss {
-		if err := n.loss(m, o.Loss, leaf); err != nil {
-			return nil, err
+	for _, p := range b.order {
+		if v := b.latest[p]; v != nil && v != b.nodes[p] {
+			m.updates = append(m.updates, update{p, v})
+			outputs = append(outputs, v)
 		}
-		outputs = append(outputs, m.Loss)
+	}
+	if o.Loss == nil {
+		return m.plan(b.graph, outputs)
 	}
 	var by G.Nodes
-	if o.Training {
-		by = append(by, m.Params...)
+	for _, p := range b.order {
+		if o.Training && !p.Buffer && !n.isFrozen(p.Name) {
+			m.params, by = append(m.params, p), append(by, b.nodes[p])
+			m.views = append(m.views, n.view(p))
+		}
+	}
+	if err := m.addLoss(o, b, by); err != nil {
+		return nil, errors.Wrap(err, n.title())
+	}
+	outputs = append(outputs, m.loss)
+	if m.penalty != nil {
+		outputs = append(outputs, m.penalty)
 	}
 	if o.InputGradient {
-		by = append(by, m.X)
+		by = append(by, m.x)
 	}
-	if len(by) > 0 {
-		grads, err := G.Grad(m.Loss, by...)
-		if err != nil {
-			return nil, errors.Wrapf(err, "model: %s: gradients", n.name)
-		}
-		outputs = append(outputs, grads...)
-		if o.InputGradient {
-			m.DX, grads = grads[len(grads)-1], grads[:len(grads)-1]
-		}
-		m.Grads = grads
+	if len(by) == 0 { // everything is frozen
+		return m.plan(b.graph, outputs)
 	}
+	if err := differentiable(m.loss, by); err != nil {
+		return nil, errors.Wrap(err, n.title())
+	}
+	grads, err := G.Grad(m.loss, by...)
+	if err != nil {
+		return nil, errors.Wrapf(err, "%s: gradients", n.title())
+	}
+	outputs = append(outputs, grads...)
+	if o.InputGradient {
+		m.dx, grads = grads[len(grads)-1], grads[:len(grads)-1]
+	}
+	m.grads = grads
+	return m.plan(b.graph, outputs)
+}
+
+// plan makes the machine.
+func (m *Graph) plan(g *G.ExprGraph, outputs G.Nodes) (*Graph, error) {
+	var err error
 	if m.machine, err = vm.New(g, outputs...); err != nil {
-		return nil, errors.Wrapf(err, "model: %s", n.name)
+		return nil, errors.Wrap(err, m.net.title())
 	}
 	return m, nil
 }
 
-// loss adds the loss to the graph.
-func (n *Network) loss(m *Graph, l Loss, leaf func(string, *tensor.Dense) *G.Node) error {
-	var err error
-	switch out := m.Output.Shape(); l {
-	case CrossEntropy:
-		if len(out) != 2 {
-			return errors.Errorf("model: %s: the output of a batch is %v, want batch×classes for the cross-entropy", n.name, out)
+// addLoss adds targets, loss and penalties. They may be a caller's: a panic is an error.
+func (m *Graph) addLoss(o BuildOptions, b *Builder, params G.Nodes) (err error) {
+	what := "the loss"
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.Errorf("%s panicked: %v", what, r)
 		}
-		m.Target = leaf("labels", tensor.New(tensor.WithShape(m.Batch), tensor.Of(tensor.Int)))
-		m.Loss, err = ops.CrossEntropy(m.Output, m.Target, ops.CrossEntropyParams{})
-	case SquaredError:
-		m.Target = leaf("targets", tensor.New(tensor.WithShape(out...), tensor.Of(n.dtype)))
-		if m.Loss, err = ops.ArticleError(m.Output, m.Target); err == nil {
-			m.Loss, err = ops.Affine(m.Loss, 1/float64(m.Batch), 0)
-		}
-	default:
-		err = errors.Errorf("the loss is %d, want CrossEntropy or SquaredError", int(l))
+	}()
+	shape, of, err := o.Loss.Target(m.y)
+	if err != nil {
+		return err
 	}
-	return errors.Wrapf(err, "model: %s", n.name)
+	if err := countable(shape); err != nil {
+		return errors.Wrap(err, "the targets")
+	}
+	if of != tensor.Int && of != tensor.Float32 && of != tensor.Float64 {
+		return errors.Errorf("the targets are of %v, want Int, Float32 or Float64", of)
+	}
+	m.t = leaf(b.graph, targetName, tensor.New(tensor.WithShape(shape...), tensor.Of(of)))
+	if m.loss, err = o.Loss.Loss(m.y, m.t); err != nil {
+		return err
+	}
+	if err := m.scalar(what, m.loss); err != nil {
+		return err
+	}
+	if params == nil { // in evaluation penalties are those of training
+		for _, p := range b.order {
+			if !p.Buffer && !m.net.isFrozen(p.Name) {
+				params = append(params, b.nodes[p])
+			}
+		}
+	}
+	for i, p := range o.Penalties {
+		if what = fmt.Sprintf("penalty %d", i); p == nil {
+			return errors.Errorf("%s is nil", what)
+		}
+		term, err := p(slices.Clone(params))
+		if err != nil {
+			return errors.Wrap(err, what)
+		}
+		if err := m.scalar(what, term); err != nil {
+			return err
+		}
+		if m.penalty == nil {
+			m.penalty = term
+		} else if m.penalty, err = G.Add(m.penalty, term); err != nil {
+			return errors.Wrap(err, what)
+		}
+	}
+	if m.penalty != nil {
+		if m.loss, err = G.Add(m.loss, m.penalty); err != nil {
+			return errors.Wrap(err, "the sum of loss and penalties")
+		}
+	}
+	for _, n := range b.graph.AllNodes() {
+		if n.Deriv() != nil {
+			return errors.Errorf("a layer, the loss or a penalty called gorgonia.Grad: %v has a gradient "+
+				"already, and a second Grad in one graph gives wrong numbers", n)
+		}
+	}
+	return nil
 }
 
-// InputData is the memory of X, []float32 or []float64 by the network's type; fill it before Run.
-func (m *Graph) InputData() any { return memory(m.X) }
+// scalar returns an error unless a term of the loss is a scalar of the network's type in its graph.
+func (m *Graph) scalar(what string, n *G.Node) error {
+	switch {
+	case n == nil:
+		return errors.Errorf("%s is nil, want a scalar node", what)
+	case n.Graph() != m.x.Graph():
+		return errors.Errorf("%s is a node of another graph", what)
+	case n.Dims() != 0:
+		return errors.Errorf("%s has shape %v, want a scalar", what, n.Shape())
+	case n.Dtype() != m.net.dtype:
+		return errors.Errorf("%s is of %v, want %v", what, n.Dtype(), m.net.dtype)
+	}
+	return nil
+}
 
-// TargetData is the memory of Target: []int labels for the cross-entropy, floats for the squared error, nil without a loss.
-func (m *Graph) TargetData() any { return memory(m.Target) }
+// differentiable returns an error that names the first leaf that the loss does not depend on.
+func differentiable(loss *G.Node, by G.Nodes) error {
+	reached := map[*G.Node]bool{}
+	for stack := []*G.Node{loss}; len(stack) > 0; {
+		n := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if reached[n] {
+			continue
+		}
+		reached[n] = true
+		stack = append(stack, operandsOf(n)...)
+	}
+	for _, n := range by {
+		if !reached[n] {
+			return errors.Errorf("the loss does not depend on %s: want it used, or frozen", n.Name())
+		}
+	}
+	return nil
+}
+
+// made returns an error for a graph that Build did not make.
+func (m *Graph) made(what string) error {
+	if m == nil || m.machine == nil {
+		return errors.Errorf("model: %s: the graph is empty or closed, want one of Build", what)
+	}
+	return nil
+}
+
+// Batch is the number of samples.
+func (m *Graph) Batch() int {
+	if m == nil {
+		return 0
+	}
+	return m.batch
+}
+
+// InputData is the memory of the input, batch×C×H×W, as []float32 or []float64 by the network's type.
+// Fill it before Run.
+func (m *Graph) InputData() any {
+	if m == nil {
+		return nil
+	}
+	return memory(m.x)
+}
+
+// TargetData is the memory of the targets: []int labels for CrossEntropy, floats for SquaredError, nil
+// without a loss.
+func (m *Graph) TargetData() any {
+	if m == nil {
+		return nil
+	}
+	return memory(m.t)
+}
 
 func memory(n *G.Node) any {
 	if n == nil || n.Value() == nil {
@@ -127,16 +286,26 @@ func memory(n *G.Node) any {
 	return n.Value().Data()
 }
 
-// SetLabels writes a batch's classes to Target: as they are for the cross-entropy, one-hot for the squared error.
+// SetLabels writes a batch's classes to the targets: as they are where those are labels, one-hot where
+// they are floats of the output's shape.
 //
-// It returns an error, and writes nothing, if the graph has no loss, there are not as many labels as samples, or one is not a class.
+// It returns an error, and writes nothing, if the graph has no loss, there are not as many labels as
+// samples, or one is not a class.
 func (m *Graph) SetLabels(labels []int) error {
-	if m.Target == nil {
+	if err := m.made("SetLabels"); err != nil {
+		return err
+	}
+	if m.t == nil {
 		return errors.New("model: SetLabels: the graph has no loss")
 	}
-	out := m.Output.Shape()
-	if len(labels) != m.Batch || len(out) != 2 {
-		return errors.Errorf("model: SetLabels: got %d labels for an output of %v, want one for each of %d rows", len(labels), out, m.Batch)
+	out, target := m.y.Shape(), m.t.Shape()
+	whole := m.t.Dtype() == tensor.Int
+	if len(out) != 2 || whole && len(target) != 1 || !whole && !target.Eq(out) {
+		return errors.Errorf("model: SetLabels: the output is %v and the targets are %v, want batch×classes, "+
+			"and targets of that shape or one label a sample", out, target)
+	}
+	if len(labels) != m.batch {
+		return errors.Errorf("model: SetLabels: got %d labels for a batch of %d", len(labels), m.batch)
 	}
 	for i, l := range labels {
 		if l < 0 || l >= out[1] {
@@ -162,31 +331,206 @@ func oneHot[T float32 | float64](rows []T, labels []int) {
 	}
 }
 
-// Run computes the output, and the loss and gradients if the graph has them. Their values are valid until the next Run.
-func (m *Graph) Run() error {
-	if m.machine == nil {
-		return errors.New("model: Run: the graph is empty, want one of Build")
+// SetStep says which step of training the next Run is. Dropout masks are a function of the seed and the
+// step. Each Run of a graph for training goes one step on by itself.
+func (m *Graph) SetStep(step int) {
+	if m != nil {
+		m.step = step
 	}
-	return m.machine.RunAll()
 }
 
-// LossValue is the loss of the last Run.
-func (m *Graph) LossValue() (float64, error) {
-	if m.Loss == nil || m.Loss.Value() == nil {
-		return 0, errors.New("model: the graph has no loss, or has not run")
+// Run computes the output, and the loss and gradients if the graph has them; buffers get their updates
+// once all of that has succeeded. Results are valid until the next Run.
+func (m *Graph) Run() error {
+	if err := m.made("Run"); err != nil {
+		return err
 	}
-	switch v := m.Loss.Value().Data().(type) {
+	m.ran = false
+	m.random.SetStep(m.step)
+	m.net.mu.RLock()
+	err := m.machine.RunAll()
+	m.net.mu.RUnlock()
+	if err != nil {
+		return errors.Wrap(err, m.net.title())
+	}
+	for i, g := range m.grads {
+		if m.dense == nil {
+			m.dense = make([]*tensor.Dense, len(m.grads))
+		}
+		if m.dense[i], err = m.value(g, "the gradient of "+m.params[i].Name); err != nil {
+			return err
+		}
+	}
+	if err := m.updateBuffers(); err != nil {
+		return err
+	}
+	m.ran = true
+	m.step++
+	return nil
+}
+
+// updateBuffers gives buffers the values that layers worked out for them: all, or none.
+func (m *Graph) updateBuffers() error {
+	if len(m.updates) == 0 {
+		return nil
+	}
+	for _, u := range m.updates {
+		if _, err := m.value(u.value, "the update of "+u.param.Name); err != nil {
+			return err
+		}
+	}
+	m.net.mu.Lock()
+	defer m.net.mu.Unlock()
+	for _, u := range m.updates {
+		copyData(u.param.Value.Data(), u.value.Value().Data(), 0, 0, u.param.Value.Shape().TotalSize())
+	}
+	return nil
+}
+
+// value is what a run gave a node, a plain tensor.
+func (m *Graph) value(n *G.Node, what string) (*tensor.Dense, error) {
+	d, ok := n.Value().(*tensor.Dense)
+	if !ok {
+		return nil, errors.Errorf("%s: %s is a %T, want a tensor", m.net.title(), what, n.Value())
+	}
+	if err := plain(d, n.Shape(), n.Dtype()); err != nil {
+		return nil, errors.Wrapf(err, "%s: %s", m.net.title(), what)
+	}
+	return d, nil
+}
+
+// plain returns an error that names the rule that a tensor breaks: shape and type, row-major, and its
+// own memory without gaps.
+func plain(d *tensor.Dense, shape tensor.Shape, of tensor.Dtype) error {
+	switch s := d.Shape(); {
+	case len(s) != len(shape) || !s.Eq(shape):
+		return errors.Errorf("has shape %v, want %v", s, shape)
+	case d.Dtype() != of:
+		return errors.Errorf("is of %v, want %v", d.Dtype(), of)
+	case d.DataOrder().IsColMajor():
+		return errors.Errorf("is in column-major order, want rows one after the other")
+	case d.RequiresIterator() || d.DataOrder().IsTransposed() || length(d.Data()) != s.TotalSize():
+		return errors.Errorf("is a transposed or sliced view, with the strides %v, want one with memory "+
+			"of its own: Materialize makes it", d.Strides())
+	}
+	return nil
+}
+
+func length(data any) int {
+	switch v := data.(type) {
+	case []float32:
+		return len(v)
+	case []float64:
+		return len(v)
+	case []int:
+		return len(v)
+	}
+	return -1
+}
+
+// results returns an error unless the last Run succeeded and n is a node.
+func (m *Graph) results(what string, n *G.Node, lacks string) error {
+	if err := m.made(what); err != nil {
+		return err
+	}
+	if n == nil {
+		return errors.Errorf("%s: %s: the graph has no %s", m.net.title(), what, lacks)
+	}
+	if !m.ran {
+		return errors.Errorf("%s: %s: the graph has not run, or its last run failed", m.net.title(), what)
+	}
+	return nil
+}
+
+// Output is the network's output of the last Run.
+func (m *Graph) Output() (*tensor.Dense, error) {
+	if m == nil {
+		return nil, m.made("Output")
+	}
+	if err := m.results("Output", m.y, "output"); err != nil {
+		return nil, err
+	}
+	return m.value(m.y, "the output")
+}
+
+// LossValue is the loss of the last Run with all penalties: what is differentiated.
+func (m *Graph) LossValue() (float64, error) {
+	if m == nil {
+		return 0, m.made("LossValue")
+	}
+	if err := m.results("LossValue", m.loss, "loss"); err != nil {
+		return 0, err
+	}
+	return number(m.loss)
+}
+
+// PenaltyValue is the part of the last Run's loss that is penalties: 0 without any.
+func (m *Graph) PenaltyValue() (float64, error) {
+	if m == nil {
+		return 0, m.made("PenaltyValue")
+	}
+	if err := m.results("PenaltyValue", m.loss, "loss"); err != nil || m.penalty == nil {
+		return 0, err
+	}
+	return number(m.penalty)
+}
+
+func number(n *G.Node) (float64, error) {
+	switch v := n.Value().Data().(type) {
 	case float32:
 		return float64(v), nil
 	case float64:
 		return v, nil
 	}
-	return 0, errors.Errorf("model: the loss is a %T, want a float", m.Loss.Value().Data())
+	return 0, errors.Errorf("model: the loss is a %T, want a float", n.Value().Data())
+}
+
+// Params are the parameters that have gradients in this graph, in the network's order.
+func (m *Graph) Params() []*Param {
+	if m == nil {
+		return nil
+	}
+	return m.views
+}
+
+// Grads are the last Run's gradients by Params, in that order. Slice and tensors are overwritten by the
+// next Run.
+func (m *Graph) Grads() ([]*tensor.Dense, error) {
+	if m == nil {
+		return nil, m.made("Grads")
+	}
+	if err := m.results("Grads", m.loss, "gradients"); err != nil {
+		return nil, err
+	}
+	return m.dense, nil
+}
+
+// InputGradient is the last Run's gradient by the input, if BuildOptions asked for it.
+func (m *Graph) InputGradient() (*tensor.Dense, error) {
+	if m == nil {
+		return nil, m.made("InputGradient")
+	}
+	if err := m.results("InputGradient", m.dx, "gradient by the input: ask for it in BuildOptions"); err != nil {
+		return nil, err
+	}
+	return m.value(m.dx, "the gradient by the input")
+}
+
+// Feature is what a layer gave in the last Run, by its path; "" is the whole network. Of a layer that is
+// used several times it is the last. It is kept if BuildOptions say so.
+func (m *Graph) Feature(path string) (*tensor.Dense, error) {
+	if m == nil {
+		return nil, m.made("Feature")
+	}
+	if err := m.results("Feature", m.features[path], fmt.Sprintf("layer %q that is kept", path)); err != nil {
+		return nil, err
+	}
+	return m.value(m.features[path], "the output of "+path)
 }
 
 // PeakBytes is the memory that the graph holds for intermediates, outputs and gradients.
 func (m *Graph) PeakBytes() int {
-	if m.machine == nil {
+	if m == nil || m.machine == nil {
 		return 0
 	}
 	return m.machine.PeakBytes()
@@ -194,56 +538,12 @@ func (m *Graph) PeakBytes() int {
 
 // Close gives the graph's memory up. A graph that is closed does not run.
 func (m *Graph) Close() error {
-	if m.machine == nil {
+	if m == nil || m.machine == nil {
 		return nil
 	}
-	return m.machine.Close()
-}
-
-// predictBatch is how many samples Predict puts through the network at once.
-const predictBatch = 128
-
-// Predict returns the network's output for x, any number of samples N×C×H×W, as a new tensor. It may be called from several goroutines.
-//
-// It returns an error if x is not a plain tensor of the network's type and input shape.
-func (n *Network) Predict(x *tensor.Dense) (*tensor.Dense, error) {
-	if err := n.made(); err != nil {
-		return nil, err
-	}
-	if x == nil || x.Dtype().Type == nil {
-		return nil, errors.Errorf("model: %s: Predict: x is no tensor, want N×%v of %v", n.name, n.input, n.dtype)
-	}
-	s := x.Shape()
-	if len(s) != len(n.input)+1 || !s[1:].Eq(n.input) || s[0] < 1 || x.Dtype() != n.dtype || x.RequiresIterator() || x.DataOrder().IsColMajor() {
-		return nil, errors.Errorf("model: %s: Predict: x is %v of %v, want plain N×%v of %v", n.name, s, x.Dtype(), n.input, n.dtype)
-	}
-	out := tensor.New(tensor.WithShape(append(tensor.Shape{s[0]}, n.Output()...)...), tensor.Of(n.dtype))
-	in, to := n.input.TotalSize(), n.Output().TotalSize()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for at := 0; at < s[0]; at += predictBatch {
-		batch := min(predictBatch, s[0]-at)
-		g, ok := n.predict[batch]
-		if !ok {
-			var err error
-			if g, err = n.Build(batch, BuildOptions{}); err != nil {
-				return nil, err
-			}
-			if batch == predictBatch || len(n.predict) < 4 { // a few sizes recur; others are not worth their memory
-				n.predict[batch] = g
-			}
-		}
-		copyData(g.InputData(), x.Data(), 0, at*in, batch*in)
-		if err := g.Run(); err != nil {
-			return nil, errors.Wrapf(err, "model: %s: Predict", n.name)
-		}
-		y := g.Output.Value()
-		if y.Dtype() != n.dtype {
-			return nil, errors.Errorf("model: %s: Predict: the output is of %v, want %v", n.name, y.Dtype(), n.dtype)
-		}
-		copyData(out.Data(), y.Data(), at*to, 0, batch*to)
-	}
-	return out, nil
+	err := m.machine.Close()
+	*m = Graph{net: m.net}
+	return err
 }
 
 // copyData copies n elements between two slices of one type.

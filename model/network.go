@@ -1,11 +1,10 @@
 package model
 
 import (
-	"fmt"
+	"hash/fnv"
 	"math"
 	"math/rand/v2"
-	"reflect"
-	"slices"
+	"strings"
 	"sync"
 
 	"github.com/pkg/errors"
@@ -13,325 +12,302 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// A Param is a parameter of a network. Its value is shared by all graphs of the network: what changes it in place changes them all.
+// Options say how a network is made. The zero value is a network of float32 with weights of seed 0.
+type Options struct {
+	Name     string // for errors and the summary
+	Seed     uint64 // of the first weights
+	Float64  bool   // float64 instead of float32: slower, for checking
+	Winograd bool   // permit Winograd's algorithm in convolutions: faster, with a larger rounding error
+}
+
+// A Param is a weight of a network. Its value is shared by all graphs of the network: what changes its
+// elements in place changes them all.
 type Param struct {
-	Name  string        // the layer's kind and number, and the weight's name: "conv1.weight"
-	Value *tensor.Dense // the weights: to change them, change its elements. Another tensor put here is not the network's
-	FanIn int           // inputs that each output sums
+	Name   string        // the path: "layer1.0.conv1.weight"
+	Value  *tensor.Dense // to change it, change its elements. Another tensor put here is not the network's
+	Buffer bool          // saved, but not trained
+	Frozen bool          // by Freeze: not trained for now
+
+	init Init
 }
 
-// A Network is a sequence of layers with weights.
+// A Network is a layer with weights.
 type Network struct {
-	name     string
-	input    tensor.Shape // C×H×W, or a vector's length
-	layers   []Layer
-	names    []string       // of the layers: kind and number
-	shapes   []tensor.Shape // of each layer's output
-	params   []*Param
-	owned    [][]int // the indices into params of each layer
-	dtype    tensor.Dtype
-	winograd bool
+	options Options
+	layer   Layer
+	input   tensor.Shape // of one sample
+	output  tensor.Shape
+	dtype   tensor.Dtype
+	params  []*Param // buffers among them, in the order in which layers asked for them
+	index   map[string]*Param
+	summary Summary
 
-	mu      sync.Mutex // guards the weights against Predict, and predict, which keeps its graphs
-	predict map[int]*Graph
+	mu     sync.RWMutex // the weights: read by runs, written by Load, Init and updates of buffers
+	frozen []string     // paths, under frozenMu
+	pool   pool
+
+	frozenMu sync.Mutex
 }
 
-// An Option changes what NewSequential makes.
-type Option func(*Network)
-
-// Float64 makes a network of float64 instead of float32: slower, for checking.
-func Float64(n *Network) { n.dtype = tensor.Float64 }
-
-// Winograd permits Winograd's algorithm in all convolutions: faster, with a larger rounding error.
-func Winograd(n *Network) { n.winograd = true }
-
-// NewSequential returns a network of the layers, one after the other, for inputs of the shape C×H×W (or, for layers that take vectors, of rank 1). Its weights are zero
-// until Init or Load.
+// New returns the network of a layer, for inputs of a shape: C×H×W, or whatever the layer takes, the
+// batch left out. It applies the layer once, in evaluation, to a batch of one, and draws the weights.
 //
-// It returns an error that names the layer if one cannot take what the one before it gives.
-func NewSequential(name string, input tensor.Shape, layers []Layer, options ...Option) (*Network, error) {
-	n := &Network{name: name, input: input.Clone(), layers: append([]Layer(nil), layers...), dtype: tensor.Float32, predict: map[int]*Graph{}}
-	for _, o := range options {
-		if o != nil {
-			o(n)
-		}
+// It returns an error with the path of the layer where one arises.
+func New(l Layer, input tensor.Shape, o Options) (*Network, error) {
+	n := &Network{options: o, layer: l, input: input.Clone(), dtype: tensor.Float32, index: map[string]*Param{}}
+	if o.Float64 {
+		n.dtype = tensor.Float64
 	}
-	if len(layers) == 0 {
-		return nil, errors.Errorf("model: %s: no layers, want at least one", name)
+	if l == nil {
+		return nil, errors.Errorf("%s: the layer is nil", n.title())
 	}
-	if len(input) != 1 && len(input) != 3 {
-		return nil, errors.Errorf("model: %s: the input has shape %v, want C×H×W or a vector's length", name, input)
+	if len(input) < 1 || len(input) > maxRank-1 {
+		return nil, errors.Errorf("%s: the input has shape %v, want a sample's: C×H×W, or a vector's length", n.title(), input)
 	}
 	if err := countable(input); err != nil {
-		return nil, errors.Wrapf(err, "model: %s: the input", name)
+		return nil, errors.Wrapf(err, "%s: the input", n.title())
 	}
-	count := map[string]int{}
-	at := n.input
-	for i, l := range n.layers {
-		if l = byValue(l); l == nil {
-			return nil, errors.Errorf("model: %s: layer %d is nil", name, i+1)
-		}
-		n.layers[i] = l
-		out, err := l.Output(at)
-		if err != nil {
-			return nil, errors.Wrapf(err, "model: %s: layer %d", name, i+1)
-		}
-		if err := countable(out); err != nil {
-			return nil, errors.Wrapf(err, "model: %s: layer %d, %s: the output", name, i+1, l.Kind())
-		}
-		count[l.Kind()]++
-		n.names = append(n.names, fmt.Sprintf("%s%d", l.Kind(), count[l.Kind()]))
-		var own []int
-		for _, w := range l.Weights(at) {
-			p, err := n.param(n.names[i], w)
-			if err != nil {
-				return nil, errors.Wrapf(err, "model: %s: layer %d", name, i+1)
-			}
-			own = append(own, len(n.params))
-			n.params = append(n.params, p)
-		}
-		n.owned, n.shapes, at = append(n.owned, own), append(n.shapes, out), out
+	b := n.builder(BuildOptions{}, true)
+	x := G.NewTensor(b.graph, n.dtype, len(input)+1, G.WithShape(n.batch(1)...), G.WithName(inputName))
+	y, err := n.expand(b, x)
+	if err != nil {
+		return nil, err
 	}
-	return n, nil
+	n.output = y.Shape()[1:].Clone()
+	n.summary = summarise(n, b, x)
+	n.pool.init()
+	return n, n.Init(o.Seed)
 }
 
-// byValue is what a pointer to a layer points to, and nil for a nil pointer: what a network is made of must not change later.
-func byValue(l Layer) Layer {
-	if v := reflect.ValueOf(l); v.Kind() == reflect.Pointer {
-		if v.IsNil() {
-			return nil
-		}
-		if e, ok := v.Elem().Interface().(Layer); ok {
-			return e
-		}
+// maxRank is the highest rank that ops take.
+const maxRank = 8
+
+// Names of a graph's own inputs. They hold blanks, which no weight's name does: Gorgonia merges inputs
+// of one name and shape.
+const (
+	inputName  = "the input"
+	targetName = "the targets"
+)
+
+// title names the network in errors.
+func (n *Network) title() string {
+	if n.options.Name == "" {
+		return "model"
 	}
-	return l
+	return "model: " + n.options.Name
 }
 
-// param makes a layer's parameter, zero.
-func (n *Network) param(layer string, w Weight) (*Param, error) {
-	p := &Param{Name: layer + "." + w.Name, FanIn: w.FanIn}
-	if n.Param(p.Name) != nil {
-		return nil, errors.Errorf("%s: there is a parameter of that name already", p.Name)
-	}
-	if len(w.Shape) == 0 || w.FanIn < 1 {
-		return nil, errors.Errorf("%s has shape %v and fan-in %d, want sides and a positive fan-in", p.Name, w.Shape, w.FanIn)
-	}
-	if err := countable(w.Shape); err != nil {
-		return nil, errors.Wrap(err, p.Name)
-	}
-	p.Value = tensor.New(tensor.WithShape(w.Shape...), tensor.Of(n.dtype))
-	return p, nil
+// batch is the shape of so many samples.
+func (n *Network) batch(size int) tensor.Shape { return append(tensor.Shape{size}, n.input...) }
+
+// builder makes the root builder of a new graph.
+func (n *Network) builder(o BuildOptions, tracing bool) *Builder {
+	return &Builder{taken: map[string]bool{}, build: &build{
+		net: n, graph: G.NewGraph(), tracing: tracing, training: o.Training, keep: o.Keep, seed: o.Seed,
+		nodes: map[*Param]*G.Node{}, latest: map[*Param]*G.Node{}, buffers: map[*G.Node]*Param{},
+	}}
 }
 
-// countable returns an error unless a shape's sides are positive and its elements few enough for the kernels' 32-bit indices.
-func countable(s tensor.Shape) error {
-	total := 1
-	for _, side := range s {
-		if side < 1 || side > math.MaxInt32/total {
-			return errors.Errorf("has shape %v, want positive sides and at most %d elements", s, math.MaxInt32)
-		}
-		total *= side
+// expand applies the network to x and checks what comes out. The builder is of no use afterwards.
+func (n *Network) expand(b *Builder, x *G.Node) (*G.Node, error) {
+	y := b.apply(n.layer, x)
+	if b.err != nil {
+		return nil, b.err
+	}
+	b.err = errors.Errorf("%s: the builder is used after its graph was made", n.title())
+	s := y.Shape()
+	switch {
+	case len(s) < 1 || s[0] != x.Shape()[0] || len(s) != y.Dims():
+		return nil, errors.Errorf("%s: the output of %d samples is %v, want the samples along the first axis",
+			n.title(), x.Shape()[0], s)
+	case !b.tracing && !s[1:].Eq(n.output):
+		return nil, errors.Errorf("%s: the output of %d samples is %v, want %v a sample, as when the network was made",
+			n.title(), s[0], s, n.output)
+	case y.Dtype() != n.dtype:
+		return nil, errors.Errorf("%s: the output is of %v, want %v", n.title(), y.Dtype(), n.dtype)
+	}
+	return y, nil
+}
+
+// add makes a weight, zero.
+func (n *Network) add(path string, init Init, shape tensor.Shape, buffer bool) *Param {
+	if init == nil {
+		init = Zeros
+	}
+	p := &Param{Name: path, Value: tensor.New(tensor.WithShape(shape...), tensor.Of(n.dtype)), Buffer: buffer, init: init}
+	n.params, n.index[path] = append(n.params, p), p
+	return p
+}
+
+// made returns an error for a network that New did not make.
+func (n *Network) made() error {
+	if n == nil || n.layer == nil || n.output == nil {
+		return errors.New("model: the network is empty, want one that New or ByName made")
 	}
 	return nil
 }
 
-// Name is what the network was called when it was made.
-func (n *Network) Name() string { return n.name }
+// Name is what Options called the network.
+func (n *Network) Name() string {
+	if n == nil {
+		return ""
+	}
+	return n.options.Name
+}
 
-// Input is the shape of one sample, C×H×W.
-func (n *Network) Input() tensor.Shape { return n.input.Clone() }
+// Input is the shape of one sample.
+func (n *Network) Input() tensor.Shape {
+	if n == nil {
+		return nil
+	}
+	return n.input.Clone()
+}
 
 // Output is the shape of what the network makes of one sample.
 func (n *Network) Output() tensor.Shape {
-	if n.made() != nil {
+	if n == nil {
 		return nil
 	}
-	return n.shapes[len(n.shapes)-1].Clone()
+	return n.output.Clone()
 }
 
 // Dtype is the type of the weights and of everything that flows through the network.
-func (n *Network) Dtype() tensor.Dtype { return n.dtype }
-
-// Layers returns the layers, in order.
-func (n *Network) Layers() []Layer { return append([]Layer(nil), n.layers...) }
-
-// Params returns the parameters, in the order of the layers.
-func (n *Network) Params() []*Param {
-	all := make([]*Param, len(n.params))
-	for i, p := range n.params {
-		all[i] = p.view()
+func (n *Network) Dtype() tensor.Dtype {
+	if n == nil {
+		return tensor.Dtype{}
 	}
-	return all
+	return n.dtype
+}
+
+// Params returns the parameters, those that are frozen included, in the order in which layers asked
+// for them.
+func (n *Network) Params() []*Param { return n.list(false) }
+
+// Buffers returns the buffers.
+func (n *Network) Buffers() []*Param { return n.list(true) }
+
+func (n *Network) list(buffers bool) []*Param {
+	if n == nil {
+		return nil
+	}
+	var list []*Param
+	for _, p := range n.params {
+		if p.Buffer == buffers {
+			list = append(list, n.view(p))
+		}
+	}
+	return list
 }
 
 // view is a Param of the same weights, so that what a caller sets in it is not set in the network.
-func (p *Param) view() *Param { v := *p; return &v }
+func (n *Network) view(p *Param) *Param {
+	v := *p
+	v.Frozen = n.isFrozen(p.Name)
+	return &v
+}
 
-// Param returns the parameter of that name, or nil.
+// Param returns the parameter or buffer of that name, or nil.
 func (n *Network) Param(name string) *Param {
-	for _, p := range n.params {
-		if p.Name == name {
-			return p.view()
+	if n == nil || n.index[name] == nil {
+		return nil
+	}
+	return n.view(n.index[name])
+}
+
+// Freeze holds everything below the paths as it is, in graphs that are built afterwards: parameters
+// get no gradients, and layers evaluate, so that Dropout passes its input on and batch norm neither
+// takes the batch's statistics nor updates its own. (In PyTorch a layer whose parameters ask for no
+// gradients still does.) The path "layer1" covers "layer1.conv.weight", not "layer10".
+//
+// It returns an error, and freezes nothing, if there is no weight below one of the paths.
+func (n *Network) Freeze(paths ...string) error {
+	if err := n.made(); err != nil {
+		return err
+	}
+	for _, path := range paths {
+		found := false
+		for _, p := range n.params {
+			found = found || below(p.Name, path)
+		}
+		if !found {
+			return errors.Errorf("%s: Freeze: there is no weight below %q", n.title(), path)
 		}
 	}
+	n.frozenMu.Lock()
+	defer n.frozenMu.Unlock()
+	n.frozen = append(n.frozen[:len(n.frozen):len(n.frozen)], paths...)
 	return nil
 }
 
-// made returns an error for a network that no constructor made.
-func (n *Network) made() error {
-	if n == nil || len(n.layers) == 0 {
-		return errors.New("model: the network has no layers, want one of NewSequential or ByName")
+// Unfreeze takes back every Freeze.
+func (n *Network) Unfreeze() {
+	if n != nil {
+		n.frozenMu.Lock()
+		defer n.frozenMu.Unlock()
+		n.frozen = nil
 	}
-	return nil
 }
 
-// Init draws the weights: those of rank 2 and more from a normal distribution of variance 2/fan-in, which keeps the size of the signal through a ReLU (He, Zhang, Ren and Sun, 2015); biases
-// are 0. What no ReLU follows, as a classifier's last layer, begins a tenth as wide: the output then starts near 0, without which the squared error spends its first epochs on forgetting it. The same seed gives the same bits, whatever the type: they are drawn in float64 and rounded.
-func (n *Network) Init(seed uint64) {
+// isFrozen reports whether a path is below a frozen one.
+func (n *Network) isFrozen(path string) bool {
+	n.frozenMu.Lock()
+	defer n.frozenMu.Unlock()
+	for _, f := range n.frozen {
+		if below(path, f) {
+			return true
+		}
+	}
+	return false
+}
+
+// below reports whether a path is prefix or lies below it.
+func below(path, prefix string) bool {
+	return path == prefix || strings.HasPrefix(path, prefix+".")
+}
+
+// Init draws all weights anew, buffers too. The same seed gives the same bits in both types, rounded
+// once in float32. A weight's numbers depend on the seed and on its name, not on the other weights.
+func (n *Network) Init(seed uint64) (err error) {
+	if err := n.made(); err != nil {
+		return err
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	last := len(n.layers) // the first layer after the last ReLU
-	for last > 0 && n.layers[last-1].Kind() != (ReLU{}).Kind() {
-		last--
-	}
-	for i, p := range n.params {
-		r := rand.New(rand.NewPCG(seed, uint64(i)))
-		sigma := math.Sqrt(2 / float64(p.FanIn))
-		for _, own := range n.owned[last:] {
-			if slices.Contains(own, i) {
-				sigma /= 10
-			}
-		}
-		if p.Value.Dims() < 2 {
-			sigma = 0
-		}
-		switch w := p.Value.Data().(type) {
-		case []float32:
-			for j := range w {
-				w[j] = float32(sigma * r.NormFloat64())
-			}
-		case []float64:
-			for j := range w {
-				w[j] = sigma * r.NormFloat64()
-			}
+	for _, p := range n.params {
+		if err := p.draw(seed); err != nil {
+			return errors.Wrapf(err, "%s: the initialiser of %s", n.title(), p.Name)
 		}
 	}
+	return nil
 }
 
-// A Loss is what a network is trained on.
-type Loss int
-
-const (
-	// NoLoss makes a graph that ends with the network's output.
-	NoLoss Loss = iota
-	// CrossEntropy is the softmax cross-entropy of the output against Int labels, the mean over the batch.
-	CrossEntropy
-	// SquaredError is the article's E = ½ Σ (t − y)² (Eq. 9) of a sample, the mean over the batch; targets are of the output's shape.
-	SquaredError
-)
-
-func (l Loss) String() string {
-	switch l {
-	case NoLoss:
-		return "none"
-	case CrossEntropy:
-		return "cross-entropy"
-	case SquaredError:
-		return "mse"
-	}
-	return "unknown loss"
-}
-
-// ParseLoss returns the loss of that name: "cross-entropy" or "mse".
-func ParseLoss(name string) (Loss, error) {
-	for _, l := range []Loss{CrossEntropy, SquaredError} {
-		if l.String() == name {
-			return l, nil
+// draw gives a weight its first values. It returns an error, and changes nothing, if they are not
+// finite in the weight's type or the initialiser, which may be a caller's, panics.
+func (p *Param) draw(seed uint64) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.Errorf("panicked: %v", r)
+		}
+	}()
+	name := fnv.New64a()
+	name.Write([]byte(p.Name))
+	r := rand.New(rand.NewPCG(seed, name.Sum64()>>2)) // the two high bits are free for other streams of the seed
+	w := make([]float64, p.Value.Shape().TotalSize())
+	p.init(r, p.Value.Shape().Clone(), w)
+	narrow, _ := p.Value.Data().([]float32)
+	for i, v := range w {
+		if narrow != nil {
+			v = float64(float32(v))
+		}
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return errors.Errorf("gives element %d the value %v, want a finite number of %v", i, w[i], p.Value.Dtype())
 		}
 	}
-	return NoLoss, errors.Errorf("model: the loss is %q, want cross-entropy or mse", name)
-}
-
-// BuildOptions say what a graph is for.
-type BuildOptions struct {
-	Loss Loss
-	// Training asks for the gradients of the loss by all parameters, and lets Dropout drop.
-	Training bool
-	// Seed is that of the dropout masks.
-	Seed uint64
-	// InputGradient asks for the gradient by the input too. It is otherwise not computed.
-	InputGradient bool
-	// Keep keeps what each layer gives for reading after Run, at the cost of its memory.
-	Keep bool
-}
-
-// nodes adds the network to a graph: the output for the input x, and what each layer gives (nil where no node holds that).
-//
-// A ReLU is computed with the convolution before it. One before a max pooling is computed after it instead, on a fraction of the elements, unless the graph keeps what each layer gives: the two commute, since
-// ReLU is monotonic and lets NaN pass; and where a window's winner differs, among elements of which none is positive, its gradient is 0. Outputs and gradients are the same bits.
-func (n *Network) nodes(b *Builder, x *G.Node, params []*G.Node, o BuildOptions) (y *G.Node, each []*G.Node, err error) {
-	each = make([]*G.Node, len(n.layers))
-	y = x
-	apply := func(i int) error {
-		own := make([]*G.Node, len(n.owned[i]))
-		for j, k := range n.owned[i] {
-			own[j] = params[k]
-		}
-		b.first = y == x && !o.InputGradient
-		if y, err = n.layers[i].Apply(b, y, own); err != nil {
-			return errors.Wrapf(err, "model: %s: layer %d, %s", n.name, i+1, n.names[i])
-		}
-		return nil
+	for i := range narrow {
+		narrow[i] = float32(w[i])
 	}
-	// given returns an error unless y is what layer i said that its output would be: layers may be a caller's.
-	given := func(i int) error {
-		want := append(tensor.Shape{x.Shape()[0]}, n.shapes[i]...)
-		if y == nil || y.Graph() != b.graph || !slices.Equal(y.Shape(), want) {
-			got := "no node of the graph"
-			if y != nil && y.Graph() == b.graph {
-				got = fmt.Sprintf("a node of shape %v", y.Shape())
-			}
-			return errors.Errorf("model: %s: layer %d, %s, gives %s, want shape %v as its Output says", n.name, i+1, n.names[i], got, want)
-		}
-		return nil
+	if wide, ok := p.Value.Data().([]float64); ok {
+		copy(wide, w)
 	}
-	for i := 0; i < len(n.layers); i++ {
-		late := n.isReLU(i) && n.isMaxPool(i+1) && !o.Keep
-		_, conv := n.layers[i].(Conv)
-		b.relu = conv && n.isReLU(i+1) && (o.Keep || !n.isMaxPool(i+2))
-		order := []int{i}
-		if late {
-			order = []int{i + 1, i}
-		}
-		for _, k := range order {
-			if err := apply(k); err != nil {
-				return nil, nil, err
-			}
-		}
-		if late || b.relu {
-			i++
-		}
-		if err := given(i); err != nil {
-			return nil, nil, err
-		}
-		each[i] = y
-	}
-	return y, each, nil
-}
-
-func (n *Network) isReLU(i int) bool {
-	if i >= len(n.layers) {
-		return false
-	}
-	_, ok := n.layers[i].(ReLU)
-	return ok
-}
-
-func (n *Network) isMaxPool(i int) bool {
-	if i >= len(n.layers) {
-		return false
-	}
-	p, ok := n.layers[i].(Pool)
-	return ok && p.Method == Max
+	return nil
 }

@@ -2,14 +2,18 @@ package model
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/ops"
 )
 
-// A Summary describes a network layer by layer.
+// A Summary describes a network layer by layer, as New traced it.
 type Summary struct {
 	Name   string
 	Input  tensor.Shape
@@ -19,62 +23,171 @@ type Summary struct {
 	MACs       int64
 }
 
-// A LayerSummary describes a layer.
+// A LayerSummary describes a layer that is made of ops, or one made of layers that adds weights or
+// costs of its own.
 type LayerSummary struct {
-	Name       string       // kind and number
+	Name       string       // the path
+	Kind       string       // the Go type
 	Detail     string       // what the layer was made with
 	Output     tensor.Shape // without the batch
-	Parameters int
-	MACs       int64 // multiply-adds for one sample, those with padding included
-	// ReceptiveField is the part of the input, rows and columns, that one output sees; the whole input from the first layer on that sees all of its own. Padding counts.
-	ReceptiveField [2]int
+	Parameters int          // that are trained; those of a layer that is used again count once
+	Buffers    int          // that are not
+	MACs       int64        // multiply-adds for one sample, those with padding included
+	// ReceptiveField is the part of the input, rows and columns, that one output sees; padding counts.
+	// From the first layer on that sees all of its own input it is the whole.
+	ReceptiveField ops.Size
 }
 
-// Summary works out what each layer has, gives and costs.
+// Summary returns what each layer has, gives and costs.
 func (n *Network) Summary() Summary {
-	s := Summary{Name: n.name, Input: n.Input()}
-	field, jump := [2]int{1, 1}, [2]int{1, 1}
-	whole := [2]int{1, 1}
-	if len(n.input) == 3 {
-		whole = [2]int{n.input[1], n.input[2]}
-	} else if len(n.input) == 1 {
-		whole[1] = n.input[0]
+	if n == nil {
+		return Summary{}
 	}
-	all := false
-	at := n.input
-	for i, l := range n.layers {
-		r := LayerSummary{Name: n.names[i], Output: n.shapes[i].Clone(), MACs: l.Cost(at)}
-		if d, ok := l.(fmt.Stringer); ok {
+	s := n.summary
+	s.Layers = slices.Clone(s.Layers)
+	return s
+}
+
+// summarise reads a summary off the trace.
+func summarise(n *Network, b *Builder, x *G.Node) Summary {
+	s := Summary{Name: n.options.Name, Input: n.input.Clone()}
+	nodes := b.graph.AllNodes()
+	owner := make([]int, len(nodes)) // the innermost call that made a node
+	for i, c := range b.calls {
+		for k := c.from; k < c.to; k++ {
+			owner[k] = i
+		}
+	}
+	macs := make([]int64, len(b.calls))
+	for k, node := range nodes {
+		if op, ok := node.Op().(interface {
+			MACs(in []tensor.Shape) int64
+		}); ok {
+			var in []tensor.Shape
+			for _, c := range operandsOf(node) {
+				in = append(in, c.Shape())
+			}
+			macs[owner[k]] += op.MACs(in)
+		}
+	}
+	fields := fieldsOf(nodes, x)
+	for i, c := range b.calls {
+		leaf := i+1 == len(b.calls) || b.calls[i+1].depth <= c.depth
+		if !leaf && macs[i] == 0 && len(c.params) == 0 {
+			continue
+		}
+		r := LayerSummary{Name: c.path, Kind: typeName(c.layer), Output: c.y.Shape()[1:].Clone(), MACs: macs[i]}
+		if d, ok := c.layer.(fmt.Stringer); ok {
 			r.Detail = d.String()
 		}
-		for _, w := range l.Weights(at) {
-			r.Parameters += w.Shape.TotalSize()
-		}
-		if w, ok := l.Window(); ok {
-			for a, side := range [2][2]int{{w.Size.H, w.Stride.H}, {w.Size.W, w.Stride.W}} {
-				field[a] += (side[0] - 1) * jump[a]
-				jump[a] *= side[1]
+		for _, p := range c.params {
+			if p.Buffer {
+				r.Buffers += p.Value.Shape().TotalSize()
+			} else {
+				r.Parameters += p.Value.Shape().TotalSize()
 			}
-		} else if r.Parameters > 0 || len(at) == 1 {
-			all = true
 		}
-		r.ReceptiveField = field
-		if all {
-			r.ReceptiveField = whole
+		r.ReceptiveField = fields[c.y].size
+		if f, ok := fields[c.y]; !ok || f.whole {
+			r.ReceptiveField = image(n.batch(1))
 		}
 		s.Parameters += r.Parameters
 		s.MACs += r.MACs
 		s.Layers = append(s.Layers, r)
-		at = n.shapes[i]
 	}
 	return s
+}
+
+// typeName is a layer's Go type without its package.
+func typeName(l Layer) string {
+	name := fmt.Sprintf("%T", l)
+	return name[strings.LastIndexByte(name, '.')+1:]
+}
+
+// operandsOf are a node's operands, in order.
+func operandsOf(n *G.Node) []*G.Node {
+	var in []*G.Node
+	for it := n.Graph().From(n.ID()); it.Next(); {
+		if c, ok := it.Node().(*G.Node); ok {
+			in = append(in, c)
+		}
+	}
+	return in
+}
+
+// A field is what one element of a node sees of the input: its size in pixels, and how far apart the
+// fields of neighbouring elements are.
+type field struct {
+	size, jump ops.Size
+	whole      bool // all of it
+}
+
+// fieldsOf works out the receptive fields of the nodes that depend on x. An op says by Window how an
+// output sees its input; any other is taken to be elementwise if it keeps height and width, or merely
+// rearranges, and to see everything if not.
+func fieldsOf(nodes G.Nodes, x *G.Node) map[*G.Node]field {
+	fields := map[*G.Node]field{x: {size: ops.Both(1), jump: ops.Both(1), whole: x.Dims() < 4 && x.Dims() != 2}}
+	for _, n := range nodes { // operands come before the nodes that use them
+		var f field
+		depends := false
+		for i, c := range operandsOf(n) {
+			g, ok := fields[c]
+			if !ok {
+				continue
+			}
+			depends = true
+			g = g.through(n, c, i == 0)
+			f.size = larger(f.size, g.size)
+			f.jump = larger(f.jump, g.jump)
+			f.whole = f.whole || g.whole
+		}
+		if depends {
+			fields[n] = f
+		}
+	}
+	return fields
+}
+
+func larger(a, b ops.Size) ops.Size { return ops.Size{H: max(a.H, b.H), W: max(a.W, b.W)} }
+
+// through is the field of n, if all that it sees is its operand c.
+func (f field) through(n, c *G.Node, first bool) field {
+	windowed, ok := n.Op().(interface {
+		Window() (size, stride ops.Size, ok bool)
+	})
+	if ok && first {
+		if size, stride, ok := windowed.Window(); ok {
+			f.size.H += (size.H - 1) * f.jump.H
+			f.size.W += (size.W - 1) * f.jump.W
+			f.jump.H *= stride.H
+			f.jump.W *= stride.W
+			return f
+		}
+	}
+	from, to := c.Shape(), n.Shape()
+	same := from.Eq(to) || len(from) == 4 && len(to) == 4 && image(from) == image(to) && from[1] == to[1]
+	rearranges := from.TotalSize() == to.TotalSize() && n.Op().Arity() == 1
+	f.whole = f.whole || !same && !rearranges
+	return f
+}
+
+// image is the height and width of a batch; a vector is one row.
+func image(s tensor.Shape) ops.Size {
+	switch len(s) {
+	case 4:
+		return ops.Size{H: s[2], W: s[3]}
+	case 2:
+		return ops.Size{H: 1, W: s[1]}
+	}
+	return ops.Both(1)
 }
 
 // String is the summary as a table: text to the left, numbers to the right.
 func (s Summary) String() string {
 	rows := [][]string{{"layer", "", "output", "parameters", "multiply-adds", "receptive field"}}
 	for _, l := range s.Layers {
-		rows = append(rows, []string{l.Name, l.Detail, sides(l.Output), strconv.Itoa(l.Parameters), strconv.FormatInt(l.MACs, 10), sides(l.ReceptiveField[:])})
+		rows = append(rows, []string{l.Name, strings.TrimSpace(l.Kind + " " + l.Detail), sides(l.Output), strconv.Itoa(l.Parameters),
+			strconv.FormatInt(l.MACs, 10), sides([]int{l.ReceptiveField.H, l.ReceptiveField.W})})
 	}
 	rows = append(rows, []string{"total", "", "", strconv.Itoa(s.Parameters), strconv.FormatInt(s.MACs, 10), ""})
 	widths := make([]int, len(rows[0]))
@@ -84,7 +197,10 @@ func (s Summary) String() string {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, input %s\n", s.Name, sides(s.Input))
+	if s.Name != "" {
+		fmt.Fprintf(&b, "%s, ", s.Name)
+	}
+	fmt.Fprintf(&b, "input %s\n", sides(s.Input))
 	for _, r := range rows {
 		line := ""
 		for i, cell := range r {

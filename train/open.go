@@ -42,10 +42,10 @@ func Open(dir string) (*Classifier, error) {
 		return nil, errors.Errorf("train: %s: mean %v and standard deviation %v, want finite numbers, the second positive", path, s.Mean, s.Std)
 	}
 	c := &Classifier{Input: s.Input, Classes: s.Classes, Normalisation: s.Normalisation}
-	if c.Network, err = model.ByName(s.Model, c.Input, len(c.Classes)); err != nil {
+	if c.Network, err = model.ByName(s.Model, c.Input, len(c.Classes), model.Options{}); err != nil {
 		return nil, errors.Wrapf(err, "train: %s", path)
 	}
-	if err := c.Network.LoadFile(filepath.Join(dir, WeightsFile)); err != nil {
+	if err := c.Network.LoadFile(filepath.Join(dir, WeightsFile), model.LoadOptions{}); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/pkg/errors"
-	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
 	"github.com/convgrad/convgrad/model"
@@ -37,24 +36,24 @@ func (c *Config) Check() error {
 // resolve is Check, and gives what the names stand for.
 func (c *Config) resolve() (Optimizer, model.Loss, error) {
 	if c.Epochs < 1 || c.Epochs > maxEpochs {
-		return nil, 0, errors.Errorf("train: %d epochs, want 1 to %d", c.Epochs, maxEpochs)
+		return nil, nil, errors.Errorf("train: %d epochs, want 1 to %d", c.Epochs, maxEpochs)
 	}
 	if c.Batch < 1 {
-		return nil, 0, errors.Errorf("train: the batch size is %d, want at least 1", c.Batch)
+		return nil, nil, errors.Errorf("train: the batch size is %d, want at least 1", c.Batch)
 	}
 	loss, err := model.ParseLoss(c.Loss)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	o, rate, err := NewOptimizer(c.Optimizer)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	if c.Rate == 0 {
 		c.Rate = rate
 	}
 	if !(c.Rate > 0) || math.IsInf(c.Rate, 0) {
-		return nil, 0, errors.Errorf("train: the learning rate is %v, want a positive number", c.Rate)
+		return nil, nil, errors.Errorf("train: the learning rate is %v, want a positive number", c.Rate)
 	}
 	return o, loss, nil
 }
@@ -123,12 +122,11 @@ func Run(ctx context.Context, c Config, d *Dataset, dir string, progress Progres
 	if c.Batch > d.Train.Len() {
 		return nil, errors.Errorf("train: the batch size is %d, want at most the number of training images, %d", c.Batch, d.Train.Len())
 	}
-	net, err := model.ByName(c.Model, d.Input, len(d.Classes))
+	net, err := model.ByName(c.Model, d.Input, len(d.Classes), model.Options{Seed: c.Seed})
 	if err != nil {
 		return nil, err
 	}
-	net.Init(c.Seed)
-	t := &trainer{Config: c, data: d, net: net, params: net.Params(), optimizer: optimizer, loss: loss, progress: progress, eval: map[int]*model.Graph{}}
+	t := &trainer{Config: c, data: d, net: net, optimizer: optimizer, loss: loss, progress: progress, eval: map[int]*model.Graph{}}
 	defer t.close()
 	t.norm = measure(d.Train.Images)
 	t.total = c.Epochs * (d.Train.Len() / c.Batch)
@@ -192,7 +190,6 @@ type trainer struct {
 	data      *Dataset
 	norm      Normalisation
 	net       *model.Network
-	params    []*model.Param
 	loss      model.Loss
 	optimizer Optimizer
 	progress  Progress
@@ -200,10 +197,9 @@ type trainer struct {
 
 	graph  *model.Graph
 	eval   map[int]*model.Graph // by batch size
-	grads  []*tensor.Dense
-	labels []int // of the batch
-	steps  int   // made
-	total  int   // of the run
+	labels []int                // of the batch
+	steps  int                  // made
+	total  int                  // of the run
 }
 
 // close gives the graphs' memory up.
@@ -257,19 +253,15 @@ func (t *trainer) epoch(ctx context.Context, epoch int) (e Epoch, err error) {
 
 // step trains on one batch and returns its loss, and how many of its images were classified as labelled before the step.
 func (t *trainer) step(indices []int) (loss float64, right int, err error) {
-	t.graph.Random.SetStep(t.steps)
+	t.graph.SetStep(t.steps)
 	if loss, right, err = t.run(t.graph, t.data.Train, indices); err != nil {
 		return 0, 0, err
 	}
-	t.grads = t.grads[:0]
-	for i, n := range t.graph.Grads {
-		g, ok := n.Value().(*tensor.Dense)
-		if !ok {
-			return 0, 0, errors.Errorf("the gradient of %s is a %T, want a tensor", t.params[i].Name, n.Value())
-		}
-		t.grads = append(t.grads, g)
+	grads, err := t.graph.Grads()
+	if err != nil {
+		return 0, 0, err
 	}
-	err = t.optimizer.Step(t.params, t.grads, t.rate())
+	err = t.optimizer.Step(t.graph.Params(), grads, t.rate())
 	t.steps++
 	return loss, right, err
 }
@@ -288,9 +280,13 @@ func (t *trainer) run(m *model.Graph, s Split, indices []int) (loss float64, rig
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return 0, 0, errors.Errorf("the loss is %v, want a finite number: the training has diverged; a learning rate below %v may help", loss, t.Rate)
 	}
-	y, ok := m.Output.Value().Data().([]float32)
+	out, err := m.Output()
+	if err != nil {
+		return 0, 0, err
+	}
+	y, ok := out.Data().([]float32)
 	if classes := len(t.data.Classes); !ok || len(y) != len(indices)*classes {
-		return 0, 0, errors.Errorf("the network's output is %v of %v, want %d×%d of float32", m.Output.Shape(), m.Output.Dtype(), len(indices), classes)
+		return 0, 0, errors.Errorf("the network's output is %v of %v, want %d×%d of float32", out.Shape(), out.Dtype(), len(indices), classes)
 	}
 	for i, k := range indices {
 		if argmax(y[i*len(t.data.Classes):][:len(t.data.Classes)]) == int(s.Labels[k]) {

@@ -136,11 +136,11 @@ func TestRunDirectory(t *testing.T) {
 	if lines != len(res.Epochs) {
 		t.Errorf("the metrics have %d lines, want %d", lines, len(res.Epochs))
 	}
-	net, err := model.ByName("article", d.Input, len(d.Classes))
+	net, err := model.ByName("article", d.Input, len(d.Classes), model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := net.LoadFile(filepath.Join(dir, WeightsFile)); err != nil {
+	if err := net.LoadFile(filepath.Join(dir, WeightsFile), model.LoadOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for i, p := range net.Params() {
@@ -239,11 +239,13 @@ func TestBeginsFromTheSeed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := model.ByName("article", run.Input, len(run.Classes))
+		want, err := model.ByName("article", run.Input, len(run.Classes), model.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		want.Init(seed)
+		if err := want.Init(seed); err != nil {
+			t.Fatal(err)
+		}
 		for i, p := range want.Params() {
 			if !slices.Equal(p.Value.Data().([]float32), run.Network.Params()[i].Value.Data().([]float32)) {
 				t.Errorf("seed %d: %s is not as Init has it", seed, p.Name)
@@ -255,13 +257,12 @@ func TestBeginsFromTheSeed(t *testing.T) {
 // TestMasksGoByTheStep: at a rate of 0 two steps on the same images differ by what is dropped alone, and a step that is made again is the same.
 func TestMasksGoByTheStep(t *testing.T) {
 	d := small(t)
-	net, err := model.NewSequential("test", d.Input, []model.Layer{model.Flatten{}, model.Dropout{P: 0.5}, model.Linear{Outputs: 10}})
+	net, err := model.New(model.Sequential{model.Flatten{}, model.Dropout{P: 0.5}, model.Linear{Outputs: 10}}, d.Input, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	net.Init(1)
-	tr := &trainer{data: d, net: net, params: net.Params(), optimizer: &SGD{}, norm: measure(d.Train.Images), total: 4}
-	if tr.graph, err = net.Build(8, model.BuildOptions{Loss: model.SquaredError, Training: true, Seed: 1}); err != nil {
+	tr := &trainer{data: d, net: net, optimizer: &SGD{}, norm: measure(d.Train.Images), total: 4}
+	if tr.graph, err = net.Build(8, model.BuildOptions{Loss: model.SquaredError{}, Training: true, Seed: 1}); err != nil {
 		t.Fatal(err)
 	}
 	defer tr.close()

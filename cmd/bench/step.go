@@ -28,13 +28,13 @@ type stepper struct {
 }
 
 // ours is a step of the same network with our model, machine and optimizer.
-func ours(name string, batch int, options ...model.Option) (*stepper, error) {
-	n, err := model.ByName("convnet", tensor.Shape{1, 28, 28}, 10, options...)
+func ours(name string, batch int, o model.Options) (*stepper, error) {
+	o.Seed = Seed
+	n, err := model.ByName("convnet", tensor.Shape{1, 28, 28}, 10, o)
 	if err != nil {
 		return nil, err
 	}
-	n.Init(Seed)
-	m, err := n.Build(batch, model.BuildOptions{Loss: model.CrossEntropy, Training: true, Seed: Seed})
+	m, err := n.Build(batch, model.BuildOptions{Loss: model.CrossEntropy{}, Training: true, Seed: Seed})
 	if err != nil {
 		return nil, err
 	}
@@ -50,22 +50,15 @@ func ours(name string, batch int, options ...model.Option) (*stepper, error) {
 	}
 	var (
 		optimizer train.RMSProp
-		grads     []*tensor.Dense
 		failed    error
-		steps     int
 	)
 	step := func() {
-		m.Random.SetStep(steps)
-		steps++
 		e := m.Run()
-		grads = grads[:0]
-		for _, g := range m.Grads {
-			if d, ok := g.Value().(*tensor.Dense); ok {
-				grads = append(grads, d)
-			}
-		}
 		if e == nil {
-			e = optimizer.Step(n.Params(), grads, 1e-4)
+			var grads []*tensor.Dense
+			if grads, e = m.Grads(); e == nil {
+				e = optimizer.Step(m.Params(), grads, 1e-4)
+			}
 		}
 		if failed == nil {
 			failed = e
@@ -88,11 +81,11 @@ type StepResult struct {
 // Steps measures in turns a step of ours, of ours with Winograd, of the built-ins and, if there is
 // one, of PyTorch.
 func Steps(batch int, b Budget, torch *peer) ([]StepResult, error) {
-	plain, err := ours("convgrad", batch)
+	plain, err := ours("convgrad", batch, model.Options{})
 	if err != nil {
 		return nil, err
 	}
-	fast, err := ours("convgrad, Winograd", batch, model.Winograd)
+	fast, err := ours("convgrad, Winograd", batch, model.Options{Winograd: true})
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, 1, err)
 	}
-	net, err := model.ByName(c.Model, data.Input, len(data.Classes))
+	net, err := model.ByName(c.Model, data.Input, len(data.Classes), model.Options{})
 	if err != nil {
 		return fail(stderr, 2, err)
 	}

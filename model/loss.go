@@ -1,0 +1,114 @@
+package model
+
+import (
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/ops"
+)
+
+// A Loss is what a network is trained on. It is given to Build, before the gradients are worked out.
+type Loss interface {
+	// Target returns the shape and the element type of a batch's targets, given the network's output.
+	Target(y *G.Node) (shape tensor.Shape, of tensor.Dtype, err error)
+	// Loss returns the loss of the output y against the targets t, a scalar node.
+	Loss(y, t *G.Node) (*G.Node, error)
+}
+
+// CrossEntropy is ops.CrossEntropy of the output, N×classes, against Int labels, the mean over the
+// batch.
+type CrossEntropy struct{}
+
+// Target implements Loss: N labels.
+func (CrossEntropy) Target(y *G.Node) (tensor.Shape, tensor.Dtype, error) {
+	if s := y.Shape(); len(s) != 2 {
+		return nil, tensor.Dtype{}, errors.Errorf("the output of a batch is %v, want batch×classes for the cross-entropy", s)
+	}
+	return tensor.Shape{y.Shape()[0]}, tensor.Int, nil
+}
+
+// Loss implements Loss.
+func (CrossEntropy) Loss(y, t *G.Node) (*G.Node, error) {
+	return ops.CrossEntropy(y, t, ops.CrossEntropyParams{})
+}
+
+func (CrossEntropy) String() string { return "cross-entropy" }
+
+// SquaredError is the article's E = ½ Σ (t − y)² (Eq. 9) of a sample, the mean over the batch. Targets
+// are of the output's shape.
+type SquaredError struct{}
+
+// Target implements Loss.
+func (SquaredError) Target(y *G.Node) (tensor.Shape, tensor.Dtype, error) {
+	return LossFunc(nil).Target(y)
+}
+
+// Loss implements Loss.
+func (SquaredError) Loss(y, t *G.Node) (*G.Node, error) {
+	e, err := ops.ArticleError(y, t)
+	if err != nil {
+		return nil, err
+	}
+	return ops.Affine(e, 1/float64(y.Shape()[0]), 0)
+}
+
+func (SquaredError) String() string { return "mse" }
+
+// A LossFunc is a loss whose targets have the output's shape and type:
+//
+//	model.LossFunc(func(y, t *G.Node) (*G.Node, error) { return ops.MSE(y, t, ops.ReductionMean) })
+type LossFunc func(y, t *G.Node) (*G.Node, error)
+
+// Target implements Loss.
+func (f LossFunc) Target(y *G.Node) (tensor.Shape, tensor.Dtype, error) {
+	return y.Shape().Clone(), y.Dtype(), nil
+}
+
+// Loss implements Loss.
+func (f LossFunc) Loss(y, t *G.Node) (*G.Node, error) {
+	if f == nil {
+		return nil, errors.New("the loss function is nil")
+	}
+	return f(y, t)
+}
+
+// ParseLoss returns the loss of that name: "cross-entropy" or "mse".
+func ParseLoss(name string) (Loss, error) {
+	switch name {
+	case "cross-entropy":
+		return CrossEntropy{}, nil
+	case "mse":
+		return SquaredError{}, nil
+	}
+	return nil, errors.Errorf("model: the loss is %q, want cross-entropy or mse", name)
+}
+
+// A Penalty is a term that is added to the loss: a scalar node of the parameters that are trained, in
+// the network's order. The nodes have the parameters' names. The gradients are those of the whole sum.
+type Penalty func(w G.Nodes) (*G.Node, error)
+
+// L2 is the penalty ½·λ·Σ w² over all elements of all parameters, whose gradient is λ·w: what an
+// optimizer calls decay, if it adds it to the gradient.
+func L2(lambda float64) Penalty {
+	return func(w G.Nodes) (*G.Node, error) {
+		var sum *G.Node
+		for _, n := range w {
+			// Σ (w − 0)²/2
+			zero := G.NewTensor(n.Graph(), n.Dtype(), n.Dims(), G.WithShape(n.Shape()...),
+				G.WithName("zeros like "+n.Name()), G.WithInit(G.Zeroes()))
+			e, err := ops.ArticleError(n, zero)
+			if err == nil && sum != nil {
+				e, err = G.Add(sum, e)
+			}
+			if err != nil {
+				return nil, errors.Wrapf(err, "the L2 penalty of %s", n.Name())
+			}
+			sum = e
+		}
+		if sum == nil {
+			return nil, errors.New("the L2 penalty of no parameters, want at least one that is trained")
+		}
+		return ops.Affine(sum, lambda, 0)
+	}
+}
