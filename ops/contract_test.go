@@ -58,6 +58,10 @@ func subjects() []subject {
 	}
 	from, to := inSides(pool), outSides(pool)
 	winners, badWinners := map[int]int{1: pool.H * pool.W}, map[int][]any{1: {int32(-1), int32(pool.H * pool.W), int32(math.MaxInt32)}}
+	mirrored := resample{N: 2, C: 3, Scale: -2,
+		Rows: kernel.AxisMap{Kind: kernel.PadReflect, Window: kernel.Window{In: 5, Before: 2, Out: 8}},
+		Cols: kernel.AxisMap{Kind: kernel.WindowSum, Window: kernel.Window{In: 6, Size: 3, Stride: 2, Dilation: 2, Before: 1, After: 1, Out: 2}}}
+	shared := kernel.Pool{N: 2, C: 3, H: 5, W: 7, P: 3, Q: 2, Rows: kernel.Window{In: 5, Out: 3}, Cols: kernel.Window{In: 7, Out: 2}}
 	matrix, cube, row := tensor.Shape{3, 4}, tensor.Shape{2, 3, 4}, tensor.Shape{3}
 	larger := tensor.Shape{7, 9, 5}
 	labels, badLabels := map[int]int{1: 4}, map[int][]any{1: {-1, 4, math.MaxInt, math.MinInt}}
@@ -78,6 +82,10 @@ func subjects() []subject {
 		{spec: l2PoolBackward{pool}, shapes: []tensor.Shape{from, to, to}},
 		{spec: sumWindows{pool}, shapes: []tensor.Shape{from}},
 		{spec: spreadWindows{pool}, shapes: []tensor.Shape{to}},
+		{spec: addChannels{sizeOf(y)}, shapes: []tensor.Shape{y, {6}}},
+		{spec: mirrored, shapes: []tensor.Shape{mirrored.from()}},
+		{spec: resampleBackward(mirrored), shapes: []tensor.Shape{mirrored.to()}},
+		{spec: adaptiveWinners{shared}, shapes: []tensor.Shape{inSides(shared)}},
 		{spec: relu{3}, shapes: []tensor.Shape{cube}, others: [][]tensor.Shape{{larger}}},
 		{spec: gate{3}, shapes: []tensor.Shape{cube, cube}, others: [][]tensor.Shape{{larger, larger}}},
 		{spec: activation{Rank: 3, Of: kernel.Activation{Func: kernel.GELU}}, shapes: []tensor.Shape{cube}, others: [][]tensor.Shape{{larger}}},

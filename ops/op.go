@@ -120,7 +120,7 @@ func (o op) Preallocated() {}
 // InPlace tells ops/vm which operand's memory the result may be written over: the first, in ops that go element by element.
 func (o op) InPlace() int {
 	switch o.spec.(type) {
-	case relu, gate, activation, activationBackward, dropout, reshape, scale, affineOf, scaleBy, product, difference, quotient, minusOneHot:
+	case relu, gate, activation, activationBackward, addChannels, dropout, reshape, scale, affineOf, scaleBy, product, difference, quotient, minusOneHot:
 		return 0
 	}
 	return -1

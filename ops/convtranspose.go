@@ -1,0 +1,160 @@
+package ops
+
+import (
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// ConvTranspose2D returns the node y, the transposed convolution of x: the adjoint of the convolution
+// Conv2D that would take an image of y's shape to one of x's, plus a bias:
+//
+//	y[n,k,i,j] = Σ_c Σ_r Σ_s x[n,c,p,q] · w[c,k,r,s] + b[k]
+//	             over the p, q with p·stride + r·dilation − top = i and q·stride + s·dilation − left = j
+//
+// Shapes: x N×C×H×W, w C×(K/Groups)×R×S, b K or nil, and y N×K×P×Q with
+// P = (H−1)·stride − top − bottom + (R−1)·dilation + 1 + OutputPad.H and Q likewise. OutputPad adds
+// rows below and columns on the right; those which no tap reaches hold the bias alone.
+//
+// Derivatives, given dy: dx is Conv2D of dy with w, dw is Conv2DBackwardFilter with x in the place of
+// the cotangent, and db[k] = Σ_n Σ_i Σ_j dy[n,k,i,j]. All of them have derivatives again.
+//
+// NaN and infinities are as in Conv2D. With SameUpper or SameLower y is stride times as large as x.
+//
+// ConvTranspose2D returns an error if an argument is not a float node of the right rank, or the
+// shapes and parameters do not describe a transposed convolution: channels that do not match, groups
+// that do not divide, an output padding that is not smaller than the larger of stride and dilation,
+// an output of no rows or no columns.
+func ConvTranspose2D(x, w, b *G.Node, p ConvParams) (*G.Node, error) {
+	const name = "ConvTranspose2D"
+	args := []wanted{float("x", 4, x), float("w", 4, w)}
+	if b != nil {
+		args = append(args, float("b", 1, b))
+	}
+	if err := check(name, args...); err != nil {
+		return nil, err
+	}
+	y, err := p.transposed(name, x, w, b)
+	return y, errors.Wrapf(err, "ops: %s", name)
+}
+
+// transposed makes the nodes of a transposed convolution.
+func (p ConvParams) transposed(name string, x, w, b *G.Node) (*G.Node, error) {
+	if p.ReLU || p.Data {
+		return nil, errors.New("ReLU or Data is set, want neither: they belong to Conv2D")
+	}
+	xs, ws := x.Shape(), w.Shape()
+	groups := max(p.Groups, 1)
+	if p.Groups < 0 || ws[0] != xs[1] || xs[1]%groups != 0 {
+		return nil, errors.Errorf("x has %d channels in %d groups and w %d: x is %v, w is %v", xs[1], p.Groups, ws[0], xs, ws)
+	}
+	stride, dilation := p.Stride.or(Both(1)), p.Dilation.or(Both(1))
+	rows, err := transposedAxis("height", xs[2], ws[2], stride.H, dilation.H, p.OutputPad.H, p.Pad.Top, p.Pad.Bottom, p.Pad.same)
+	if err != nil {
+		return nil, err
+	}
+	cols, err := transposedAxis("width", xs[3], ws[3], stride.W, dilation.W, p.OutputPad.W, p.Pad.Left, p.Pad.Right, p.Pad.same)
+	if err != nil {
+		return nil, err
+	}
+	g, err := kernel.NewConv(xs[0], groups*ws[1], rows.out, cols.out, xs[1], ws[2], ws[3], groups, kernel.Spatial{
+		StrideH: stride.H, StrideW: stride.W, DilationH: dilation.H, DilationW: dilation.W,
+		PadTop: rows.before, PadBottom: rows.after, PadLeft: cols.before, PadRight: cols.after,
+	}, p.Flip)
+	if err != nil {
+		return nil, errors.Wrapf(err, "x is %v, w is %v", xs, ws)
+	}
+	if g.P != xs[2] || g.Q != xs[3] {
+		return nil, errors.Errorf("internal error: the adjoint of %v is %d×%d", xs, g.P, g.Q)
+	}
+	g.Winograd = p.Winograd
+	y, err := node(conv2DBackwardData{g}, x, w)
+	if err != nil {
+		return nil, err
+	}
+	if rows.rest > 0 || cols.rest > 0 {
+		if y, err = Pad(y, Padding{Bottom: rows.rest, Right: cols.rest}, PadZeros); err != nil {
+			return nil, err
+		}
+	}
+	if b == nil {
+		return y, nil
+	}
+	if err := want("b", b.Shape(), g.C); err != nil {
+		return nil, err
+	}
+	return node(addChannels{sizeOf(y.Shape())}, y, b)
+}
+
+// transposedSides are one axis of a transposed convolution: the length of what the adjoint gives, the
+// padding of the convolution that it is the adjoint of, and what zeros remain to be added after it.
+type transposedSides struct{ out, before, after, rest int }
+
+func transposedAxis(axis string, in, window, stride, dilation, extra, before, after int, same int8) (t transposedSides, err error) {
+	const far = 1 << 29
+	for _, v := range []struct {
+		what     string
+		got, min int
+	}{{"stride", stride, 1}, {"dilation", dilation, 1}, {"output padding", extra, 0}, {"padding before", before, 0}, {"padding after", after, 0}} {
+		if v.got < v.min || v.got > far {
+			return t, errors.Errorf("%s of the %s is %d, want %d to %d", v.what, axis, v.got, v.min, far)
+		}
+	}
+	if extra >= max(stride, dilation) {
+		return t, errors.Errorf("output padding of the %s is %d, want less than the larger of stride and dilation, %d", axis, extra, max(stride, dilation))
+	}
+	if int64(in)*int64(stride) > far || int64(window)*int64(dilation) > far {
+		return t, errors.Errorf("the %s of y is out of bounds: %d elements at stride %d, a window of %d at dilation %d", axis, in, stride, window, dilation)
+	}
+	full := (in-1)*stride + (window-1)*dilation + 1
+	if same != 0 { // y is stride·in long
+		total := full + extra - in*stride
+		if total < 0 {
+			extra, total = extra-total, 0
+		}
+		before, after = total/2, total-total/2
+		if same < 0 {
+			before, after = after, before
+		}
+	}
+	out := full - before - after + extra
+	if out < 1 {
+		return t, errors.Errorf("the %s of y is %d, want 1 or more: %d − %d − %d of padding + %d", axis, out, full, before, after, extra)
+	}
+	// Output padding first takes back what the padding after cuts off. Beyond the last tap there are
+	// zeros, of which the adjoint makes less than a stride: a convolution of a longer image would have
+	// one window more.
+	beyond := max(0, extra-after)
+	inside := min(beyond, stride-1)
+	return transposedSides{out: out - (beyond - inside), before: before, after: max(0, after-extra), rest: beyond - inside}, nil
+}
+
+// addChannels is y[n,k,p,q] = x[n,k,p,q] + b[k].
+type addChannels struct{ Of size }
+
+func (o addChannels) name() string { return "AddChannels" }
+func (o addChannels) args() []arg {
+	return []arg{{name: "x", rank: 4}, {name: "b", rank: 1}}
+}
+func (o addChannels) result() arg { return arg{name: "y", rank: 4} }
+func (o addChannels) infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := want("x", in[0], o.Of.shape()...); err != nil {
+		return nil, err
+	}
+	return in[0], want("b", in[1], o.Of.sides[1])
+}
+func (o addChannels) rule() []*term {
+	return []*term{apply(scale{4, 1}, cotangent()), apply(sumChannels(o), cotangent())}
+}
+
+func (o addChannels) exec(c *call) error {
+	s := o.Of.sides
+	if c.double() {
+		kernel.AddChannels(s[0]*s[1], s[2]*s[3], slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]))
+	} else {
+		kernel.AddChannels(s[0]*s[1], s[2]*s[3], slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]))
+	}
+	return nil
+}

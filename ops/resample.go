@@ -1,0 +1,241 @@
+package ops
+
+import (
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// A PadMode says what Pad puts around an image.
+type PadMode int
+
+// The ways to pad.
+const (
+	PadZeros     PadMode = iota // zeros
+	PadReflect                  // the image mirrored at its border elements, which are not repeated
+	PadReplicate                // the border elements
+)
+
+// Pad returns the node y, x with rows and columns around it.
+//
+// Shapes: x N×C×H×W, y N×C×(top+H+bottom)×(left+W+right). With PadZeros a negative number cuts rows
+// or columns away.
+//
+// Derivative: each element of x gets the sum of dy where it was copied to.
+//
+// Pad returns an error if x is not a float node of rank 4, the padding is SameUpper or SameLower,
+// nothing would be left, or a reflection would need more rows or columns than x has beside the
+// border.
+func Pad(x *G.Node, p Padding, mode PadMode) (*G.Node, error) {
+	const name = "Pad"
+	if err := check(name, float("x", 4, x)); err != nil {
+		return nil, err
+	}
+	kinds := map[PadMode]kernel.MapKind{PadZeros: kernel.PadZeros, PadReflect: kernel.PadReflect, PadReplicate: kernel.PadReplicate}
+	kind, ok := kinds[mode]
+	if !ok {
+		return nil, errors.Errorf("ops: %s: the mode is %d, want PadZeros, PadReflect or PadReplicate", name, mode)
+	}
+	if p.same != 0 {
+		return nil, errors.Errorf("ops: %s: the padding is %v, want numbers of rows and columns", name, p)
+	}
+	s := x.Shape()
+	rows, err := padded(kind, "height", s[2], p.Top, p.Bottom)
+	if err != nil {
+		return nil, errors.Wrapf(err, "ops: %s", name)
+	}
+	cols, err := padded(kind, "width", s[3], p.Left, p.Right)
+	if err != nil {
+		return nil, errors.Wrapf(err, "ops: %s", name)
+	}
+	return resampled(name, x, rows, cols, 1)
+}
+
+// padded is the map of one axis.
+func padded(kind kernel.MapKind, axis string, n, before, after int) (kernel.AxisMap, error) {
+	const far = 1 << 29
+	least := 0
+	if kind == kernel.PadZeros {
+		least = -far
+	}
+	if before < least || after < least || before > far || after > far {
+		return kernel.AxisMap{}, errors.Errorf("the padding of the %s is %d and %d, want %d to %d each", axis, before, after, least, far)
+	}
+	if kind == kernel.PadReflect && max(before, after) >= n {
+		return kernel.AxisMap{}, errors.Errorf("the padding of the %s is %d and %d, want less than its %d elements: a reflection has no more", axis, before, after, n)
+	}
+	if n+before+after < 1 {
+		return kernel.AxisMap{}, errors.Errorf("the padding of the %s is %d and %d, which leaves none of its %d elements", axis, before, after, n)
+	}
+	return kernel.AxisMap{Kind: kind, Window: kernel.Window{In: n, Before: before, Out: n + before + after}}, nil
+}
+
+// A ResampleMode says how Upsample makes the elements of a larger or smaller image.
+type ResampleMode int
+
+// The ways to resample. Coordinates are PyTorch's, and ONNX's where its attribute is named.
+const (
+	Nearest         ResampleMode = iota // element ⌊p·H/P⌋ (asymmetric, floor)
+	Bilinear                            // half_pixel: borders are repeated
+	BilinearAligned                     // align_corners: the corners of x and y are the same
+)
+
+// Upsample returns the node y, each plane of x resampled to the given size, larger or smaller. When
+// it makes an image smaller it does not average what it leaves out.
+//
+// Shapes: x N×C×H×W, y N×C×to.H×to.W.
+//
+// Derivative: each element of x gets dy of the elements that it has a part in, times that part.
+//
+// Upsample returns an error if x is not a float node of rank 4, a side of to is below 1, or the mode
+// is none of the constants.
+func Upsample(x *G.Node, to Size, mode ResampleMode) (*G.Node, error) {
+	const name = "Upsample"
+	kinds := map[ResampleMode]kernel.MapKind{Nearest: kernel.Nearest, Bilinear: kernel.Linear, BilinearAligned: kernel.LinearAligned}
+	kind, ok := kinds[mode]
+	if !ok {
+		return nil, errors.Errorf("ops: %s: the mode is %d, want Nearest, Bilinear or BilinearAligned", name, mode)
+	}
+	return toSize(name, x, to, kind)
+}
+
+// AdaptiveAvgPool2D returns the node y of the given size whose element (p, q) is the mean of rows
+// ⌊p·H/P⌋ to ⌈(p+1)·H/P⌉−1 of x and of the columns likewise, as in PyTorch. Windows may overlap.
+//
+// Shapes: x N×C×H×W, y N×C×to.H×to.W.
+//
+// Derivative: each element of a window gets dy/area, and the sum of them over its windows.
+//
+// It returns an error if x is not a float node of rank 4 or a side of to is below 1.
+func AdaptiveAvgPool2D(x *G.Node, to Size) (*G.Node, error) {
+	return toSize("AdaptiveAvgPool2D", x, to, kernel.AdaptiveMean)
+}
+
+// AdaptiveMaxPool2D is AdaptiveAvgPool2D with the greatest element of each window in place of the
+// mean. The derivative, ties and NaN are MaxPool2D's.
+func AdaptiveMaxPool2D(x *G.Node, to Size) (*G.Node, error) {
+	const name = "AdaptiveMaxPool2D"
+	if err := sized(name, x, to); err != nil {
+		return nil, err
+	}
+	s := x.Shape()
+	g := kernel.Pool{N: s[0], C: s[1], H: s[2], W: s[3], P: to.H, Q: to.W,
+		Rows: kernel.Window{In: s[2], Out: to.H}, Cols: kernel.Window{In: s[3], Out: to.W}}
+	winner, err := node(adaptiveWinners{g}, x)
+	if err != nil {
+		return nil, err
+	}
+	return node(gather{g}, x, winner)
+}
+
+// GlobalAvgPool returns the node y N×C×1×1 of the means of x's planes, for x N×C×H×W. Derivative: dx is
+// dy/(H·W). It returns an error if x is not a float node of rank 4.
+func GlobalAvgPool(x *G.Node) (*G.Node, error) {
+	return toSize("GlobalAvgPool", x, Both(1), kernel.AdaptiveMean)
+}
+
+// GlobalMaxPool returns the node y N×C×1×1 of the greatest elements of x's planes, for x N×C×H×W.
+// Derivative, ties and NaN are MaxPool2D's. It returns an error if x is not a float node of rank 4.
+func GlobalMaxPool(x *G.Node) (*G.Node, error) { return AdaptiveMaxPool2D(x, Both(1)) }
+
+// sized checks what makes an image of another size.
+func sized(name string, x *G.Node, to Size) error {
+	if err := check(name, float("x", 4, x)); err != nil {
+		return err
+	}
+	if to.H < 1 || to.W < 1 {
+		return errors.Errorf("ops: %s: the size is %v, want sides of 1 or more", name, to)
+	}
+	s := x.Shape()
+	return errors.Wrapf(countable(tensor.Shape{s[0], s[1], to.H, to.W}), "ops: %s: y", name)
+}
+
+func toSize(name string, x *G.Node, to Size, kind kernel.MapKind) (*G.Node, error) {
+	if err := sized(name, x, to); err != nil {
+		return nil, err
+	}
+	s := x.Shape()
+	rows := kernel.AxisMap{Kind: kind, Window: kernel.Window{In: s[2], Out: to.H}}
+	cols := kernel.AxisMap{Kind: kind, Window: kernel.Window{In: s[3], Out: to.W}}
+	return resampled(name, x, rows, cols, 1)
+}
+
+func resampled(name string, x *G.Node, rows, cols kernel.AxisMap, scale float64) (*G.Node, error) {
+	s := x.Shape()
+	o := resample{N: s[0], C: s[1], Rows: rows, Cols: cols, Scale: scale}
+	if err := countable(o.to()); err != nil {
+		return nil, errors.Errorf("ops: %s: y %v", name, err)
+	}
+	n, err := node(o, x)
+	return n, errors.Wrapf(err, "ops: %s", name)
+}
+
+// resample is a linear map of each axis of an image: see kernel.Resample.
+type resample struct {
+	N, C       int
+	Rows, Cols kernel.AxisMap
+	Scale      float64
+}
+
+func (o resample) from() tensor.Shape { return tensor.Shape{o.N, o.C, o.Rows.In, o.Cols.In} }
+func (o resample) to() tensor.Shape   { return tensor.Shape{o.N, o.C, o.Rows.Out, o.Cols.Out} }
+
+func (o resample) name() string  { return "Resample" }
+func (o resample) args() []arg   { return []arg{{name: "x", rank: 4}} }
+func (o resample) result() arg   { return arg{name: "y", rank: 4} }
+func (o resample) rule() []*term { return []*term{apply(resampleBackward(o), cotangent())} }
+func (o resample) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return o.to(), want("x", in[0], o.from()...)
+}
+
+func (o resample) exec(c *call) error {
+	if c.double() {
+		kernel.Resample(o.Rows, o.Cols, slice[float64](c.dst), slice[float64](c.in[0]), o.N*o.C, o.Scale)
+	} else {
+		kernel.Resample(o.Rows, o.Cols, slice[float32](c.dst), slice[float32](c.in[0]), o.N*o.C, o.Scale)
+	}
+	return nil
+}
+
+// resampleBackward is the adjoint of resample.
+type resampleBackward resample
+
+func (o resampleBackward) name() string  { return "ResampleBackward" }
+func (o resampleBackward) args() []arg   { return []arg{{name: "dy", rank: 4}} }
+func (o resampleBackward) result() arg   { return arg{name: "dx", rank: 4} }
+func (o resampleBackward) rule() []*term { return []*term{apply(resample(o), cotangent())} }
+func (o resampleBackward) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return resample(o).from(), want("dy", in[0], resample(o).to()...)
+}
+
+func (o resampleBackward) exec(c *call) error {
+	if c.double() {
+		kernel.ResampleBackward(o.Rows, o.Cols, slice[float64](c.dst), slice[float64](c.in[0]), o.N*o.C, o.Scale)
+	} else {
+		kernel.ResampleBackward(o.Rows, o.Cols, slice[float32](c.dst), slice[float32](c.in[0]), o.N*o.C, o.Scale)
+	}
+	return nil
+}
+
+// adaptiveWinners notes the winner of each window of an adaptive maximum.
+type adaptiveWinners struct{ Geometry kernel.Pool }
+
+func (o adaptiveWinners) name() string  { return "AdaptiveMaxPool2DWinners" }
+func (o adaptiveWinners) args() []arg   { return []arg{{name: "x", rank: 4}} }
+func (o adaptiveWinners) result() arg   { return arg{name: "winner", rank: 4, of: tensor.Int32} }
+func (o adaptiveWinners) rule() []*term { return []*term{nil} }
+func (o adaptiveWinners) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return outSides(o.Geometry), want("x", in[0], inSides(o.Geometry)...)
+}
+
+func (o adaptiveWinners) exec(c *call) error {
+	g := o.Geometry
+	if c.double() {
+		kernel.AdaptiveWinners(g.Rows, g.Cols, slice[int32](c.dst), slice[float64](c.in[0]), g.N*g.C)
+	} else {
+		kernel.AdaptiveWinners(g.Rows, g.Cols, slice[int32](c.dst), slice[float32](c.in[0]), g.N*g.C)
+	}
+	return nil
+}
