@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -13,7 +14,8 @@ import (
 //
 // Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding counts as zeros, and the
 // divisor is the window's area (PyTorch's default and the article's 1/(N×N)). With ExcludePadding the
-// divisor is the number of the window's elements that are in x.
+// divisor is the number of the window's elements that are in x. Divisor replaces either. Under Ceil
+// what a window spans beyond the padding is not counted.
 //
 // Derivative: each element of a window gets dy/divisor (article, "Pooling Layer"), and the sum of them over the windows that it is in.
 //
@@ -28,7 +30,19 @@ func AvgPool2D(x *G.Node, p PoolParams) (*G.Node, error) {
 	if err := p.only("AvgPool2D", true, false); err != nil {
 		return nil, err
 	}
-	return node(avgPool{g, !p.ExcludePadding}, x)
+	if p.Divisor == 0 && (p.ExcludePadding || !p.Ceil) {
+		return node(avgPool{g, !p.ExcludePadding}, x)
+	}
+	sp, err := p.spatial(x.Shape())
+	if err != nil {
+		return nil, errors.Wrap(err, "ops: AvgPool2D")
+	}
+	g.Rows.After, g.Cols.After = sp.PadBottom, sp.PadRight // the divisor counts no more than this
+	kind, scale := kernel.WindowMean, 1.0
+	if p.Divisor > 0 {
+		kind, scale = kernel.WindowSum, 1/float64(p.Divisor)
+	}
+	return resampled("AvgPool2D", x, kernel.AxisMap{Kind: kind, Window: g.Rows}, kernel.AxisMap{Kind: kind, Window: g.Cols}, scale)
 }
 
 type avgPool struct {

@@ -22,7 +22,8 @@ func affine(t *testing.T) []subject {
 	var all []subject
 	for _, s := range subjects() {
 		switch o := s.spec.(type) {
-		case squaredError, softmax, softmaxBackward, crossEntropy, quotient, l2Pool, l2PoolBackward, maxWinners, avgPool, avgPoolBackward, activation, activationBackward, adaptiveWinners:
+		case squaredError, softmax, softmaxBackward, crossEntropy, quotient, l2Pool, l2PoolBackward, maxWinners, avgPool, avgPoolBackward, activation, activationBackward, adaptiveWinners,
+			lpPool, lpPoolBackward, power:
 			continue
 		case conv2D:
 			o.ReLU, o.Data = false, false

@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -26,23 +25,6 @@ func L2Pool2D(x *G.Node, p PoolParams) (*G.Node, error) {
 	}
 	if err := p.only("L2Pool2D", false, false); err != nil {
 		return nil, err
-	}
-	return node(l2Pool{g}, x)
-}
-
-// LpPool2D is L2Pool2D with Norm in the place of 2. Norms other than 2 are not supported yet and give
-// an error.
-func LpPool2D(x *G.Node, p PoolParams) (*G.Node, error) {
-	const name = "LpPool2D"
-	g, err := p.pool(name, x)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.only(name, false, true); err != nil {
-		return nil, err
-	}
-	if p.Norm != 0 && p.Norm != 2 {
-		return nil, errors.Errorf("ops: %s: Norm is %v, want 2: others are not supported yet", name, p.Norm)
 	}
 	return node(l2Pool{g}, x)
 }

@@ -160,3 +160,28 @@ func maxPool(g kernel.Pool, winner, y, x G.Value) error {
 	}
 	return nil
 }
+
+// MaxUnpool2D returns the node x of the given size whose elements are y at the winners that
+// MaxPool2DIndices noted, and 0 elsewhere. Where windows share a winner, x has the sum of their y;
+// PyTorch has one of them.
+//
+// Shapes: y and winner N×C×P×Q, x N×C×to.H×to.W: the size of the image that was pooled.
+//
+// Derivative: dy is dx at the winners.
+//
+// MaxUnpool2D returns an error if y is not a float node of rank 4, winner not an Int32 node of its
+// shape, or a side of to is below 1; and when run, if a winner is not an index into a plane of x.
+func MaxUnpool2D(y, winner *G.Node, to Size) (*G.Node, error) {
+	const name = "MaxUnpool2D"
+	if err := sized(name, y, to); err != nil {
+		return nil, err
+	}
+	if err := check(name, float("y", 4, y), integers("winner", 4, tensor.Int32, winner)); err != nil {
+		return nil, err
+	}
+	s := y.Shape()
+	if err := want("winner", winner.Shape(), s...); err != nil {
+		return nil, errors.Wrapf(err, "ops: %s", name)
+	}
+	return node(scatter{kernel.Pool{N: s[0], C: s[1], H: to.H, W: to.W, P: s[2], Q: s[3]}}, y, winner)
+}

@@ -20,7 +20,8 @@ type PoolParams struct {
 	Dilation Size
 	// Pad is the rows and columns around x. Every window must hold at least one element of x.
 	Pad Padding
-	// Ceil lets a last window begin in x, or in the padding before it, and end beyond the padding.
+	// Ceil adds a last window where the stride leaves elements over: it begins in x, or in the padding
+	// before it, and may end beyond the padding. What lies beyond is in no sum, maximum or divisor.
 	Ceil bool
 	// ExcludePadding divides an average by the number of the window's elements that are in x.
 	ExcludePadding bool
@@ -33,15 +34,45 @@ type PoolParams struct {
 
 // geometry works out how the windows lie on x, whose rank is 4.
 func (p PoolParams) geometry(x tensor.Shape) (kernel.Pool, error) {
-	if p.Ceil {
-		return kernel.Pool{}, errors.New("Ceil is set, which is not supported yet")
-	}
-	sp, err := spatial(Size{x[2], x[3]}, p.Window, p.Stride, p.Dilation, p.Pad, p.Window)
+	sp, err := p.spatial(x)
 	if err != nil {
 		return kernel.Pool{}, err
 	}
+	if p.Ceil {
+		sp.PadBottom = ceiling(x[2], p.Window.H, sp.StrideH, sp.DilationH, sp.PadTop, sp.PadBottom)
+		sp.PadRight = ceiling(x[3], p.Window.W, sp.StrideW, sp.DilationW, sp.PadLeft, sp.PadRight)
+	}
 	g, err := kernel.NewPool(x[0], x[1], x[2], x[3], p.Window.H, p.Window.W, sp)
 	return g, errors.Wrapf(err, "x is %v, the window %v", x, p.Window)
+}
+
+func (p PoolParams) spatial(x tensor.Shape) (kernel.Spatial, error) {
+	return spatial(Size{x[2], x[3]}, p.Window, p.Stride, p.Dilation, p.Pad, p.Window)
+}
+
+// ceiling is the padding after an axis of n elements under which there is a last window that begins
+// in the axis, or before it, and may end beyond the padding that was asked for. What is refused
+// elsewhere anyway is returned as it is.
+func ceiling(n, window, stride, dilation, before, after int) int {
+	const far = 1 << 29
+	for _, v := range []int{window, stride, dilation} {
+		if v < 1 || v > far {
+			return after
+		}
+	}
+	if before < 0 || before > far || after < 0 || after > far || window > 1 && dilation > far/(window-1) {
+		return after
+	}
+	extent := (window-1)*dilation + 1
+	room := n + before + after - extent + stride - 1
+	if room < 0 {
+		return after
+	}
+	out := room/stride + 1
+	if out > 1 && (out-1)*stride >= n+before {
+		out--
+	}
+	return max(0, (out-1)*stride+extent-n-before)
 }
 
 // pool checks x and works out the geometry.
@@ -60,8 +91,8 @@ func (p PoolParams) only(name string, average, norm bool) error {
 		return errors.Errorf("ops: %s: ExcludePadding is set, want it unset: it belongs to AvgPool2D", name)
 	case !average && p.Divisor != 0:
 		return errors.Errorf("ops: %s: Divisor is %d, want 0: it belongs to AvgPool2D", name, p.Divisor)
-	case p.Divisor != 0:
-		return errors.Errorf("ops: %s: Divisor is %d, want 0: others are not supported yet", name, p.Divisor)
+	case p.Divisor < 0:
+		return errors.Errorf("ops: %s: Divisor is %d, want 1 or more, or 0 for the area", name, p.Divisor)
 	case !norm && p.Norm != 0:
 		return errors.Errorf("ops: %s: Norm is %v, want 0: it belongs to LpPool2D", name, p.Norm)
 	}

@@ -1,0 +1,113 @@
+package ops
+
+import (
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Ops on sequences are the ops on images of height 1. Of the structs of parameters they take the
+// fields that concern the width: W, Left and Right. The others must be left at 0.
+
+// Conv1D is Conv2D on sequences: x N×C×W, w K×(C/Groups)×S, b K or nil, y N×K×Q. The equation, the
+// derivatives and the errors are Conv2D's for one row.
+func Conv1D(x, w, b *G.Node, p ConvParams) (*G.Node, error) {
+	return convolve1D("Conv1D", Conv2D, x, w, b, p)
+}
+
+// ConvTranspose1D is ConvTranspose2D on sequences: x N×C×W, w C×(K/Groups)×S, b K or nil, y N×K×Q.
+func ConvTranspose1D(x, w, b *G.Node, p ConvParams) (*G.Node, error) {
+	return convolve1D("ConvTranspose1D", ConvTranspose2D, x, w, b, p)
+}
+
+// MaxPool1D is MaxPool2D on sequences, x N×C×W and y N×C×Q.
+func MaxPool1D(x *G.Node, p PoolParams) (*G.Node, error) {
+	return pool1D("MaxPool1D", MaxPool2D, x, p)
+}
+
+// AvgPool1D is AvgPool2D on sequences, x N×C×W and y N×C×Q.
+func AvgPool1D(x *G.Node, p PoolParams) (*G.Node, error) {
+	return pool1D("AvgPool1D", AvgPool2D, x, p)
+}
+
+// LpPool1D is LpPool2D on sequences, x N×C×W and y N×C×Q.
+func LpPool1D(x *G.Node, p PoolParams) (*G.Node, error) {
+	return pool1D("LpPool1D", LpPool2D, x, p)
+}
+
+func convolve1D(name string, op func(x, w, b *G.Node, p ConvParams) (*G.Node, error), x, w, b *G.Node, p ConvParams) (*G.Node, error) {
+	if err := check(name, float("x", 3, x), float("w", 3, w)); err != nil {
+		return nil, err
+	}
+	if p.OutputPad.H != 0 {
+		return nil, errors.Errorf("ops: %s: OutputPad.H is %d, want 0: a sequence has a width only", name, p.OutputPad.H)
+	}
+	var err error
+	if p.Stride, p.Dilation, p.Pad, err = flatParams(name, p.Stride, p.Dilation, p.Pad); err != nil {
+		return nil, err
+	}
+	rowsX, err := withHeight(x)
+	if err != nil {
+		return nil, err
+	}
+	rowsW, err := withHeight(w)
+	if err != nil {
+		return nil, err
+	}
+	y, err := op(rowsX, rowsW, b, p)
+	if err != nil {
+		return nil, errors.Wrapf(err, "ops: %s", name)
+	}
+	return withoutHeight(y)
+}
+
+func pool1D(name string, op func(x *G.Node, p PoolParams) (*G.Node, error), x *G.Node, p PoolParams) (*G.Node, error) {
+	if err := check(name, float("x", 3, x)); err != nil {
+		return nil, err
+	}
+	if p.Window.H != 0 {
+		return nil, errors.Errorf("ops: %s: Window.H is %d, want 0: a sequence has a width only", name, p.Window.H)
+	}
+	p.Window.H = 1
+	if p.Stride == (Size{}) {
+		p.Stride.W = p.Window.W
+	}
+	var err error
+	if p.Stride, p.Dilation, p.Pad, err = flatParams(name, p.Stride, p.Dilation, p.Pad); err != nil {
+		return nil, err
+	}
+	rows, err := withHeight(x)
+	if err != nil {
+		return nil, err
+	}
+	y, err := op(rows, p)
+	if err != nil {
+		return nil, errors.Wrapf(err, "ops: %s", name)
+	}
+	return withoutHeight(y)
+}
+
+// flatParams are the parameters for images of height 1. A width of 0 stands for 1.
+func flatParams(name string, stride, dilation Size, pad Padding) (Size, Size, Padding, error) {
+	if stride.H != 0 || dilation.H != 0 || pad.Top != 0 || pad.Bottom != 0 {
+		return stride, dilation, pad, errors.Errorf("ops: %s: stride %v, dilation %v and padding %v have a part in the height, want 0: a sequence has a width only",
+			name, stride, dilation, pad)
+	}
+	flat := func(s Size) Size {
+		if s.W == 0 {
+			s.W = 1
+		}
+		return Size{1, s.W}
+	}
+	return flat(stride), flat(dilation), pad, nil
+}
+
+func withHeight(x *G.Node) (*G.Node, error) {
+	s := x.Shape()
+	return node(reshape{From: sizeOf(s), To: sizeOf(tensor.Shape{s[0], s[1], 1, s[2]})}, x)
+}
+
+func withoutHeight(y *G.Node) (*G.Node, error) {
+	s := y.Shape()
+	return node(reshape{From: sizeOf(s), To: sizeOf(tensor.Shape{s[0], s[1], s[3]})}, y)
+}
