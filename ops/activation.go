@@ -114,6 +114,7 @@ type activation struct {
 	Of          kernel.Activation
 }
 
+func (o activation) InPlace() int { return 0 }
 func (o activation) name() string {
 	return o.Of.Func.String() + map[int]string{0: "", 2: "Second"}[o.Order]
 }
@@ -129,7 +130,7 @@ func (o activation) rule() []*term {
 	return []*term{apply(activationBackward{o.Rank, o.Of}, cotangent(), in(0))}
 }
 
-func (o activation) exec(c *call) error {
+func (o activation) exec(c *Call) error {
 	if c.double() {
 		kernel.Activate(o.Of, o.Order, slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {
@@ -144,6 +145,7 @@ type activationBackward struct {
 	Of   kernel.Activation
 }
 
+func (o activationBackward) InPlace() int { return 0 }
 func (o activationBackward) name() string { return o.Of.Func.String() + "Backward" }
 func (o activationBackward) args() []arg {
 	return []arg{{name: "dy", rank: o.Rank}, {name: "x", rank: o.Rank}}
@@ -164,7 +166,7 @@ func (o activationBackward) rule() []*term {
 	return []*term{byCotangent, apply(times, cotangent(), apply(times, in(0), apply(activation{o.Rank, 2, o.Of}, in(1))))}
 }
 
-func (o activationBackward) exec(c *call) error {
+func (o activationBackward) exec(c *Call) error {
 	if c.double() {
 		kernel.ActivateBackward(o.Of, slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]))
 	} else {

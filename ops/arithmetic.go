@@ -11,7 +11,7 @@ import (
 // rules' own derivatives exist.
 
 // binary runs an elementwise function of two operands.
-func binary(c *call, f64 func(a, b float64) float64) {
+func binary(c *Call, f64 func(a, b float64) float64) {
 	if c.double() {
 		each(slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), f64)
 	} else {
@@ -35,11 +35,12 @@ func sameShape(in []tensor.Shape) (tensor.Shape, error) {
 // product is a·b, element by element.
 type product struct{ Rank int }
 
+func (o product) InPlace() int                                  { return 0 }
 func (o product) name() string                                  { return "Product" }
 func (o product) args() []arg                                   { return twoOf(o.Rank) }
 func (o product) result() arg                                   { return arg{name: "y", rank: o.Rank} }
 func (o product) infer(in []tensor.Shape) (tensor.Shape, error) { return sameShape(in) }
-func (o product) exec(c *call) error {
+func (o product) exec(c *Call) error {
 	binary(c, func(a, b float64) float64 { return a * b })
 	return nil
 }
@@ -50,11 +51,12 @@ func (o product) rule() []*term {
 // difference is a − b.
 type difference struct{ Rank int }
 
+func (o difference) InPlace() int                                  { return 0 }
 func (o difference) name() string                                  { return "Difference" }
 func (o difference) args() []arg                                   { return twoOf(o.Rank) }
 func (o difference) result() arg                                   { return arg{name: "y", rank: o.Rank} }
 func (o difference) infer(in []tensor.Shape) (tensor.Shape, error) { return sameShape(in) }
-func (o difference) exec(c *call) error {
+func (o difference) exec(c *Call) error {
 	binary(c, func(a, b float64) float64 { return a - b })
 	return nil
 }
@@ -65,11 +67,12 @@ func (o difference) rule() []*term {
 // quotient is a/b, and 0 where b is 0.
 type quotient struct{ Rank int }
 
+func (o quotient) InPlace() int                                  { return 0 }
 func (o quotient) name() string                                  { return "Quotient" }
 func (o quotient) args() []arg                                   { return twoOf(o.Rank) }
 func (o quotient) result() arg                                   { return arg{name: "y", rank: o.Rank} }
 func (o quotient) infer(in []tensor.Shape) (tensor.Shape, error) { return sameShape(in) }
-func (o quotient) exec(c *call) error {
+func (o quotient) exec(c *Call) error {
 	binary(c, func(a, b float64) float64 {
 		if b == 0 {
 			return 0
@@ -89,12 +92,13 @@ type scale struct {
 	Factor float64
 }
 
+func (o scale) InPlace() int                                  { return 0 }
 func (o scale) name() string                                  { return "Scale" }
 func (o scale) args() []arg                                   { return []arg{{name: "x", rank: o.Rank}} }
 func (o scale) result() arg                                   { return arg{name: "y", rank: o.Rank} }
 func (o scale) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
 func (o scale) rule() []*term                                 { return []*term{apply(o, cotangent())} }
-func (o scale) exec(c *call) error {
+func (o scale) exec(c *Call) error {
 	if c.double() {
 		scaled(slice[float64](c.dst), slice[float64](c.in[0]), o.Factor)
 	} else {
@@ -115,6 +119,7 @@ type scaleBy struct {
 	Factor float64
 }
 
+func (o scaleBy) InPlace() int                                  { return 0 }
 func (o scaleBy) name() string                                  { return "ScaleBy" }
 func (o scaleBy) args() []arg                                   { return []arg{{name: "x", rank: o.Rank}, {name: "s", rank: 0}} }
 func (o scaleBy) result() arg                                   { return arg{name: "y", rank: o.Rank} }
@@ -122,7 +127,7 @@ func (o scaleBy) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], 
 func (o scaleBy) rule() []*term {
 	return []*term{apply(o, cotangent(), in(1)), apply(dot(o), cotangent(), in(0))}
 }
-func (o scaleBy) exec(c *call) error {
+func (o scaleBy) exec(c *Call) error {
 	if c.double() {
 		scaled(slice[float64](c.dst), slice[float64](c.in[0]), o.Factor*slice[float64](c.in[1])[0])
 	} else {
@@ -145,7 +150,7 @@ func (o dot) infer(in []tensor.Shape) (tensor.Shape, error) {
 func (o dot) rule() []*term {
 	return []*term{apply(scaleBy(o), in(1), cotangent()), apply(scaleBy(o), in(0), cotangent())}
 }
-func (o dot) exec(c *call) error {
+func (o dot) exec(c *Call) error {
 	if c.double() {
 		slice[float64](c.dst)[0] = o.Factor * inner(slice[float64](c.in[0]), slice[float64](c.in[1]))
 	} else {
@@ -184,12 +189,13 @@ type affineOf struct {
 	Scale, Shift float64
 }
 
+func (o affineOf) InPlace() int                                  { return 0 }
 func (o affineOf) name() string                                  { return "Affine" }
 func (o affineOf) args() []arg                                   { return []arg{{name: "x", rank: o.Rank}} }
 func (o affineOf) result() arg                                   { return arg{name: "y", rank: o.Rank} }
 func (o affineOf) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
 func (o affineOf) rule() []*term                                 { return []*term{apply(scale{o.Rank, o.Scale}, cotangent())} }
-func (o affineOf) exec(c *call) error {
+func (o affineOf) exec(c *Call) error {
 	if c.double() {
 		shifted(slice[float64](c.dst), slice[float64](c.in[0]), o.Scale, o.Shift)
 	} else {

@@ -58,7 +58,7 @@ func (o avgPool) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return outSides(o.Geometry), want("x", in[0], inSides(o.Geometry)...)
 }
 
-func (o avgPool) exec(c *call) error {
+func (o avgPool) exec(c *Call) error {
 	if c.double() {
 		kernel.AvgForward(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), o.CountPadding)
 	} else {
@@ -81,7 +81,7 @@ func (o avgPoolBackward) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return inSides(o.Geometry), want("dy", in[0], outSides(o.Geometry)...)
 }
 
-func (o avgPoolBackward) exec(c *call) error {
+func (o avgPoolBackward) exec(c *Call) error {
 	if c.double() {
 		kernel.AvgBackward(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), o.CountPadding)
 	} else {

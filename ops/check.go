@@ -24,29 +24,11 @@ func check(name string, args ...wanted) error {
 	for i := range args {
 		a := &args[i]
 		n := a.node
-		if n == nil {
-			return errors.Errorf("ops: %s: %s is nil, want a node", name, a.name)
-		}
-		if n.Graph() == nil {
-			return errors.Errorf("ops: %s: %s is in no graph", name, a.name)
-		}
-		if g := args[0].node.Graph(); n.Graph() != g {
-			return errors.Errorf("ops: %s: %s is in another graph than %s", name, a.name, args[0].name)
-		}
-		if n.Type() == nil {
-			return errors.Errorf("ops: %s: %s has no type", name, a.name)
+		if err := known(name, a.name, n, args[0].node, args[0].name); err != nil {
+			return err
 		}
 		if a.rank >= 0 && n.Dims() != a.rank {
 			return errors.Errorf("ops: %s: %s has shape %v, of rank %d, want rank %d", name, a.name, n.Shape(), n.Dims(), a.rank)
-		}
-		if n.Dims() > maxRank {
-			return errors.Errorf("ops: %s: %s has rank %d, want at most %d", name, a.name, n.Dims(), maxRank)
-		}
-		if s := n.Shape(); len(s) != n.Dims() {
-			return errors.Errorf("ops: %s: %s has the shape %v but rank %d: want a node whose shape is known", name, a.name, s, n.Dims())
-		}
-		if err := countable(n.Shape()); err != nil {
-			return errors.Errorf("ops: %s: %s %v", name, a.name, err)
 		}
 		of, err := dtypeOf(n)
 		if err != nil {
@@ -66,6 +48,30 @@ func check(name string, args ...wanted) error {
 				return errors.Errorf("ops: %s: %s has elements of type %v, want %v like %s", name, a.name, of, f, first.name)
 			}
 		}
+	}
+	return nil
+}
+
+// known returns an error unless n is a node of first's graph with a shape that is known and not too
+// large.
+func known(name, operand string, n, first *G.Node, firstName string) error {
+	switch {
+	case n == nil:
+		return errors.Errorf("ops: %s: %s is nil, want a node", name, operand)
+	case n.Graph() == nil:
+		return errors.Errorf("ops: %s: %s is in no graph", name, operand)
+	case n.Graph() != first.Graph():
+		return errors.Errorf("ops: %s: %s is in another graph than %s", name, operand, firstName)
+	case n.Type() == nil:
+		return errors.Errorf("ops: %s: %s has no type", name, operand)
+	case n.Dims() > maxRank:
+		return errors.Errorf("ops: %s: %s has rank %d, want at most %d", name, operand, n.Dims(), maxRank)
+	case len(n.Shape()) != n.Dims():
+		return errors.Errorf("ops: %s: %s has the shape %v but rank %d: want a node whose shape is known",
+			name, operand, n.Shape(), n.Dims())
+	}
+	if err := countable(n.Shape()); err != nil {
+		return errors.Errorf("ops: %s: %s %v", name, operand, err)
 	}
 	return nil
 }

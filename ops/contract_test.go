@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,7 @@ type subject struct {
 	below  map[int]int      // integer operands: their elements are 0 to below−1
 	fixed  map[int][]int    // or these
 	others [][]tensor.Shape // other shapes that the same op takes, if the spec does not fix them
+	given  map[int]any      // or these, of any type
 	bad    map[int][]any    // elements that an integer operand must not have
 }
 
@@ -150,6 +152,10 @@ func (s subject) values(of tensor.Dtype, shapes []tensor.Shape, r *rand.Rand) []
 			kind = of
 		}
 		var data any
+		if v, ok := s.given[i]; ok {
+			vs[i] = valueOf(shape, reflect.AppendSlice(reflect.MakeSlice(reflect.TypeOf(v), 0, 0), reflect.ValueOf(v)).Interface())
+			continue
+		}
 		switch kind {
 		case tensor.Float32:
 			data = fill(n, func() float32 { return float32(r.NormFloat64()) })
@@ -319,7 +325,7 @@ func TestEveryOpIsASubject(t *testing.T) {
 				continue
 			}
 			found++
-			if name := f.Recv.List[0].Type.(*ast.Ident).Name; !have[name] {
+			if name := f.Recv.List[0].Type.(*ast.Ident).Name; !have[name] && name != "applied" {
 				t.Errorf("no subject is a %s", name)
 			}
 		}
@@ -504,6 +510,9 @@ type layout struct {
 
 // layouts are the ways in which Gorgonia's users come by tensors: slices, lazy and materialised transposes, column-major tensors, and slices and transposes of these.
 func layouts(d *tensor.Dense) []layout {
+	if slices.Contains(d.Shape(), 1) {
+		return nil // tensor drops sides of 1 when it slices
+	}
 	switch data := d.Data().(type) {
 	case []float32:
 		return layoutsOf(d.Shape(), data, float32(math.NaN()))
@@ -769,7 +778,7 @@ func checkDestination(o machineOp, s subject) (b breaches) {
 		if !reflect.DeepEqual(bitsOf(in), before) {
 			b.add("%v: UsePreallocDo has changed an operand", of)
 		}
-		other := map[tensor.Dtype]tensor.Dtype{tensor.Float32: tensor.Float64, tensor.Float64: tensor.Float32, tensor.Int32: tensor.Int}[kind]
+		other := map[tensor.Dtype]tensor.Dtype{tensor.Float32: tensor.Float64, tensor.Float64: tensor.Float32, tensor.Int32: tensor.Int, tensor.Int: tensor.Int32, tensor.Int64: tensor.Int}[kind]
 		wrong := map[string]G.Value{
 			"nil":                    nil,
 			"a nil tensor":           (*tensor.Dense)(nil),
@@ -1209,7 +1218,7 @@ func (o newMemory) UsePreallocDo(_ G.Value, vs ...G.Value) (G.Value, error) { re
 type careless struct{ op }
 
 func (o careless) Do(vs ...G.Value) (G.Value, error) {
-	c := &call{in: make([]operand, len(vs))}
+	c := &Call{in: make([]operand, len(vs))}
 	shapes := make([]tensor.Shape, len(vs))
 	for i, v := range vs {
 		c.in[i], _ = plain(v)
@@ -1307,7 +1316,7 @@ func TestBrokenOps(t *testing.T) {
 // Should an op panic after all, the machines get an error: a panic on their goroutines would end the process.
 type panics struct{ relu }
 
-func (panics) exec(*call) error { panic("on purpose") }
+func (panics) exec(*Call) error { panic("on purpose") }
 
 func TestPanicBecomesError(t *testing.T) {
 	o := op{panics{relu{1}}}

@@ -126,7 +126,7 @@ func xSides(g kernel.Conv) tensor.Shape { return tensor.Shape{g.N, g.C, g.H, g.W
 func wSides(g kernel.Conv) tensor.Shape { return tensor.Shape{g.K, g.C / g.Groups, g.R, g.S} }
 func ySides(g kernel.Conv) tensor.Shape { return tensor.Shape{g.N, g.K, g.P, g.Q} }
 
-func (o conv2D) exec(c *call) error {
+func (o conv2D) exec(c *Call) error {
 	if c.double() {
 		conv2DForward[float64](o, c)
 	} else {
@@ -135,12 +135,21 @@ func (o conv2D) exec(c *call) error {
 	return nil
 }
 
-func conv2DForward[T kernel.Float](o conv2D, c *call) {
+func conv2DForward[T kernel.Float](o conv2D, c *Call) {
 	var b []T
 	if o.Bias {
 		b = slice[T](c.in[2])
 	}
 	kernel.Forward(o.Geometry, slice[T](c.dst), slice[T](c.in[0]), slice[T](c.in[1]), b, o.ReLU)
+}
+
+// fuse computes a ReLU that follows in the same pass.
+func (o conv2D) fuse(next spec, _ int) (spec, bool) {
+	if _, ok := next.(relu); !ok || o.ReLU {
+		return nil, false
+	}
+	o.ReLU = true
+	return o, true
 }
 
 func (o conv2D) rule() []*term {
@@ -209,7 +218,7 @@ func (o conv2DBackwardData) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return xSides(o.Geometry), want("w", in[1], wSides(o.Geometry)...)
 }
 
-func (o conv2DBackwardData) exec(c *call) error {
+func (o conv2DBackwardData) exec(c *Call) error {
 	if c.double() {
 		kernel.BackwardData(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]))
 	} else {
@@ -261,7 +270,7 @@ func (o conv2DBackwardFilter) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return wSides(o.Geometry), want("dy", in[1], ySides(o.Geometry)...)
 }
 
-func (o conv2DBackwardFilter) exec(c *call) error {
+func (o conv2DBackwardFilter) exec(c *Call) error {
 	if c.double() {
 		kernel.BackwardFilter(o.Geometry, slice[float64](c.dst), slice[float64](c.in[1]), slice[float64](c.in[0]))
 	} else {
@@ -294,7 +303,7 @@ func (o sumChannels) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{o.Of.sides[1]}, want("dy", in[0], o.Of.shape()...)
 }
 
-func (o sumChannels) exec(c *call) error {
+func (o sumChannels) exec(c *Call) error {
 	if c.double() {
 		kernel.BackwardBias(o.geometry(), slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {
@@ -313,7 +322,7 @@ func (o spreadChannels) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return o.Of.shape(), want("b", in[0], o.Of.sides[1])
 }
 
-func (o spreadChannels) exec(c *call) error {
+func (o spreadChannels) exec(c *Call) error {
 	if c.double() {
 		spreadOver(o.Of, slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {

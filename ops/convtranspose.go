@@ -134,6 +134,7 @@ func transposedAxis(axis string, in, window, stride, dilation, extra, before, af
 // addChannels is y[n,k,p,q] = x[n,k,p,q] + b[k].
 type addChannels struct{ Of size }
 
+func (o addChannels) InPlace() int { return 0 }
 func (o addChannels) name() string { return "AddChannels" }
 func (o addChannels) args() []arg {
 	return []arg{{name: "x", rank: 4}, {name: "b", rank: 1}}
@@ -149,7 +150,7 @@ func (o addChannels) rule() []*term {
 	return []*term{apply(scale{4, 1}, cotangent()), apply(sumChannels(o), cotangent())}
 }
 
-func (o addChannels) exec(c *call) error {
+func (o addChannels) exec(c *Call) error {
 	s := o.Of.sides
 	if c.double() {
 		kernel.AddChannels(s[0]*s[1], s[2]*s[3], slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]))

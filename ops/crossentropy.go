@@ -74,7 +74,7 @@ func (o crossEntropy) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.ScalarShape(), want("labels", in[1], o.N)
 }
 
-func (o crossEntropy) exec(c *call) error {
+func (o crossEntropy) exec(c *Call) error {
 	labels := slice[int](c.in[1])
 	if err := checkLabels(labels, o.M); err != nil {
 		return err
@@ -105,6 +105,7 @@ func checkLabels(labels []int, classes int) error {
 // minusOneHot is y[n,j] = x[n,j] − [j = label[n]].
 type minusOneHot struct{ N, M int }
 
+func (o minusOneHot) InPlace() int { return 0 }
 func (o minusOneHot) name() string { return "MinusOneHot" }
 func (o minusOneHot) args() []arg {
 	return []arg{{name: "x", rank: 2}, {name: "labels", rank: 1, of: tensor.Int}}
@@ -118,7 +119,7 @@ func (o minusOneHot) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{o.N, o.M}, want("labels", in[1], o.N)
 }
 
-func (o minusOneHot) exec(c *call) error {
+func (o minusOneHot) exec(c *Call) error {
 	labels := slice[int](c.in[1])
 	if err := checkLabels(labels, o.M); err != nil {
 		return err

@@ -85,6 +85,7 @@ type dropout struct {
 	Seed, Stream uint64
 }
 
+func (o dropout) InPlace() int { return 0 }
 func (o dropout) name() string { return "Dropout" }
 func (o dropout) args() []arg {
 	return []arg{{name: "x", rank: o.Rank}, {name: "state", rank: 1, of: tensor.Int}}
@@ -97,7 +98,7 @@ func (o dropout) infer(in []tensor.Shape) (tensor.Shape, error) {
 // The map is linear and diagonal: the same mask, scaled the same way, takes dy back.
 func (o dropout) rule() []*term { return []*term{apply(o, cotangent(), in(1)), nil} }
 
-func (o dropout) exec(c *call) error {
+func (o dropout) exec(c *Call) error {
 	if c.double() {
 		dropoutForward[float64](o, c)
 	} else {
@@ -106,7 +107,7 @@ func (o dropout) exec(c *call) error {
 	return nil
 }
 
-func dropoutForward[T kernel.Float](o dropout, c *call) {
+func dropoutForward[T kernel.Float](o dropout, c *Call) {
 	y, x, state := slice[T](c.dst), slice[T](c.in[0]), slice[int](c.in[1])
 	if state[1] == 0 || o.P == 0 {
 		copy(y, x)

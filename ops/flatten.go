@@ -25,6 +25,7 @@ func Flatten(x *G.Node) (*G.Node, error) {
 
 type reshape struct{ From, To size }
 
+func (o reshape) InPlace() int  { return 0 }
 func (o reshape) name() string  { return "Flatten" }
 func (o reshape) args() []arg   { return []arg{{name: "x", rank: o.From.rank}} }
 func (o reshape) result() arg   { return arg{name: "y", rank: o.To.rank} }
@@ -33,7 +34,7 @@ func (o reshape) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return o.To.shape(), want("x", in[0], o.From.shape()...)
 }
 
-func (o reshape) exec(c *call) error {
+func (o reshape) exec(c *Call) error {
 	if c.double() {
 		copy(slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {

@@ -39,7 +39,7 @@ func (o l2Pool) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return outSides(o.Geometry), want("x", in[0], inSides(o.Geometry)...)
 }
 
-func (o l2Pool) exec(c *call) error {
+func (o l2Pool) exec(c *Call) error {
 	if c.double() {
 		kernel.L2Forward(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {
@@ -65,7 +65,7 @@ func (o l2PoolBackward) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return inSides(o.Geometry), want("x", in[0], inSides(o.Geometry)...)
 }
 
-func (o l2PoolBackward) exec(c *call) error {
+func (o l2PoolBackward) exec(c *Call) error {
 	if c.double() {
 		kernel.L2Backward(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), slice[float64](c.in[2]))
 	} else {
@@ -95,7 +95,7 @@ func (o sumWindows) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return outSides(o.Geometry), want("x", in[0], inSides(o.Geometry)...)
 }
 
-func (o sumWindows) exec(c *call) error {
+func (o sumWindows) exec(c *Call) error {
 	if c.double() {
 		kernel.RefSumWindows(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {
@@ -114,7 +114,7 @@ func (o spreadWindows) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return inSides(o.Geometry), want("dy", in[0], outSides(o.Geometry)...)
 }
 
-func (o spreadWindows) exec(c *call) error {
+func (o spreadWindows) exec(c *Call) error {
 	if c.double() {
 		kernel.RefSpreadWindows(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {

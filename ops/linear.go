@@ -64,7 +64,7 @@ func (o linear) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{o.N, o.O}, nil
 }
 
-func (o linear) exec(c *call) error {
+func (o linear) exec(c *Call) error {
 	if c.double() {
 		linearForward[float64](o, c)
 	} else {
@@ -73,7 +73,7 @@ func (o linear) exec(c *call) error {
 	return nil
 }
 
-func linearForward[T kernel.Float](o linear, c *call) {
+func linearForward[T kernel.Float](o linear, c *Call) {
 	y := slice[T](c.dst)
 	kernel.MatMul(y, slice[T](c.in[0]), slice[T](c.in[1]), o.N, o.O, o.I, false, true, false)
 	if o.Bias {
@@ -117,7 +117,7 @@ func (o matMul) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{o.M, o.N}, want("b", in[1], b[:]...)
 }
 
-func (o matMul) exec(c *call) error {
+func (o matMul) exec(c *Call) error {
 	if c.double() {
 		kernel.MatMul(slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), o.M, o.N, o.K, o.TransA, o.TransB, false)
 	} else {
@@ -149,7 +149,7 @@ func (o sumRows) rule() []*term { return []*term{apply(spreadRows(o), cotangent(
 func (o sumRows) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{o.N}, want("dy", in[0], o.M, o.N)
 }
-func (o sumRows) exec(c *call) error {
+func (o sumRows) exec(c *Call) error {
 	if c.double() {
 		kernel.SumRows(slice[float64](c.dst), slice[float64](c.in[0]), o.M)
 	} else {
@@ -167,7 +167,7 @@ func (o spreadRows) rule() []*term { return []*term{apply(sumRows(o), cotangent(
 func (o spreadRows) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{o.M, o.N}, want("b", in[0], o.N)
 }
-func (o spreadRows) exec(c *call) error {
+func (o spreadRows) exec(c *Call) error {
 	if c.double() {
 		y := slice[float64](c.dst)
 		clear(y)

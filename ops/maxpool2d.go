@@ -51,7 +51,7 @@ func (o maxWinners) infer(in []tensor.Shape) (tensor.Shape, error) {
 }
 func (o maxWinners) rule() []*term { return []*term{nil} }
 
-func (o maxWinners) exec(c *call) error {
+func (o maxWinners) exec(c *Call) error {
 	if c.double() {
 		kernel.MaxWinners(o.Geometry, slice[int32](c.dst), slice[float64](c.in[0]))
 	} else {
@@ -76,7 +76,7 @@ func (o gather) infer(in []tensor.Shape) (tensor.Shape, error) {
 }
 func (o gather) rule() []*term { return []*term{apply(scatter(o), cotangent(), in(1)), nil} }
 
-func (o gather) exec(c *call) error {
+func (o gather) exec(c *Call) error {
 	winner, bad := slice[int32](c.in[1]), -1
 	if c.double() {
 		bad = kernel.Gather(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), winner)
@@ -101,7 +101,7 @@ func (o scatter) infer(in []tensor.Shape) (tensor.Shape, error) {
 }
 func (o scatter) rule() []*term { return []*term{apply(gather(o), cotangent(), in(1)), nil} }
 
-func (o scatter) exec(c *call) error {
+func (o scatter) exec(c *Call) error {
 	winner, bad := slice[int32](c.in[1]), -1
 	if c.double() {
 		bad = kernel.Scatter(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), winner)
@@ -119,18 +119,13 @@ func checkWinner(g *kernel.Pool, winner []int32, at int) error {
 	return errors.Errorf("winner: element %d is %d, want 0 to %d, an index into a plane of %d×%d", at, winner[at], g.H*g.W-1, g.H, g.W)
 }
 
-// FuseWith lets the executor note the winners and take their values in one pass.
-func (o op) FuseWith(consumer G.Op) func(dst, consumerDst G.Value, inputs []G.Value) error {
-	w, ok := o.spec.(maxWinners)
-	if !ok {
-		return nil
-	}
-	c, ok := consumer.(op)
-	if !ok || c.spec != spec(gather(w)) {
+// together notes the winners and takes their values in one pass.
+func (o maxWinners) together(consumer any) func(dst, consumerDst G.Value, inputs []G.Value) error {
+	if consumer != any(gather(o)) {
 		return nil
 	}
 	return func(dst, consumerDst G.Value, inputs []G.Value) error {
-		return maxPool(w.Geometry, dst, consumerDst, inputs[0])
+		return maxPool(o.Geometry, dst, consumerDst, inputs[0])
 	}
 }
 

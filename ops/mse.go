@@ -110,7 +110,7 @@ func (o squaredError) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.ScalarShape(), want("t", in[1], in[0]...)
 }
 
-func (o squaredError) exec(c *call) error {
+func (o squaredError) exec(c *Call) error {
 	if c.double() {
 		slice[float64](c.dst)[0] = o.Factor * squaredDistance(slice[float64](c.in[0]), slice[float64](c.in[1]))
 	} else {

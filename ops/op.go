@@ -24,7 +24,7 @@ type spec interface {
 	// infer checks the operands' shapes, whose ranks are right already, and returns the result's, which may be one of them. Its error says argument, got and wanted.
 	infer(in []tensor.Shape) (tensor.Shape, error)
 	// exec computes the whole of c.dst, whose contents are arbitrary, from c.in. Types and shapes have been checked.
-	exec(c *call) error
+	exec(c *Call) error
 	// rule is the derivative: for each operand the cotangent that it gets, as an expression, or nil where there is none. A spec may be asked for its
 	// rule only when all its fields are final; the expressions are made anew at each call.
 	rule() []*term
@@ -53,19 +53,54 @@ func (a arg) hmType() hm.Type {
 
 // A term is an expression of a derivative rule. The same expression becomes nodes under SymDiff and values under DoDiff, so that the two cannot disagree.
 type term struct {
-	kind termKind
-	i    int // of an input
-	spec spec
-	args []*term
+	kind  termKind
+	i     int // of an input
+	spec  spec
+	other G.Op    // in the place of spec: an op of Gorgonia's
+	value G.Value // of a constant
+	args  []*term
+}
+
+// node is the term as a node.
+func (t *term) node(children []*G.Node) (*G.Node, error) {
+	if t.other != nil {
+		return G.ApplyOp(t.other, children...)
+	}
+	return node(t.spec, children...)
+}
+
+// do is the term as a value.
+func (t *term) do(vs []G.Value) (G.Value, error) {
+	if t.other != nil {
+		return t.other.Do(vs...)
+	}
+	return op{t.spec}.Do(vs...)
+}
+
+// terms is the op's rule.
+func (o op) terms() ([]*term, error) {
+	if a, ok := o.spec.(applied); ok {
+		return a.terms()
+	}
+	return o.rule(), nil
+}
+
+// inner is the spec, or the op of the public interface in it.
+func (o op) inner() any {
+	if a, ok := o.spec.(applied); ok {
+		return a.Op
+	}
+	return o.spec
 }
 
 type termKind int
 
 const (
-	applied termKind = iota
+	appliedTerm termKind = iota
 	inputTerm
 	outputTerm
 	cotangentTerm
+	constantTerm
 )
 
 func in(i int) *term                    { return &term{kind: inputTerm, i: i} }
@@ -117,20 +152,62 @@ func (o op) OverwritesInput() int { return -1 }
 // Preallocated marks the op as one that computes into memory it is handed: see ops/vm.
 func (o op) Preallocated() {}
 
-// InPlace tells ops/vm which operand's memory the result may be written over: the first, in ops that go element by element.
+// InPlace tells ops/vm which operand's memory the result may be written over, if there is one.
 func (o op) InPlace() int {
-	switch o.spec.(type) {
-	case relu, gate, activation, activationBackward, addChannels, dropout, reshape, scale, affineOf, scaleBy, product, difference, quotient, minusOneHot:
-		return 0
+	if p, ok := o.inner().(InPlacer); ok {
+		return p.InPlace()
 	}
 	return -1
+}
+
+// A pairer is a spec that can be computed in one pass with a consumer. together returns nil if the
+// two have no common pass.
+type pairer interface {
+	together(consumer any) func(dst, consumerDst G.Value, inputs []G.Value) error
+}
+
+// FuseWith lets the executor compute the op and a consumer in one pass that gives both values.
+func (o op) FuseWith(consumer G.Op) func(dst, consumerDst G.Value, inputs []G.Value) error {
+	p, ok := o.inner().(pairer)
+	c, ours := consumer.(op)
+	if !ok || !ours {
+		return nil
+	}
+	return p.together(c.inner())
+}
+
+// A fuser is a spec with a successor: fuse returns the spec that computes next of o's result, which
+// is next's operand at, from o's operands followed by next's other operands.
+type fuser interface {
+	fuse(next spec, at int) (spec, bool)
+}
+
+// FuseNext lets the executor replace the op and its only consumer by one op, which computes the
+// consumer from the op's operands followed by the consumer's others.
+func (o op) FuseNext(next G.Op, at int) (G.Op, bool) {
+	n, ours := next.(op)
+	if !ours {
+		return nil, false
+	}
+	f, ok := o.spec.(fuser)
+	if !ok {
+		return nil, false
+	}
+	s, ok := f.fuse(n.spec, at)
+	return op{s}, ok
 }
 
 // String is the op's name, which is what a drawing of the graph has room for.
 func (o op) String() string { return o.name() }
 
 // WriteHash writes the spec's type and every one of its fields, so that two ops that differ are never merged.
-func (o op) WriteHash(h hash.Hash) { fmt.Fprintf(h, "convgrad|%T|%+v", o.spec, o.spec) }
+func (o op) WriteHash(h hash.Hash) {
+	if a, ok := o.spec.(applied); ok {
+		a.writeHash(h)
+		return
+	}
+	fmt.Fprintf(h, "convgrad|%T|%#v", o.spec, o.spec) // %#v calls no String
+}
 
 func (o op) Hashcode() uint32 {
 	h := fnv.New32a()
@@ -212,7 +289,7 @@ func (o op) do(place placer, vs []G.Value) (res G.Value, err error) {
 
 // prepare checks the operands and places the result. It is apart from do so that its frame is gone when the op runs: TapeMachine runs a graph on a new goroutine, whose stack
 // has to grow, and be copied, for what is deep.
-func (o op) prepare(place placer, vs []G.Value) (*call, G.Value, error) {
+func (o op) prepare(place placer, vs []G.Value) (*Call, G.Value, error) {
 	args := o.args()
 	c, shapes, of, err := operands(args, vs)
 	if err != nil {
@@ -231,11 +308,11 @@ func (o op) prepare(place placer, vs []G.Value) (*call, G.Value, error) {
 }
 
 // operands takes values apart and checks their number and types. float is the type of those that are not integers.
-func operands(args []arg, vs []G.Value) (c *call, shapes []tensor.Shape, float tensor.Dtype, err error) {
+func operands(args []arg, vs []G.Value) (c *Call, shapes []tensor.Shape, float tensor.Dtype, err error) {
 	if len(vs) != len(args) {
 		return nil, nil, float, errors.Errorf("got %d values, want %d", len(vs), len(args))
 	}
-	c, shapes = &call{in: make([]operand, len(vs))}, make([]tensor.Shape, len(vs))
+	c, shapes = &Call{in: make([]operand, len(vs))}, make([]tensor.Shape, len(vs))
 	for i, v := range vs {
 		if c.in[i], err = plain(v); err != nil {
 			return nil, nil, float, errors.Wrap(err, args[i].name)
@@ -267,7 +344,14 @@ func (a arg) typed(got, float tensor.Dtype) (tensor.Dtype, error) {
 // DiffWRT says which operands have a derivative.
 func (o op) DiffWRT(n int) []bool {
 	diff := make([]bool, max(n, 0))
-	for i, t := range o.rule() {
+	rule, err := o.terms()
+	if err != nil { // SymDiff and DoDiff, which come next, say so
+		for i := range diff {
+			diff[i] = true
+		}
+		return diff
+	}
+	for i, t := range rule {
 		if i < n {
 			diff[i] = t != nil
 		}
@@ -294,8 +378,11 @@ func (o op) checkNodes(inputs G.Nodes, output *G.Node) error {
 
 // SymDiff writes the rule as nodes.
 func (o op) SymDiff(inputs G.Nodes, output, grad *G.Node) (G.Nodes, error) {
-	rule := o.rule()
 	if err := o.checkNodes(inputs, output); err != nil {
+		return nil, errors.Wrapf(err, "ops: %s: SymDiff", o.name())
+	}
+	rule, err := o.terms()
+	if err != nil {
 		return nil, errors.Wrapf(err, "ops: %s: SymDiff", o.name())
 	}
 	// A rule that uses the cotangent alone would take one of any graph, shape and type.
@@ -325,6 +412,8 @@ func (o op) SymDiff(inputs G.Nodes, output, grad *G.Node) (G.Nodes, error) {
 			return output, nil
 		case cotangentTerm:
 			return grad, nil
+		case constantTerm:
+			return constantNode(output.Graph(), t.value)
 		}
 		if n, ok := made[t]; ok {
 			return n, nil
@@ -336,7 +425,7 @@ func (o op) SymDiff(inputs G.Nodes, output, grad *G.Node) (G.Nodes, error) {
 				return nil, err
 			}
 		}
-		n, err := node(t.spec, children...)
+		n, err := t.node(children)
 		made[t] = n
 		return n, err
 	}
@@ -354,9 +443,17 @@ func (o op) SymDiff(inputs G.Nodes, output, grad *G.Node) (G.Nodes, error) {
 }
 
 // DoDiff computes the rule on values and adds each result to the gradient that its operand has already: an operand may have other consumers.
-func (o op) DoDiff(_ G.ExecutionContext, inputs G.Nodes, output *G.Node) error {
-	rule := o.rule()
+func (o op) DoDiff(_ G.ExecutionContext, inputs G.Nodes, output *G.Node) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.Errorf("ops: %s: DoDiff: internal error: %v", o.name(), r)
+		}
+	}()
 	if err := o.checkNodes(inputs, output); err != nil {
+		return errors.Wrapf(err, "ops: %s: DoDiff", o.name())
+	}
+	rule, err := o.terms()
+	if err != nil {
 		return errors.Wrapf(err, "ops: %s: DoDiff", o.name())
 	}
 	dy, err := output.Grad()
@@ -373,6 +470,8 @@ func (o op) DoDiff(_ G.ExecutionContext, inputs G.Nodes, output *G.Node) error {
 			return output.Value(), nil
 		case cotangentTerm:
 			return dy, nil
+		case constantTerm:
+			return t.value, nil
 		}
 		if v, ok := made[t]; ok {
 			return v, nil
@@ -384,7 +483,7 @@ func (o op) DoDiff(_ G.ExecutionContext, inputs G.Nodes, output *G.Node) error {
 				return nil, err
 			}
 		}
-		v, err := op{t.spec}.Do(vs...)
+		v, err := t.do(vs)
 		made[t] = v
 		return v, err
 	}
@@ -409,14 +508,14 @@ func (o op) DoDiff(_ G.ExecutionContext, inputs G.Nodes, output *G.Node) error {
 	return nil
 }
 
-// A call is one computation of a spec.
-type call struct {
+// A Call is one computation of an op: its operands and the memory of its result, row-major.
+type Call struct {
 	dst operand
 	in  []operand
 }
 
 // double reports whether the computation is in float64 rather than float32.
-func (c *call) double() bool {
+func (c *Call) double() bool {
 	if _, ok := c.dst.data.([]float64); ok {
 		return true
 	}

@@ -21,13 +21,14 @@ func ReLU(x *G.Node) (*G.Node, error) {
 
 type relu struct{ Rank int }
 
+func (o relu) InPlace() int                                  { return 0 }
 func (o relu) name() string                                  { return "ReLU" }
 func (o relu) args() []arg                                   { return []arg{{name: "x", rank: o.Rank}} }
 func (o relu) result() arg                                   { return arg{name: "y", rank: o.Rank} }
 func (o relu) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
 func (o relu) rule() []*term                                 { return []*term{apply(gate(o), cotangent(), out())} }
 
-func (o relu) exec(c *call) error {
+func (o relu) exec(c *Call) error {
 	if c.double() {
 		kernel.ReLU(slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {
@@ -39,6 +40,7 @@ func (o relu) exec(c *call) error {
 // gate is dx = dy where y > 0 and 0 elsewhere. It is linear in dy and constant in y almost everywhere.
 type gate struct{ Rank int }
 
+func (o gate) InPlace() int { return 0 }
 func (o gate) name() string { return "ReLUBackward" }
 func (o gate) args() []arg {
 	return []arg{{name: "dy", rank: o.Rank}, {name: "y", rank: o.Rank}}
@@ -49,7 +51,7 @@ func (o gate) infer(in []tensor.Shape) (tensor.Shape, error) {
 }
 func (o gate) rule() []*term { return []*term{apply(o, cotangent(), in(1)), nil} }
 
-func (o gate) exec(c *call) error {
+func (o gate) exec(c *Call) error {
 	if c.double() {
 		kernel.Gate(slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]))
 	} else {

@@ -190,7 +190,7 @@ func (o resample) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return o.to(), want("x", in[0], o.from()...)
 }
 
-func (o resample) exec(c *call) error {
+func (o resample) exec(c *Call) error {
 	if c.double() {
 		kernel.Resample(o.Rows, o.Cols, slice[float64](c.dst), slice[float64](c.in[0]), o.N*o.C, o.Scale)
 	} else {
@@ -210,7 +210,7 @@ func (o resampleBackward) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return resample(o).from(), want("dy", in[0], resample(o).to()...)
 }
 
-func (o resampleBackward) exec(c *call) error {
+func (o resampleBackward) exec(c *Call) error {
 	if c.double() {
 		kernel.ResampleBackward(o.Rows, o.Cols, slice[float64](c.dst), slice[float64](c.in[0]), o.N*o.C, o.Scale)
 	} else {
@@ -230,7 +230,7 @@ func (o adaptiveWinners) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return outSides(o.Geometry), want("x", in[0], inSides(o.Geometry)...)
 }
 
-func (o adaptiveWinners) exec(c *call) error {
+func (o adaptiveWinners) exec(c *Call) error {
 	g := o.Geometry
 	if c.double() {
 		kernel.AdaptiveWinners(g.Rows, g.Cols, slice[int32](c.dst), slice[float64](c.in[0]), g.N*g.C)

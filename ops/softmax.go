@@ -37,7 +37,7 @@ func (o softmax) result() arg                                   { return arg{nam
 func (o softmax) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
 func (o softmax) rule() []*term                                 { return []*term{apply(softmaxBackward{}, out(), cotangent())} }
 
-func (o softmax) exec(c *call) error {
+func (o softmax) exec(c *Call) error {
 	if c.double() {
 		kernel.Softmax(slice[float64](c.dst), slice[float64](c.in[0]), c.dst.shape[0])
 	} else {
@@ -58,7 +58,7 @@ func (o softmaxBackward) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return in[0], want("dy", in[1], in[0]...)
 }
 
-func (o softmaxBackward) exec(c *call) error {
+func (o softmaxBackward) exec(c *Call) error {
 	if c.double() {
 		softmaxGradient(slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), c.dst.shape[0])
 	} else {
@@ -99,7 +99,7 @@ func (o dotRows) infer(in []tensor.Shape) (tensor.Shape, error) {
 func (o dotRows) rule() []*term {
 	return []*term{apply(scaleRows{}, in(1), cotangent()), apply(scaleRows{}, in(0), cotangent())}
 }
-func (o dotRows) exec(c *call) error {
+func (o dotRows) exec(c *Call) error {
 	n := c.in[0].shape[1]
 	for i := range c.dst.shape[0] {
 		if c.double() {
@@ -122,7 +122,7 @@ func (o scaleRows) infer(in []tensor.Shape) (tensor.Shape, error) {
 func (o scaleRows) rule() []*term {
 	return []*term{apply(o, cotangent(), in(1)), apply(dotRows{}, cotangent(), in(0))}
 }
-func (o scaleRows) exec(c *call) error {
+func (o scaleRows) exec(c *Call) error {
 	n := c.in[0].shape[1]
 	for i := range c.dst.shape[0] {
 		if c.double() {

@@ -28,7 +28,9 @@ func (o linear) MACs([]tensor.Shape) int64 { return int64(o.N) * int64(o.I) * in
 // its window, dilation included, and the distance of neighbouring windows. ok is false for ops that
 // slide no windows.
 func (o op) Window() (size, stride Size, ok bool) {
-	s, ok := o.spec.(interface{ windows() (rows, cols kernel.Window) })
+	s, ok := o.spec.(interface {
+		windows() (rows, cols kernel.Window)
+	})
 	if !ok {
 		return Size{}, Size{}, false
 	}

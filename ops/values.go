@@ -211,6 +211,8 @@ func newValue(shape tensor.Shape, of tensor.Dtype) (operand, G.Value, error) {
 		o.data = make([]float64, n)
 	case tensor.Int32:
 		o.data = make([]int32, n)
+	case tensor.Int64:
+		o.data = make([]int64, n)
 	default:
 		o.data = make([]int, n)
 	}

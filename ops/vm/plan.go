@@ -78,6 +78,7 @@ func (m *Machine) plan(g *G.ExprGraph) (err error) {
 		at[n] = len(m.steps)
 		m.steps = append(m.steps, s)
 	}
+	m.absorb()
 	last := m.lifetimes()
 	m.fuse(last)
 	return m.place(last)
@@ -174,7 +175,7 @@ func isStatement(n *G.Node) bool { return n.Op() != nil && !isConstant(n.Op()) &
 
 // planned reports whether the machine owns the memory of the step's result.
 func (s *step) planned() bool {
-	_, ours := s.op.(Preallocated)
+	_, ours := s.op.(preallocated)
 	return (ours || s.add) && s.node.Dims() > 0 && plannable(s.node.Dtype())
 }
 
@@ -209,17 +210,71 @@ func (m *Machine) lifetimes() []int {
 	return last
 }
 
+// absorb replaces a step and its only consumer by one step where the ops have a common pass, so that
+// the first result is never stored.
+func (m *Machine) absorb() {
+	readers := make([][]int, len(m.steps)) // a step that reads twice is there twice
+	for i := range m.steps {
+		for _, a := range m.steps[i].args {
+			if a.step >= 0 {
+				readers[a.step] = append(readers[a.step], i)
+			}
+		}
+	}
+	gone := make([]bool, len(m.steps))
+	for i := range m.steps {
+		s := &m.steps[i]
+		f, ok := s.op.(fused)
+		if !ok || len(readers[i]) != 1 || slices.Contains(m.outputs, s.node) {
+			continue
+		}
+		c := &m.steps[readers[i][0]]
+		at := slices.IndexFunc(c.args, func(a source) bool { return a.step == i })
+		both, ok := f.FuseNext(c.op, at)
+		if !ok {
+			continue
+		}
+		args := slices.Clone(s.args)
+		for j, a := range c.args {
+			if j != at {
+				args = append(args, a)
+			}
+		}
+		for _, a := range s.args { // the consumer reads in the step's place
+			if a.step >= 0 {
+				k := slices.Index(readers[a.step], i)
+				readers[a.step][k] = readers[i][0]
+			}
+		}
+		c.op, c.args, c.in, gone[i] = both, args, make([]G.Value, len(args)), true
+	}
+	kept, to := m.steps[:0], make([]int, len(m.steps))
+	for i, s := range m.steps {
+		if gone[i] {
+			continue
+		}
+		for j, a := range s.args {
+			if a.step >= 0 {
+				s.args[j].step = to[a.step]
+			}
+		}
+		to[i], s.first = len(kept), len(kept)
+		kept = append(kept, s)
+	}
+	m.steps = kept
+}
+
 // fuse lets a step compute its consumer too where the pair has a common kernel: both then live from the earlier of the two on.
 func (m *Machine) fuse(last []int) {
 	for i := range m.steps {
 		s := &m.steps[i]
-		f, ok := s.op.(Fused)
+		f, ok := s.op.(paired)
 		if !ok || s.skip || !s.planned() {
 			continue
 		}
 		for j := i + 1; j < len(m.steps); j++ {
 			c := &m.steps[j]
-			if _, ours := c.op.(Preallocated); !ours || !c.planned() || c.skip || !sameInputs(s, c, i) {
+			if _, ours := c.op.(preallocated); !ours || !c.planned() || c.skip || !sameInputs(s, c, i) {
 				continue
 			}
 			if run := f.FuseWith(c.op); run != nil {
@@ -290,7 +345,7 @@ func (m *Machine) inPlace(i int, last []int) *slot {
 		return nil
 	}
 	var operands []int
-	if p, ok := s.op.(InPlace); ok {
+	if p, ok := s.op.(inPlace); ok {
 		if k := p.InPlace(); k >= 0 && k < len(s.args) {
 			operands = []int{k}
 		}
@@ -331,7 +386,7 @@ func lowest(s *slot, placed []*slot) int {
 }
 
 func plannable(t tensor.Dtype) bool {
-	return t == tensor.Float32 || t == tensor.Float64 || t == tensor.Int32 || t == tensor.Int
+	return t == tensor.Float32 || t == tensor.Float64 || t == tensor.Int32 || t == tensor.Int64 || t == tensor.Int
 }
 
 // back allocates the memory of one type and hands each slot its part.
@@ -343,6 +398,8 @@ func back(dtype tensor.Dtype, size int, slots []*slot) error {
 		carve[float64](size, slots)
 	case tensor.Int32:
 		carve[int32](size, slots)
+	case tensor.Int64:
+		carve[int64](size, slots)
 	case tensor.Int:
 		carve[int](size, slots)
 	default:

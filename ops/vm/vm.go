@@ -2,7 +2,7 @@
 //
 // Gorgonia's machines allocate every intermediate anew at every run, and keep all of them until the next. A Machine plans once: it takes the nodes that the wanted outputs
 // need and no others, in an order in which values die early, works out how long each intermediate lives, and gives those that never live at the same time
-// the same memory. Ops that can write into memory they are handed (see Preallocated) do so; the others run as they do under Gorgonia's machines.
+// the same memory. Ops that can write into memory they are handed (as those of package ops) do so; the others run as they do under Gorgonia's machines.
 //
 // A Machine is a gorgonia.VM. It differs from Gorgonia's in what it promises:
 //   - RunAll always runs; Reset does nothing and need not be called.
@@ -23,25 +23,35 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// Preallocated is implemented by ops that can compute into memory they are handed. UsePreallocDo must overwrite all of its first argument, a row-major dense tensor of the
-// node's shape with arbitrary contents, and return it. All ops of package ops implement it.
-type Preallocated interface {
+// preallocated is implemented by ops that can compute into memory they are handed, as all of package
+// ops. UsePreallocDo must overwrite all of its first argument, a row-major dense tensor of the node's
+// shape with arbitrary contents, and return it.
+type preallocated interface {
 	G.Op
 	G.UsePreallocDoer
 	Preallocated()
 }
 
-// Fused is implemented by an op that can be computed together with one of its consumers in one pass. FuseWith returns nil if the pair has no common kernel; otherwise a
-// function that computes both into dst, of this op, and consumerDst, from this op's inputs.
-type Fused interface {
-	Preallocated
+// paired is implemented by an op that can be computed in one pass with a consumer while both results
+// are kept. FuseWith returns nil if the pair has no common pass; otherwise a function that computes
+// both into dst, of this op, and consumerDst, from this op's inputs.
+type paired interface {
+	preallocated
 	FuseWith(consumer G.Op) func(dst, consumerDst G.Value, inputs []G.Value) error
 }
 
-// InPlace is implemented by a Preallocated op that may be handed the memory of one of its operands to write into, because each element of the result is computed from the elements
-// of the same index alone. InPlace returns the operand's number, or a negative number if there is none.
-type InPlace interface {
-	Preallocated
+// fused is implemented by an op that an op which follows it can be computed with in one pass, so that
+// its own result is not needed. FuseNext returns the op of both; its operands are this op's, followed
+// by next's others. at is the operand of next that is this op's result.
+type fused interface {
+	preallocated
+	FuseNext(next G.Op, at int) (G.Op, bool)
+}
+
+// inPlace is implemented by an op whose result may be written over one of its operands. InPlace
+// returns that operand's index, or a negative number if there is none.
+type inPlace interface {
+	preallocated
 	InPlace() int
 }
 
@@ -230,7 +240,7 @@ func (m *Machine) run(i int) (err error) {
 		err = s.fused(s.value, c.value, s.in)
 	case s.add && sum(s):
 	case s.slot != nil && !s.add:
-		s.value, err = s.op.(Preallocated).UsePreallocDo(s.slot.tensor(s.node), s.in...)
+		s.value, err = s.op.(preallocated).UsePreallocDo(s.slot.tensor(s.node), s.in...)
 	default:
 		s.value, err = s.op.Do(s.in...)
 	}
