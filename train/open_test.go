@@ -1,74 +1,117 @@
 package train
 
 import (
-	"context"
 	"math"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/model"
+	"github.com/convgrad/convgrad/train/data"
 )
 
-// TestOpen: the network that a run left behind classifies the test images, one by one and all at once, as often right as the run says.
+// TestOpen: the network that a run left behind classifies the test images, one by one and all at once,
+// as often right as the run says.
 func TestOpen(t *testing.T) {
-	d, dir := small(t), filepath.Join(t.TempDir(), "run")
-	res, err := Run(context.Background(), config(), d, dir, nil)
+	tr := trainer(t, config())
+	res := ran(t, tr)
+	_, pictures, err := data.Digits(1, 60, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(dir)
+	var images []uint8
+	for i := range pictures.Len() {
+		p, err := pictures.Pixels(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		images = append(images, p...)
+	}
+	const size = 28 * 28
+	c, err := Open(tr.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, _, err := c.Classify(d.Test.Images)
+	all, _, err := c.Classify(images)
 	if err != nil {
 		t.Fatal(err)
 	}
 	right := 0
 	for i, class := range all {
-		one, _, err := c.Classify(d.Test.Images[i*side*side:][:side*side])
+		one, _, err := c.Classify(images[i*size:][:size])
 		if err != nil {
 			t.Fatal(err)
 		}
 		if one[0] != class {
 			t.Errorf("image %d is a %d alone and a %d among the others", i, one[0], class)
 		}
-		if class == int(d.Test.Labels[i]) {
+		if class == i%10 {
 			right++
 		}
 	}
 	if got := float64(right) / float64(len(all)); got != res.Accuracy() {
 		t.Errorf("%v of the test images are classified as labelled, the run says %v", got, res.Accuracy())
 	}
-	bias := c.Network.Param("fc1.bias").Value.Data().([]float32)
+	params := c.Network.Params()
+	bias := params[len(params)-1].Value.Data().([]float32)
 	kept := bias[3]
 	bias[3] = float32(math.NaN())
-	_, _, err = c.Classify(d.Test.Images[:side*side])
-	wants(t, err, "train: Classify: the network's output for image 0 is [", "NaN", "want numbers")
+	_, _, err = c.Classify(images[:size])
+	wants(t, err, "train: Classify: the network's output for picture 0 is [", "NaN", "want numbers")
 	bias[3] = kept
-	_, _, err = new(Classifier).Classify(d.Test.Images)
-	wants(t, err, "train: Classify: the input is ()")
-	for _, n := range []int{0, 1, side*side + 1} {
+	for _, n := range []int{0, 1, size + 1} {
 		_, _, err := c.Classify(make([]uint8, n))
 		wants(t, err, "train: Classify", "want a positive multiple of 784")
 	}
-	for file, spoilt := range map[string]string{
-		ConfigFile:  `{"model": "article"}`,
-		WeightsFile: "not weights",
+	for name, spoil := range map[string]func(c Classifier) *Classifier{
+		"nil":                         func(Classifier) *Classifier { return nil },
+		"empty":                       func(Classifier) *Classifier { return &Classifier{} },
+		"a shape that overflows to 0": func(c Classifier) *Classifier { c.Input = tensor.Shape{1 << 32, 1 << 32, 1}; return &c },
+		"a negative shape":            func(c Classifier) *Classifier { c.Input = tensor.Shape{-1, -28, 28}; return &c },
+		"one class":                   func(c Classifier) *Classifier { c.Classes = c.Classes[:1]; return &c },
+		"no deviation": func(c Classifier) *Classifier {
+			c.Normalisation = &data.Normalisation{Mean: []float64{0}, Std: []float64{0}}
+			return &c
+		},
 	} {
-		path := filepath.Join(dir, file)
-		kept, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+		t.Log(name)
+		_, _, err := spoil(*c).Classify(images)
+		wants(t, err, "train: Classify")
+	}
+	whole := string(file(t, tr.Dir, ConfigFile))
+	for name, spoilt := range map[string][]string{
+		ConfigFile: {
+			`{"model": "article"}`, ``, `[]`, `{"model": "article", "input": [1, 28, 28], "classes": ["a"]}`,
+			`{"model": "article", "input": [4294967296, 4294967296, 1], "classes": ["a", "b"]}`,
+			`{"input": [1, 28, 28], "classes": ["a", "b"]}`,
+			`{"model": "article", "input": [1, 28, 28], "classes": ["a", "b"], "normalisation": {"mean": [0], "std": [0]}}`,
+			whole[:len(whole)/2],
+		},
+		WeightsFile: {"not weights", ""},
+	} {
+		path := filepath.Join(tr.Dir, name)
+		kept := file(t, path)
+		for _, text := range spoilt {
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			_, err = Open(tr.Dir)
+			wants(t, err, name)
 		}
-		if err := os.WriteFile(path, []byte(spoilt), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		_, err = Open(dir)
-		wants(t, err, file)
 		if err := os.WriteFile(path, kept, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, err = Open(filepath.Join(dir, "nowhere"))
+	_, err = Open(filepath.Join(tr.Dir, "nowhere"))
 	wants(t, err, "train: the run", "nowhere")
+	_, err = OpenWith(tr.Dir, nil)
+	wants(t, err, "train: OpenWith: the network is nil")
+	other, err := model.ByName("linear", tensor.Shape{1, 5, 5}, 10, model.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = OpenWith(tr.Dir, other)
+	wants(t, err, "samples are (1, 28, 28), want (1, 5, 5)")
 }

@@ -1,7 +1,10 @@
 package train
 
 import (
+	"maps"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/pkg/errors"
 	"gorgonia.org/tensor"
@@ -10,50 +13,113 @@ import (
 	"github.com/convgrad/convgrad/model"
 )
 
-// An Optimizer changes parameters along their gradients. It keeps what it remembers of a parameter under the parameter's name, so that the list may change its order.
+// An Optimizer changes parameters along their gradients. It keeps what it remembers of a parameter
+// under the parameter's name, so the list may change its order.
 type Optimizer interface {
 	// Name is what NewOptimizer knows it by.
 	Name() string
-	// Step makes one step: grads[i] is the loss's gradient by params[i], a plain tensor of its shape and type. Gradients are not changed. It returns an error that names the parameter, what
-	// was got and what was wanted for arguments that do not fit, and for settings out of range; then no parameter has changed.
+	// Step makes one step: grads[i] is the loss's gradient by params[i], a plain tensor of its shape
+	// and type. Gradients are not changed. It returns an error that names the parameter, what was
+	// got and what was wanted for arguments that do not fit what it remembers or each other, and for
+	// settings out of range; then no parameter has changed.
 	Step(params []*model.Param, grads []*tensor.Dense, rate float64) error
+	// State returns all that outlives a step, by name: "momentum.conv1.weight". The tensors are the
+	// optimizer's own and valid until its next Step.
+	State() map[string]*tensor.Dense
+	// Restore replaces what is remembered by copies of what State returned. The steps that follow
+	// have the bits of those that would have followed there. It returns an error that names an
+	// entry that is not this optimizer's, and then nothing has changed.
+	Restore(state map[string]*tensor.Dense) error
 }
 
-// NewOptimizer returns the optimizer of that name with its usual settings, and the learning rate that goes with it: "sgd" (momentum 0.9), "adam" or "rmsprop".
-func NewOptimizer(name string) (Optimizer, float64, error) {
+// NewOptimizer returns the optimizer of that name with its usual settings, and the learning rate that
+// goes with it: "sgd" (momentum 0.9), "adam" or "rmsprop".
+func NewOptimizer(name string) (o Optimizer, rate float64, err error) {
 	switch name {
 	case "sgd":
-		return &SGD{Momentum: 0.9}, 0.05, nil
+		o = &SGD{Momentum: 0.9}
 	case "adam":
-		return &Adam{}, 0.001, nil
+		o = &Adam{}
 	case "rmsprop":
-		return &RMSProp{}, 0.001, nil
+		o = &RMSProp{}
+	default:
+		return nil, 0, errors.Errorf("train: the optimizer is %q, want sgd, adam or rmsprop", name)
 	}
-	return nil, 0, errors.Errorf("train: the optimizer is %q, want sgd, adam or rmsprop", name)
+	return o, usualRate(o), nil
 }
 
-// moments are slices of numbers, in the parameters' type, that an optimizer remembers for each parameter.
-type moments map[string][]any
+// usualRate is the learning rate that goes with an optimizer.
+func usualRate(o Optimizer) float64 {
+	if o.Name() == "sgd" {
+		return 0.05
+	}
+	return 0.001
+}
 
-// of returns count slices like the parameter's weights, zero at first.
-func (m moments) of(p *model.Param, count int) []any {
-	n := p.Value.Shape().TotalSize()
-	s := m[p.Name]
-	if len(s) == count && length(s[0]) == n {
-		return s
-	}
-	s = make([]any, count)
-	for i := range s {
-		if p.Value.Dtype() == tensor.Float64 {
-			s[i] = make([]float64, n)
-		} else {
-			s[i] = make([]float32, n)
+// moments are the tensors that an optimizer remembers: moments[kind][parameter].
+type moments map[string]map[string]*tensor.Dense
+
+// of returns the parameter's moments of those kinds, in order, new ones zero.
+func (m moments) of(p *model.Param, kinds []string) []any {
+	s := make([]any, len(kinds))
+	for i, kind := range kinds {
+		if m[kind] == nil {
+			m[kind] = map[string]*tensor.Dense{}
 		}
+		v := m[kind][p.Name]
+		if v == nil {
+			v = tensor.New(tensor.WithShape(p.Value.Shape()...), tensor.Of(p.Value.Dtype()))
+			m[kind][p.Name] = v
+		}
+		s[i] = v.Data()
 	}
-	m[p.Name] = s
 	return s
 }
 
+// check returns an error if what is remembered of a parameter is of another shape or type.
+func (m moments) check(p *model.Param, kinds []string) error {
+	for _, kind := range kinds {
+		v := m[kind][p.Name]
+		if v != nil && (!v.Shape().Eq(p.Value.Shape()) || v.Dtype() != p.Value.Dtype()) {
+			return errors.Errorf("train: %s is %v of %v, want %v of %v like its %s: a new optimizer takes other parameters",
+				p.Name, p.Value.Shape(), p.Value.Dtype(), v.Shape(), v.Dtype(), kind)
+		}
+	}
+	return nil
+}
+
+// state lists the moments under "kind.parameter".
+func (m moments) state() map[string]*tensor.Dense {
+	all := map[string]*tensor.Dense{}
+	for kind, byName := range m {
+		for name, v := range byName {
+			all[kind+"."+name] = v
+		}
+	}
+	return all
+}
+
+// restoreMoments is the reverse of state, with copies. Entries outside of the kinds are errors.
+func restoreMoments(optimizer string, state map[string]*tensor.Dense, kinds []string) (moments, error) {
+	m := moments{}
+	for _, key := range slices.Sorted(maps.Keys(state)) {
+		kind, name, _ := strings.Cut(key, ".")
+		if name == "" || !slices.Contains(kinds, kind) {
+			return nil, errors.Errorf("train: %s: Restore: got %q, want a name that begins with one of %q", optimizer, key, kinds)
+		}
+		v := state[key]
+		if empty(v) || !plain(v) {
+			return nil, errors.Errorf("train: %s: Restore: %s is nil or not a plain tensor of floats", optimizer, key)
+		}
+		if m[kind] == nil {
+			m[kind] = map[string]*tensor.Dense{}
+		}
+		m[kind][name] = v.Clone().(*tensor.Dense)
+	}
+	return m, nil
+}
+
+// length is the number of elements of a slice of floats, and −1 for anything else.
 func length(s any) int {
 	switch s := s.(type) {
 	case []float32:
@@ -64,8 +130,9 @@ func length(s any) int {
 	return -1
 }
 
-// each calls f32 or f64 for every parameter with its weights, gradient and moments, once everything has been checked: an error leaves all parameters as they were.
-func each(params []*model.Param, grads []*tensor.Dense, rate float64, m moments, count int,
+// each calls f32 or f64 for every parameter with its weights, gradient and moments. Everything is
+// checked first: an error leaves all parameters as they were.
+func each(params []*model.Param, grads []*tensor.Dense, rate float64, m moments, kinds []string,
 	f32 func(w, g []float32, s []any), f64 func(w, g []float64, s []any)) error {
 	if len(params) != len(grads) {
 		return errors.Errorf("train: %d parameters and %d gradients, want as many", len(params), len(grads))
@@ -83,18 +150,19 @@ func each(params []*model.Param, grads []*tensor.Dense, rate float64, m moments,
 			return errors.Errorf("train: %s is %v of %v, want a plain tensor of float32 or float64", p.Name, p.Value.Shape(), p.Value.Dtype())
 		}
 		if !plain(g) || !g.Shape().Eq(p.Value.Shape()) || g.Dtype() != p.Value.Dtype() {
-			return errors.Errorf("train: the gradient of %s is %v of %v, want plain %v of %v", p.Name, g.Shape(), g.Dtype(), p.Value.Shape(), p.Value.Dtype())
+			return errors.Errorf("train: the gradient of %s is %v of %v, want plain %v of %v",
+				p.Name, g.Shape(), g.Dtype(), p.Value.Shape(), p.Value.Dtype())
 		}
 		if seen[p.Name] {
 			return errors.Errorf("train: two parameters are named %s", p.Name)
 		}
 		seen[p.Name] = true
+		if err := m.check(p, kinds); err != nil {
+			return err
+		}
 	}
 	for i, p := range params {
-		var s []any
-		if count > 0 {
-			s = m.of(p, count)
-		}
+		s := m.of(p, kinds)
 		switch w := p.Value.Data().(type) {
 		case []float32:
 			f32(w, grads[i].Data().([]float32), s)
@@ -129,30 +197,43 @@ func checkSettings(optimizer string, settings ...setting) error {
 	return nil
 }
 
-// SGD is gradient descent, the article's update step, with momentum as PyTorch writes it: v ← μ·v + g + λ·w, w ← w − rate·v.
+// errNil is what a nil optimizer gives.
+func errNil(optimizer string) error {
+	return errors.Errorf("train: %s: the optimizer is nil", optimizer)
+}
+
+// SGD is gradient descent, the article's update step, with momentum as PyTorch writes it:
+// v ← μ·v + g + λ·w, w ← w − rate·v.
 type SGD struct {
 	Momentum float64 // μ
 	Decay    float64 // λ
 	Nesterov bool    // w ← w − rate·(g + λ·w + μ·v)
-	v        moments
+	m        moments
 }
 
 // Name implements Optimizer.
 func (o *SGD) Name() string { return "sgd" }
 
+// kinds are what is remembered of a parameter.
+func (o *SGD) kinds() []string {
+	if o.Momentum == 0 {
+		return nil
+	}
+	return []string{"momentum"}
+}
+
 // Step implements Optimizer.
 func (o *SGD) Step(params []*model.Param, grads []*tensor.Dense, rate float64) error {
+	if o == nil {
+		return errNil("sgd")
+	}
 	if err := checkSettings("sgd", setting{"momentum", o.Momentum, 1}, setting{"decay", o.Decay, math.Inf(1)}); err != nil {
 		return err
 	}
-	if o.v == nil {
-		o.v = moments{}
+	if o.m == nil {
+		o.m = moments{}
 	}
-	count := 0
-	if o.Momentum != 0 {
-		count = 1
-	}
-	return each(params, grads, rate, o.v, count,
+	return each(params, grads, rate, o.m, o.kinds(),
 		func(w, g []float32, s []any) {
 			sgd(w, g, s, float32(rate), float32(o.Momentum), float32(o.Decay), o.Nesterov)
 		},
@@ -167,8 +248,28 @@ func sgd[T kernel.Float](w, g []T, s []any, rate, momentum, decay T, nesterov bo
 	kernel.SGD(w, g, v, rate, momentum, decay, nesterov)
 }
 
-// Adam is Adam (Kingma and Ba, 2015) with the decay taken from the weights and not put into the gradient (Loshchilov and Hutter, 2019). Zero settings stand for β₁ = 0.9,
-// β₂ = 0.999 and ε = 1e-8.
+// State implements Optimizer: "momentum.NAME" for each parameter.
+func (o *SGD) State() map[string]*tensor.Dense {
+	if o == nil {
+		return nil
+	}
+	return o.m.state()
+}
+
+// Restore implements Optimizer.
+func (o *SGD) Restore(state map[string]*tensor.Dense) error {
+	if o == nil {
+		return errNil("sgd")
+	}
+	m, err := restoreMoments("sgd", state, []string{"momentum"})
+	if err == nil {
+		o.m = m
+	}
+	return err
+}
+
+// Adam is Adam (Kingma and Ba, 2015) with the decay taken from the weights and not put into the
+// gradient (Loshchilov and Hutter, 2019). Zero settings stand for β₁ = 0.9, β₂ = 0.999 and ε = 1e-8.
 type Adam struct {
 	Beta1, Beta2, Epsilon float64
 	Decay                 float64
@@ -179,19 +280,30 @@ type Adam struct {
 // Name implements Optimizer.
 func (o *Adam) Name() string { return "adam" }
 
+// adamKinds are the averages of the gradient and of its square.
+var adamKinds = []string{"mean", "square"}
+
+// adamSteps is the name of the number of steps in an Adam's state.
+const adamSteps = "steps"
+
 // Step implements Optimizer.
 func (o *Adam) Step(params []*model.Param, grads []*tensor.Dense, rate float64) error {
+	if o == nil {
+		return errNil("adam")
+	}
 	b1, b2, eps := or(o.Beta1, 0.9), or(o.Beta2, 0.999), or(o.Epsilon, 1e-8)
-	if err := checkSettings("adam", setting{"β₁", b1, 1}, setting{"β₂", b2, 1}, setting{"ε", eps, math.Inf(1)}, setting{"decay", o.Decay, math.Inf(1)}); err != nil {
+	if err := checkSettings("adam", setting{"β₁", b1, 1}, setting{"β₂", b2, 1}, setting{"ε", eps, math.Inf(1)},
+		setting{"decay", o.Decay, math.Inf(1)}); err != nil {
 		return err
 	}
 	if o.m == nil {
 		o.m = moments{}
 	}
 	t := o.t + 1
-	err := each(params, grads, rate, o.m, 2,
+	err := each(params, grads, rate, o.m, adamKinds,
 		func(w, g []float32, s []any) {
-			kernel.Adam(w, g, s[0].([]float32), s[1].([]float32), t, float32(rate), float32(b1), float32(b2), float32(eps), float32(o.Decay))
+			kernel.Adam(w, g, s[0].([]float32), s[1].([]float32), t,
+				float32(rate), float32(b1), float32(b2), float32(eps), float32(o.Decay))
 		},
 		func(w, g []float64, s []any) {
 			kernel.Adam(w, g, s[0].([]float64), s[1].([]float64), t, rate, b1, b2, eps, o.Decay)
@@ -202,31 +314,94 @@ func (o *Adam) Step(params []*model.Param, grads []*tensor.Dense, rate float64) 
 	return err
 }
 
-// RMSProp is RMSProp (Tieleman and Hinton, 2012): s ← ρ·s + (1−ρ)·g², w ← w − rate·g/(√s + ε). Zero settings stand for ρ = 0.99 and ε = 1e-8.
+// State implements Optimizer: "mean.NAME" and "square.NAME" for each parameter, and "steps", the
+// number of steps made as one float64.
+func (o *Adam) State() map[string]*tensor.Dense {
+	if o == nil {
+		return nil
+	}
+	s := o.m.state()
+	s[adamSteps] = tensor.New(tensor.WithShape(1), tensor.WithBacking([]float64{float64(o.t)}))
+	return s
+}
+
+// Restore implements Optimizer.
+func (o *Adam) Restore(state map[string]*tensor.Dense) error {
+	if o == nil {
+		return errNil("adam")
+	}
+	rest := maps.Clone(state)
+	delete(rest, adamSteps)
+	t := 0
+	if v := state[adamSteps]; !empty(v) {
+		f, ok := v.Data().([]float64)
+		if !ok || len(f) != 1 || !(f[0] >= 0 && f[0] < 1<<53) || f[0] != math.Trunc(f[0]) {
+			return errors.Errorf("train: adam: Restore: %s is %v, want one whole number of at least 0 as a float64", adamSteps, v.Data())
+		}
+		t = int(f[0])
+	} else if len(rest) > 0 {
+		return errors.Errorf("train: adam: Restore: there is no %s among %d entries", adamSteps, len(rest))
+	}
+	m, err := restoreMoments("adam", rest, adamKinds)
+	if err == nil {
+		o.m, o.t = m, t
+	}
+	return err
+}
+
+// RMSProp is RMSProp (Tieleman and Hinton, 2012): s ← ρ·s + (1−ρ)·g², w ← w − rate·g/(√s + ε). Zero
+// settings stand for ρ = 0.99 and ε = 1e-8.
 type RMSProp struct {
 	Rho, Epsilon float64
-	s            moments
+	m            moments
 }
 
 // Name implements Optimizer.
 func (o *RMSProp) Name() string { return "rmsprop" }
 
+// rmsPropKinds is the average of the gradient's square.
+var rmsPropKinds = []string{"square"}
+
 // Step implements Optimizer.
 func (o *RMSProp) Step(params []*model.Param, grads []*tensor.Dense, rate float64) error {
+	if o == nil {
+		return errNil("rmsprop")
+	}
 	rho, eps := or(o.Rho, 0.99), or(o.Epsilon, 1e-8)
 	if err := checkSettings("rmsprop", setting{"ρ", rho, 1}, setting{"ε", eps, math.Inf(1)}); err != nil {
 		return err
 	}
-	if o.s == nil {
-		o.s = moments{}
+	if o.m == nil {
+		o.m = moments{}
 	}
-	return each(params, grads, rate, o.s, 1,
+	return each(params, grads, rate, o.m, rmsPropKinds,
 		func(w, g []float32, s []any) {
 			kernel.RMSProp(w, g, s[0].([]float32), float32(rate), float32(rho), float32(eps))
 		},
 		func(w, g []float64, s []any) { kernel.RMSProp(w, g, s[0].([]float64), rate, rho, eps) })
 }
 
+// State implements Optimizer: "square.NAME" for each parameter.
+func (o *RMSProp) State() map[string]*tensor.Dense {
+	if o == nil {
+		return nil
+	}
+	return o.m.state()
+}
+
+// Restore implements Optimizer.
+func (o *RMSProp) Restore(state map[string]*tensor.Dense) error {
+	if o == nil {
+		return errNil("rmsprop")
+	}
+	m, err := restoreMoments("rmsprop", state, rmsPropKinds)
+	if err == nil {
+		o.m = m
+	}
+	return err
+}
+
+// or is v, or another value where v is 0.
 func or(v, otherwise float64) float64 {
 	if v == 0 {
 		return otherwise

@@ -29,8 +29,10 @@ func power(b float64, n int) *big.Float {
 	return p
 }
 
-// TestOptimizersFollowTheirFormulas compares five steps with the published formulas in 200 bits. A step has at most twelve roundings, each relative to a term no larger than |w| + |rate·step|; the terms
-// of s are all of one sign, except SGD's and Adam's averages of g, which lose no more than five steps' worth of the largest |g|.
+// TestOptimizersFollowTheirFormulas compares five steps with the published formulas in 200 bits. A step
+// has at most twelve roundings, each relative to a term no larger than |w| + |rate·step|. The terms of
+// s are all of one sign, except SGD's and Adam's averages of g, which lose no more than five steps'
+// worth of the largest |g|.
 func TestOptimizersFollowTheirFormulas(t *testing.T) {
 	one := number(1)
 	adam := func(w, g *big.Float, s []*big.Float, t int, rate *big.Float) *big.Float {
@@ -103,7 +105,8 @@ func TestNewOptimizer(t *testing.T) {
 	wants(t, err, "want sgd, adam or rmsprop")
 }
 
-// TestOptimizersGoByName: a list in another order changes nothing, since what an optimizer remembers is kept under the parameter's name.
+// TestOptimizersGoByName: a list in another order changes nothing, since what an optimizer remembers is
+// kept under the parameter's name.
 func TestOptimizersGoByName(t *testing.T) {
 	step := func(swap bool) []float32 {
 		o := &Adam{}
@@ -148,5 +151,107 @@ func TestOptimizerErrorsChangeNothing(t *testing.T) {
 	}
 	if w[0] != 1 || w[1] != 2 {
 		t.Errorf("the weights are %v after errors, want [1 2]", w)
+	}
+}
+
+// optimizers are all of them, each as different from its zero as it can be.
+func optimizers() map[string]func() Optimizer {
+	return map[string]func() Optimizer{
+		"sgd":      func() Optimizer { return &SGD{} },
+		"momentum": func() Optimizer { return &SGD{Momentum: 0.9, Decay: 0.01} },
+		"nesterov": func() Optimizer { return &SGD{Momentum: 0.8, Nesterov: true} },
+		"adam":     func() Optimizer { return &Adam{} },
+		"adamw":    func() Optimizer { return &Adam{Decay: 0.1} },
+		"rmsprop":  func() Optimizer { return &RMSProp{} },
+	}
+}
+
+// vector is a parameter of floats of the type.
+func vector[T float32 | float64](name string, v ...T) *model.Param {
+	return &model.Param{Name: name, Value: tensor.New(tensor.WithShape(len(v)), tensor.WithBacking(v))}
+}
+
+// TestRestoredStateGoesOn: an optimizer that is made anew and takes over the state has, bit for bit,
+// the steps of one that went on; one that does not take it over has others.
+func TestRestoredStateGoesOn(t *testing.T) {
+	t.Log("seed 4")
+	for name, make := range optimizers() {
+		run := func(change func(o Optimizer) Optimizer) []float32 {
+			r := rand.New(rand.NewPCG(4, 0))
+			a, b := vector[float32]("layer.0.a", 1, -2, 3), vector[float32]("b", 0.5)
+			o := make()
+			for i := range 8 {
+				if i == 5 {
+					o = change(o)
+				}
+				ga, gb := vector("", float32(r.NormFloat64()), float32(r.NormFloat64()), float32(r.NormFloat64())), vector("", float32(r.NormFloat64()))
+				if err := o.Step([]*model.Param{a, b}, []*tensor.Dense{ga.Value, gb.Value}, 0.1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return append(a.Value.Data().([]float32), b.Value.Data().([]float32)...)
+		}
+		whole := run(func(o Optimizer) Optimizer { return o })
+		restored := run(func(o Optimizer) Optimizer {
+			next := make()
+			if err := next.Restore(o.State()); err != nil {
+				t.Fatal(err)
+			}
+			// The copies are the new one's own.
+			for _, v := range o.State() {
+				v.Zero()
+			}
+			return next
+		})
+		fresh := run(func(Optimizer) Optimizer { return make() })
+		if !reflect.DeepEqual(whole, restored) {
+			t.Errorf("%s: restored, the weights are %v, want %v", name, restored, whole)
+		}
+		if name != "sgd" && reflect.DeepEqual(whole, fresh) {
+			t.Errorf("%s: begun anew, the weights are the same: the state is not tested", name)
+		}
+	}
+}
+
+// TestParametersThatChange: a name that comes back with another type or shape is an error that changes
+// nothing, and no panic.
+func TestParametersThatChange(t *testing.T) {
+	for name, make := range optimizers() {
+		o := make()
+		w := vector[float32]("w", 1, 2, 3)
+		if err := o.Step([]*model.Param{w}, []*tensor.Dense{w.Value.Clone().(*tensor.Dense)}, 0.1); err != nil {
+			t.Fatal(err)
+		}
+		for what, other := range map[string]*model.Param{"type": vector[float64]("w", 1, 2, 3), "length": vector[float32]("w", 1, 2)} {
+			before := other.Value.Clone().(*tensor.Dense)
+			err := o.Step([]*model.Param{other}, []*tensor.Dense{before}, 0.1)
+			if name == "sgd" { // without momentum nothing is remembered
+				if err != nil {
+					t.Errorf("%s: another %s: %v", name, what, err)
+				}
+				continue
+			}
+			wants(t, err, "train: w is (", "want (3) of float32")
+			if !reflect.DeepEqual(other.Value.Data(), before.Data()) {
+				t.Errorf("%s: another %s: the weights are %v, want %v", name, what, other.Value.Data(), before.Data())
+			}
+		}
+	}
+}
+
+func TestRestoreErrors(t *testing.T) {
+	v := vector[float32]("", 1).Value
+	for want, restore := range map[string]func() error{
+		`sgd: Restore: got "square.w"`:                  func() error { return (&SGD{}).Restore(map[string]*tensor.Dense{"square.w": v}) },
+		`sgd: Restore: got "momentum"`:                  func() error { return (&SGD{}).Restore(map[string]*tensor.Dense{"momentum": v}) },
+		"rmsprop: Restore: square.w is nil":             func() error { return (&RMSProp{}).Restore(map[string]*tensor.Dense{"square.w": nil}) },
+		"adam: Restore: there is no steps":              func() error { return (&Adam{}).Restore(map[string]*tensor.Dense{"mean.w": v}) },
+		"adam: Restore: steps is [1], want one whole":   func() error { return (&Adam{}).Restore(map[string]*tensor.Dense{"steps": v}) },
+		"adam: Restore: steps is [1.5], want one whole": func() error { return (&Adam{}).Restore(map[string]*tensor.Dense{"steps": vector("", 1.5).Value}) },
+		"sgd: the optimizer is nil":                     func() error { return (*SGD)(nil).Restore(nil) },
+		"adam: the optimizer is nil":                    func() error { return (*Adam)(nil).Restore(nil) },
+		"rmsprop: the optimizer is nil":                 func() error { return (*RMSProp)(nil).Step(nil, nil, 0) },
+	} {
+		wants(t, restore(), "train: ", want)
 	}
 }

@@ -3,28 +3,34 @@ package train
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pkg/errors"
-
-	"github.com/convgrad/convgrad/model"
-	"github.com/convgrad/convgrad/ops"
 )
 
 // The files of a run directory.
 const (
-	ConfigFile  = "config.json"
-	MetricsFile = "metrics.jsonl"
-	WeightsFile = "weights.safetensors"
+	ConfigFile     = "config.json"            // how it was trained, and what input and output mean
+	MetricsFile    = "metrics.jsonl"          // a line for each epoch that was saved
+	WeightsFile    = "weights.safetensors"    // the network, as PyTorch reads it
+	CheckpointFile = "checkpoint.safetensors" // all that Resume needs
 )
 
-// NewDir makes a directory in parent, which is made as well where it is missing, that no other run has: of that name, or with -2, -3 and so on appended.
+// NewDir makes a directory in parent that no other run has: of that name, or with -2, -3 and so on
+// appended. It makes parent too where that is missing, and removes the temporary files of runs in
+// parent that were killed while they saved.
 func NewDir(parent, name string) (string, error) {
+	if err := dangling(parent); err != nil {
+		return "", err
+	}
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return "", errors.Wrap(err, "train: the run directory")
 	}
+	sweepAll(parent)
 	dir := filepath.Join(parent, name)
 	for i := 2; ; i++ {
 		err := os.Mkdir(dir, 0o755)
@@ -35,8 +41,12 @@ func NewDir(parent, name string) (string, error) {
 	}
 }
 
-// CheckDir returns an error if a run in dir would overwrite something: dir must not exist, or be an empty directory.
+// CheckDir returns an error if a run in dir would overwrite something: dir must not exist, or be an
+// empty directory. A link that leads nowhere is an error too.
 func CheckDir(dir string) error {
+	if err := dangling(dir); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -50,78 +60,249 @@ func CheckDir(dir string) error {
 	return nil
 }
 
-// saved is what config.json holds: the configuration, and what the network's input and output mean.
-type saved struct {
-	Config
-	Normalisation
-	Input   []int    `json:"input"` // C, H, W
-	Classes []string `json:"classes"`
-	Tier    string   `json:"kernels"` // another tier rounds otherwise
+// dangling returns an error that names a link on the way to path that leads nowhere. The system's own
+// error for making a directory there is that it exists.
+func dangling(path string) error {
+	for at := filepath.Clean(path); ; at = filepath.Dir(at) {
+		info, err := os.Lstat(at)
+		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			if _, err := os.Stat(at); errors.Is(err, fs.ErrNotExist) {
+				to, _ := os.Readlink(at)
+				return errors.Errorf("train: the run directory: %s is a link to %s, which does not exist", at, to)
+			}
+		}
+		if err == nil || at == filepath.Dir(at) {
+			return nil
+		}
+	}
 }
 
-// A runDir is a run's directory; nil for a run that is not kept.
+// A runDir is the directory of a run under way. A nil runDir is that of a run that is not kept: its
+// methods do nothing. Files are reached through the open directory and not through its path, so that
+// they stay in one place whatever becomes of the path.
 type runDir struct {
-	path     string
-	metrics  *os.File
-	metadata map[string]string // kept with the weights
+	path   string
+	root   *os.Root
+	info   fs.FileInfo // of the directory
+	config *os.File    // open, and locked while the run lasts
+	made   bool        // the directory is this run's own work
+	kept   bool        // something was saved
+	steps  int         // made when that was
 }
 
-// openDir makes the directory and writes the configuration.
-func openDir(path string, c Config, data *Dataset, n Normalisation) (*runDir, error) {
+// createDir makes a run's directory and writes config.json. With an empty path it returns nil.
+func createDir(path string, config any) (d *runDir, err error) {
 	if path == "" {
 		return nil, nil
 	}
 	if err := CheckDir(path); err != nil {
 		return nil, err
 	}
+	text, err := json.MarshalIndent(config, "", "  ")
+	if err != nil {
+		return nil, errors.Wrap(err, "train: the configuration")
+	}
+	_, err = os.Stat(path)
+	d = &runDir{path: path, made: errors.Is(err, fs.ErrNotExist)}
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, errors.Wrap(err, "train: the run directory")
 	}
-	config, err := json.MarshalIndent(saved{c, n, data.Input, data.Classes, ops.Tier()}, "", "  ")
-	if err != nil {
-		return nil, errors.Wrap(err, "train: the configuration")
+	if err := d.open(); err != nil {
+		return nil, err
 	}
 	// O_EXCL decides between two runs that found the directory empty at the same time.
-	f, err := os.OpenFile(filepath.Join(path, ConfigFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
+	if d.config, err = d.root.OpenFile(ConfigFile, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644); err != nil {
+		d.root.Close()
 		return nil, errors.Wrap(err, "train: the configuration")
 	}
-	_, err = f.Write(append(config, '\n'))
-	if e := f.Close(); err == nil {
-		err = e
+	if err = d.lock(); err == nil {
+		_, err = d.config.Write(append(text, '\n'))
 	}
-	if err != nil {
-		return nil, errors.Wrap(err, "train: the configuration")
-	}
-	d := &runDir{path: path, metadata: map[string]string{"model": c.Model, "data": c.Data, "mean": fmt.Sprint(n.Mean), "std": fmt.Sprint(n.Std)}}
-	d.metrics, err = os.OpenFile(filepath.Join(path, MetricsFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	return d, errors.Wrap(err, "train: the metrics")
-}
-
-// note adds an epoch to the metrics.
-func (d *runDir) note(e Epoch) error {
-	if d == nil {
-		return nil
-	}
-	line, err := json.Marshal(e)
 	if err == nil {
-		_, err = d.metrics.Write(append(line, '\n'))
+		err = d.config.Sync()
 	}
-	return errors.Wrap(err, "train: the metrics")
+	if err == nil {
+		err = d.write(MetricsFile, func(io.Writer) error { return nil })
+	}
+	if err != nil {
+		d.abandon()
+		return nil, errors.Wrap(err, "train: the configuration")
+	}
+	return d, nil
 }
 
-// save keeps the weights as they are after that many steps, in place of those from before.
-func (d *runDir) save(n *model.Network, steps int) error {
+// reopenDir opens the directory of a run that goes on, and removes what a killed process left in it.
+func reopenDir(path string) (*runDir, error) {
+	d := &runDir{path: path, kept: true}
+	if err := d.open(); err != nil {
+		return nil, err
+	}
+	var err error
+	if d.config, err = d.root.OpenFile(ConfigFile, os.O_RDWR, 0); err != nil {
+		d.root.Close()
+		return nil, errors.Wrapf(err, "train: the run %s", path)
+	}
+	if err := d.lock(); err != nil {
+		d.close()
+		return nil, err
+	}
+	d.sweep()
+	return d, nil
+}
+
+func (d *runDir) open() error {
+	var err error
+	if d.root, err = os.OpenRoot(d.path); err != nil {
+		return errors.Wrap(err, "train: the run directory")
+	}
+	if d.info, err = d.root.Stat("."); err != nil {
+		d.root.Close()
+		return errors.Wrap(err, "train: the run directory")
+	}
+	return nil
+}
+
+// lock keeps other processes from training in the directory, and from taking this run for dead.
+func (d *runDir) lock() error {
+	if !lockFile(d.config) {
+		return errors.Errorf("train: another process trains in %s", d.path)
+	}
+	return nil
+}
+
+// temporary is the name under which a file is written before it gets its own.
+func temporary(name string) string { return "." + name + ".tmp" }
+
+// isTemporary reports whether a file is one that a save had under way.
+func isTemporary(name string) bool {
+	return strings.HasPrefix(name, ".") && strings.Contains(name, ".safetensors.") ||
+		strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".tmp")
+}
+
+// sweep removes the temporary files of saves that did not end. The caller holds the lock.
+func (d *runDir) sweep() {
+	entries, err := fs.ReadDir(d.root.FS(), ".")
+	if err != nil {
+		return // what cannot be listed cannot be cleaned; the run goes on
+	}
+	for _, e := range entries {
+		if isTemporary(e.Name()) {
+			_ = d.root.Remove(e.Name())
+		}
+	}
+}
+
+// sweepAll sweeps every run of a directory that no process is training in.
+func sweepAll(parent string) {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		path := filepath.Join(parent, e.Name())
+		left, err := filepath.Glob(filepath.Join(path, ".*"))
+		if err != nil || len(left) == 0 || !e.IsDir() {
+			continue
+		}
+		if d, err := reopenDir(path); err == nil { // which sweeps
+			d.close()
+		}
+	}
+}
+
+// write replaces a file by what f writes. The file appears whole or not at all: it is written beside
+// its place, synced, and renamed.
+func (d *runDir) write(name string, f func(io.Writer) error) (err error) {
 	if d == nil {
 		return nil
 	}
-	d.metadata["steps"] = fmt.Sprint(steps)
-	return n.SaveFile(filepath.Join(d.path, WeightsFile), d.metadata)
+	temp := temporary(name)
+	_ = d.root.Remove(temp)
+	file, err := d.root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return errors.Wrapf(err, "train: saving in %s", d.path)
+	}
+	defer func() {
+		if err != nil {
+			file.Close()
+			_ = d.root.Remove(temp)
+		}
+	}()
+	if err = f(file); err != nil {
+		return err
+	}
+	if err = file.Sync(); err == nil {
+		err = file.Close()
+	}
+	if err == nil {
+		err = d.root.Rename(temp, name)
+	}
+	if err != nil {
+		return errors.Wrapf(err, "train: saving in %s", d.path)
+	}
+	// The rename lasts once the directory is synced too. Not every system can do that; the file
+	// itself is safe.
+	if dir, err := d.root.Open("."); err == nil {
+		_ = dir.Sync()
+		_ = dir.Close()
+	}
+	return nil
 }
 
-func (d *runDir) close() error {
+// check returns an error if the path no longer leads to what this run writes.
+func (d *runDir) check() error {
 	if d == nil {
 		return nil
 	}
-	return errors.Wrap(d.metrics.Close(), "train: the metrics")
+	now, err := os.Stat(d.path)
+	if err != nil || !os.SameFile(now, d.info) {
+		return errors.Errorf("train: the run directory %s was removed or replaced during the run: what was saved is not there", d.path)
+	}
+	was, err := d.config.Stat()
+	if err == nil {
+		now, err = os.Stat(filepath.Join(d.path, ConfigFile))
+	}
+	if err != nil || !os.SameFile(now, was) {
+		return errors.Errorf("train: %s was removed or replaced during the run: the run cannot be opened", filepath.Join(d.path, ConfigFile))
+	}
+	return nil
+}
+
+// metrics writes the lines of all epochs anew.
+func (d *runDir) metrics(epochs []Epoch) error {
+	return d.write(MetricsFile, func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		for _, e := range epochs {
+			if err := enc.Encode(e); err != nil {
+				return errors.Wrap(err, "train: the metrics")
+			}
+		}
+		return nil
+	})
+}
+
+// close gives the lock up.
+func (d *runDir) close() {
+	if d == nil {
+		return
+	}
+	d.config.Close()
+	d.root.Close()
+}
+
+// abandon removes a run that saved nothing: its files, and the directory if it is the run's own work.
+func (d *runDir) abandon() {
+	if d == nil || d.kept {
+		return
+	}
+	d.sweep()
+	for _, name := range []string{MetricsFile, ConfigFile} {
+		_ = d.root.Remove(name)
+	}
+	if d.made {
+		if now, err := os.Stat(d.path); err == nil && os.SameFile(now, d.info) {
+			_ = os.Remove(d.path) // which leaves a directory that holds something
+		}
+	}
+	d.close()
 }

@@ -1,0 +1,219 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/pkg/errors"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/safetensors"
+)
+
+// A checkpoint is one safetensors file: the network's parameters and buffers under modelPrefix, the
+// optimizer's state under optimizerPrefix, and in its metadata the position and the configuration. All
+// that outlives a step is in it; random numbers follow from the seed and the position.
+const (
+	modelPrefix     = "model."
+	optimizerPrefix = "optimizer."
+	positionKey     = "position"
+	configKey       = "config"
+)
+
+// A position is where a run stands, with all that its metrics add up.
+type position struct {
+	Steps    int     `json:"steps"`   // made in all
+	Epoch    int     `json:"epoch"`   // under way, from 1
+	Batch    int     `json:"batch"`   // steps made in this epoch
+	Loss     float64 `json:"loss"`    // sum over these steps
+	Right    int     `json:"right"`   // samples of these steps that were classified as labelled
+	Rate     float64 `json:"lr"`      // of the last step
+	Seconds  float64 `json:"seconds"` // of training in this epoch
+	Finished []Epoch `json:"finished"`
+}
+
+// state is all tensors that outlive a step, by their names in a checkpoint.
+func (r *run) state() map[string]*tensor.Dense {
+	all := map[string]*tensor.Dense{}
+	for _, p := range slices.Concat(r.t.Net.Params(), r.t.Net.Buffers()) {
+		all[modelPrefix+p.Name] = p.Value
+	}
+	for name, v := range r.optimizer.State() {
+		all[optimizerPrefix+name] = v
+	}
+	return all
+}
+
+// save writes the checkpoint, then the weights, then the metrics: metrics never tell of an epoch that
+// the others do not hold.
+func (r *run) save() error {
+	if r.dir == nil {
+		return nil
+	}
+	all := r.state()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if v := firstNotFinite(all[name].Data()); v != 0 {
+			return errors.Errorf("train: %s holds %v after step %d, want finite numbers: the training has diverged", name, v, r.at.Steps)
+		}
+	}
+	at, err := json.Marshal(r.at)
+	if err != nil {
+		return errors.Wrap(err, "train: the checkpoint's position")
+	}
+	config, err := json.Marshal(r.config())
+	if err != nil {
+		return errors.Wrap(err, "train: the checkpoint's configuration")
+	}
+	// The directory is looked at first too: what was replaced must not be written over.
+	if err := r.dir.check(); err != nil {
+		return err
+	}
+	if err := r.dir.write(CheckpointFile, func(w io.Writer) error {
+		return safetensors.Write(w, all, map[string]string{positionKey: string(at), configKey: string(config)})
+	}); err != nil {
+		return err
+	}
+	r.dir.kept, r.dir.steps = true, r.at.Steps
+	if err := r.dir.write(WeightsFile, func(w io.Writer) error { return r.t.Net.Save(w, r.metadata()) }); err != nil {
+		return err
+	}
+	if err := r.dir.metrics(r.at.Finished); err != nil {
+		return err
+	}
+	if r.at.Batch == 0 && r.t.Keep > 0 {
+		if err := r.dir.keep(fmt.Sprintf(keptName, r.at.Steps), r.t.Keep); err != nil {
+			return err
+		}
+	}
+	return r.dir.check()
+}
+
+// metadata is what the weights' file says of itself.
+func (r *run) metadata() map[string]string {
+	m := map[string]string{"network": r.t.Net.Name(), "steps": fmt.Sprint(r.at.Steps)}
+	if c := r.t.recipe; c != nil {
+		m["model"], m["data"] = c.Model, c.Data
+	}
+	return m
+}
+
+// firstNotFinite is the first element that is NaN or infinite, or 0 if there is none.
+func firstNotFinite(v any) float64 {
+	switch v := v.(type) {
+	case []float32:
+		for _, x := range v {
+			if x-x != 0 {
+				return float64(x)
+			}
+		}
+	case []float64:
+		for _, x := range v {
+			if x-x != 0 {
+				return x
+			}
+		}
+	}
+	return 0
+}
+
+// keptName is the name of the checkpoint of a number of steps. Its names sort by that number.
+const keptName = "checkpoint-%010d.safetensors"
+
+// keep gives the checkpoint a second name, and removes the oldest beyond so many.
+func (d *runDir) keep(name string, most int) error {
+	_ = d.root.Remove(name)
+	if err := d.root.Link(CheckpointFile, name); err != nil {
+		// Not every system has links: a copy then.
+		from, err := d.root.Open(CheckpointFile)
+		if err != nil {
+			return errors.Wrap(err, "train: keeping a checkpoint")
+		}
+		defer from.Close()
+		if err := d.write(name, func(w io.Writer) error { _, err := io.Copy(w, from); return err }); err != nil {
+			return err
+		}
+	}
+	kept, err := fs.Glob(d.root.FS(), "checkpoint-*.safetensors")
+	if err != nil {
+		return errors.Wrap(err, "train: keeping a checkpoint")
+	}
+	slices.Sort(kept)
+	for _, old := range kept[:max(0, len(kept)-most)] {
+		_ = d.root.Remove(old)
+	}
+	return nil
+}
+
+// load puts the run where its checkpoint is. Everything is checked before anything is changed.
+func (r *run) load() error {
+	f, err := r.dir.root.Open(CheckpointFile)
+	if err != nil {
+		return errors.Wrapf(err, "train: Resume: %s", r.t.Dir)
+	}
+	defer f.Close()
+	all, meta, err := safetensors.Read(f)
+	if err != nil {
+		return errors.Wrapf(err, "train: Resume: %s", f.Name())
+	}
+	return errors.Wrap(r.restore(all, meta), f.Name())
+}
+
+func (r *run) restore(all map[string]*tensor.Dense, meta map[string]string) error {
+	var was saved
+	if err := json.Unmarshal([]byte(meta[configKey]), &was); err != nil {
+		return errors.Wrap(err, "train: Resume: the configuration")
+	}
+	if err := was.differs(r.config()); err != nil {
+		return err
+	}
+	var at position
+	if err := json.Unmarshal([]byte(meta[positionKey]), &at); err != nil {
+		return errors.Wrap(err, "train: Resume: the position")
+	}
+	if at.Steps < 0 || at.Epoch < 1 || at.Batch < 0 || at.Batch > r.batches || len(at.Finished) != at.Epoch-1 ||
+		at.Epoch > maxEpochs+1 || at.Steps != (at.Epoch-1)*r.batches+at.Batch || at.Right < 0 || !(math.Abs(at.Loss) <= math.MaxFloat64) {
+		return errors.Errorf("train: Resume: the position is %s, want one of %d steps an epoch", meta[positionKey], r.batches)
+	}
+	state := map[string]*tensor.Dense{}
+	rest := maps.Clone(all)
+	for name, v := range all {
+		if s, ok := strings.CutPrefix(name, optimizerPrefix); ok {
+			state[s] = v
+			delete(rest, name)
+		}
+	}
+	params := slices.Concat(r.t.Net.Params(), r.t.Net.Buffers())
+	for _, p := range params {
+		v := rest[modelPrefix+p.Name]
+		if v == nil || !v.Shape().Eq(p.Value.Shape()) || v.Dtype() != p.Value.Dtype() {
+			return errors.Errorf("train: Resume: %s is %v, want %v of %v", p.Name, describe(v), p.Value.Shape(), p.Value.Dtype())
+		}
+		delete(rest, modelPrefix+p.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(rest)) {
+		return errors.Errorf("train: Resume: there is %s, which the network does not have", name)
+	}
+	if err := r.optimizer.Restore(state); err != nil {
+		return err
+	}
+	for _, p := range params {
+		copyFloats(p.Value.Data(), all[modelPrefix+p.Name].Data())
+	}
+	r.at = at
+	r.dir.steps = at.Steps
+	return nil
+}
+
+// describe is a tensor's shape and type.
+func describe(v *tensor.Dense) string {
+	if v == nil {
+		return "missing"
+	}
+	return fmt.Sprintf("%v of %v", v.Shape(), v.Dtype())
+}
