@@ -1,10 +1,10 @@
-// Command train trains a convolutional network on images of digits and says how well it does on images that it has not seen.
+// Command train trains a convolutional network on images and says how well it does on images that it
+// has not seen.
 //
 //	go run ./cmd/train
 //	go run ./cmd/train -data mnist -data-dir DIR
 //
-// Its exit status is 0 after a whole run, 1 after a failure, 2 for flags that make no sense, and 130 when a signal ended the run early: the first interrupt finishes the step and saves, a second one ends
-// the program at once.
+// Its flags and exit codes are listed by -h.
 package main
 
 import (
@@ -26,22 +26,51 @@ import (
 	"github.com/convgrad/convgrad/model"
 	"github.com/convgrad/convgrad/ops"
 	"github.com/convgrad/convgrad/train"
+	"github.com/convgrad/convgrad/train/data"
 )
 
-const usage = `Train trains a convolutional network on images of digits, and tests it on others.
+const usage = `Train trains a convolutional network on images, and tests it on others.
 
   go run ./cmd/train                                digits drawn at start, no files needed
   go run ./cmd/train -data mnist -data-dir DIR      MNIST, from its four IDX files
   go run ./cmd/train -model linear -epochs 5        what a network without convolutions makes of them
 
+Exit codes:
+  0    the whole run was made
+  1    it failed: the last line says why
+  2    flags, or flags and data, that make no sense: nothing was begun
+  3    the whole run was made, and the network has not learned
+  130  ended early and saved: an interrupt, SIGTERM, SIGHUP, or a closed pipe on standard output.
+       The step under way is finished first; a second signal ends the program at once
+
 Flags:
 `
 
+// The exit codes.
+const (
+	exitFailed   = 1
+	exitUsage    = 2
+	exitStuck    = 3
+	exitSignal   = 130
+	keepRunning  = -1
+	runsLocation = "runs"
+)
+
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
+// A job is what the flags ask for.
+type job struct {
+	train.Config
+	dataDir, out string
+	saveEvery    int
+}
+
 func run(args []string, stdout *os.File, stderr io.Writer) int {
-	c, dataDir, out, status := parse(args, stderr)
-	if status >= 0 {
+	ctx, stop := signals()
+	defer stop()
+	out := &output{w: stdout, broken: stop}
+	j, status := parse(args, out, stderr)
+	if status != keepRunning {
 		return status
 	}
 	for _, err := range []error{kernel.TierError(), kernel.ThreadsError()} {
@@ -49,100 +78,163 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 			fmt.Fprintln(stderr, "train:", err)
 		}
 	}
-	data, err := load(c, dataDir)
+	training, test, err := data.Open(j.Data, data.Options{Dir: j.dataDir, Seed: j.Seed})
 	if err != nil {
-		return fail(stderr, 1, err)
+		return fail(stderr, exitFailed, err)
 	}
-	net, err := model.ByName(c.Model, data.Input, len(data.Classes), model.Options{})
+	t, err := j.Trainer(training, test)
 	if err != nil {
-		return fail(stderr, 2, err)
+		return fail(stderr, exitUsage, err)
 	}
-	own := out == ""
+	own := j.out == ""
 	if own {
-		if out, err = train.NewDir("runs", time.Now().Format("20060102-150405")+"-"+c.Data+"-"+c.Model); err != nil {
-			return fail(stderr, 1, err)
+		name := time.Now().Format("20060102-150405") + "-" + j.Data + "-" + j.Model
+		if j.out, err = train.NewDir(runsLocation, name); err != nil {
+			return fail(stderr, exitFailed, err)
 		}
 	}
-	fmt.Fprintf(stdout, "%v\n\n%v\n%s, %d epochs of batches of %d, %s from a rate of %v, seed %d; %d threads, %s kernels\n\n",
-		data, net.Summary(), c.Loss, c.Epochs, c.Batch, c.Optimizer, c.Rate, c.Seed, ops.Threads(), ops.Tier())
+	fmt.Fprintf(out, "%s: %d training and %d test images %v, %d classes\n\n%v\n%s, %d epochs of batches of %d, %s from a rate of %v, seed %d; %d threads, %s kernels\n\n",
+		j.Data, training.Len(), test.Len(), training.Shape(), len(training.Classes()), t.Net.Summary(),
+		j.Loss, j.Epochs, j.Batch, j.Optimizer, j.Rate, j.Seed, ops.Threads(), ops.Tier())
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // gives a second signal its usual effect back
-	res, err := train.Run(ctx, c, data, out, &console{w: stdout, terminal: term.IsTerminal(int(stdout.Fd()))})
+	show := &console{w: out, terminal: term.IsTerminal(int(stdout.Fd()))}
+	t.Dir, t.SaveEvery, t.OnStep, t.OnEpoch = j.out, j.saveEvery, show.step, show.epoch
+	res, err := t.Run(ctx)
 	if err != nil {
 		if own {
-			os.Remove(out) // which leaves a directory that holds something
+			_ = os.Remove(j.out) // which leaves a directory that holds something
 		}
-		return fail(stderr, 1, err)
+		return fail(stderr, exitFailed, err)
 	}
 	if res.Interrupted {
-		fmt.Fprintf(stdout, "\ninterrupted after %d steps\nweights of the last step in %s\n", res.Steps, filepath.Join(out, train.WeightsFile))
-		return 130
+		fmt.Fprintf(out, "\ninterrupted after %d steps\nweights of the last step in %s\n", res.Steps, filepath.Join(j.out, train.WeightsFile))
+		return exitSignal
 	}
-	fmt.Fprintf(stdout, "\ntest accuracy %.2f %%\nweights and metrics in %s\n", 100*res.Accuracy(), out)
+	fmt.Fprintf(out, "\ntest accuracy %.2f %%\nweights and metrics in %s\n", 100*res.Accuracy(), j.out)
+	switch {
+	case errors.Is(out.err, syscall.EPIPE):
+		return exitSignal
+	case out.err != nil:
+		return fail(stderr, exitFailed, fmt.Errorf("the output could not be written: %v; weights and metrics are in %s", out.err, j.out))
+	case res.Stuck != "":
+		return fail(stderr, exitStuck, errors.New(res.Stuck))
+	}
 	return 0
 }
 
-// parse reads the flags. A status of 0 or more ends the program.
-func parse(args []string, stderr io.Writer) (c train.Config, dataDir, out string, status int) {
+// signals returns a context that the first signal cancels. A second one has its usual effect. Writing
+// to a closed pipe becomes an error, where it would end the program without a word.
+func signals() (context.Context, func()) {
+	signal.Ignore(syscall.SIGPIPE)
+	which := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // by nohup
+		which = append(which, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), which...)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// An output is standard output, which the run survives: after the first error, which it keeps, it takes
+// everything and writes nothing. A closed pipe ends the run as a signal does; a full disk does not.
+type output struct {
+	w      io.Writer
+	err    error
+	broken func()
+}
+
+// Write implements io.Writer.
+func (o *output) Write(b []byte) (int, error) {
+	if o.err == nil {
+		if _, o.err = o.w.Write(b); errors.Is(o.err, syscall.EPIPE) {
+			o.broken()
+		}
+	}
+	return len(b), nil
+}
+
+// parse reads the flags. A status other than keepRunning ends the program.
+func parse(args []string, stdout, stderr io.Writer) (j job, status int) {
 	f := flag.NewFlagSet("train", flag.ContinueOnError)
-	f.SetOutput(stderr)
-	f.Usage = func() { fmt.Fprint(stderr, usage); f.PrintDefaults() }
-	f.StringVar(&c.Data, "data", "digits", "the `dataset`: digits, drawn at start, or mnist, from -data-dir")
-	f.StringVar(&dataDir, "data-dir", "", "the `directory` of MNIST's four IDX files, plain or gzipped")
-	f.StringVar(&c.Model, "model", "article", "the `network`: "+strings.Join(model.Names(), ", "))
-	f.StringVar(&c.Loss, "loss", "cross-entropy", "the `loss`: cross-entropy, or mse for the article's ½ Σ (t − y)² of an image, the mean over the batch")
-	f.IntVar(&c.Epochs, "epochs", 3, "passes over the training images")
-	f.IntVar(&c.Batch, "batch", 32, "images a step")
-	f.Float64Var(&c.Rate, "lr", 0, "the learning `rate` at the first step, from where it falls to 0; 0 for the optimizer's own")
-	f.StringVar(&c.Optimizer, "optimizer", "adam", "the `optimizer`: adam, rmsprop, or sgd with momentum")
-	f.Uint64Var(&c.Seed, "seed", 1, "everything random comes from it: the same seed gives the same weights")
-	f.StringVar(&out, "out", "", "the run `directory`, which must be new or empty; by default a new one in runs")
+	f.SetOutput(io.Discard) // its errors come with the whole usage
+	var names, files []string
+	for _, s := range data.Sources() {
+		names = append(names, s.Name+", "+s.About)
+		if s.Files != "" {
+			files = append(files, s.Name)
+		}
+	}
+	f.StringVar(&j.Data, "data", "digits", "the `dataset`: "+strings.Join(names, "; "))
+	f.StringVar(&j.dataDir, "data-dir", "", "the `directory` with the dataset's files, for "+strings.Join(files, ", "))
+	f.StringVar(&j.Model, "model", "article", "the `network`: "+strings.Join(model.Names(), ", "))
+	f.StringVar(&j.Loss, "loss", "cross-entropy", "the `loss`: cross-entropy, or mse for the article's ½ Σ (t − y)² of an image, the mean over the batch")
+	f.IntVar(&j.Epochs, "epochs", 3, "passes over the training images")
+	f.IntVar(&j.Batch, "batch", 32, "images a step")
+	f.Float64Var(&j.Rate, "lr", 0, "the largest learning `rate`; 0 for what is usual for the network and the optimizer")
+	f.StringVar(&j.Optimizer, "optimizer", "adam", "the `optimizer`: adam, rmsprop, or sgd")
+	f.Func("momentum", "of sgd (default 0.9)", func(s string) error {
+		j.Momentum = new(float64)
+		_, err := fmt.Sscanf(s+"\n", "%g\n", j.Momentum)
+		return err
+	})
+	f.Float64Var(&j.Decay, "weight-decay", 0, "of sgd and adam, each step and unit of the rate")
+	f.StringVar(&j.Schedule, "schedule", "cosine", "how the learning rate changes: "+strings.Join(train.Schedules(), ", "))
+	f.Float64Var(&j.WarmUp, "warmup-epochs", 0, "`epochs` over which the learning rate rises to that of the schedule")
+	f.Uint64Var(&j.Seed, "seed", 1, "everything random comes from it: the same seed gives the same weights")
+	f.StringVar(&j.out, "out", "", "the run `directory`, which must be new or empty; by default a new one in runs")
+	f.IntVar(&j.saveEvery, "save-every", 0, "`steps` after which to save in the middle of an epoch too; 0 for never")
 	threads := f.Int("threads", 0, "threads to compute on, 0 for one a core; the weights do not depend on it")
 	switch err := f.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		return c, "", "", 0
+		fmt.Fprint(stdout, usage)
+		f.SetOutput(stdout)
+		f.PrintDefaults()
+		return j, 0
 	case err != nil:
-		return c, "", "", 2
+		return j, fail(stderr, exitUsage, fmt.Errorf("%v; -h lists the flags", err))
 	}
-	wrong := c.Check()
-	switch {
-	case f.NArg() > 0:
-		wrong = fmt.Errorf("got the argument %q, want flags only", f.Arg(0))
-	case c.Data != "digits" && c.Data != "mnist":
-		wrong = fmt.Errorf("-data is %q, want digits or mnist", c.Data)
-	case c.Data == "mnist" && dataDir == "":
-		wrong = errors.New("-data mnist without -data-dir, want the directory of its IDX files")
-	case c.Data == "digits" && dataDir != "":
-		wrong = fmt.Errorf("-data-dir is %q, want none for digits, which are drawn", dataDir)
-	case *threads < 0:
-		wrong = fmt.Errorf("-threads is %d, want at least 0", *threads)
-	case wrong == nil && out != "":
-		wrong = train.CheckDir(out)
-	}
-	if wrong != nil {
-		return c, "", "", fail(stderr, 2, wrong)
+	if err := j.check(f, *threads); err != nil {
+		return j, fail(stderr, exitUsage, err)
 	}
 	if *threads > 0 {
 		ops.SetThreads(*threads)
 	}
-	return c, dataDir, out, -1
+	return j, keepRunning
 }
 
-// The embedded dataset's size: enough for 97 % in less than a minute.
-const drawnTraining, drawnTest = 20000, 4000
-
-// load makes or reads the dataset.
-func load(c train.Config, dir string) (*train.Dataset, error) {
-	if c.Data == "mnist" {
-		return train.LoadMNIST(dir)
+// check returns an error for flags that make no sense whatever the data.
+func (j *job) check(f *flag.FlagSet, threads int) error {
+	if f.NArg() > 0 {
+		return fmt.Errorf("got the argument %q, want flags only", f.Arg(0))
 	}
-	return train.DrawDigits(drawnTraining, drawnTest, c.Seed)
+	if threads < 0 {
+		return fmt.Errorf("-threads is %d, want at least 0", threads)
+	}
+	if j.saveEvery < 0 {
+		return fmt.Errorf("-save-every is %d, want at least 0", j.saveEvery)
+	}
+	source, err := data.Find(j.Data)
+	if err != nil {
+		return err
+	}
+	if err := source.CheckOptions(data.Options{Dir: j.dataDir}); err != nil {
+		return err
+	}
+	if j.out != "" {
+		if err := train.CheckDir(j.out); err != nil {
+			return err
+		}
+	}
+	return j.Config.Check()
 }
 
+// fail prints the one line that says why, and returns the status.
 func fail(stderr io.Writer, status int, err error) int {
-	fmt.Fprintln(stderr, "train:", strings.TrimPrefix(err.Error(), "train: "))
+	s := err.Error()
+	for _, prefix := range []string{"train: ", "data: "} {
+		s = strings.TrimPrefix(s, prefix)
+	}
+	fmt.Fprintln(stderr, "train:", s)
 	return status
 }
 
@@ -153,8 +245,8 @@ type console struct {
 	last     time.Time
 }
 
-// Step implements train.Progress.
-func (c *console) Step(epoch, done, total int, loss float64) {
+// step is the trainer's OnStep.
+func (c *console) step(m train.Moment) error {
 	wait := 5 * time.Second
 	if c.terminal {
 		wait = 100 * time.Millisecond
@@ -163,21 +255,23 @@ func (c *console) Step(epoch, done, total int, loss float64) {
 		c.last = time.Now()
 	}
 	if time.Since(c.last) < wait {
-		return
+		return nil
 	}
 	c.last = time.Now()
 	if c.terminal {
-		fmt.Fprintf(c.w, "\r\x1b[Kepoch %d: %d of %d images, loss %.4f", epoch, done, total, loss)
+		fmt.Fprintf(c.w, "\r\x1b[Kepoch %d: %d of %d images, loss %.4f", m.Epoch, m.Samples, m.Total, m.Loss)
 	} else {
-		fmt.Fprintf(c.w, "epoch %d: %d of %d images, loss %.4f\n", epoch, done, total, loss)
+		fmt.Fprintf(c.w, "epoch %d: %d of %d images, loss %.4f\n", m.Epoch, m.Samples, m.Total, m.Loss)
 	}
+	return nil
 }
 
-// Epoch implements train.Progress.
-func (c *console) Epoch(e train.Epoch) {
+// epoch is the trainer's OnEpoch.
+func (c *console) epoch(e train.Epoch, _ *model.Network) error {
 	if c.terminal {
 		fmt.Fprint(c.w, "\r\x1b[K")
 	}
 	fmt.Fprintf(c.w, "epoch %d: loss %.4f, accuracy %.2f %%; test loss %.4f, test accuracy %.2f %%; %.1f s, %.0f images/s\n",
 		e.Epoch, e.Loss, 100*e.Accuracy, e.TestLoss, 100*e.TestAccuracy, e.Seconds, e.ImagesPerSec)
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -39,9 +40,9 @@ func TestWrongUsage(t *testing.T) {
 		args string
 		want string
 	}{
-		{"-data faces", `-data is "faces", want digits or mnist`},
-		{"-data mnist", "want the directory of its IDX files"},
-		{"-data-dir x", "want none for digits"},
+		{"-data faces", `the dataset is "faces", want one of digits, mnist`},
+		{"-data mnist", "there is no directory, want one with MNIST's four IDX files"},
+		{"-data-dir x", "want none: it reads no files"},
 		{"-model resnet", `"resnet"`},
 		{"-loss hinge", `"hinge"`},
 		{"-optimizer lion", `"lion", want sgd, adam or rmsprop`},
@@ -52,6 +53,11 @@ func TestWrongUsage(t *testing.T) {
 		{"-threads -1", "-threads is -1"},
 		{"-seed x", "invalid value"},
 		{"-speed 9", "not defined"},
+		{"-momentum 1 -optimizer sgd", "momentum is 1"},
+		{"-momentum x", "invalid value"},
+		{"-momentum 0.9", "adam takes no momentum"},
+		{"-schedule zigzag", `"zigzag", want one of constant`},
+		{"-save-every -1", "-save-every is -1"},
 		{"now", `got the argument "now"`},
 		{"-out " + full, full},
 	} {
@@ -59,25 +65,39 @@ func TestWrongUsage(t *testing.T) {
 		if status != 2 || !strings.Contains(errs, c.want) || out != "" {
 			t.Errorf("%s: status %d, %q, %q; want 2 and an error with %q", c.args, status, out, errs, c.want)
 		}
+		if strings.Count(errs, "\n") != 1 || !strings.HasPrefix(errs, "train: ") {
+			t.Errorf("%s: the error is %q, want one line", c.args, errs)
+		}
 	}
 	if status, _, errs := execute(t, "-data", "mnist", "-data-dir", filepath.Join(full, "nowhere")); status != 1 || !strings.Contains(errs, "nowhere") {
 		t.Errorf("a directory that is not there: status %d, %q", status, errs)
 	}
-	if status, _, errs := execute(t, "-h"); status != 0 || !strings.Contains(errs, "go run ./cmd/train") {
-		t.Errorf("-h: status %d, %q", status, errs)
+	status, out, errs := execute(t, "-h")
+	for _, want := range []string{"go run ./cmd/train", "Exit codes:", "  130  ", "-momentum", "EMNIST"} {
+		if status != 0 || errs != "" || !strings.Contains(out, want) {
+			t.Errorf("-h: status %d, %q, %q, want it to say %q", status, out, errs, want)
+		}
 	}
 }
 
 // TestFlags: what is asked for is what is trained.
 func TestFlags(t *testing.T) {
 	defer ops.SetThreads(ops.Threads())
-	c, dir, out, status := parse(strings.Fields("-data mnist -data-dir D -model lenet5 -loss mse -epochs 7 -batch 9 -lr 0.5 -optimizer sgd -seed 11 -out new -threads 3"), io.Discard)
-	want := train.Config{Data: "mnist", Model: "lenet5", Loss: "mse", Epochs: 7, Batch: 9, Rate: 0.5, Optimizer: "sgd", Seed: 11}
-	if status >= 0 || c != want || dir != "D" || out != "new" || ops.Threads() != 3 {
-		t.Errorf("got %+v from %q into %q on %d threads, status %d, want %+v", c, dir, out, ops.Threads(), status, want)
+	args := "-data mnist -data-dir D -model lenet5 -loss mse -epochs 7 -batch 9 -lr 0.5 -optimizer sgd -momentum 0.5 -weight-decay 0.25 " +
+		"-schedule one-cycle -warmup-epochs 1.5 -seed 11 -out new -threads 3 -save-every 8"
+	j, status := parse(strings.Fields(args), io.Discard, io.Discard)
+	want := train.Config{
+		Data: "mnist", Model: "lenet5", Loss: "mse", Epochs: 7, Batch: 9, Rate: 0.5, Optimizer: "sgd", Momentum: new(0.5), Decay: 0.25,
+		Schedule: "one-cycle", WarmUp: 1.5, Seed: 11,
 	}
-	if c, _, _, status = parse(nil, io.Discard); status >= 0 || c.Data != "digits" || c.Model != "article" || c.Loss != "cross-entropy" || c.Rate != 0.001 || c.Seed != 1 {
-		t.Errorf("without flags: got %+v, status %d", c, status)
+	if status >= 0 || !reflect.DeepEqual(j, job{want, "D", "new", 8}) || ops.Threads() != 3 {
+		t.Errorf("got %+v on %d threads, status %d, want %+v", j, ops.Threads(), status, want)
+	}
+	want = train.Config{
+		Data: "digits", Model: "article", Loss: "cross-entropy", Epochs: 3, Batch: 32, Rate: 0.002, Optimizer: "adam", Schedule: "cosine", Seed: 1,
+	}
+	if j, status := parse(nil, io.Discard, io.Discard); status >= 0 || !reflect.DeepEqual(j, job{Config: want}) {
+		t.Errorf("without flags: got %+v, status %d, want %+v", j, status, want)
 	}
 }
 
@@ -87,8 +107,11 @@ func TestFailureLeavesNothing(t *testing.T) {
 		t.Skip("draws 24,000 digits")
 	}
 	t.Chdir(t.TempDir())
-	if status, _, errs := execute(t, "-batch", "20001"); status != 1 || !strings.Contains(errs, "batch size is 20001, want at most") {
-		t.Errorf("a batch of more images than there are: status %d, %q", status, errs)
+	if status, out, errs := execute(t, "-batch", "20001"); status != 2 || !strings.Contains(errs, "batch size is 20001, want at most") || out != "" {
+		t.Errorf("a batch of more images than there are: status %d, %q, %q", status, out, errs)
+	}
+	if status, _, errs := execute(t, "-optimizer", "sgd", "-lr", "1e30"); status != 1 || !strings.Contains(errs, "diverged") {
+		t.Errorf("a run that diverges: status %d, %q", status, errs)
 	}
 	if left, err := filepath.Glob("runs/*"); err != nil || len(left) > 0 {
 		t.Errorf("it left %v (%v)", left, err)
@@ -109,7 +132,7 @@ func TestTrain(t *testing.T) {
 	if n := len(lines); n < 2 || !regexp.MustCompile(`^test accuracy \d+\.\d\d %$`).MatchString(lines[n-2]) || lines[n-1] != "weights and metrics in "+dir {
 		t.Errorf("the last lines are %q, want the test accuracy in per cent and where the run is", lines[max(0, len(lines)-2):])
 	}
-	for _, f := range []string{"config.json", "metrics.jsonl", "weights.safetensors"} {
+	for _, f := range []string{"config.json", "metrics.jsonl", "weights.safetensors", "checkpoint.safetensors"} {
 		if s, err := os.Stat(filepath.Join(dir, f)); err != nil || s.Size() == 0 {
 			t.Errorf("%s: %v", f, err)
 		}

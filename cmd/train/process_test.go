@@ -1,0 +1,142 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/convgrad/convgrad/train"
+)
+
+// child is set in the environment of a process that is the command itself.
+const child = "CONVGRAD_TEST_TRAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(child) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// command is the command in a process of its own, in an empty directory.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(self, args...)
+	c.Env = append(os.Environ(), child+"=1")
+	c.Dir = t.TempDir()
+	return c
+}
+
+// status is a command's exit code, −1 if a signal ended it.
+func status(err error) int {
+	var e *exec.ExitError
+	if errors.As(err, &e) {
+		return e.ExitCode()
+	}
+	if err != nil {
+		return -2
+	}
+	return 0
+}
+
+// TestSignals: an interrupt, SIGTERM, SIGHUP and a closed pipe finish the step, save, and exit 130.
+func TestSignals(t *testing.T) {
+	if testing.Short() {
+		t.Skip("draws 24,000 digits four times")
+	}
+	for name, s := range map[string]os.Signal{"interrupt": os.Interrupt, "SIGTERM": syscall.SIGTERM, "SIGHUP": syscall.SIGHUP, "closed pipe": nil} {
+		c := command(t, "-out", "run", "-epochs", "1000", "-model", "linear")
+		var errs strings.Builder
+		c.Stderr = &errs
+		out, err := c.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewReader(out)
+		for { // an epoch has been made by then
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				t.Fatalf("%s: the output ended (%v): %s", name, err, errs.String())
+			}
+			if strings.HasPrefix(line, "epoch 1: loss") {
+				break
+			}
+		}
+		if s == nil {
+			out.Close()
+		} else if err := c.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+		rest, _ := io.ReadAll(lines)
+		if got := status(c.Wait()); got != exitSignal || errs.Len() > 0 {
+			t.Errorf("%s: exit code %d, %q, want %d", name, got, errs.String(), exitSignal)
+		}
+		if s != nil && !strings.Contains(string(rest), "interrupted after") {
+			t.Errorf("%s: it said %q, want that it was interrupted", name, rest)
+		}
+		if _, err := train.Open(filepath.Join(c.Dir, "run")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestFullOutput: a run whose output cannot be written is made all the same, and says so at the end.
+func TestFullOutput(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil || testing.Short() {
+		t.Skip("there is no /dev/full, or no time")
+	}
+	defer full.Close()
+	c := command(t, "-out", "run", "-epochs", "1", "-model", "linear")
+	var errs strings.Builder
+	c.Stdout, c.Stderr = full, &errs
+	if got := status(c.Run()); got != exitFailed || !strings.Contains(errs.String(), "no space left on device; weights and metrics are in run") {
+		t.Errorf("exit code %d, %q, want %d and where the weights are", got, errs.String(), exitFailed)
+	}
+	if _, err := train.Open(filepath.Join(c.Dir, "run")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestKilled: what a killed process leaves in runs is cleaned when the next run starts there.
+func TestKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("draws 24,000 digits")
+	}
+	c := command(t, "-epochs", "1", "-model", "linear")
+	dead := filepath.Join(c.Dir, runsLocation, "dead")
+	if err := os.MkdirAll(dead, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{train.ConfigFile, ".weights.safetensors.4711", ".checkpoint.safetensors.tmp"} {
+		if err := os.WriteFile(filepath.Join(dead, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	left, err := filepath.Glob(filepath.Join(dead, ".*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("it left %v (%v)", left, err)
+	}
+	if _, err := os.Stat(filepath.Join(dead, train.ConfigFile)); errors.Is(err, fs.ErrNotExist) {
+		t.Error("it removed a file that is not temporary")
+	}
+}
