@@ -5,8 +5,6 @@ import (
 
 	"github.com/pkg/errors"
 	"gorgonia.org/tensor"
-
-	"github.com/convgrad/convgrad/internal/kernel"
 )
 
 // Images is a set of pictures in memory, a byte for each pixel of each channel. Read gives a byte
@@ -17,8 +15,7 @@ type Images struct {
 	pixels  []uint8
 	labels  []int
 	norm    *Normalisation
-	mean    []float32 // of bytes, by channel
-	scale   []float32
+	values  [][256]float32 // by channel: what Read makes of each byte
 }
 
 // NewImages returns the set of the pictures in pixels, one after the other, each of shape C×H×W.
@@ -54,16 +51,18 @@ func checkLabels(classes []string, labels []int) error {
 	return nil
 }
 
-// setNorm works out what Read subtracts from a byte and multiplies it with.
+// setNorm works out what Read makes of a byte.
 func (s *Images) setNorm(n *Normalisation) {
 	s.norm = n
-	s.mean, s.scale = make([]float32, s.shape[0]), make([]float32, s.shape[0])
-	for c := range s.mean {
+	s.values = make([][256]float32, s.shape[0])
+	for c := range s.values {
 		mean, std := 0.0, 1.0
 		if n != nil {
 			mean, std = n.at(c)
 		}
-		s.mean[c], s.scale[c] = float32(255*mean), float32(1/(255*std))
+		for b := range s.values[c] {
+			s.values[c][b] = float32((float64(b)/255 - mean) / std)
+		}
 	}
 }
 
@@ -93,9 +92,6 @@ func (s *Images) Classes() []string {
 	return slices.Clone(s.classes)
 }
 
-// one is the list of indices of a single picture.
-var one = []int{0}
-
 // Read implements Set.
 func (s *Images) Read(i int, x []float32) (Target, error) {
 	if s == nil {
@@ -106,9 +102,12 @@ func (s *Images) Read(i int, x []float32) (Target, error) {
 		return Target{}, err
 	}
 	plane := s.shape[1] * s.shape[2]
-	for c, mean := range s.mean {
-		at := c * plane
-		kernel.NormaliseBatch(x[at:at+plane], s.pixels[i*size+at:][:plane], one, plane, mean, s.scale[c])
+	pixels := s.pixels[i*size:][:size]
+	for c := range s.values {
+		values, out := &s.values[c], x[c*plane:][:plane]
+		for k, b := range pixels[c*plane:][:plane] {
+			out[k] = values[b]
+		}
 	}
 	return Target{Class: s.labels[i]}, nil
 }
