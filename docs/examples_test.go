@@ -14,7 +14,7 @@ func TestPackagesHaveExamples(t *testing.T) {
 	examples, comment := map[string]int{}, map[string]bool{}
 	goFiles(t, func(dir, name string) {
 		for _, hidden := range []string{"internal", "cmd", "notebooks", "docs", "verify/suite",
-			"verify/article", "verify/builtin", "train"} { // train: until its own example has landed
+			"verify/article", "verify/builtin"} {
 			if dir == hidden || strings.HasPrefix(dir, hidden+"/") {
 				return
 			}

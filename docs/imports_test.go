@@ -63,6 +63,7 @@ var rooms = []room{
 	{"notebooks", []string{"train", "train/data", "model", "ops", "ops/vm", "verify",
 		"verify/suite", "verify/article", "verify/builtin", "internal/kernel"}, nil},
 	{"docs", nil, nil},
+	{"docs/examples", []string{"train", "train/data", "model", "ops"}, nil},
 }
 
 // roomOf is the room of a directory: the one with the longest path that contains it.
