@@ -64,8 +64,12 @@ func subjects() []subject {
 		Rows: kernel.AxisMap{Kind: kernel.PadReflect, Window: kernel.Window{In: 5, Before: 2, Out: 8}},
 		Cols: kernel.AxisMap{Kind: kernel.WindowSum, Window: kernel.Window{In: 6, Size: 3, Stride: 2, Dilation: 2, Before: 1, After: 1, Out: 2}}}
 	shared := kernel.Pool{N: 2, C: 3, H: 5, W: 7, P: 3, Q: 2, Rows: kernel.Window{In: 5, Out: 3}, Cols: kernel.Window{In: 7, Out: 2}}
+	rowOf := row{3, 1}
 	matrix, cube, row := tensor.Shape{3, 4}, tensor.Shape{2, 3, 4}, tensor.Shape{3}
 	larger := tensor.Shape{7, 9, 5}
+	norm := normalise{Of: sizeOf(cube), Norm: kernel.ChannelNorm(2, 3, 4, kernel.NormBatch), Affine: true, Eps: 0.5}
+	plainNorm := normalise{Of: sizeOf(cube), Norm: kernel.ChannelNorm(2, 3, 4, kernel.NormPlain), Affine: true}
+	stats := tensor.Shape{2, 3}
 	labels, badLabels := map[int]int{1: 4}, map[int][]any{1: {-1, 4, math.MaxInt, math.MinInt}}
 	var none tensor.Shape
 	return []subject{
@@ -91,6 +95,17 @@ func subjects() []subject {
 		{spec: mirrored, shapes: []tensor.Shape{mirrored.from()}},
 		{spec: resampleBackward(mirrored), shapes: []tensor.Shape{mirrored.to()}},
 		{spec: adaptiveWinners{shared}, shapes: []tensor.Shape{inSides(shared)}},
+		{spec: moments{sizeOf(cube), norm.Norm}, shapes: []tensor.Shape{cube}},
+		{spec: norm, shapes: []tensor.Shape{cube, row, row, stats}},
+		{spec: normSums(norm), shapes: []tensor.Shape{cube, cube, stats}},
+		{spec: normBackward(norm), shapes: []tensor.Shape{cube, cube, row, stats, stats}},
+		{spec: normSecond(norm), shapes: []tensor.Shape{cube, cube, cube, row, stats, stats, stats}},
+		{spec: normScaleSecond(norm), shapes: []tensor.Shape{cube, cube, stats, stats, stats}},
+		{spec: plainNorm, shapes: []tensor.Shape{cube, row, row}},
+		{spec: normBackward(plainNorm), shapes: []tensor.Shape{cube, cube, row, stats}},
+		{spec: rowOf, shapes: []tensor.Shape{stats}},
+		{spec: fromRow{3, 1}, shapes: []tensor.Shape{row}},
+		{spec: stack{3}, shapes: []tensor.Shape{row, row}},
 		{spec: relu{3}, shapes: []tensor.Shape{cube}, others: [][]tensor.Shape{{larger}}},
 		{spec: gate{3}, shapes: []tensor.Shape{cube, cube}, others: [][]tensor.Shape{{larger, larger}}},
 		{spec: activation{Rank: 3, Of: kernel.Activation{Func: kernel.GELU}}, shapes: []tensor.Shape{cube}, others: [][]tensor.Shape{{larger}}},

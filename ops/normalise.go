@@ -1,0 +1,563 @@
+package ops
+
+import (
+	"math"
+
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// Stats are the statistics of each channel: nodes of rank 1, one number a channel.
+type Stats struct {
+	Mean *G.Node
+	Var  *G.Node // biased: Σ(x−mean)²/count
+}
+
+// BatchNorm returns the node y, x with each channel normalised by its own mean and variance over the
+// batch and the image (Ioffe and Szegedy, 2015), and the statistics that it did it by:
+//
+//	x̂ = (x − mean_c)/√(var_c + eps),   y = scale_c·x̂ + bias_c
+//
+// Shapes: x N×C, N×C×L or N×C×H×W; scale and bias C, or both nil for ones and zeros; Stats C each.
+// Var is biased, as in y. PyTorch keeps count/(count−1) times it as its running variance.
+//
+// Derivatives, with means over the count elements of a channel:
+//
+//	dx = scale/√(var + eps)·(dy − mean(dy) − x̂·mean(dy·x̂)),   dscale = Σ dy·x̂,   dbias = Σ dy
+//
+// dx contains what mean and variance owe to x. They have derivatives again, but none of third order.
+// Stats have derivatives of their own; y has none by them.
+//
+// NaN and infinities make NaN of their whole channel. A channel whose elements are equal gives bias.
+//
+// BatchNorm returns an error if an argument is not a float node of the right rank and length, one of
+// scale and bias is nil, eps is not positive and finite, or a channel has a single element, whose
+// variance says nothing.
+func BatchNorm(x, scale, bias *G.Node, eps float64) (y *G.Node, s Stats, err error) {
+	const name = "BatchNorm"
+	o, operands, err := channels(name, kernel.NormBatch, x, scale, bias, eps)
+	if err != nil {
+		return nil, s, err
+	}
+	if o.Norm.Count() < 2 {
+		return nil, s, errors.Errorf("ops: %s: x is %v, of one element a channel, want two or more: one has no variance", name, x.Shape())
+	}
+	m, err := node(moments{o.Of, o.Norm}, x)
+	if err != nil {
+		return nil, s, err
+	}
+	if y, err = node(o, append(operands, m)...); err != nil {
+		return nil, s, err
+	}
+	if s.Mean, err = node(row{o.Norm.Groups, 0}, m); err != nil {
+		return nil, s, err
+	}
+	s.Var, err = node(row{o.Norm.Groups, 1}, m)
+	return y, s, err
+}
+
+// BatchNormEval is BatchNorm by given statistics, such as running means, which are constants: y has no
+// derivative by them, and dx = scale/√(var + eps)·dy. Negative variances give NaN.
+//
+// It returns an error as BatchNorm does, but takes channels of one element, and if Stats are not float
+// nodes of one number a channel.
+func BatchNormEval(x, scale, bias *G.Node, s Stats, eps float64) (*G.Node, error) {
+	const name = "BatchNormEval"
+	o, operands, err := channels(name, kernel.NormFixed, x, scale, bias, eps)
+	if err != nil {
+		return nil, err
+	}
+	if err := check(name, float("x", -1, x), float("mean", 1, s.Mean), float("variance", 1, s.Var)); err != nil {
+		return nil, err
+	}
+	m, err := node(stack{o.Norm.Groups}, s.Mean, s.Var)
+	if err != nil {
+		return nil, errors.Wrapf(err, "ops: %s", name)
+	}
+	return node(o, append(operands, m)...)
+}
+
+// LayerNorm returns the node y, x with each item normalised over its last axes, lastAxes of them (Ba,
+// Kiros and Hinton, 2016), by the equation of BatchNorm, and then scale·x̂ + bias element by element.
+//
+// Shapes: x of rank 2 or more, y as x; scale and bias have the shape of x's last axes, or are both nil.
+//
+// Derivatives are BatchNorm's, with the item in the place of the channel for dx, and sums over all
+// items for dscale and dbias.
+//
+// LayerNorm returns an error if an argument is not a float node of the right shape, lastAxes is not
+// between 1 and x's rank, or eps is not positive and finite.
+func LayerNorm(x, scale, bias *G.Node, lastAxes int, eps float64) (*G.Node, error) {
+	const name = "LayerNorm"
+	if err := normArguments(name, x, scale, bias, eps); err != nil {
+		return nil, err
+	}
+	s := x.Shape()
+	if lastAxes < 1 || lastAxes > len(s) {
+		return nil, errors.Errorf("ops: %s: the last %d axes of x, which is %v, want 1 to %d", name, lastAxes, s, len(s))
+	}
+	last := s[len(s)-lastAxes:]
+	d := tensor.Shape(last).TotalSize()
+	m := s.TotalSize() / d
+	y, err := standardised(x, kernel.RowNorm(m, d, kernel.NormBatch), eps)
+	if err != nil || scale == nil {
+		return y, errors.Wrapf(err, "ops: %s", name)
+	}
+	flat := make([]*G.Node, 2)
+	for i, n := range []*G.Node{scale, bias} {
+		if err := want([]string{"scale", "bias"}[i], n.Shape(), last...); err != nil {
+			return nil, errors.Wrapf(err, "ops: %s", name)
+		}
+		if flat[i], err = node(reshape{From: sizeOf(n.Shape()), To: sizeOf(tensor.Shape{d})}, n); err != nil {
+			return nil, errors.Wrapf(err, "ops: %s", name)
+		}
+	}
+	return node(normalise{Of: sizeOf(s), Norm: kernel.ChannelNorm(m, d, 1, kernel.NormPlain), Affine: true}, y, flat[0], flat[1])
+}
+
+// GroupNorm returns the node y, x with each image's channels normalised in groups of neighbours (Wu and
+// He, 2018) by the equation of BatchNorm, and then scale_c·x̂ + bias_c. One group normalises a whole
+// image, as many groups as channels each plane by itself (instance norm).
+//
+// Shapes: x N×C, N×C×L or N×C×H×W, y as x; scale and bias C, or both nil.
+//
+// Derivatives are BatchNorm's, with the group in the place of the channel for dx.
+//
+// GroupNorm returns an error if an argument is not a float node of the right shape, groups do not
+// divide the channels, or eps is not positive and finite.
+func GroupNorm(x, scale, bias *G.Node, groups int, eps float64) (*G.Node, error) {
+	const name = "GroupNorm"
+	affine, operands, err := channels(name, kernel.NormPlain, x, scale, bias, eps)
+	if err != nil {
+		return nil, err
+	}
+	s := x.Shape()
+	if groups < 1 || s[1]%groups != 0 {
+		return nil, errors.Errorf("ops: %s: %d groups do not divide the %d channels of x, which is %v", name, groups, s[1], s)
+	}
+	m := s[0] * groups
+	y, err := standardised(x, kernel.RowNorm(m, s.TotalSize()/m, kernel.NormBatch), eps)
+	if err != nil || scale == nil {
+		return y, errors.Wrapf(err, "ops: %s", name)
+	}
+	operands[0], affine.Eps = y, 0
+	return node(affine, operands...)
+}
+
+// standardised is x̂ without scale and bias.
+func standardised(x *G.Node, g kernel.Norm, eps float64) (*G.Node, error) {
+	m, err := node(moments{sizeOf(x.Shape()), g}, x)
+	if err != nil {
+		return nil, err
+	}
+	return node(normalise{Of: sizeOf(x.Shape()), Norm: g, Eps: eps}, x, m)
+}
+
+// normArguments checks what all normalisations take.
+func normArguments(name string, x, scale, bias *G.Node, eps float64) error {
+	args := []wanted{float("x", -1, x)}
+	if (scale == nil) != (bias == nil) {
+		return errors.Errorf("ops: %s: one of scale and bias is nil, want both or neither", name)
+	}
+	if scale != nil {
+		args = append(args, float("scale", -1, scale), float("bias", -1, bias))
+	}
+	if err := check(name, args...); err != nil {
+		return err
+	}
+	if x.Dims() < 2 {
+		return errors.Errorf("ops: %s: x has shape %v, of rank %d, want rank 2 or more", name, x.Shape(), x.Dims())
+	}
+	if !(eps > 0) || math.IsInf(eps, 0) {
+		return errors.Errorf("ops: %s: eps is %v, want a positive finite number", name, eps)
+	}
+	return nil
+}
+
+// channels is the op that normalises x's channels, and its operands but for the moments.
+func channels(name string, mode kernel.NormMode, x, scale, bias *G.Node, eps float64) (o normalise, operands []*G.Node, err error) {
+	if err := normArguments(name, x, scale, bias, eps); err != nil {
+		return o, nil, err
+	}
+	s := x.Shape()
+	if len(s) > 4 {
+		return o, nil, errors.Errorf("ops: %s: x has shape %v, of rank %d, want rank 2 to 4", name, s, len(s))
+	}
+	g := kernel.ChannelNorm(s[0], s[1], s.TotalSize()/(s[0]*s[1]), mode)
+	o = normalise{Of: sizeOf(s), Norm: g, Affine: scale != nil, Eps: eps}
+	if scale == nil {
+		return o, []*G.Node{x}, nil
+	}
+	for i, n := range []*G.Node{scale, bias} {
+		if err := want([]string{"scale", "bias"}[i], n.Shape(), s[1]); err != nil {
+			return o, nil, errors.Wrapf(err, "ops: %s", name)
+		}
+	}
+	return o, []*G.Node{x, scale, bias}, nil
+}
+
+// The ops of normalisation. Mean and variance of each group are the two rows of one matrix, moments,
+// and so are the sums of dy and of dy·x̂. Where a Norm's mode is NormBatch or NormRaw the moments
+// operand holds those of x: the derivatives by x contain what goes through them, and there is none by
+// the operand.
+
+// moments is the matrix of means and variances.
+type moments struct {
+	Of   size
+	Norm kernel.Norm
+}
+
+func (o moments) name() string { return "Moments" }
+func (o moments) args() []arg  { return []arg{{name: "x", rank: o.Of.rank}} }
+func (o moments) result() arg  { return arg{name: "moments", rank: 2} }
+func (o moments) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return tensor.Shape{2, o.Norm.Groups}, want("x", in[0], o.Of.shape()...)
+}
+
+// rule: the mean gives dmean/count to each element, the variance dvar·2(x − mean)/count.
+func (o moments) rule() []*term {
+	g, count := o.Norm, float64(o.Norm.Count())
+	g.Mode = kernel.NormRaw
+	part := func(i int, factor float64) *term {
+		return apply(scale{1, factor / count}, apply(row{g.Groups, i}, cotangent()))
+	}
+	return []*term{apply(normalise{Of: o.Of, Norm: g, Affine: true}, in(0), part(1, 2), part(0, 1), out())}
+}
+
+func (o moments) exec(c *call) error {
+	if c.double() {
+		kernel.Moments(o.Norm, slice[float64](c.dst), slice[float64](c.in[0]))
+	} else {
+		kernel.Moments(o.Norm, slice[float32](c.dst), slice[float32](c.in[0]))
+	}
+	return nil
+}
+
+// normalise is y = scale·x̂ + bias. Its operands are x, scale and bias where Affine is set, and the
+// moments unless the mode is NormPlain.
+type normalise struct {
+	Of     size
+	Norm   kernel.Norm
+	Affine bool
+	Eps    float64
+}
+
+// withMoments lists terms, argument descriptions or values: first, then scale, then more, then moments, as
+// far as the op has them.
+func withMoments[E any](o normalise, first []E, scale, moments E, more ...E) []E {
+	all := first
+	if o.Affine {
+		all = append(all, scale)
+	}
+	all = append(all, more...)
+	if o.Norm.Mode != kernel.NormPlain {
+		all = append(all, moments)
+	}
+	return all
+}
+
+func (o normalise) name() string { return "Normalise" }
+func (o normalise) args() []arg {
+	x, scale, m := arg{name: "x", rank: o.Of.rank}, arg{name: "scale", rank: 1}, arg{name: "moments", rank: 2}
+	if o.Affine {
+		return withMoments(o, []arg{x}, scale, m, arg{name: "bias", rank: 1})
+	}
+	return withMoments(o, []arg{x}, scale, m)
+}
+func (o normalise) result() arg { return arg{name: "y", rank: o.Of.rank} }
+
+// infer checks operands by their names.
+func (o normalise) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return o.Of.shape(), o.sides(o.args(), in)
+}
+
+// sides checks the shapes of operands.
+func (o normalise) sides(args []arg, in []tensor.Shape) error {
+	for i, a := range args {
+		wanted := o.Of.shape()
+		switch a.name {
+		case "scale", "bias":
+			wanted = tensor.Shape{o.Norm.Groups}
+		case "moments", "sums", "sums of v":
+			wanted = tensor.Shape{2, o.Norm.Groups}
+		}
+		if err := want(a.name, in[i], wanted...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// at is the operand of that name, or nil.
+func at[T kernel.Float](c *call, args []arg, name string) []T {
+	for i, a := range args {
+		if a.name == name {
+			return slice[T](c.in[i])
+		}
+	}
+	return nil
+}
+
+func (o normalise) rule() []*term {
+	m := in(len(o.args()) - 1)
+	sums := apply(normSums(o), withMoments(o.plain(), []*term{cotangent(), in(0)}, nil, m)...)
+	dx := apply(normBackward(o), withMoments(o, []*term{cotangent(), in(0)}, in(1), m, sums)...)
+	rule := []*term{dx}
+	if o.Affine {
+		rule = append(rule, apply(row{o.Norm.Groups, 1}, sums), apply(row{o.Norm.Groups, 0}, sums))
+	}
+	if o.Norm.Mode != kernel.NormPlain {
+		rule = append(rule, nil)
+	}
+	return rule
+}
+
+// plain is the op without scale and bias.
+func (o normalise) plain() normalise { o.Affine = false; return o }
+
+func (o normalise) exec(c *call) error {
+	if c.double() {
+		normaliseOf[float64](o, c)
+	} else {
+		normaliseOf[float32](o, c)
+	}
+	return nil
+}
+
+func normaliseOf[T kernel.Float](o normalise, c *call) {
+	a := o.args()
+	kernel.Normalise(o.Norm, slice[T](c.dst), at[T](c, a, "x"), at[T](c, a, "scale"), at[T](c, a, "bias"), at[T](c, a, "moments"), o.Eps)
+}
+
+// normSums is the matrix of Σdy and Σ dy·x̂: the derivatives by bias and scale.
+type normSums normalise
+
+func (o normSums) name() string { return "NormaliseSums" }
+func (o normSums) args() []arg {
+	rank := o.Of.rank
+	return withMoments(normalise(o).plain(), []arg{{name: "dy", rank: rank}, {name: "x", rank: rank}}, arg{}, arg{name: "moments", rank: 2})
+}
+func (o normSums) result() arg { return arg{name: "sums", rank: 2} }
+func (o normSums) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return tensor.Shape{2, o.Norm.Groups}, normalise(o).sides(o.args(), in)
+}
+
+// rule: with V the cotangent, dy gets V₀ + V₁·x̂, and x gets what NormBackward makes of dy with the
+// scale V₁.
+func (o normSums) rule() []*term {
+	n := normalise(o)
+	n.Affine = true
+	dy, x, m := in(0), in(1), in(len(o.args())-1)
+	part := func(i int) *term { return apply(row{o.Norm.Groups, i}, cotangent()) }
+	rule := []*term{
+		apply(n, withMoments(n, []*term{x}, part(1), m, part(0))...),
+		apply(normBackward(n), withMoments(n, []*term{dy, x}, part(1), m, out())...),
+	}
+	if o.Norm.Mode != kernel.NormPlain {
+		rule = append(rule, nil)
+	}
+	return rule
+}
+
+func (o normSums) exec(c *call) error {
+	if c.double() {
+		sumsOf[float64](o, c)
+	} else {
+		sumsOf[float32](o, c)
+	}
+	return nil
+}
+
+func sumsOf[T kernel.Float](o normSums, c *call) {
+	a := o.args()
+	kernel.NormSums(o.Norm, slice[T](c.dst), at[T](c, a, "dy"), at[T](c, a, "x"), at[T](c, a, "moments"), o.Eps)
+}
+
+// normBackward is dx; sums are those of dy.
+type normBackward normalise
+
+func (o normBackward) name() string { return "NormaliseBackward" }
+func (o normBackward) args() []arg {
+	rank := o.Of.rank
+	return withMoments(normalise(o), []arg{{name: "dy", rank: rank}, {name: "x", rank: rank}}, arg{name: "scale", rank: 1}, arg{name: "moments", rank: 2},
+		arg{name: "sums", rank: 2})
+}
+func (o normBackward) result() arg { return arg{name: "dx", rank: o.Of.rank} }
+func (o normBackward) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return o.Of.shape(), normalise(o).sides(o.args(), in)
+}
+
+// rule: the op is linear in dy and its own adjoint, sums being those of dy.
+func (o normBackward) rule() []*term {
+	n, v, dy, x := normalise(o), cotangent(), in(0), in(1)
+	var scaled *term
+	sumsAt := 2
+	if o.Affine {
+		scaled, sumsAt = in(2), 3
+	}
+	sums, m := in(sumsAt), in(len(o.args())-1)
+	sumsV := apply(normSums(n), withMoments(n.plain(), []*term{v, x}, nil, m)...)
+	rule := []*term{apply(o, withMoments(n, []*term{v, x}, scaled, m, sumsV)...), nil}
+	if o.Norm.Mode == kernel.NormBatch {
+		rule[1] = apply(normSecond(o), withMoments(n, []*term{v, dy, x}, scaled, m, sums, sumsV)...)
+	}
+	if o.Affine {
+		rule = append(rule, apply(normScaleSecond(o), withMoments(n.plain(), []*term{v, dy}, nil, m, sums, sumsV)...))
+	}
+	rule = append(rule, nil)
+	if o.Norm.Mode != kernel.NormPlain {
+		rule = append(rule, nil)
+	}
+	return rule
+}
+
+func (o normBackward) exec(c *call) error {
+	if c.double() {
+		normBackwardOf[float64](o, c)
+	} else {
+		normBackwardOf[float32](o, c)
+	}
+	return nil
+}
+
+func normBackwardOf[T kernel.Float](o normBackward, c *call) {
+	a := o.args()
+	kernel.NormBackward(o.Norm, slice[T](c.dst), at[T](c, a, "dy"), at[T](c, a, "x"), at[T](c, a, "scale"), at[T](c, a, "moments"), at[T](c, a, "sums"), o.Eps)
+}
+
+// normSecond is the derivative of ⟨v, dx⟩ by x, normScaleSecond that by scale. Neither has a
+// derivative: third ones are not offered.
+type normSecond normalise
+
+func (o normSecond) name() string { return "NormaliseSecond" }
+func (o normSecond) args() []arg {
+	rank := o.Of.rank
+	return withMoments(normalise(o), []arg{{name: "v", rank: rank}, {name: "dy", rank: rank}, {name: "x", rank: rank}}, arg{name: "scale", rank: 1},
+		arg{name: "moments", rank: 2}, arg{name: "sums", rank: 2}, arg{name: "sums of v", rank: 2})
+}
+func (o normSecond) result() arg   { return arg{name: "dx", rank: o.Of.rank} }
+func (o normSecond) rule() []*term { return make([]*term, len(o.args())) }
+func (o normSecond) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return o.Of.shape(), normalise(o).sides(o.args(), in)
+}
+
+func (o normSecond) exec(c *call) error {
+	if c.double() {
+		secondOf[float64](o, c)
+	} else {
+		secondOf[float32](o, c)
+	}
+	return nil
+}
+
+func secondOf[T kernel.Float](o normSecond, c *call) {
+	a := o.args()
+	kernel.NormSecond(o.Norm, slice[T](c.dst), at[T](c, a, "v"), at[T](c, a, "dy"), at[T](c, a, "x"), at[T](c, a, "scale"), at[T](c, a, "moments"),
+		at[T](c, a, "sums"), at[T](c, a, "sums of v"), o.Eps)
+}
+
+type normScaleSecond normalise
+
+func (o normScaleSecond) name() string { return "NormaliseScaleSecond" }
+func (o normScaleSecond) args() []arg {
+	rank := o.Of.rank
+	return withMoments(normalise(o).plain(), []arg{{name: "v", rank: rank}, {name: "dy", rank: rank}}, arg{}, arg{name: "moments", rank: 2},
+		arg{name: "sums", rank: 2}, arg{name: "sums of v", rank: 2})
+}
+func (o normScaleSecond) result() arg   { return arg{name: "dscale", rank: 1} }
+func (o normScaleSecond) rule() []*term { return make([]*term, len(o.args())) }
+func (o normScaleSecond) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return tensor.Shape{o.Norm.Groups}, normalise(o).sides(o.args(), in)
+}
+
+func (o normScaleSecond) exec(c *call) error {
+	if c.double() {
+		scaleSecondOf[float64](o, c)
+	} else {
+		scaleSecondOf[float32](o, c)
+	}
+	return nil
+}
+
+func scaleSecondOf[T kernel.Float](o normScaleSecond, c *call) {
+	a := o.args()
+	kernel.NormScaleSecond(o.Norm, slice[T](c.dst), at[T](c, a, "v"), at[T](c, a, "dy"), at[T](c, a, "moments"), at[T](c, a, "sums"), at[T](c, a, "sums of v"), o.Eps)
+}
+
+// row is row I of a matrix of two rows; fromRow, its adjoint, the matrix with that row and zeros.
+type row struct{ Length, I int }
+
+func (o row) name() string  { return "Row" }
+func (o row) args() []arg   { return []arg{{name: "x", rank: 2}} }
+func (o row) result() arg   { return arg{name: "y", rank: 1} }
+func (o row) rule() []*term { return []*term{apply(fromRow(o), cotangent())} }
+func (o row) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return tensor.Shape{o.Length}, want("x", in[0], 2, o.Length)
+}
+
+func (o row) exec(c *call) error {
+	if c.double() {
+		copy(slice[float64](c.dst), slice[float64](c.in[0])[o.I*o.Length:])
+	} else {
+		copy(slice[float32](c.dst), slice[float32](c.in[0])[o.I*o.Length:])
+	}
+	return nil
+}
+
+type fromRow struct{ Length, I int }
+
+func (o fromRow) name() string  { return "FromRow" }
+func (o fromRow) args() []arg   { return []arg{{name: "x", rank: 1}} }
+func (o fromRow) result() arg   { return arg{name: "y", rank: 2} }
+func (o fromRow) rule() []*term { return []*term{apply(row(o), cotangent())} }
+func (o fromRow) infer(in []tensor.Shape) (tensor.Shape, error) {
+	return tensor.Shape{2, o.Length}, want("x", in[0], o.Length)
+}
+
+func (o fromRow) exec(c *call) error {
+	if c.double() {
+		putRow(o, slice[float64](c.dst), slice[float64](c.in[0]))
+	} else {
+		putRow(o, slice[float32](c.dst), slice[float32](c.in[0]))
+	}
+	return nil
+}
+
+func putRow[T kernel.Float](o fromRow, y, x []T) {
+	clear(y)
+	copy(y[o.I*o.Length:], x)
+}
+
+// stack is the matrix of two rows that are constants.
+type stack struct{ Length int }
+
+func (o stack) name() string { return "Stack" }
+func (o stack) args() []arg {
+	return []arg{{name: "mean", rank: 1}, {name: "variance", rank: 1}}
+}
+func (o stack) result() arg   { return arg{name: "moments", rank: 2} }
+func (o stack) rule() []*term { return []*term{nil, nil} }
+func (o stack) infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := want("mean", in[0], o.Length); err != nil {
+		return nil, err
+	}
+	return tensor.Shape{2, o.Length}, want("variance", in[1], o.Length)
+}
+
+func (o stack) exec(c *call) error {
+	if c.double() {
+		stacked[float64](c)
+	} else {
+		stacked[float32](c)
+	}
+	return nil
+}
+
+func stacked[T kernel.Float](c *call) {
+	y, mean := slice[T](c.dst), slice[T](c.in[0])
+	copy(y, mean)
+	copy(y[len(mean):], slice[T](c.in[1]))
+}
