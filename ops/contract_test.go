@@ -64,7 +64,7 @@ func subjects() []subject {
 		Rows: kernel.AxisMap{Kind: kernel.PadReflect, Window: kernel.Window{In: 5, Before: 2, Out: 8}},
 		Cols: kernel.AxisMap{Kind: kernel.WindowSum, Window: kernel.Window{In: 6, Size: 3, Stride: 2, Dilation: 2, Before: 1, After: 1, Out: 2}}}
 	shared := kernel.Pool{N: 2, C: 3, H: 5, W: 7, P: 3, Q: 2, Rows: kernel.Window{In: 5, Out: 3}, Cols: kernel.Window{In: 7, Out: 2}}
-	rowOf := row{3, 1}
+	rowOf := momentRow{3, 1}
 	matrix, cube, row := tensor.Shape{3, 4}, tensor.Shape{2, 3, 4}, tensor.Shape{3}
 	larger := tensor.Shape{7, 9, 5}
 	norm := normalise{Of: sizeOf(cube), Norm: kernel.ChannelNorm(2, 3, 4, kernel.NormBatch), Affine: true, Eps: 0.5}

@@ -52,10 +52,10 @@ func BatchNorm(x, scale, bias *G.Node, eps float64) (y *G.Node, s Stats, err err
 	if y, err = node(o, append(operands, m)...); err != nil {
 		return nil, s, err
 	}
-	if s.Mean, err = node(row{o.Norm.Groups, 0}, m); err != nil {
+	if s.Mean, err = node(momentRow{o.Norm.Groups, 0}, m); err != nil {
 		return nil, s, err
 	}
-	s.Var, err = node(row{o.Norm.Groups, 1}, m)
+	s.Var, err = node(momentRow{o.Norm.Groups, 1}, m)
 	return y, s, err
 }
 
@@ -222,7 +222,7 @@ func (o moments) rule() []*term {
 	g, count := o.Norm, float64(o.Norm.Count())
 	g.Mode = kernel.NormRaw
 	part := func(i int, factor float64) *term {
-		return apply(scale{1, factor / count}, apply(row{g.Groups, i}, cotangent()))
+		return apply(scale{1, factor / count}, apply(momentRow{g.Groups, i}, cotangent()))
 	}
 	return []*term{apply(normalise{Of: o.Of, Norm: g, Affine: true}, in(0), part(1, 2), part(0, 1), out())}
 }
@@ -291,8 +291,8 @@ func (o normalise) sides(args []arg, in []tensor.Shape) error {
 	return nil
 }
 
-// at is the operand of that name, or nil.
-func at[T kernel.Float](c *call, args []arg, name string) []T {
+// byName is the operand of that name, or nil.
+func byName[T kernel.Float](c *call, args []arg, name string) []T {
 	for i, a := range args {
 		if a.name == name {
 			return slice[T](c.in[i])
@@ -307,7 +307,7 @@ func (o normalise) rule() []*term {
 	dx := apply(normBackward(o), withMoments(o, []*term{cotangent(), in(0)}, in(1), m, sums)...)
 	rule := []*term{dx}
 	if o.Affine {
-		rule = append(rule, apply(row{o.Norm.Groups, 1}, sums), apply(row{o.Norm.Groups, 0}, sums))
+		rule = append(rule, apply(momentRow{o.Norm.Groups, 1}, sums), apply(momentRow{o.Norm.Groups, 0}, sums))
 	}
 	if o.Norm.Mode != kernel.NormPlain {
 		rule = append(rule, nil)
@@ -329,7 +329,7 @@ func (o normalise) exec(c *call) error {
 
 func normaliseOf[T kernel.Float](o normalise, c *call) {
 	a := o.args()
-	kernel.Normalise(o.Norm, slice[T](c.dst), at[T](c, a, "x"), at[T](c, a, "scale"), at[T](c, a, "bias"), at[T](c, a, "moments"), o.Eps)
+	kernel.Normalise(o.Norm, slice[T](c.dst), byName[T](c, a, "x"), byName[T](c, a, "scale"), byName[T](c, a, "bias"), byName[T](c, a, "moments"), o.Eps)
 }
 
 // normSums is the matrix of Σdy and Σ dy·x̂: the derivatives by bias and scale.
@@ -351,7 +351,7 @@ func (o normSums) rule() []*term {
 	n := normalise(o)
 	n.Affine = true
 	dy, x, m := in(0), in(1), in(len(o.args())-1)
-	part := func(i int) *term { return apply(row{o.Norm.Groups, i}, cotangent()) }
+	part := func(i int) *term { return apply(momentRow{o.Norm.Groups, i}, cotangent()) }
 	rule := []*term{
 		apply(n, withMoments(n, []*term{x}, part(1), m, part(0))...),
 		apply(normBackward(n), withMoments(n, []*term{dy, x}, part(1), m, out())...),
@@ -373,7 +373,7 @@ func (o normSums) exec(c *call) error {
 
 func sumsOf[T kernel.Float](o normSums, c *call) {
 	a := o.args()
-	kernel.NormSums(o.Norm, slice[T](c.dst), at[T](c, a, "dy"), at[T](c, a, "x"), at[T](c, a, "moments"), o.Eps)
+	kernel.NormSums(o.Norm, slice[T](c.dst), byName[T](c, a, "dy"), byName[T](c, a, "x"), byName[T](c, a, "moments"), o.Eps)
 }
 
 // normBackward is dx; sums are those of dy.
@@ -425,7 +425,7 @@ func (o normBackward) exec(c *call) error {
 
 func normBackwardOf[T kernel.Float](o normBackward, c *call) {
 	a := o.args()
-	kernel.NormBackward(o.Norm, slice[T](c.dst), at[T](c, a, "dy"), at[T](c, a, "x"), at[T](c, a, "scale"), at[T](c, a, "moments"), at[T](c, a, "sums"), o.Eps)
+	kernel.NormBackward(o.Norm, slice[T](c.dst), byName[T](c, a, "dy"), byName[T](c, a, "x"), byName[T](c, a, "scale"), byName[T](c, a, "moments"), byName[T](c, a, "sums"), o.Eps)
 }
 
 // normSecond is the derivative of ⟨v, dx⟩ by x, normScaleSecond that by scale. Neither has a
@@ -455,8 +455,8 @@ func (o normSecond) exec(c *call) error {
 
 func secondOf[T kernel.Float](o normSecond, c *call) {
 	a := o.args()
-	kernel.NormSecond(o.Norm, slice[T](c.dst), at[T](c, a, "v"), at[T](c, a, "dy"), at[T](c, a, "x"), at[T](c, a, "scale"), at[T](c, a, "moments"),
-		at[T](c, a, "sums"), at[T](c, a, "sums of v"), o.Eps)
+	kernel.NormSecond(o.Norm, slice[T](c.dst), byName[T](c, a, "v"), byName[T](c, a, "dy"), byName[T](c, a, "x"), byName[T](c, a, "scale"), byName[T](c, a, "moments"),
+		byName[T](c, a, "sums"), byName[T](c, a, "sums of v"), o.Eps)
 }
 
 type normScaleSecond normalise
@@ -484,21 +484,21 @@ func (o normScaleSecond) exec(c *call) error {
 
 func scaleSecondOf[T kernel.Float](o normScaleSecond, c *call) {
 	a := o.args()
-	kernel.NormScaleSecond(o.Norm, slice[T](c.dst), at[T](c, a, "v"), at[T](c, a, "dy"), at[T](c, a, "moments"), at[T](c, a, "sums"), at[T](c, a, "sums of v"), o.Eps)
+	kernel.NormScaleSecond(o.Norm, slice[T](c.dst), byName[T](c, a, "v"), byName[T](c, a, "dy"), byName[T](c, a, "moments"), byName[T](c, a, "sums"), byName[T](c, a, "sums of v"), o.Eps)
 }
 
-// row is row I of a matrix of two rows; fromRow, its adjoint, the matrix with that row and zeros.
-type row struct{ Length, I int }
+// momentRow is row I of a matrix of two rows; fromRow, its adjoint, the matrix with that row and zeros.
+type momentRow struct{ Length, I int }
 
-func (o row) name() string  { return "Row" }
-func (o row) args() []arg   { return []arg{{name: "x", rank: 2}} }
-func (o row) result() arg   { return arg{name: "y", rank: 1} }
-func (o row) rule() []*term { return []*term{apply(fromRow(o), cotangent())} }
-func (o row) infer(in []tensor.Shape) (tensor.Shape, error) {
+func (o momentRow) name() string  { return "Row" }
+func (o momentRow) args() []arg   { return []arg{{name: "x", rank: 2}} }
+func (o momentRow) result() arg   { return arg{name: "y", rank: 1} }
+func (o momentRow) rule() []*term { return []*term{apply(fromRow(o), cotangent())} }
+func (o momentRow) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{o.Length}, want("x", in[0], 2, o.Length)
 }
 
-func (o row) exec(c *call) error {
+func (o momentRow) exec(c *call) error {
 	if c.double() {
 		copy(slice[float64](c.dst), slice[float64](c.in[0])[o.I*o.Length:])
 	} else {
@@ -512,7 +512,7 @@ type fromRow struct{ Length, I int }
 func (o fromRow) name() string  { return "FromRow" }
 func (o fromRow) args() []arg   { return []arg{{name: "x", rank: 1}} }
 func (o fromRow) result() arg   { return arg{name: "y", rank: 2} }
-func (o fromRow) rule() []*term { return []*term{apply(row(o), cotangent())} }
+func (o fromRow) rule() []*term { return []*term{apply(momentRow(o), cotangent())} }
 func (o fromRow) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{2, o.Length}, want("x", in[0], o.Length)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/convgrad/convgrad/internal/kernel"
 	"github.com/convgrad/convgrad/ops"
+	"github.com/convgrad/convgrad/ops/vm"
 )
 
 // torchOps are the ops that testdata/torch_cases.json has cases of, made from PyTorch's arguments.
@@ -238,7 +239,7 @@ func stream(n int, seed uint64, kind string) []float64 {
 	return v
 }
 
-// TestPyTorch compares values and first derivatives with PyTorch's, in both float types. The bound
+// TestPyTorch compares values and derivatives of first and second order with PyTorch's, in both float types. The bound
 // of an inner product is that of its terms' rounding, for the few hundred operations of an element.
 func TestPyTorch(t *testing.T) {
 	raw, err := os.ReadFile("testdata/torch_cases.json")
@@ -287,35 +288,71 @@ func torchCompare[T kernel.Float](t *testing.T, c torchCase, build func([]*G.Nod
 		in = append(in, leaf(g, name, input.Shape, converted[T](v)))
 		floats = append(floats, in[k])
 	}
-	y, err := build(in, c.Args)
-	if err != nil {
-		t.Fatal(err)
+	var m ops.Try
+	y := m.Do(build(in, c.Args))
+	if m.Err() != nil {
+		t.Fatal(m.Err())
 	}
-	var wrt []*G.Node
-	var names []string
-	for k, x := range floats {
-		if c.Out[fmt.Sprint("d", k)] != nil {
-			wrt, names = append(wrt, x), append(names, fmt.Sprint("d", k))
+	dy := leaf(g, "dy", y.Shape(), converted[T](stream(y.Shape().TotalSize(), 700, "")))
+	outputs, names := []*G.Node{y}, []string{"y"}
+	want := func(name string, n *G.Node) {
+		if c.Out[name] != nil {
+			outputs, names = append(outputs, n), append(names, name)
 		}
 	}
-	dy := stream(y.Shape().TotalSize(), 700, "")
-	cost, err := costOf(y, converted[T](dy))
+	grads, err := ops.Grad(y, dy, floats...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	value, grads, err := evaluate[T](ours, cost, y, wrt...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	same(t, "y", c.Out["y"], y.Shape(), value, tolerance)
+	var second *G.Node // Σ ⟨d, v⟩
 	for k, d := range grads {
-		if y.IsScalar() { // costOf leaves a scalar's cotangent at 1
-			for i := range d {
-				d[i] *= T(dy[0])
-			}
+		want(fmt.Sprint("d", k), d)
+		if c.Out[fmt.Sprint("d", k)] == nil {
+			continue
 		}
-		same(t, names[k], c.Out[names[k]], wrt[k].Shape(), d, tolerance)
+		v := leaf(g, fmt.Sprint("v", k), d.Shape(), converted[T](stream(d.Shape().TotalSize(), uint64(800+k), "")))
+		part := m.Do(ops.Sum(m.Do(ops.Mul(d, v))))
+		if second == nil {
+			second = part
+		} else {
+			second = m.Do(ops.Add(second, part))
+		}
 	}
+	if m.Err() != nil {
+		t.Fatal(m.Err())
+	}
+	if second != nil {
+		seconds, err := ops.Grad(second, nil, append(floats, dy)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, s := range seconds[:len(floats)] {
+			want(fmt.Sprint("s", k), s)
+		}
+		want("sdy", seconds[len(floats)])
+	}
+	machine, err := vm.New(g, outputs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer machine.Close()
+	if err := machine.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	for k, n := range outputs {
+		same(t, names[k], c.Out[names[k]], n.Shape(), numbers[T](n.Value()), tolerance)
+	}
+}
+
+// numbers are the elements of a value, in their order.
+func numbers[T kernel.Float](v G.Value) []T {
+	switch d := v.Data().(type) {
+	case []T:
+		return d
+	case T:
+		return []T{d}
+	}
+	panic(fmt.Sprintf("a value of %T", v.Data()))
 }
 
 // same fails the test unless a tensor has the digest.
