@@ -2,12 +2,14 @@ package ops
 
 import (
 	"math"
+	"math/rand/v2"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // The activations below are applied to each element of x by itself. For all of them:
@@ -173,4 +175,69 @@ func (o activationBackward) exec(c *Call) error {
 		kernel.ActivateBackward(o.Of, slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]))
 	}
 	return nil
+}
+
+func init() {
+	type call struct {
+		name, torch string
+		lo          float64 // of x
+		op          func(x *G.Node) (*G.Node, error)
+		f           func(x float64) float64
+	}
+	with := func(op func(*G.Node, float64) (*G.Node, error), v float64) func(*G.Node) (*G.Node, error) {
+		return func(x *G.Node) (*G.Node, error) { return op(x, v) }
+	}
+	for _, c := range []call{
+		{"Sigmoid", "torch.sigmoid(x)", -4, Sigmoid, func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }},
+		{"Tanh", "torch.tanh(x)", -4, Tanh, math.Tanh},
+		{"Softplus", "F.softplus(x)", -4, Softplus, func(x float64) float64 { return math.Log(1 + math.Exp(x)) }},
+		{"SiLU", "F.silu(x)", -4, SiLU, func(x float64) float64 { return x / (1 + math.Exp(-x)) }},
+		{"GELU", "F.gelu(x)", -4, GELU, func(x float64) float64 { return x * (1 + math.Erf(x/math.Sqrt2)) / 2 }},
+		{"GELUTanh", "F.gelu(x, approximate='tanh')", -4, GELUTanh, func(x float64) float64 {
+			return x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x))) / 2
+		}},
+		{"HardSigmoid", "F.hardsigmoid(x)", -4, HardSigmoid, func(x float64) float64 { return min(max(x+3, 0), 6) / 6 }},
+		{"HardSwish", "F.hardswish(x)", -4, HardSwish, func(x float64) float64 { return x * min(max(x+3, 0), 6) / 6 }},
+		{"ReLU6", "F.relu6(x)", -8, ReLU6, func(x float64) float64 { return min(max(x, 0), 6) }},
+		{"Exp", "torch.exp(x)", -4, Exp, math.Exp},
+		{"Log", "torch.log(x)", 0.25, Log, math.Log},
+		{"Sqrt", "torch.sqrt(x)", 0.25, Sqrt, math.Sqrt},
+		{"Square", "torch.square(x)", -4, Square, func(x float64) float64 { return x * x }},
+		{"Abs", "torch.abs(x)", -4, Abs, math.Abs},
+		{"LeakyReLU", "F.leaky_relu(x, 0.125)", -4, with(LeakyReLU, 0.125), func(x float64) float64 { return max(x, x/8) }},
+		{"ELU", "F.elu(x, 1.5)", -4, with(ELU, 1.5), func(x float64) float64 {
+			if x > 0 {
+				return x
+			}
+			return 1.5 * (math.Exp(x) - 1)
+		}},
+		{"Clamp", "torch.clamp(x, -1, 2)", -4, func(x *G.Node) (*G.Node, error) { return Clamp(x, -1, 2) },
+			func(x float64) float64 { return min(max(x, -1), 2) }},
+	} {
+		at := func(shape ...int) opset.Case {
+			return opset.Case{
+				// Halfway between odd thirty-seconds: no element lies on a kink.
+				Inputs: []opset.Input{{Name: "x", Shape: shape, Draw: func(r *rand.Rand, v []float64) {
+					for i := range v {
+						v[i] = c.lo + math.Floor(r.Float64()*(-2*c.lo+4)*16)/16 + 1.0/32
+					}
+				}}},
+				Build: func(in []*G.Node) (*G.Node, error) { return c.op(in[0]) },
+				Want: func(in [][]float64) []float64 {
+					y := make([]float64, len(in[0]))
+					for i, x := range in[0] {
+						y[i] = c.f(x)
+					}
+					return y
+				},
+				Terms:   16, // steps of an exponential's argument and of the sums around it
+				PyTorch: c.torch,
+			}
+		}
+		opset.Register(opset.Entry{
+			Name:  c.name,
+			Draw:  func(r *rand.Rand) opset.Case { return at([][]int{{7}, {2, 5}, {2, 3, 2, 2}}[r.IntN(3)]...) },
+			Bench: func() []opset.Case { return []opset.Case{at(64, 6, 28, 28), at(16, 64, 56, 56)} },
+		})
+	}
 }
