@@ -5,23 +5,33 @@ import (
 	"math"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
 
+// An effort is what a check has cost so far, and when it must end.
+type effort struct {
+	deadline time.Time
+	work     int // elements of all nodes that were computed by hand, and 64 for each node
+}
+
+func (e *effort) over() bool { return time.Now().After(e.deadline) }
+
 // A world is the case's graph for one element type.
 type world struct {
-	c     *Case
-	of    tensor.Dtype
-	g     *G.ExprGraph
-	in    []*G.Node
-	y     *G.Node
-	shape []int // of y
+	c      *Case
+	of     tensor.Dtype
+	g      *G.ExprGraph
+	in     []*G.Node
+	y      []*G.Node // the outputs
+	shapes [][]int   // theirs
+	n      int       // elements of all outputs
 
-	dy        *G.Node // if it was derived
-	preallocs int     // ops that were run by UsePreallocDo
+	spent     *effort
+	preallocs int // ops that were run by UsePreallocDo
 }
 
 // A flaw is an error that an op must not give, whatever it is asked: a panic, or a result that is not what it announced.
@@ -56,35 +66,79 @@ func origin() string {
 	}
 }
 
-func (c *Case) world(of tensor.Dtype) (*world, error) { return c.worldOf(c.Build, of) }
+// world builds the case's graph; worldOf that of other outputs of the same inputs.
+func (c *Case) world(of tensor.Dtype, spent *effort) (*world, error) {
+	return c.worldOf(c.nodes, of, spent)
+}
 
-func (c *Case) worldOf(build Build, of tensor.Dtype) (*world, error) {
-	w := &world{c: c, of: of, g: G.NewGraph()}
-	err := guarded(func() (err error) {
+func (c *Case) worldOf(build func([]*G.Node) (G.Nodes, error), of tensor.Dtype, spent *effort) (*world, error) {
+	w := &world{c: c, of: of, g: G.NewGraph(), spent: spent}
+	err := guarded(func() error {
 		for _, in := range c.Inputs {
-			t := of
-			if in.Whole {
-				t = tensor.Int
-			}
+			t := in.dtype(of)
 			if len(in.Shape) == 0 {
 				w.in = append(w.in, G.NewScalar(w.g, t, G.WithName(in.Name)))
 			} else {
-				w.in = append(w.in, G.NewTensor(w.g, t, len(in.Shape), G.WithShape(in.Shape...), G.WithName(in.Name)))
+				w.in = append(w.in, G.NewTensor(w.g, t, len(in.Shape), G.WithShape(in.Shape...),
+					G.WithName(in.Name)))
 			}
 		}
-		if w.y, err = build(append([]*G.Node(nil), w.in...)); err != nil {
+		y, err := build(append([]*G.Node(nil), w.in...))
+		if err != nil {
 			return err
 		}
-		if w.y == nil {
+		if len(y) == 0 {
 			return errors.New("build returned neither a node nor an error")
 		}
-		w.shape = append([]int(nil), w.y.Shape()...)
+		for _, n := range y {
+			if n == nil {
+				return errors.New("build returned neither a node nor an error")
+			}
+			w.y = append(w.y, n)
+			w.shapes = append(w.shapes, append([]int(nil), n.Shape()...))
+			w.n += n.Shape().TotalSize()
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return w, nil
+}
+
+// real reports whether an output has a float type, and so a cotangent.
+func (w *world) real(o int) bool {
+	t := w.y[o].Dtype()
+	return t == tensor.Float64 || t == tensor.Float32
+}
+
+// part is the share of an output in an array of all outputs.
+func (w *world) part(o int, all []float64) []float64 {
+	from := 0
+	for k := range o {
+		from += tensor.Shape(w.shapes[k]).TotalSize()
+	}
+	return all[from : from+tensor.Shape(w.shapes[o]).TotalSize()]
+}
+
+// index names an element of the array of all outputs: the output and the index in it.
+func (w *world) index(at int) (o int, index []int) {
+	for o, s := range w.shapes {
+		n := tensor.Shape(s).TotalSize()
+		if at < n {
+			return o, multiIndex(at, s)
+		}
+		at -= n
+	}
+	return 0, nil
+}
+
+// name is what the rows call an output.
+func (w *world) name(o int) string {
+	if len(w.y) == 1 {
+		return "y"
+	}
+	return fmt.Sprint("y", o)
 }
 
 // value is the numbers as a value of a node of the shape and type.
@@ -94,6 +148,12 @@ func value(of tensor.Dtype, shape tensor.Shape, v []float64) G.Value {
 		return G.NewF64(v[0])
 	case len(shape) == 0 && of == tensor.Float32:
 		return G.NewF32(float32(v[0]))
+	case len(shape) == 0 && of == tensor.Int32:
+		return G.NewI32(int32(v[0]))
+	case len(shape) == 0 && of == tensor.Int64:
+		return G.NewI64(int64(v[0]))
+	case len(shape) == 0 && of == tensor.Bool:
+		return G.NewB(v[0] != 0)
 	case len(shape) == 0:
 		return G.NewI(int(v[0]))
 	}
@@ -114,6 +174,12 @@ func backing(of tensor.Dtype, v []float64) any {
 		return integers[int32](v)
 	case tensor.Int64:
 		return integers[int64](v)
+	case tensor.Bool:
+		f := make([]bool, len(v))
+		for i, x := range v {
+			f[i] = x != 0
+		}
+		return f
 	}
 	return append([]float64(nil), v...)
 }
@@ -140,6 +206,12 @@ func floats(v G.Value) ([]float64, error) {
 		return []float64{float64(d)}, nil
 	case int:
 		return []float64{float64(d)}, nil
+	case int32:
+		return []float64{float64(d)}, nil
+	case int64:
+		return []float64{float64(d)}, nil
+	case bool:
+		return []float64{truth(d)}, nil
 	case []float64:
 		at, n = func(i int) float64 { return d[i] }, len(d)
 	case []float32:
@@ -150,6 +222,8 @@ func floats(v G.Value) ([]float64, error) {
 		at, n = func(i int) float64 { return float64(d[i]) }, len(d)
 	case []int64:
 		at, n = func(i int) float64 { return float64(d[i]) }, len(d)
+	case []bool:
+		at, n = func(i int) float64 { return truth(d[i]) }, len(d)
 	default:
 		return nil, errors.Errorf("a value of type %T, want floats or integers", v.Data())
 	}
@@ -180,6 +254,13 @@ func floats(v G.Value) ([]float64, error) {
 		f[i] = at(k)
 	}
 	return f, nil
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // children are a node's arguments, in order.
@@ -227,6 +308,7 @@ func (w *world) evaluate(nodes []*G.Node, at values, dirty bool) error {
 		if _, ok := at[n]; ok {
 			continue
 		}
+		w.spent.work += 64 + n.Shape().TotalSize()
 		op := n.Op()
 		if op == nil || op.Arity() == 0 && n.Value() != nil {
 			if n.Value() == nil {
@@ -238,6 +320,11 @@ func (w *world) evaluate(nodes []*G.Node, at values, dirty bool) error {
 		var in []G.Value
 		for _, c := range children(w.g, n) {
 			in = append(in, at[c])
+		}
+		for i, v := range in {
+			if v == nil {
+				return errors.Errorf("argument %d of %v has no value", i, op)
+			}
 		}
 		err := guarded(func() (err error) {
 			if p, ok := op.(G.UsePreallocDoer); dirty && ok && n.Shape().Dims() > 0 {
@@ -285,37 +372,56 @@ func fits(n *G.Node, v G.Value, by string) error {
 func (w *world) leaves(x [][]float64) values {
 	at := values{}
 	for i, n := range w.in {
-		t := w.of
-		if w.c.Inputs[i].Whole {
-			t = tensor.Int
-		}
-		at[n] = value(t, w.c.Inputs[i].Shape, x[i])
+		in := &w.c.Inputs[i]
+		at[n] = value(in.dtype(w.of), in.Shape, x[i])
 	}
 	return at
+}
+
+// read is the array of all outputs.
+func (w *world) read(at values) ([]float64, error) {
+	y := make([]float64, 0, w.n)
+	for _, n := range w.y {
+		v, err := floats(at[n])
+		if err != nil {
+			return nil, err
+		}
+		y = append(y, v...)
+	}
+	return y, nil
 }
 
 // forward is y of x, by hand.
 func (w *world) forward(x [][]float64) ([]float64, error) {
 	at := w.leaves(x)
-	if err := w.evaluate(order(w.g, w.y), at, false); err != nil {
+	if err := w.evaluate(order(w.g, w.y...), at, false); err != nil {
 		return nil, err
 	}
-	return floats(at[w.y])
+	return w.read(at)
 }
 
-// cotangent adds the node dy of y's shape.
-func (w *world) cotangent() *G.Node {
-	if len(w.shape) == 0 {
-		return G.NewScalar(w.g, w.of, G.WithName("verify: dy"))
+// cotangents adds a node dy for each output of floats.
+func (w *world) cotangents() []*G.Node {
+	dy := make([]*G.Node, len(w.y))
+	for o, s := range w.shapes {
+		if !w.real(o) {
+			continue
+		}
+		name := G.WithName("verify: d" + w.name(o))
+		if t := w.y[o].Dtype(); len(s) == 0 {
+			dy[o] = G.NewScalar(w.g, t, name)
+		} else {
+			dy[o] = G.NewTensor(w.g, t, len(s), G.WithShape(s...), name)
+		}
 	}
-	return G.NewTensor(w.g, w.of, len(w.shape), G.WithShape(w.shape...), G.WithName("verify: dy"))
+	return dy
 }
 
 // wrt are the inputs that have gradients.
 func (w *world) wrt() []int {
 	var all []int
-	for i, in := range w.c.Inputs {
-		if !in.Fixed && !in.Whole {
+	for i := range w.c.Inputs {
+		if w.c.Inputs[i].active() {
 			all = append(all, i)
 		}
 	}
@@ -348,12 +454,17 @@ func (w *world) active(nodes []*G.Node) (on map[*G.Node]bool, closed string) {
 }
 
 // symbolic differentiates by SymDiff, node by node, and returns dy and the gradients' nodes; nil for an input without one.
-func (w *world) symbolic() (dy *G.Node, grads []*G.Node, err error) {
+func (w *world) symbolic() (dy, grads []*G.Node, err error) {
 	err = guarded(func() error {
-		nodes := order(w.g, w.y)
+		nodes := order(w.g, w.y...)
 		on, closed := w.active(nodes)
-		dy = w.cotangent()
-		terms := map[*G.Node][]*G.Node{w.y: {dy}}
+		dy = w.cotangents()
+		terms := map[*G.Node][]*G.Node{}
+		for o, n := range w.y {
+			if dy[o] != nil {
+				terms[n] = append(terms[n], dy[o])
+			}
+		}
 		sum := func(n *G.Node) (s *G.Node, err error) {
 			for _, t := range terms[n] {
 				if s == nil {
@@ -418,8 +529,8 @@ func (w *world) symbolic() (dy *G.Node, grads []*G.Node, err error) {
 // A derivation is the graph with its gradients, ready to be evaluated by hand.
 type derivation struct {
 	*world
-	dy    *G.Node
-	grads []*G.Node
+	dy    []*G.Node // nil for an output of integers
+	grads []*G.Node // nil for an input without a derivative
 	nodes []*G.Node
 }
 
@@ -428,7 +539,7 @@ func (w *world) derive() (*derivation, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots := []*G.Node{w.y}
+	roots := append([]*G.Node(nil), w.y...)
 	for _, n := range grads {
 		if n != nil {
 			roots = append(roots, n)
@@ -437,13 +548,22 @@ func (w *world) derive() (*derivation, error) {
 	return &derivation{w, dy, grads, order(w.g, roots...)}, nil
 }
 
+// seed adds the values of the cotangents, unless they are there.
+func (d *derivation) seed(leaves values, dy []float64) {
+	for o, n := range d.dy {
+		if n != nil && leaves[n] == nil {
+			leaves[n] = value(n.Dtype(), d.shapes[o], d.part(o, dy))
+		}
+	}
+}
+
 // at evaluates y and the gradients at given values of the inputs.
 func (d *derivation) at(leaves values, dy []float64, dirty bool) (o outcome, err error) {
-	leaves[d.dy] = value(d.of, d.shape, dy)
+	d.seed(leaves, dy)
 	if err := d.evaluate(d.nodes, leaves, dirty); err != nil {
 		return o, err
 	}
-	if o.y, err = floats(leaves[d.y]); err != nil {
+	if o.y, err = d.read(leaves); err != nil {
 		return o, err
 	}
 	o.dx = make([][]float64, len(d.in))
@@ -466,19 +586,23 @@ type outcome struct {
 // accumulating runs DoDiff by hand, as LispMachine does: every node bound to its value and a gradient of zeros, y's being dy.
 func (w *world) accumulating(x [][]float64, dy []float64) (o outcome, err error) {
 	err = guarded(func() error {
-		nodes := order(w.g, w.y)
+		nodes := order(w.g, w.y...)
 		on, _ := w.active(nodes)
 		at := w.leaves(x)
 		if err := w.evaluate(nodes, at, false); err != nil {
 			return err
 		}
-		if o.y, err = floats(at[w.y]); err != nil {
+		if o.y, err = w.read(at); err != nil {
 			return err
 		}
 		for _, n := range nodes {
 			zero := make([]float64, n.Shape().TotalSize())
-			if n == w.y {
-				zero = dy
+			for k, y := range w.y {
+				if n == y && w.real(k) {
+					for e, v := range w.part(k, dy) {
+						zero[e] += v
+					}
+				}
 			}
 			G.WithValue(at[n])(n)
 			G.WithGrad(value(n.Dtype(), n.Shape(), zero))(n)
@@ -515,17 +639,39 @@ func (w *world) accumulating(x [][]float64, dy []float64) (o outcome, err error)
 // notAD is the error for an op that LispMachine cannot differentiate.
 type notAD struct{ error }
 
-// machine runs the case under one of Gorgonia's machines. The cost is Σ y ⊙ dy + Σ second ⊙ x, so that the gradients are dx + second: with second, every input has a second consumer.
-func (w *world) machine(lisp bool, x [][]float64, dy []float64, second [][]float64) (o outcome, err error) {
+// Gorgonia's own machines.
+var (
+	tapeMachine = Machine{"TapeMachine", func(g *G.ExprGraph, _ ...*G.Node) (G.VM, error) {
+		return G.NewTapeMachine(g), nil
+	}}
+	lispMachine = Machine{"LispMachine", func(g *G.ExprGraph, _ ...*G.Node) (G.VM, error) {
+		return G.NewLispMachine(g), nil
+	}}
+)
+
+// machine runs the case on a machine. The cost is Σ y ⊙ dy + Σ second ⊙ x, so that the gradients
+// are dx + second: with second, every input has a second consumer.
+func (w *world) machine(on Machine, runs int, x [][]float64, dy []float64, second [][]float64) (o outcome, err error) {
 	err = guarded(func() error {
 		for i, v := range w.leaves(x) {
 			if err := G.Let(i, v); err != nil {
 				return err
 			}
 		}
-		cost, err := w.weighted(w.y, "dy", dy)
-		if err != nil {
-			return err
+		var cost *G.Node
+		for k, n := range w.y {
+			if !w.real(k) {
+				continue
+			}
+			s, err := w.weighted(n, "d"+w.name(k), w.part(k, dy))
+			if err != nil {
+				return err
+			}
+			if cost == nil {
+				cost = s
+			} else if cost, err = G.Add(cost, s); err != nil {
+				return err
+			}
 		}
 		var wrt G.Nodes
 		for _, i := range w.wrt() {
@@ -541,19 +687,31 @@ func (w *world) machine(lisp bool, x [][]float64, dy []float64, second [][]float
 				return err
 			}
 		}
+		lisp := on.Name == lispMachine.Name
 		var grads G.Nodes
-		var m G.VM
-		if lisp {
-			m = G.NewLispMachine(w.g)
-		} else {
+		if !lisp {
 			if grads, err = G.Grad(cost, wrt...); err != nil {
 				return errors.Wrap(err, "gorgonia.Grad")
 			}
-			m = G.NewTapeMachine(w.g, G.BindDualValues(wrt...))
+		}
+		m, err := on.New(w.g, append(append(append(G.Nodes(nil), w.y...), cost), grads...)...)
+		if err != nil {
+			return err
 		}
 		defer m.Close()
-		if err := m.RunAll(); err != nil {
-			return err
+		for range runs {
+			if err := m.RunAll(); err != nil {
+				return err
+			}
+		}
+		if runs > 1 { // a further machine, which keeps its outputs
+			at := values{}
+			for _, n := range w.y {
+				at[n] = n.Value()
+			}
+			if o.y, err = w.read(at); err != nil {
+				return err
+			}
 		}
 		o.dx = make([][]float64, len(w.in))
 		for k, i := range w.wrt() {
@@ -578,10 +736,11 @@ func (w *world) machine(lisp bool, x [][]float64, dy []float64, second [][]float
 func (w *world) weighted(n *G.Node, name string, weights []float64) (*G.Node, error) {
 	name = "verify: " + name
 	if n.IsScalar() {
-		return G.Mul(n, G.NewScalar(w.g, w.of, G.WithName(name), G.WithValue(value(w.of, nil, weights))))
+		return G.Mul(n, G.NewScalar(w.g, n.Dtype(), G.WithName(name), G.WithValue(value(n.Dtype(), nil, weights))))
 	}
 	shape := n.Shape()
-	p, err := G.HadamardProd(n, G.NewTensor(w.g, w.of, shape.Dims(), G.WithShape(shape...), G.WithName(name), G.WithValue(value(w.of, shape, weights))))
+	p, err := G.HadamardProd(n, G.NewTensor(w.g, n.Dtype(), shape.Dims(), G.WithShape(shape...),
+		G.WithName(name), G.WithValue(value(n.Dtype(), shape, weights))))
 	if err != nil {
 		return nil, err
 	}

@@ -3,11 +3,10 @@ package verify
 import (
 	"math"
 	"math/big"
-
-	"gonum.org/v1/gonum/num/dual"
 )
 
-// A Field is the arithmetic of a kind of number. A reference written against it runs in dual numbers, in exact rationals and in numbers that carry their own error bound.
+// A Field is the arithmetic of a kind of number. A reference written against it runs in exact
+// rationals and in numbers that carry their own error bound, both with derivatives.
 type Field[T any] interface {
 	Number(v float64) T
 	Add(a, b T) T
@@ -17,44 +16,35 @@ type Field[T any] interface {
 	Sqrt(a T) T
 	Exp(a T) T
 	Log(a T) T
-	// Less compares values; where it decides between operands, as in a maximum, the chosen one keeps its derivative.
+	// Less compares values. Where it decides between operands, as in a maximum, the chosen one
+	// keeps its derivative. At a tie derivatives are not judged by the reference.
 	Less(a, b T) bool
 }
 
-// A Function is a reference: the elements of the result from the elements of the inputs, row-major, in whatever numbers f computes with. shapes are those of the inputs.
+// A Function is a reference: the elements of the result from the elements of the inputs, row-major,
+// in whatever numbers f computes with. shapes are those of the inputs. The elements of several
+// outputs follow one another.
 type Function[T any] func(f Field[T], shapes [][]int, in [][]T) []T
 
 // A Reference is one generic function at the number types that oracles need:
 //
-//	verify.Reference{Dual: ref[dual.Number], Exact: ref[verify.ExactDual], Bound: ref[verify.BoundDual]}
+//	verify.Reference{Rounded: ref[verify.Rounded], Exact: ref[verify.Exact]}
 //
-// Any of them may be nil; the oracle is then left out. A function that divides or takes roots, exponentials or logarithms of numbers has no exact form unless the results happen to be rational.
+// Either may be nil; its oracle is then left out. A function that divides, or takes roots,
+// exponentials or logarithms of numbers, has no exact form unless the results are rational.
 type Reference struct {
-	Dual  Function[dual.Number]
-	Exact Function[ExactDual]
-	Bound Function[BoundDual]
+	Rounded Function[Rounded]
+	Exact   Function[Exact]
 }
-
-// dualField is gonum's dual numbers: derivatives to rounding.
-type dualField struct{}
-
-func (dualField) Number(v float64) dual.Number     { return dual.Number{Real: v} }
-func (dualField) Add(a, b dual.Number) dual.Number { return dual.Add(a, b) }
-func (dualField) Sub(a, b dual.Number) dual.Number { return dual.Sub(a, b) }
-func (dualField) Mul(a, b dual.Number) dual.Number { return dual.Mul(a, b) }
-func (dualField) Div(a, b dual.Number) dual.Number { return dual.Mul(a, dual.Inv(b)) }
-func (dualField) Sqrt(a dual.Number) dual.Number   { return dual.Sqrt(a) }
-func (dualField) Exp(a dual.Number) dual.Number    { return dual.Exp(a) }
-func (dualField) Log(a dual.Number) dual.Number    { return dual.Log(a) }
-func (dualField) Less(a, b dual.Number) bool       { return a.Real < b.Real }
 
 // A Dual is a dual number over any field: V + D·ε with ε² = 0.
 type Dual[T any] struct{ V, D T }
 
-// ExactDual is a dual number of rationals; BoundDual one of numbers with error bounds.
+// Exact is a rational with its derivative. Rounded is a number with its derivative, each with a
+// bound on its rounding error.
 type (
-	ExactDual = Dual[*big.Rat]
-	BoundDual = Dual[Bound]
+	Exact   = Dual[Rational]
+	Rounded = Dual[Bound]
 )
 
 // over is the arithmetic of dual numbers over a field.
@@ -78,45 +68,51 @@ func (o over[T]) Exp(a Dual[T]) Dual[T]  { e := o.f.Exp(a.V); return Dual[T]{e, 
 func (o over[T]) Log(a Dual[T]) Dual[T]  { return Dual[T]{o.f.Log(a.V), o.f.Div(a.D, a.V)} }
 func (o over[T]) Less(a, b Dual[T]) bool { return o.f.Less(a.V, b.V) }
 
-type rational = *big.Rat
+// rationals is exact arithmetic. What has no rational result sets inexact; a choice between equal
+// numbers sets tie.
+type rationals struct{ inexact, tie *bool }
 
-// rationals is exact arithmetic. What has no rational result sets inexact.
-type rationals struct{ inexact *bool }
+func (r rationals) no() Rational { *r.inexact = true; return Rational{} }
 
-func (r rationals) Number(v float64) *big.Rat {
+func (r rationals) Number(v float64) Rational {
+	if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
+		return NewRational(int64(v), 1)
+	}
 	q := new(big.Rat)
 	if q.SetFloat64(v) == nil {
-		*r.inexact = true
-		return new(big.Rat)
+		return r.no()
 	}
-	return q
+	return fromBig(q)
 }
-func (r rationals) Add(a, b *big.Rat) *big.Rat { return new(big.Rat).Add(a, b) }
-func (r rationals) Sub(a, b *big.Rat) *big.Rat { return new(big.Rat).Sub(a, b) }
-func (r rationals) Mul(a, b *big.Rat) *big.Rat { return new(big.Rat).Mul(a, b) }
-func (r rationals) Less(a, b *big.Rat) bool    { return a.Cmp(b) < 0 }
-func (r rationals) Exp(*big.Rat) *big.Rat      { *r.inexact = true; return new(big.Rat) }
-func (r rationals) Log(*big.Rat) *big.Rat      { *r.inexact = true; return new(big.Rat) }
-func (r rationals) Div(a, b *big.Rat) *big.Rat {
+func (r rationals) Add(a, b Rational) Rational { return a.Add(b) }
+func (r rationals) Sub(a, b Rational) Rational { return a.Sub(b) }
+func (r rationals) Mul(a, b Rational) Rational { return a.Mul(b) }
+func (r rationals) Less(a, b Rational) bool {
+	c := a.Cmp(b)
+	if c == 0 && r.tie != nil {
+		*r.tie = true
+	}
+	return c < 0
+}
+func (r rationals) Exp(Rational) Rational { return r.no() }
+func (r rationals) Log(Rational) Rational { return r.no() }
+func (r rationals) Div(a, b Rational) Rational {
 	if b.Sign() == 0 {
-		*r.inexact = true
-		return new(big.Rat)
+		return r.no()
 	}
-	return new(big.Rat).Quo(a, b)
+	return a.Div(b)
 }
-func (r rationals) Sqrt(a *big.Rat) *big.Rat {
-	if a.Sign() >= 0 {
-		n, d := new(big.Int).Sqrt(a.Num()), new(big.Int).Sqrt(a.Denom())
-		if q := new(big.Rat).SetFrac(n, d); new(big.Rat).Mul(q, q).Cmp(a) == 0 {
-			return q
-		}
+func (r rationals) Sqrt(a Rational) Rational {
+	if q, ok := a.Sqrt(); ok {
+		return q
 	}
-	*r.inexact = true
-	return new(big.Rat)
+	return r.no()
 }
 
-// A Bound is a number with a bound on the error that a computation in floating point, of unit roundoff u, can have made in it, whatever the order in which it added. A sum remembers its terms: k of them of
-// absolute sum a, which any order adds up with an error of at most (k−1)·u/(1−(k−1)·u)·a (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 4.2).
+// A Bound is a number with a bound on the error that a computation in floating point, of unit
+// roundoff u, can have made in it, whatever the order in which it added. A sum remembers its terms:
+// k of them of absolute sum a, which any order adds up with an error of at most
+// (k−1)·u/(1−(k−1)·u)·a (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 4.2).
 type Bound struct {
 	v float64 // the value
 	e float64 // the error of the terms
@@ -125,9 +121,13 @@ type Bound struct {
 }
 
 // bounds is arithmetic with error bounds for the unit roundoff u.
-type bounds struct{ u float64 }
+type bounds struct {
+	u   float64
+	tie *bool // set where rounding could turn a choice
+}
 
-// errorOf is the whole error of a number: its terms' and that of adding them. One roundoff more covers the reference's own arithmetic.
+// errorOf is the whole error of a number: its terms' and that of adding them. One roundoff more
+// covers the reference's own arithmetic.
 func (b bounds) errorOf(x Bound) float64 {
 	n := (x.k + 1) * b.u
 	if n >= 0.5 {
@@ -144,7 +144,12 @@ func (b bounds) Add(x, y Bound) Bound {
 func (b bounds) Sub(x, y Bound) Bound {
 	return Bound{x.v - y.v, x.e + y.e, x.a + y.a, max(x.k, 1) + max(y.k, 1)}
 }
-func (b bounds) Less(x, y Bound) bool { return x.v < y.v }
+func (b bounds) Less(x, y Bound) bool {
+	if b.tie != nil && !(math.Abs(x.v-y.v) > 4*(b.errorOf(x)+b.errorOf(y))) {
+		*b.tie = true
+	}
+	return x.v < y.v
+}
 func (b bounds) Mul(x, y Bound) Bound {
 	ex, ey := b.errorOf(x), b.errorOf(y)
 	if x.k == 0 && x.v == 0 || y.k == 0 && y.v == 0 { // a product with the constant 0 is no term at all

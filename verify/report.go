@@ -15,9 +15,10 @@ type Verdict string
 
 // The verdicts of a row.
 const (
-	Holds   Verdict = "holds"
-	Fails   Verdict = "fails"
-	Skipped Verdict = "skipped" // the oracle does not apply; Note says why
+	Holds     Verdict = "holds"
+	Fails     Verdict = "fails"
+	Skipped   Verdict = "skipped"    // it does not apply, or is not offered; Note says why
+	NotJudged Verdict = "not judged" // there was nothing to compare with; Note says why
 )
 
 // A Float is a float64 that JSON can carry: NaN and infinities are written as strings.
@@ -55,11 +56,12 @@ type Mismatch struct {
 // A Row is one quantity judged by one oracle.
 type Row struct {
 	Quantity string    `json:"quantity"` // y, or d and the name of an input
-	Oracle   string    `json:"oracle"`
+	Oracle   Oracle    `json:"oracle"`
 	Verdict  Verdict   `json:"verdict"`
 	Compared int       `json:"compared"`        // numbers compared
 	Worst    Float     `json:"worst"`           // the largest error as a fraction of its bound; 0 where everything was equal
-	Kinks    int       `json:"kinks,omitempty"` // elements at which the function is not differentiable, and which are therefore not judged
+	Kinks    int       `json:"kinks,omitempty"` // of which are at kinks: any derivative between the one-sided ones is right
+	At       string    `json:"at,omitempty"`    // the shapes or values at which it fails, if they were varied
 	Note     string    `json:"note,omitempty"`  // an error, a panic, or why the row was skipped
 	Mismatch *Mismatch `json:"mismatch,omitempty"`
 }
@@ -70,11 +72,26 @@ type Report struct {
 	Seed   uint64  `json:"seed"`
 	Inputs string  `json:"inputs"` // names and shapes
 	Rows   []Row   `json:"rows"`
+	Varied string  `json:"varied,omitempty"` // what was varied beside, and what was not
+	Blind  bool    `json:"blind,omitempty"`  // nothing fails, and no gradient could be judged
+	Values string  `json:"values,omitempty"` // the numbers of the smallest failing case, as Go text
 	Shrunk *Report `json:"shrunk,omitempty"` // the smallest shapes found at which the first failing row still fails
 }
 
 // Failed reports whether a row fails.
-func (r *Report) Failed() bool { return r.first() != nil }
+func (r *Report) Failed() bool { return r.First() != nil }
+
+// Passed reports whether no row fails and the gradients were judged.
+func (r *Report) Passed() bool { return !r.Failed() && !r.Blind }
+
+// Compared is how many numbers were compared.
+func (r *Report) Compared() int {
+	n := 0
+	for _, row := range r.Rows {
+		n += row.Compared
+	}
+	return n
+}
 
 // Worst is the largest error of all rows that hold, as a fraction of its bound.
 func (r *Report) Worst() float64 {
@@ -87,8 +104,8 @@ func (r *Report) Worst() float64 {
 	return w
 }
 
-// first is the first row that fails, or nil.
-func (r *Report) first() *Row {
+// First is the first row that fails, or nil.
+func (r *Report) First() *Row {
 	for i := range r.Rows {
 		if r.Rows[i].Verdict == Fails {
 			return &r.Rows[i]
@@ -111,8 +128,11 @@ func (r *Report) counts() string {
 	if n[Skipped] > 0 {
 		s += fmt.Sprintf(", %d do not apply", n[Skipped])
 	}
+	if n[NotJudged] > 0 {
+		s += fmt.Sprintf(", %d are not judged", n[NotJudged])
+	}
 	if kinks > 0 {
-		s += fmt.Sprintf(", %d derivatives are not judged: not differentiable there", kinks)
+		s += fmt.Sprintf(", %d derivatives are at kinks", kinks)
 	}
 	return s
 }
@@ -121,22 +141,25 @@ func (r *Report) counts() string {
 func (r *Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s (%s; seed %d)\n", r.Name, r.counts(), r.Inputs, r.Seed)
-	if f := r.first(); f != nil {
+	if r.Blind {
+		b.WriteString("  no gradient could be judged: draw the inputs where the op is differentiable\n")
+	}
+	if f := r.First(); f != nil {
 		fmt.Fprintf(&b, "  %s\n", f.sentence())
 		if r.Shrunk != nil {
-			if s := r.Shrunk.first(); s != nil {
+			if s := r.Shrunk.First(); s != nil {
 				fmt.Fprintf(&b, "  smallest: %s: %s\n", r.Shrunk.Inputs, s.sentence())
 			}
 		}
 	}
 	q, o := 0, 0
 	for _, row := range r.Rows {
-		q, o = max(q, len([]rune(row.Quantity))), max(o, len([]rune(row.Oracle)))
+		q, o = max(q, len([]rune(row.Quantity))), max(o, len([]rune(string(row.Oracle))))
 	}
 	for _, row := range r.Rows {
-		fmt.Fprintf(&b, "  %-*s  %-*s  %-7s", q, row.Quantity, o, row.Oracle, row.Verdict)
+		fmt.Fprintf(&b, "  %-*s  %-*s  %-10s", q, row.Quantity, o, row.Oracle, row.Verdict)
 		switch {
-		case row.Verdict == Skipped || row.Note != "":
+		case row.Note != "":
 			fmt.Fprintf(&b, "  %s", row.Note)
 		case row.Worst == 0:
 			fmt.Fprintf(&b, "  %d equal", row.Compared)
@@ -144,9 +167,18 @@ func (r *Report) String() string {
 			fmt.Fprintf(&b, "  %d compared, worst %.2g of its bound", row.Compared, float64(row.Worst))
 		}
 		if row.Kinks > 0 {
-			fmt.Fprintf(&b, "; %d not differentiable there", row.Kinks)
+			fmt.Fprintf(&b, "; %d at kinks", row.Kinks)
 		}
 		b.WriteByte('\n')
+	}
+	if r.Varied != "" {
+		fmt.Fprintf(&b, "  %s\n", r.Varied)
+	}
+	if r.Values != "" {
+		b.WriteString("  the numbers of the smallest failing case:\n")
+		for _, line := range strings.Split(strings.TrimSpace(r.Values), "\n") {
+			fmt.Fprintf(&b, "    %s\n", line)
+		}
 	}
 	return b.String()
 }
@@ -165,13 +197,14 @@ func (r *Row) sentence() string {
 		s = r.Quantity + ": "
 	}
 	if r.Mismatch == nil {
-		return s + r.Note
+		return s + r.Note + r.where()
 	}
 	m := r.Mismatch
 	s = r.Quantity
 	switch {
 	case strings.HasPrefix(r.Quantity, "∂"):
-		s = fmt.Sprintf("∂y%v/∂%s%v", m.Of, strings.TrimPrefix(r.Quantity, "∂y/∂"), m.Index)
+		y, x, _ := strings.Cut(r.Quantity, "/∂")
+		s = fmt.Sprintf("%s%v/∂%s%v", y, m.Of, x, m.Index)
 	case len(m.Index) > 0:
 		s += fmt.Sprint(m.Index)
 	}
@@ -179,34 +212,30 @@ func (r *Row) sentence() string {
 	if got == want {
 		got, want = fmt.Sprintf("%.17g", float64(m.Got)), fmt.Sprintf("%.17g", float64(m.Want))
 	}
-	switch r.Oracle {
-	case ByJacobian:
-		if strings.HasPrefix(r.Quantity, "∂") {
-			s += fmt.Sprintf(" is %s by the rule, and by differences %s", got, want)
-		} else {
-			s += fmt.Sprintf(" is %s, and by the same rule at unit cotangents %s", got, want)
-		}
-	case ByTwice:
-		s += fmt.Sprintf(" is %s, and run again %s", want, got)
-	case ByUnmodified:
-		s += fmt.Sprintf(" is %s before the run, and after it %s", want, got)
-	case ByInPlace:
-		s += fmt.Sprintf(" is %s, and %s after y + 1, %s", want, got, r.Oracle)
-	case ByTape, ByDoDiff, ByLisp, ByAccumulation, ByLispAccumul, ByZero, ByPrealloc, BySlices, ByTransposes, ByColumnMajor, ByInterleaving: // one more way of running the op
-		s += fmt.Sprintf(" is %s with %s, want %s", got, r.Oracle, want)
-	default:
+	if o := oracleOf(r.Oracle); o != nil && o.says != nil {
+		s += o.says(r.Quantity, got, want)
+	} else {
 		s += fmt.Sprintf(" is %s, and by %s %s", got, r.Oracle, want)
 	}
 	s += fmt.Sprintf(": the error is %.3g, the bound %.3g", float64(m.Error), float64(m.Bound))
+	s += r.where()
 	if m.Hint != "" {
 		s += ". Pattern: " + m.Hint
 	}
 	return s
 }
 
+// where is the variation at which the row fails.
+func (r *Row) where() string {
+	if r.At == "" || r.At == "smaller" {
+		return ""
+	}
+	return ", at " + r.At
+}
+
 // compare makes a row of two arrays and the bound of each element. equal asks for the same bits, where any NaN equals any other.
-func compare(quantity, oracle string, shape []int, got, want, bound []float64) Row {
-	r := Row{Quantity: quantity, Oracle: oracle, Verdict: Holds, Compared: len(got)}
+func compare(quantity string, by Oracle, shape []int, got, want, bound []float64) Row {
+	r := Row{Quantity: quantity, Oracle: by, Verdict: Holds, Compared: len(got)}
 	if len(got) != len(want) {
 		r.Verdict, r.Note = Fails, fmt.Sprintf("it has %d elements, and %d by the oracle", len(got), len(want))
 		return r

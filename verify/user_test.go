@@ -13,7 +13,6 @@ import (
 
 	"github.com/chewxy/hm"
 	"github.com/pkg/errors"
-	"gonum.org/v1/gonum/num/dual"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -232,7 +231,7 @@ func TestWhatUsersAreTold(t *testing.T) {
 				return G.Nodes{dx}, err
 			}
 		})), x, "dy[0 0] is "},
-		"has state":               {one(remembers()), x, "the op keeps something of its forward pass"},
+		"has state":               {one(remembers()), x, "the op keeps something of another run"},
 		"differs from run to run": {one(with(squares("restless", right), func(o *user) { o.f = func(v []float64) float64 { calls++; return v[0]*v[0] + 1e-12*float64(calls) } })), x, "and run again"},
 		"its gradient differs":    {one(squares("restless", func(x, dy float64) float64 { runs++; return 2 * x * dy * (1 + 1e-15*float64(runs%7)) })), x, "and run again"},
 		"memory is row-major":     {one(with(squares("naive", right), func(o *user) { o.naive = true })), x, "strides are passed over"},
@@ -241,7 +240,7 @@ func TestWhatUsersAreTold(t *testing.T) {
 		"a leaf without a value": {func(in []*G.Node) (*G.Node, error) {
 			return G.Add(in[0], G.NewMatrix(in[0].Graph(), G.Float64, G.WithShape(2, 3), G.WithName("q")))
 		}, x, "q :: Matrix float64 has no value"},
-		"a float64 constant": {func(in []*G.Node) (*G.Node, error) { return G.Add(in[0], G.NewConstant(1.0)) }, x, "float32: Type inference error"},
+		"a float64 constant": {func(in []*G.Node) (*G.Node, error) { return G.Add(in[0], G.NewConstant(1.0)) }, x, ""},
 		"Draw panics":        {one(squares("s", right)), verify.Input{Name: "x", Shape: tensor.Shape{2}, Draw: func(_ *rand.Rand, v []float64) { v[2] = 1 }}, "drawing x: panic"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -293,11 +292,11 @@ func TestJacobianSeesWhatOneCotangentHides(t *testing.T) {
 	}
 	hidden := 0
 	for seed := range uint64(40) {
-		r, err := verify.Case{Build: func(in []*G.Node) (*G.Node, error) { return G.ApplyOp(o, in[0]) }, Inputs: []verify.Input{verify.Integers("x", 9, 1, 2)}, Seed: seed}.Check()
+		r, err := verify.Case{Build: func(in []*G.Node) (*G.Node, error) { return G.ApplyOp(o, in[0]) }, Inputs: []verify.Input{verify.Integers("x", 9, 1, 2)}, Seed: seed, Reference: verify.Reference{Exact: square[verify.Exact]}, Fixed: true}.Check()
 		if err != nil {
 			t.Fatal(err)
 		}
-		seen := map[string]bool{}
+		seen := map[verify.Oracle]bool{}
 		for _, row := range r.Rows {
 			seen[row.Oracle] = seen[row.Oracle] || row.Verdict == verify.Fails
 		}
@@ -314,7 +313,7 @@ func TestJacobianSeesWhatOneCotangentHides(t *testing.T) {
 }
 
 // judged checks an op of one input and returns the rows of an oracle.
-func judged(t *testing.T, o *user, oracle string, c verify.Case) []verify.Row {
+func judged(t *testing.T, o *user, oracle verify.Oracle, c verify.Case) []verify.Row {
 	t.Helper()
 	c.Build = func(in []*G.Node) (*G.Node, error) { return G.ApplyOp(o, in[0]) }
 	for _, skip := range verify.Oracles() {
@@ -360,7 +359,7 @@ func elements(name string, d func(x, dy []float64) []float64) *user {
 // Large inputs are differentiated along few directions, of random signs, and where one fails the element is named.
 func TestLargeInputs(t *testing.T) {
 	large := []verify.Input{verify.Normal("x", 20, 30)}
-	if row := judged(t, squares("right", right), verify.ByDifferences, verify.Case{Inputs: large})[0]; row.Verdict != verify.Holds || row.Compared == 0 || row.Compared > 20 {
+	if row := judged(t, squares("right", right), verify.ByDifferences, verify.Case{Inputs: large, Fixed: true})[0]; row.Verdict != verify.Holds || row.Compared == 0 || row.Compared > 20 {
 		t.Errorf("%+v, want a few directions that hold", row)
 	}
 	at := func(change func(dx []float64)) *user {
@@ -433,7 +432,7 @@ func TestBoundsAreForEachElement(t *testing.T) {
 		}
 		return v
 	}
-	c := verify.Case{Inputs: wide, Reference: verify.Reference{Dual: square[dual.Number], Bound: square[verify.BoundDual]}}
+	c := verify.Case{Inputs: wide, Reference: verify.Reference{Rounded: square[verify.Rounded]}}
 	for name, o := range map[string]*user{
 		"y":  with(squares("off", right), func(o *user) { o.f = func(v []float64) float64 { return off(v[0] * v[0]) } }),
 		"dx": squares("off", func(x, dy float64) float64 { return off(right(x, dy)) }),
@@ -458,19 +457,6 @@ func square[T any](f verify.Field[T], _ [][]int, in [][]T) []T {
 	return y
 }
 
-// Where nothing is differentiable there is nothing to judge, and the row does not claim to hold.
-func TestKinksEverywhere(t *testing.T) {
-	o := squares("abs", func(x, dy float64) float64 { return 0 })
-	o.f = func(v []float64) float64 { return math.Abs(v[0]) }
-	zeros := verify.Input{Name: "x", Shape: tensor.Shape{2, 2}, Draw: func(*rand.Rand, []float64) {}}
-	for _, oracle := range []string{verify.ByDifferences, verify.ByJacobian} {
-		row := judged(t, o, oracle, verify.Case{Inputs: []verify.Input{zeros}})[0]
-		if row.Verdict != verify.Skipped && oracle == verify.ByDifferences || row.Kinks < 4 {
-			t.Errorf("%+v, want kinks and no verdict", row)
-		}
-	}
-}
-
 // A reference that is itself wrong is a row, whatever is wrong with it.
 func TestWrongReferences(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -486,7 +472,7 @@ func TestWrongReferences(t *testing.T) {
 			r, err := verify.Case{
 				Build:     func(in []*G.Node) (*G.Node, error) { return G.ApplyOp(squares("right", right), in[0]) },
 				Inputs:    []verify.Input{verify.Integers("x", 4, 2, 3)},
-				Reference: verify.Reference{Dual: resized[dual.Number](sized), Exact: resized[verify.ExactDual](sized), Bound: resized[verify.BoundDual](sized)},
+				Reference: verify.Reference{Rounded: resized[verify.Rounded](sized), Exact: resized[verify.Exact](sized)},
 			}.Check()
 			if err != nil {
 				t.Fatal(err)
@@ -494,12 +480,12 @@ func TestWrongReferences(t *testing.T) {
 			said := map[string]bool{}
 			for _, row := range r.Rows {
 				if row.Verdict == verify.Fails && strings.Contains(row.String(), c.says) {
-					said[row.Quantity+" "+row.Oracle] = true
+					said[row.Quantity+" "+string(row.Oracle)] = true
 				} else if row.Verdict == verify.Fails {
 					t.Errorf("%v", row)
 				}
 			}
-			for _, want := range []string{"y " + verify.ByDual, "y " + verify.ByExact, "dx " + verify.ByDual, "dx " + verify.ByExact} {
+			for _, want := range []string{"y " + string(verify.ByDual), "y " + string(verify.ByExact), "dx " + string(verify.ByDual), "dx " + string(verify.ByExact)} {
 				if !said[want] {
 					t.Errorf("%s does not say %q:\n%s", want, c.says, r)
 				}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/chewxy/hm"
 	"github.com/pkg/errors"
-	"gonum.org/v1/gonum/num/dual"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 	"pgregory.net/rapid"
@@ -234,7 +233,7 @@ func inputs(n, i, o int) []verify.Input {
 	return []verify.Input{verify.Normal("x", n, i).AsBatch().AsLinear(), verify.Normal("w", o, i).AsLinear()}
 }
 
-var generic = verify.Reference{Dual: reference[dual.Number], Exact: reference[verify.ExactDual], Bound: reference[verify.BoundDual]}
+var generic = verify.Reference{Rounded: reference[verify.Rounded], Exact: reference[verify.Exact]}
 
 func other(in []*G.Node) (*G.Node, error) {
 	t, err := G.Transpose(in[1])
@@ -246,7 +245,7 @@ func other(in []*G.Node) (*G.Node, error) {
 
 func TestACorrectOpHoldsByEveryOracle(t *testing.T) {
 	for _, in := range [][]verify.Input{inputs(3, 4, 3), {verify.Integers("x", 5, 3, 4).AsBatch(), verify.Integers("w", 5, 2, 4)}, inputs(20, 30, 2)} {
-		r, err := verify.Case{Name: "product", Build: multiply(""), Inputs: in, Seed: 3, Reference: generic, Other: other}.Check()
+		r, err := verify.Case{Name: "product", Build: multiply(""), Inputs: in, Seed: 3, Reference: generic, Other: other, Fixed: true}.Check()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,11 +256,11 @@ func TestACorrectOpHoldsByEveryOracle(t *testing.T) {
 		seen := map[string]int{}
 		for _, row := range r.Rows {
 			if row.Verdict == verify.Holds && row.Compared > 0 {
-				seen[row.Oracle]++
-				seen[row.Quantity+" "+row.Oracle]++
+				seen[string(row.Oracle)]++
+				seen[row.Quantity+" "+string(row.Oracle)]++
 			}
 		}
-		for _, o := range []string{verify.ByDual, verify.ByOther, verify.ByTape, verify.ByDoDiff, verify.ByLisp, verify.ByAccumulation, verify.ByLispAccumul, verify.ByZero, verify.ByUnmodified,
+		for _, o := range []verify.Oracle{verify.ByDual, verify.ByOther, verify.ByTape, verify.ByDoDiff, verify.ByLisp, verify.ByAccumulation, verify.ByLispAccumul, verify.ByZero, verify.ByUnmodified,
 			verify.ByTwice, verify.ByPrealloc, verify.BySlices, verify.ByTransposes, verify.ByColumnMajor, verify.ByBatch, verify.ByTwin, verify.BySecond, verify.ByJacobian, verify.ByInterleaving,
 			verify.ByInPlace, verify.ByExact, verify.ByStepOne, verify.ByAdjoint, verify.ByDifferences} {
 			applies := true
@@ -275,13 +274,13 @@ func TestACorrectOpHoldsByEveryOracle(t *testing.T) {
 			case verify.ByJacobian:
 				applies = small
 			}
-			if applies != (seen[o] > 0) {
-				t.Errorf("%s: applies %v, rows that compare something: %d", o, applies, seen[o])
+			if applies != (seen[string(o)] > 0) {
+				t.Errorf("%s: applies %v, rows that compare something: %d", o, applies, seen[string(o)])
 			}
 			if o == verify.ByExact || o == verify.ByDual || o == verify.ByOther || o == verify.ByBatch {
 				for _, q := range []string{"y ", "dx ", "dw "} {
-					if applies != (seen[q+o] > 0) {
-						t.Errorf("%s%s: applies %v, rows that compare something: %d", q, o, applies, seen[q+o])
+					if applies != (seen[q+string(o)] > 0) {
+						t.Errorf("%s%s: applies %v, rows that compare something: %d", q, o, applies, seen[q+string(o)])
 					}
 				}
 			}
@@ -291,7 +290,9 @@ func TestACorrectOpHoldsByEveryOracle(t *testing.T) {
 
 func TestEveryFaultIsFound(t *testing.T) {
 	for _, f := range []struct {
-		fault, oracle, says string
+		fault  string
+		oracle verify.Oracle
+		says   string
 	}{
 		{"factor of 2", verify.ByDual, "a constant factor of 2"},
 		{"sign", verify.ByDual, "the sign is wrong"},
@@ -323,7 +324,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 		{"factor of 2", verify.ByJacobian, ""},
 		{"factor of 2", verify.BySecond, ""},
 	} {
-		t.Run(f.fault+" by "+f.oracle, func(t *testing.T) {
+		t.Run(f.fault+" by "+string(f.oracle), func(t *testing.T) {
 			in := inputs(4, 4, 4)
 			switch f.oracle {
 			case verify.ByExact:
@@ -430,7 +431,7 @@ func TestWrongCases(t *testing.T) {
 		"two inputs":              {Build: ok, Inputs: []verify.Input{verify.Normal("x", 1), verify.Normal("x", 1)}},
 		"has no Draw":             {Build: ok, Inputs: []verify.Input{{Name: "x", Shape: tensor.Shape{1}}}},
 		"want positive":           {Build: ok, Inputs: []verify.Input{verify.Normal("x", 0)}},
-		"no oracle is called":     {Build: ok, Inputs: inputs(1, 1, 1), Skip: []string{"nothing"}},
+		"no oracle is called":     {Build: ok, Inputs: inputs(1, 1, 1), Skip: []verify.Oracle{"nothing"}},
 		"want a first axis":       {Build: ok, Inputs: []verify.Input{verify.Normal("x").AsBatch()}},
 		": that of x is 2":        {Build: ok, Inputs: []verify.Input{verify.Normal("x", 2, 3).AsBatch(), verify.Normal("w", 3, 2).AsBatch()}},
 		"want lo < hi":            {Build: ok, Inputs: []verify.Input{verify.Uniform("x", 2, 1, 3)}},
@@ -457,7 +458,7 @@ func TestAnyShapeHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		side := rapid.IntRange(1, 5)
 		in := inputs(side.Draw(t, "n"), side.Draw(t, "i"), side.Draw(t, "o"))
-		r, err := verify.Case{Build: multiply(""), Inputs: in, Seed: rapid.Uint64().Draw(t, "seed"), Reference: generic, Other: other}.Check()
+		r, err := verify.Case{Build: multiply(""), Inputs: in, Seed: rapid.Uint64().Draw(t, "seed"), Reference: generic, Other: other, Fixed: true}.Check()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -481,7 +482,7 @@ func TestKinksNearby(t *testing.T) {
 				v[i] = far * float64(2*r.IntN(2)-1)
 			}
 		}}
-		rep, err := verify.Case{Name: "relu", Build: relu, Inputs: []verify.Input{near}, Seed: r.Uint64()}.Check()
+		rep, err := verify.Case{Name: "relu", Build: relu, Inputs: []verify.Input{near}, Seed: r.Uint64(), Fixed: true, Only: []verify.Oracle{verify.ByDifferences}}.Check()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -494,7 +495,7 @@ func TestKinksNearby(t *testing.T) {
 			}
 		}
 	}
-	if compared == 0 || kinks == 0 {
-		t.Errorf("%d elements compared, %d kinks: want some of both", compared, kinks)
+	if compared+kinks != 300*6 || kinks > compared {
+		t.Errorf("%d elements compared, %d kinks: want 1800 in all", compared, kinks)
 	}
 }

@@ -1036,7 +1036,8 @@ func leftAlone(f func(x *G.Node) (*G.Node, error), options ...G.VMOpt) func(try 
 }
 
 // blamedFor is what package verify's checker has against a case, by one oracle.
-func blamedFor(c verify.Case, oracle string) string {
+func blamedFor(c verify.Case, oracle verify.Oracle) string {
+	c.Fixed, c.Strict = true, true
 	for _, o := range verify.Oracles() {
 		if o != oracle {
 			c.Skip = append(c.Skip, o)
@@ -1055,7 +1056,7 @@ func blamedFor(c verify.Case, oracle string) string {
 }
 
 // mulOf checks products of matrices in order of size, by one oracle.
-func mulOf(oracle string) func(try func(string, func() string) bool) {
+func mulOf(oracle verify.Oracle) func(try func(string, func() string) bool) {
 	return func(try func(string, func() string) bool) {
 		for _, s := range shapesOf(3, 3) {
 			try(fmt.Sprintf("[%d %d] × [%d %d]", s[0], s[1], s[1], s[2]), func() string {

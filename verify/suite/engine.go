@@ -22,7 +22,7 @@ const (
 	engineJacobian = "the full Jacobian"
 )
 
-var engineOracles = map[string]string{
+var engineOracles = map[verify.Oracle]string{
 	verify.ByRunning: oracleRuns, verify.ByDoDiff: engineWays, verify.ByPrealloc: engineWays, verify.ByTape: engineWays, verify.ByLisp: engineWays,
 	verify.BySlices: engineMemory, verify.ByTransposes: engineMemory, verify.ByColumnMajor: engineMemory,
 	verify.ByUnmodified: engineRepeats, verify.ByTwice: engineRepeats, verify.ByInterleaving: engineRepeats, verify.ByInPlace: engineRepeats,
@@ -36,7 +36,7 @@ const every = 5
 
 // engineCase is the subject as a case of package verify.
 func (s *subject) engineCase(seed uint64) verify.Case {
-	c := verify.Case{Name: s.op, Build: verify.Build(s.build), Seed: seed, Skip: []string{verify.ByZero, verify.ByAccumulation, verify.ByLispAccumul}}
+	c := verify.Case{Name: s.op, Build: verify.Build(s.build), Seed: seed, Fixed: true, Skip: []verify.Oracle{verify.ByZero, verify.ByAccumulation, verify.ByLispAccumul}}
 	names := arguments(s.op)
 	for i, shape := range s.shapes {
 		in := verify.Normal(names[i], shape...)
@@ -44,10 +44,9 @@ func (s *subject) engineCase(seed uint64) verify.Case {
 		case s.distinct:
 			in = verify.Permutation(names[i], shape...)
 		case s.away:
-			normal := in.Draw
 			in.Draw = func(r *rand.Rand, v []float64) {
-				normal(r, v)
 				for k := range v {
+					v[k] = r.NormFloat64()
 					v[k] += math.Copysign(0.5, v[k])
 				}
 			}
@@ -79,12 +78,12 @@ func (j *judge) throughChecker(seed uint64) {
 		return
 	}
 	for _, row := range report.Rows {
-		if row.Verdict == verify.Skipped {
+		if row.Verdict == verify.Skipped || row.Verdict == verify.NotJudged {
 			continue
 		}
 		c := comparison{quantity: row.Quantity, oracle: engineOracles[row.Oracle], worst: float64(row.Worst)}
 		if c.oracle == "" {
-			c.oracle = row.Oracle
+			c.oracle = string(row.Oracle)
 		}
 		if row.Verdict == verify.Fails {
 			c.failure = row.String()

@@ -1,0 +1,10 @@
+package verify
+
+// ByDoDiff runs DoDiff by hand, as LispMachine does.
+const ByDoDiff Oracle = "DoDiff"
+
+var _ = register(oracle{name: ByDoDiff, rank: 120, gradient: true, says: another(ByDoDiff),
+	judge: func(t *trial) {
+		o, err := t.byHand()
+		t.against(ByDoDiff, t.base.dx, o, err)
+	}})

@@ -1,0 +1,178 @@
+package verify
+
+import (
+	"math"
+
+	"github.com/pkg/errors"
+	"gorgonia.org/tensor"
+)
+
+// ByExact is the reference in exact arithmetic: equality, on inputs and cotangents of integers, in
+// float64, and in float32 as long as no sum there exceeds 2²⁴.
+const ByExact Oracle = "exact arithmetic"
+
+var _ = register(oracle{name: ByExact, rank: 40, independent: true, judge: (*trial).exactly})
+
+// errInexact says that a reference has no exact form on these numbers.
+var errInexact = errors.New("inexact")
+
+// exact evaluates the reference with the derivative along v of input i.
+func (t *trial) exact(i int, v []float64) (y []Exact, tie bool, err error) {
+	inexact := false
+	f := over[Rational]{rationals{&inexact, &tie}}
+	err = guarded(func() error {
+		y = t.c.Reference.Exact(f, t.shapes(), lift(f, t.x, i, v))
+		if len(y) != t.fwd.n {
+			return errors.Errorf("the reference returns %d elements, want %d", len(y), t.fwd.n)
+		}
+		return nil
+	})
+	if err == nil && inexact {
+		err = errInexact
+	}
+	return y, tie, err
+}
+
+// lift makes dual numbers of the inputs, with the derivative along direction v of input i.
+func lift[T any](f over[T], x [][]float64, i int, v []float64) [][]Dual[T] {
+	all := make([][]Dual[T], len(x))
+	for n := range x {
+		all[n] = make([]Dual[T], len(x[n]))
+		for e := range x[n] {
+			d := 0.0
+			if n == i && v != nil {
+				d = v[e]
+			}
+			all[n][e] = Dual[T]{f.f.Number(x[n][e]), f.f.Number(d)}
+		}
+	}
+	return all
+}
+
+func (t *trial) exactly() {
+	if t.c.Reference.Exact == nil || !t.whole {
+		return
+	}
+	y, _, err := t.exact(-1, nil)
+	if err == errInexact {
+		return
+	}
+	if err != nil {
+		t.note("y", ByExact, Fails, errors.Wrap(err, "the reference"))
+	} else {
+		want, all := make([]float64, len(y)), true
+		for i := range y {
+			exact := false
+			want[i], exact = y[i].V.Float64()
+			all = all && exact
+		}
+		if !all { // a quotient such as ⅓ is no float64, and equality with it no demand
+			return
+		}
+		t.outputs(ByExact, t.base.y, want, nil, nil)
+		if o := t.singles(); o != nil && t.small32(-1, nil) {
+			for k := range t.fwd.y {
+				t.add(compare(t.fwd.name(k)+" (float32)", ByExact, t.fwd.shapes[k], t.fwd.part(k, o.y),
+					t.fwd.part(k, want), nil))
+			}
+		}
+	}
+	if t.base.dx == nil {
+		return
+	}
+	for _, i := range t.fwd.wrt() {
+		elements, random := t.elementwise()
+		all, unit := t.directions(i, elements, random)
+		var j, single judged
+		ties, inexact := 0, false
+		for k, v := range all {
+			y, tie, err := t.exact(i, v)
+			if inexact = err == errInexact; inexact {
+				break
+			}
+			if err != nil {
+				t.note(t.d(i), ByExact, Fails, errors.Wrap(err, "the reference"))
+				return
+			}
+			if tie {
+				ties++
+				continue
+			}
+			s := Rational{}
+			for e := range y {
+				s = s.Add(rationals{new(bool), nil}.Number(t.dy[e]).Mul(y[e].D))
+			}
+			want, exact := s.Float64()
+			if inexact = !exact; inexact {
+				break
+			}
+			e := -1
+			if unit != nil {
+				e = unit[k]
+			}
+			j.add(dot(t.base.dx[i], v), want, 0, e)
+			if o := t.singles(); o != nil && t.small32(i, v) {
+				single.add(dot(o.dx[i], v), want, 0, e)
+			}
+		}
+		if inexact {
+			continue
+		}
+		shape := t.c.Inputs[i].Shape
+		r := j.row(t.d(i), ByExact, shape, unit == nil)
+		if r.Kinks = ties; len(j.got) == 0 {
+			r.Note = "the reference chooses between equal numbers"
+		}
+		t.explain(&r, i)
+		t.add(r)
+		if len(single.got) > 0 {
+			r := single.row(t.d(i)+" (float32)", ByExact, shape, unit == nil)
+			t.explain(&r, i)
+			t.add(r)
+		}
+	}
+}
+
+// singles is the float32 outcome at inputs that float32 has, or nil if there is none.
+func (t *trial) singles() *outcome {
+	if t.of == tensor.Float32 {
+		return nil
+	}
+	if t.alone == nil {
+		t.alone = &outcome{}
+		w, err := t.c.world(tensor.Float32, t.spent)
+		if err == nil && w.y[0].Dtype() == tensor.Float64 {
+			err = errInexact
+		}
+		if err == nil {
+			_, _, *t.alone, err = t.anew(tensor.Float32, t.x, nil)
+		}
+		if err != nil {
+			*t.alone = outcome{}
+		}
+	}
+	if t.alone.y == nil {
+		return nil
+	}
+	return t.alone
+}
+
+// small32 reports whether all sums of the reference stay below 2²⁴, so that float32 is exact, too.
+func (t *trial) small32(i int, v []float64) bool {
+	if t.c.Reference.Rounded == nil {
+		return false
+	}
+	y, _, err := t.rounded(u32, i, v)
+	if err != nil {
+		return false
+	}
+	size := 0.0
+	for e := range y {
+		if v == nil {
+			size = max(size, y[e].V.a)
+		} else {
+			size += y[e].D.a * math.Abs(t.dy[e])
+		}
+	}
+	return size < 1<<24
+}

@@ -1,0 +1,114 @@
+package verify
+
+import (
+	"math"
+
+	"gorgonia.org/tensor"
+)
+
+// ByJacobian compares whole Jacobians, where inputs and result are small: the rule at the unit
+// cotangents against differences of each element of y. A rule is linear in dy, so the gradient must
+// be the sum of those rows by dy. A random cotangent can weigh two elements of y alike; these cannot.
+const ByJacobian Oracle = "the full Jacobian"
+
+const whole = 1024 // Jacobians of up to so many elements are compared
+
+var _ = register(oracle{name: ByJacobian, rank: 90, gradient: true, independent: true,
+	judge: func(t *trial) {
+		if t.c.Sample > 0 {
+			return
+		}
+		most := whole
+		if t.at != "" {
+			most = 100
+		}
+		for _, i := range t.fwd.wrt() {
+			if len(t.x[i])*t.fwd.n <= most {
+				t.jacobian(i)
+			}
+		}
+	},
+	says: func(quantity, got, want string) string {
+		if []rune(quantity)[0] == '∂' {
+			return " is " + got + " by the rule, and by differences " + want
+		}
+		return " is " + got + ", and by the same rule at unit cotangents " + want
+	}})
+
+func (t *trial) jacobian(i int) {
+	d, err := t.derived()
+	if err != nil {
+		t.note(t.d(i), ByJacobian, Fails, err)
+		return
+	}
+	n, ny := len(t.x[i]), t.fwd.n
+	probes := t.probes[i]
+	if probes == nil {
+		for e := range n {
+			v := make([][]float64, len(t.x))
+			v[i] = make([]float64, n)
+			v[i][e] = 1
+			probes = append(probes, t.probe(t.fwd.forward, t.base.y, t.noises(), v))
+		}
+	}
+	sum, size := make([]float64, n), 0.0
+	rows := make([]judged, len(t.fwd.y))
+	at := 0
+	for o := range t.fwd.y {
+		for range tensor.Shape(t.fwd.shapes[o]).TotalSize() {
+			unit := make([]float64, ny)
+			unit[at] = 1
+			at++
+			if !t.fwd.real(o) {
+				continue
+			}
+			out, err := d.at(d.leaves(t.x), unit, false)
+			if err != nil {
+				t.note(t.d(i), ByJacobian, Fails, err)
+				return
+			}
+			for e := range n {
+				got := out.dx[i][e]
+				_, own := t.own(t.u)
+				f, err := probes[e].judge(got, unit, own[i]+t.c.Tolerance[t.of]*math.Abs(got))
+				if err != nil {
+					t.note(t.d(i), ByJacobian, NotJudged, err)
+					return
+				}
+				rows[o].found(got, f, (at-1)*n+e)
+				sum[e] += t.dy[at-1] * got
+				size = max(size, math.Abs(t.dy[at-1]*got))
+			}
+		}
+	}
+	first := 0
+	for o := range t.fwd.y {
+		share := tensor.Shape(t.fwd.shapes[o]).TotalSize()
+		if !t.fwd.real(o) {
+			first += share
+			continue
+		}
+		for k := range rows[o].at {
+			rows[o].at[k] -= first * n
+		}
+		first += share
+		r := rows[o].row("∂"+t.fwd.name(o)+"/∂"+t.c.Inputs[i].Name, ByJacobian, []int{share, n}, false)
+		if m := r.Mismatch; m != nil {
+			m.Of = multiIndex(m.Index[0], t.fwd.shapes[o])
+			m.Index, m.Hint = multiIndex(m.Index[1], t.c.Inputs[i].Shape), t.wrong[i]
+		}
+		t.add(r)
+	}
+	bound := make([]float64, n)
+	for e := range bound {
+		bound[e] = 8*t.u*float64(t.n+ny+64)*size*float64(ny) + t.c.Tolerance[t.of]*size + tiny(t.of)
+	}
+	r := compare(t.d(i), ByJacobian, t.c.Inputs[i].Shape, t.base.dx[i], sum, bound)
+	if r.Mismatch != nil {
+		r.Mismatch.Hint = "the rule is not linear in dy"
+		if !finite(float64(r.Mismatch.Got)) || !finite(float64(r.Mismatch.Want)) {
+			r.Mismatch.Hint = ""
+		}
+	}
+	t.add(r)
+}

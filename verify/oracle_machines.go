@@ -1,0 +1,85 @@
+package verify
+
+import "github.com/pkg/errors"
+
+// The machines: Gorgonia's two, each also with a second consumer of every input, so that gradients
+// add up, and the case's own.
+const (
+	ByTape         Oracle = "Grad under TapeMachine"
+	ByAccumulation Oracle = "a second consumer, TapeMachine"
+	ByLisp         Oracle = "LispMachine"
+	ByLispAccumul  Oracle = "a second consumer, LispMachine"
+	ByMachine      Oracle = "a further machine"
+)
+
+var (
+	_ = register(oracle{name: ByTape, rank: 140, gradient: true, says: another(ByTape),
+		judge: func(t *trial) { t.under(ByTape, tapeMachine, false) }})
+	_ = register(oracle{name: ByAccumulation, rank: 150, gradient: true, says: another(ByAccumulation),
+		judge: func(t *trial) { t.under(ByAccumulation, tapeMachine, true) }})
+	_ = register(oracle{name: ByLisp, rank: 160, gradient: true, says: another(ByLisp),
+		judge: func(t *trial) { t.under(ByLisp, lispMachine, false) }})
+	_ = register(oracle{name: ByLispAccumul, rank: 170, gradient: true, says: another(ByLispAccumul),
+		judge: func(t *trial) { t.under(ByLispAccumul, lispMachine, true) }})
+	_ = register(oracle{name: ByMachine, rank: 175, gradient: true, judge: (*trial).further,
+		says: func(_, got, want string) string { return " is " + got + " on a further machine, want " + want }})
+)
+
+func (t *trial) under(by Oracle, m Machine, consumers bool) {
+	if !t.survives() {
+		t.note("gradients", by, NotJudged, errors.New("run by hand, the ops did not go well"))
+		return
+	}
+	if m.Name == lispMachine.Name {
+		if _, err := t.byHand(); err != nil {
+			t.note("gradients", by, Skipped, errors.New("DoDiff, run by hand, did not go well"))
+			return
+		}
+	}
+	second, want := [][]float64(nil), t.base.dx
+	if consumers {
+		second, want = t.seconds()
+	}
+	o, err := t.onMachine(m, 1, second)
+	if consumers && err == nil && t.c.SameBits {
+		// The sum is rounded, and the gradient before it, unless an op adds what it has not rounded.
+		for _, i := range t.fwd.wrt() {
+			bound := make([]float64, len(want[i]))
+			for e := range bound {
+				bound[e] = 1.001 * t.u * (abs(t.base.dx[i][e]) + abs(want[i][e]))
+			}
+			t.add(compare(t.d(i), by, t.c.Inputs[i].Shape, o.dx[i], want[i], bound))
+		}
+		return
+	}
+	if consumers && err == nil { // the second consumers may be larger than the gradient
+		for _, i := range t.fwd.wrt() {
+			bound := t.rounding(append([]float64{1}, append(want[i], t.base.dx[i]...)...), 8*t.u, t.of)
+			t.add(compare(t.d(i), by, t.c.Inputs[i].Shape, o.dx[i], want[i], bound[:len(want[i])]))
+		}
+		return
+	}
+	t.against(by, want, o, err)
+}
+
+func abs(x float64) float64 { return max(x, -x) }
+
+func (t *trial) further() {
+	for _, m := range t.c.Machines {
+		if !t.survives() {
+			t.note("gradients", ByMachine, NotJudged, errors.New("run by hand, the ops did not go well"))
+			return
+		}
+		o, err := t.onMachine(m, 2, nil)
+		if err != nil {
+			t.note("gradients", ByMachine, Fails, errors.Wrap(err, m.Name))
+			continue
+		}
+		bound := t.rounding(t.base.y, 8*t.u, t.of)
+		if t.c.SameBits {
+			bound = nil
+		}
+		t.outputs(ByMachine, o.y, t.base.y, bound, nil)
+		t.against(ByMachine, t.base.dx, o, nil)
+	}
+}

@@ -1,0 +1,45 @@
+package verify
+
+import G "gorgonia.org/gorgonia"
+
+// ByUnmodified wants inputs and cotangents as they were.
+const ByUnmodified Oracle = "inputs unmodified"
+
+var _ = register(oracle{name: ByUnmodified, rank: 20, judge: (*trial).unmodified,
+	says: func(_, got, want string) string {
+		return " is " + want + " before the run, and after it " + got
+	}})
+
+func (t *trial) unmodified() {
+	var dy []*G.Node
+	w, at, _, err := t.anew(t.of, t.x, func(_ *world, d *derivation, _ values) error {
+		if d != nil {
+			dy = d.dy
+		}
+		return nil
+	})
+	if err != nil {
+		t.note("y", ByUnmodified, Fails, err)
+		return
+	}
+	is := func(name string, n *G.Node, shape []int, before []float64) {
+		after, err := floats(at[n])
+		if err != nil {
+			t.note(name, ByUnmodified, Fails, err)
+			return
+		}
+		r := compare(name, ByUnmodified, shape, after, before, nil)
+		if r.Mismatch != nil {
+			r.Mismatch.Hint = ""
+		}
+		t.add(r)
+	}
+	for i, n := range w.in {
+		is(t.c.Inputs[i].Name, n, t.c.Inputs[i].Shape, t.x[i])
+	}
+	for o, n := range dy {
+		if n != nil {
+			is("d"+w.name(o), n, w.shapes[o], w.part(o, t.dy))
+		}
+	}
+}

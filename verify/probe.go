@@ -1,0 +1,454 @@
+package verify
+
+import (
+	"math"
+
+	"github.com/pkg/errors"
+	"gorgonia.org/tensor"
+)
+
+// A function is what is differenced: its elements from the elements of all inputs.
+type function func(x [][]float64) ([]float64, error)
+
+// ladders are the steps h of a probe: central differences at three steps, each a quarter of the one
+// before, and then smaller ones where a function bends or has a kink. With Richardson's
+// extrapolation the truncation of three steps is of order h⁶. The noise is of order u/h.
+var ladders = map[tensor.Dtype][][3]float64{
+	tensor.Float64: {{0x1p-6, 0x1p-8, 0x1p-10}, {0x1p-11, 0x1p-13, 0x1p-15}, {0x1p-17, 0x1p-19, 0x1p-21}},
+	tensor.Float32: {{0x1p-2, 0x1p-4, 0x1p-6}, {0x1p-4, 0x1p-6, 0x1p-8}, {0x1p-6, 0x1p-8, 0x1p-10}},
+}
+
+// What is known of the derivative of one element along a probe's direction.
+type smoothness uint8
+
+const (
+	open     smoothness = iota // nothing yet
+	smooth                     // d with an error of at most b
+	oneSided                   // the same, from one side: the other is outside of the domain
+	kinked                     // any number from lo to hi: the function has a kink there
+	rough                      // no derivative that differences could find
+)
+
+// A probe finds the derivatives of all elements of a function along one direction, as precisely as
+// they are asked for. It knows nothing of the rule under test.
+//
+// Where f is smooth the gap between the two one-sided differences, (f(x+hv) − 2f(x) + f(x−hv))/h, is
+// proportional to h. It stays where f has a kink at x, and falls to nothing as h gets smaller than
+// the way to a kink nearby. Neither is proportional, and the extrapolation, which can agree with
+// itself there by chance, is then not believed.
+type probe struct {
+	t     *trial
+	f     function
+	here  []float64   // f(x)
+	noise []float64   // of each element of f
+	v     [][]float64 // the direction in each input; nil for none
+	steps [][3]float64
+	next  int // the triple of steps that comes next
+
+	is            []smoothness
+	d, b          []float64
+	lo, hi        []float64
+	left, right   [3][]float64 // one-sided differences at the latest steps; nil outside of the domain
+	last          [3]float64   // those steps
+	sampled, done bool
+}
+
+// probe prepares one along v, which has an array for each input or nil.
+func (t *trial) probe(f function, here, noise []float64, v [][]float64) *probe {
+	n := len(here)
+	p := &probe{t: t, f: f, here: here, noise: noise, v: v, steps: ladders[t.of],
+		is: make([]smoothness, n), d: make([]float64, n), b: make([]float64, n),
+		lo: make([]float64, n), hi: make([]float64, n)}
+	// Steps are for numbers of about 1. Where all that moves is far smaller, so are the last steps;
+	// where something is far larger, all are larger.
+	least, most := math.Inf(1), 0.0
+	for i, vi := range v {
+		for e, m := range vi {
+			if m != 0 {
+				least, most = min(least, math.Abs(t.x[i][e])), max(most, math.Abs(t.x[i][e]))
+			}
+		}
+	}
+	switch {
+	case most > 1<<14:
+		p.steps = scaled(p.steps, math.Ldexp(1, math.Ilogb(most)-12))
+	case most < 0x1p-8 && least > 1e-290:
+		p.steps = append(scaled(p.steps, 1),
+			scaled(p.steps[:1], math.Ldexp(1, math.Ilogb(least)))...)
+	}
+	return p
+}
+
+func scaled(steps [][3]float64, by float64) [][3]float64 {
+	var all [][3]float64
+	for _, s := range steps {
+		all = append(all, [3]float64{s[0] * by, s[1] * by, s[2] * by})
+	}
+	return all
+}
+
+// errOver says that there was no time left.
+var errOver = errors.New("the time budget was used up")
+
+// at is f(x + h·v), or nil where that is outside of the domain.
+func (p *probe) at(x [][]float64, h float64) []float64 {
+	moved := append([][]float64(nil), x...)
+	for i, v := range p.v {
+		if v == nil {
+			continue
+		}
+		moved[i] = make([]float64, len(v))
+		for e := range v {
+			moved[i][e] = x[i][e] + h*v[e]
+		}
+	}
+	y, err := p.f(moved)
+	if err != nil || len(y) != len(p.here) {
+		return nil
+	}
+	return y
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// refine looks at the next steps, and reports whether there were any.
+func (p *probe) refine() (bool, error) {
+	if p.next == len(p.steps) {
+		p.close()
+		return false, nil
+	}
+	if p.t.spent.over() {
+		return false, errOver
+	}
+	h := p.steps[p.next]
+	p.next++
+	p.last = h
+	var plus, minus [3][]float64
+	for s := range h {
+		plus[s], minus[s] = p.at(p.t.x, h[s]), p.at(p.t.x, -h[s])
+		p.left[s], p.right[s] = slope(minus[s], p.here, h[s]), slope(p.here, plus[s], h[s])
+	}
+	for o := range p.here {
+		var l, r [3]float64
+		for s := range h {
+			l[s], r[s] = element(p.left[s], o), element(p.right[s], o)
+		}
+		if e, b, ok := p.central(l, r, h, p.noise[o]); ok {
+			switch {
+			case p.is[o] != smooth, math.Abs(e-p.d[o]) > b+p.b[o]:
+				// A smaller step that disagrees is believed: there is structure in the larger ones.
+				p.is[o], p.d[o], p.b[o] = smooth, e, b
+			case b < p.b[o]:
+				p.d[o], p.b[o] = e, b
+			}
+		}
+	}
+	return true, nil
+}
+
+func element(a []float64, o int) float64 {
+	if a == nil {
+		return math.NaN()
+	}
+	return a[o]
+}
+
+func slope(a, b []float64, h float64) []float64 {
+	if a == nil || b == nil {
+		return nil
+	}
+	d := make([]float64, len(a))
+	for i := range d {
+		d[i] = (b[i] - a[i]) / h
+	}
+	return d
+}
+
+// central extrapolates central differences of one element, if it looks smooth.
+func (p *probe) central(l, r, h [3]float64, noise float64) (e, b float64, ok bool) {
+	var d, gap [3]float64
+	for s := range h {
+		d[s], gap[s] = (l[s]+r[s])/2, r[s]-l[s]
+		if !finite(d[s]) {
+			return 0, 0, false
+		}
+	}
+	for s := range 2 {
+		g, quarter := gap[s], 4*gap[s+1]
+		if !(math.Abs(g-quarter) <= 0.3*max(math.Abs(g), math.Abs(quarter))+32*noise/h[s+1]) {
+			return 0, 0, false
+		}
+	}
+	r1, r2 := (16*d[1]-d[0])/15, (16*d[2]-d[1])/15
+	e = (256*r2 - r1) / 255
+	return e, 4*math.Abs(e-r2) + 4*noise/h[2] + 64*p.t.u*math.Abs(e) + 0x1p-1000, true
+}
+
+// side extrapolates one-sided differences of one element, if they converge.
+func (p *probe) side(f, h [3]float64, noise float64) (e, b float64, ok bool) {
+	for s := range h {
+		if !finite(f[s]) {
+			return 0, 0, false
+		}
+	}
+	a, c := math.Abs(f[1]-f[0]), math.Abs(f[2]-f[1])
+	if !(c <= 0.5*a+16*noise/h[2]) || !(math.Abs(f[2]) <= 1.6*math.Abs(f[1])+16*noise/h[2]) {
+		return 0, 0, false
+	}
+	e1, e2 := (4*f[1]-f[0])/3, (4*f[2]-f[1])/3
+	e = (16*e2 - e1) / 15
+	return e, 4*math.Abs(e-e2) + 8*noise/h[2] + 64*p.t.u*math.Abs(e), true
+}
+
+// close decides on the elements that were smooth at no step.
+func (p *probe) close() {
+	if p.done {
+		return
+	}
+	p.done = true
+	for o := range p.here {
+		if p.is[o] != open {
+			continue
+		}
+		var l, r [3]float64
+		for s := range l {
+			l[s], r[s] = element(p.left[s], o), element(p.right[s], o)
+		}
+		le, lb, lok := p.side(l, p.last, p.noise[o])
+		re, rb, rok := p.side(r, p.last, p.noise[o])
+		ended := func(f [3]float64) bool { return !finite(f[0]) && !finite(f[1]) && !finite(f[2]) }
+		switch {
+		case lok && rok && math.Abs(le-re) <= lb+rb:
+			p.is[o], p.d[o], p.b[o] = smooth, (le+re)/2, max(lb, rb)
+		case lok && rok:
+			p.is[o], p.lo[o], p.hi[o] = kinked, min(le-lb, re-rb), max(le+lb, re+rb)
+		case lok && ended(r):
+			p.is[o], p.d[o], p.b[o] = oneSided, le, lb
+		case rok && ended(l):
+			p.is[o], p.d[o], p.b[o] = oneSided, re, rb
+		default:
+			p.is[o] = rough
+		}
+	}
+}
+
+// sample looks at the derivatives along v at points near x, where a function that is smooth but for
+// kinks has those of its pieces. A rule may give any mean of them at x. Where they are all different
+// however near the points are, as those of a norm are around 0, there is nothing to compare with.
+func (p *probe) sample() error {
+	if p.sampled {
+		return nil
+	}
+	p.sampled = true
+	const points = 8
+	h, near := 0x1p-26, 0x1p-13
+	if p.t.of == tensor.Float32 {
+		h, near = 0x1p-10, 0x1p-6
+	}
+	scale := 1.0
+	if len(p.steps) > 0 {
+		scale = p.steps[0][0] / ladders[p.t.of][0][0]
+	}
+	h, near = h*scale, near*scale
+	var all [2][][]float64
+	for ring := range all {
+		for range points {
+			if p.t.spent.over() {
+				return errOver
+			}
+			x := append([][]float64(nil), p.t.x...)
+			for i, in := range p.t.c.Inputs {
+				if in.whole() || i >= len(x) {
+					continue
+				}
+				x[i] = append([]float64(nil), x[i]...)
+				for e := range x[i] {
+					x[i][e] += near * (2*p.t.r.Float64() - 1)
+				}
+			}
+			a, b := p.at(x, -h), p.at(x, h)
+			if a == nil || b == nil {
+				continue
+			}
+			all[ring] = append(all[ring], slope(a, b, 2*h))
+		}
+		h, near = h/4, near/16
+	}
+	for o := range p.here {
+		var lo, hi, most [2]float64
+		different := 0
+		for ring := range all {
+			lo[ring], hi[ring] = math.Inf(1), math.Inf(-1)
+			var seen []float64
+			for _, d := range all[ring] {
+				if !finite(d[o]) {
+					continue
+				}
+				lo[ring], hi[ring] = min(lo[ring], d[o]), max(hi[ring], d[o])
+				most[ring] = max(most[ring], math.Abs(d[o]))
+				seen = append(seen, d[o])
+			}
+			fuzz := 1e-3*most[ring] + 16*p.noise[o]/(h*16)
+			distinct := 0
+			for i, a := range seen {
+				alone := true
+				for k, b := range seen {
+					alone = alone && (i == k || math.Abs(a-b) > fuzz)
+				}
+				if alone {
+					distinct++
+				}
+			}
+			if ring == 1 && len(seen) >= 4 && distinct >= len(seen)-1 {
+				different = 1
+			}
+		}
+		spread0, spread1 := hi[0]-lo[0], hi[1]-lo[1]
+		fuzz := 16 * p.noise[o] / h
+		switch {
+		case !(spread1 > 0.05*most[1]+fuzz): // smooth around x, as far as this can see
+			if p.is[o] == kinked && !(p.hi[o]-p.lo[o] > 0) {
+				p.is[o] = rough
+			}
+		case different == 1 && spread1 > 0.5*spread0:
+			p.is[o] = rough
+		case p.is[o] == smooth && spread1 < 0.5*spread0:
+			// It bends, and that is all.
+		case p.is[o] == kinked:
+			p.lo[o], p.hi[o] = min(p.lo[o], lo[1]-fuzz), max(p.hi[o], hi[1]+fuzz)
+		case p.is[o] == smooth || p.is[o] == oneSided:
+			p.lo[o] = min(p.d[o]-p.b[o], lo[1]-fuzz)
+			p.hi[o] = max(p.d[o]+p.b[o], hi[1]+fuzz)
+			p.is[o] = kinked
+		}
+	}
+	return nil
+}
+
+// A finding is what a probe says of a weighted sum of the function's elements: its derivative is of
+// [lo, hi], give or take the bound.
+type finding struct {
+	lo, hi, bound float64
+	kinked, rough bool
+	open          bool // something has not been found out yet
+}
+
+// weigh sums the derivatives by weights.
+func (p *probe) weigh(w []float64) (f finding) {
+	for o, a := range w {
+		if a == 0 {
+			continue
+		}
+		switch p.is[o] {
+		case smooth, oneSided:
+			f.lo, f.hi, f.bound = f.lo+a*p.d[o], f.hi+a*p.d[o], f.bound+math.Abs(a)*p.b[o]
+		case kinked:
+			f.lo += min(a*p.lo[o], a*p.hi[o])
+			f.hi += max(a*p.lo[o], a*p.hi[o])
+			f.kinked = true
+		case rough:
+			f.rough = true
+		default:
+			f.open = true
+		}
+	}
+	return f
+}
+
+func (f finding) admits(got float64) bool {
+	return got >= f.lo-f.bound && got <= f.hi+f.bound
+}
+
+// judge compares the derivative that a rule gives of the weighted sum with what the probe finds. It
+// looks as closely as it must.
+func (p *probe) judge(got float64, w []float64, extra float64) (finding, error) {
+	if p.next == 0 {
+		if _, err := p.refine(); err != nil {
+			return finding{}, err
+		}
+	}
+	for {
+		f := p.weigh(w)
+		f.bound += extra
+		if !f.open && !f.kinked && !f.rough && f.admits(got) {
+			return f, nil
+		}
+		more, err := p.refine()
+		if err != nil {
+			return f, err
+		}
+		if !more {
+			break
+		}
+	}
+	f := p.weigh(w)
+	f.bound += extra
+	if f.rough || f.admits(got) && (!f.kinked || p.t.samples >= 24) {
+		return f, nil
+	}
+	p.t.samples++
+	if err := p.sample(); err != nil {
+		return f, err
+	}
+	f = p.weigh(w)
+	f.bound += extra
+	return f, nil
+}
+
+// measured is the noise of each element of a function: what rounding does to it between points that
+// are next to each other. Fourth differences of a smooth function are all noise, with a variance of
+// 70 times that of one value (Moré and Wild, Estimating Computational Noise, 2011).
+//
+// terms is the size of what cancels inside the function, as far as the rule under test shows it: a
+// sum Σ x·dx of absolute values. It only counts times the unit roundoff, so that a rule that is wrong
+// hides nothing by it.
+func (t *trial) measured(f function, x [][]float64, here []float64, terms float64) []float64 {
+	noise := make([]float64, len(here))
+	most := 0.0
+	for i := range x {
+		if i >= len(t.c.Inputs) || !t.c.Inputs[i].whole() {
+			for _, v := range x[i] {
+				most = max(most, math.Abs(v))
+			}
+		}
+	}
+	if !(terms < 1e100) {
+		terms = 0
+	}
+	for o, y := range here {
+		noise[o] = 2 * t.u * (math.Abs(y) + most + terms)
+	}
+	tau := 0x1p-40
+	if t.of == tensor.Float32 {
+		tau = 0x1p-18
+	}
+	for range 3 {
+		if t.spent.over() {
+			break
+		}
+		v := make([][]float64, len(x))
+		for i := range x {
+			if i < len(t.c.Inputs) && t.c.Inputs[i].whole() {
+				continue
+			}
+			v[i] = make([]float64, len(x[i]))
+			for e := range v[i] {
+				v[i][e] = (0.5 + t.r.Float64()) * math.Max(math.Abs(x[i][e]), 0x1p-4)
+				if t.r.IntN(2) == 0 {
+					v[i][e] = -v[i][e]
+				}
+			}
+		}
+		p := &probe{t: t, f: f, here: here, v: v}
+		a, b, c, d := p.at(x, -2*tau), p.at(x, -tau), p.at(x, tau), p.at(x, 2*tau)
+		if a == nil || b == nil || c == nil || d == nil {
+			continue
+		}
+		for o := range here {
+			if e := math.Abs(a[o] - 4*b[o] + 6*here[o] - 4*c[o] + d[o]); finite(e) {
+				noise[o] = max(noise[o], 6*e/math.Sqrt(70))
+			}
+		}
+	}
+	return noise
+}

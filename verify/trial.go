@@ -1,0 +1,668 @@
+package verify
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Unit roundoffs.
+const (
+	u64 = 1.0 / (1 << 53)
+	u32 = 1.0 / (1 << 24)
+)
+
+// A trial is one run of the oracles, at given shapes and values.
+type trial struct {
+	c     *Case
+	at    string // what was varied, "" at the case's own shapes and values
+	mood  mood
+	brief bool // few directions: an axis is long
+	only  *Row // when shrinking: the row to reproduce
+	spent *effort
+
+	r       *rand.Rand
+	of      tensor.Dtype // float64, or float32 for an op that has no other
+	u       float64      // its unit roundoff
+	without error        // why there is no float64
+	x       [][]float64
+	dy      []float64
+	whole   bool // all inputs and dy are small integers
+	n       int  // elements of all inputs
+	fwd     *world
+	base    outcome // y and the gradients by SymDiff, run by hand
+
+	rows    []Row
+	wrong   []string // what is seen to be wrong with the gradient of an input, whoever judges it
+	noise   []float64
+	probes  map[int][]*probe // of each element of an input, if all were looked at
+	kinks   [][2]int         // inputs and elements at which y has a kink
+	samples int
+	sound   *bool // whether the ops survive being run by hand in all ways that machines run them
+	alone   *outcome
+}
+
+// run asks every oracle. It returns an error if the case does not run at varied shapes or values:
+// that is no variation of it.
+func (c *Case) run(t *trial) error {
+	t.c = c
+	t.r = rand.New(rand.NewPCG(c.Seed, 0x5eed))
+	t.of, t.u = tensor.Float64, u64
+	if err := t.start(); err != nil {
+		return err
+	}
+	if t.failed() {
+		return nil
+	}
+	for i := range oracles {
+		o := &oracles[i]
+		if !t.wants(o.name) || o.gradient && t.base.dx == nil || o.once && t.at != "" && t.only == nil || t.brief && !o.long {
+			continue
+		}
+		if t.spent.over() {
+			t.note("", o.name, NotJudged, errOver)
+			continue
+		}
+		if err := guarded(func() error { o.judge(t); return nil }); err != nil {
+			t.note("", o.name, Fails, err)
+		}
+	}
+	return nil
+}
+
+// wants reports whether rows of an oracle are asked for.
+func (t *trial) wants(o Oracle) bool {
+	return (t.only == nil || t.only.Oracle == o) && !slices.Contains(t.c.Skip, o) &&
+		(len(t.c.Only) == 0 || slices.Contains(t.c.Only, o))
+}
+
+func (t *trial) failed() bool {
+	return slices.ContainsFunc(t.rows, func(r Row) bool { return r.Verdict == Fails })
+}
+
+func (t *trial) add(r Row) {
+	r.At = t.at
+	t.rows = append(t.rows, r)
+}
+
+func (t *trial) note(quantity string, o Oracle, v Verdict, err error) {
+	t.add(Row{Quantity: quantity, Oracle: o, Verdict: v, Note: err.Error()})
+}
+
+// absent notes what is not offered. It fails where the case is strict.
+func (t *trial) absent(quantity string, o Oracle, strict bool, err error) {
+	v := Skipped
+	if strict || t.c.Strict {
+		v = Fails
+	}
+	t.note(quantity, o, v, err)
+}
+
+func (t *trial) d(i int) string { return "d" + t.c.Inputs[i].Name }
+
+// draw fills the inputs.
+func (t *trial) draw() (x [][]float64, err error) {
+	for i := range t.c.Inputs {
+		in := &t.c.Inputs[i]
+		v := make([]float64, in.Shape.TotalSize())
+		if err := guarded(func() error { in.draw(t.r, v, t.mood); return nil }); err != nil {
+			return nil, errors.Wrapf(err, "drawing %s", in.Name)
+		}
+		if t.of == tensor.Float32 && !in.whole() {
+			v = singly(v)
+		}
+		x = append(x, v)
+	}
+	return x, nil
+}
+
+// singly rounds to float32.
+func singly(v []float64) []float64 {
+	f := make([]float64, len(v))
+	for i, x := range v {
+		f[i] = float64(float32(x))
+	}
+	return f
+}
+
+// nowhere is the first element that is NaN or infinite, and −1 if none is.
+func nowhere(v []float64) int {
+	return slices.IndexFunc(v, func(x float64) bool { return !finite(x) })
+}
+
+func (t *trial) drawCotangent() []float64 {
+	dy := make([]float64, t.fwd.n)
+	for o := range t.fwd.y {
+		if !t.fwd.real(o) {
+			continue
+		}
+		part := t.fwd.part(o, dy)
+		for i := range part {
+			part[i] = float64(float32(t.r.NormFloat64()))
+			if t.whole && t.c.Reference.Exact != nil {
+				part[i] = float64(t.r.IntN(4)+1) * float64(2*t.r.IntN(2)-1)
+			}
+		}
+	}
+	return dy
+}
+
+// start draws, builds and runs the case for the first time.
+func (t *trial) start() error {
+	reject := func(quantity string, err error) error {
+		if t.at != "" {
+			return err
+		}
+		t.note(quantity, ByRunning, Fails, err)
+		return nil
+	}
+	var err error
+	if t.x, err = t.draw(); err != nil {
+		return reject("y", err)
+	}
+	forward := func() (err error) {
+		if t.fwd, err = t.c.world(t.of, t.spent); err != nil {
+			return errors.Wrap(err, "building it")
+		}
+		if most := 1 << 15; t.at != "" && t.fwd.n > most {
+			return errors.Errorf("y has %d elements, more than a variation may", t.fwd.n)
+		}
+		t.base.y, err = t.fwd.forward(t.x)
+		return err
+	}
+	if err := forward(); err != nil {
+		first := err
+		if broken := (flaw{}); errors.As(err, &broken) {
+			return reject("y", err)
+		}
+		// It may have float32 alone.
+		t.of, t.u, t.whole, t.without = tensor.Float32, u32, false, first
+		for i := range t.x {
+			if !t.c.Inputs[i].whole() {
+				t.x[i] = singly(t.x[i])
+			}
+		}
+		if forward() != nil {
+			return reject("y", first)
+		}
+	}
+	t.whole = t.of == tensor.Float64
+	allFinite := true
+	for i, x := range t.x {
+		t.n += len(x)
+		allFinite = allFinite && nowhere(x) < 0
+		for _, v := range x {
+			t.whole = t.whole && v == math.Trunc(v) && math.Abs(v) < 1<<20
+		}
+		_ = i
+	}
+	if i := nowhere(t.base.y); i >= 0 && allFinite {
+		o, index := t.fwd.index(i)
+		return reject("y", errors.Errorf("%s%v is %v, and every input is finite: nothing can be compared "+
+			"there; let the inputs be drawn where the op is defined", t.fwd.name(o), index, t.base.y[i]))
+	}
+	y, err := t.fwd.forward(t.x)
+	if err != nil {
+		t.note("y", ByTwice, Fails, err)
+		return nil
+	}
+	if t.outputs(ByTwice, y, t.base.y, nil, nil); t.failed() {
+		return nil
+	}
+	t.rows = nil
+	t.dy = t.drawCotangent()
+	if len(t.fwd.wrt()) == 0 || !slices.ContainsFunc(t.dy, func(v float64) bool { return v != 0 }) {
+		return nil
+	}
+	d, err := t.derived()
+	if err == nil {
+		leaves := d.leaves(t.x)
+		t.base, err = d.at(leaves, t.dy, false)
+		if err == nil && !same(y, t.base.y) {
+			err = errors.New("y changes once its gradient is in the graph")
+		}
+	}
+	if err == nil {
+		err = t.responds(d)
+	}
+	if err != nil {
+		t.base.dx = nil
+		t.note("gradients", ByRunning, Fails, err)
+	}
+	return nil
+}
+
+// responds looks at what the rule makes of other cotangents: it must be linear in them.
+func (t *trial) responds(d *derivation) error {
+	none, err := d.at(d.leaves(t.x), make([]float64, len(t.dy)), false)
+	if err != nil {
+		return err
+	}
+	again, err := d.at(d.leaves(t.x), t.dy, false)
+	if err != nil {
+		return err
+	}
+	double, err := d.at(d.leaves(t.x), twice(t.dy), false)
+	if err != nil {
+		return err
+	}
+	t.wrong = make([]string, len(t.x))
+	for i, dx := range t.base.dx {
+		if dx == nil || nowhere(dx) >= 0 || !same(again.dx[i], dx) {
+			continue // of what differs from run to run nothing can be said
+		}
+		bound := twice(t.rounding(dx, 8*t.u, t.of))
+		if differ(double.dx[i], twice(dx), bound) {
+			t.wrong[i] = "the rule is not linear in dy"
+		}
+		if same(none.dx[i], dx) && differ(none.dx[i], make([]float64, len(dx)), nil) {
+			t.wrong[i] = ignoresCotangent
+		}
+	}
+	return nil
+}
+
+const ignoresCotangent = "the rule leaves dy out"
+
+// derived is a new graph with its gradients.
+func (t *trial) derived() (*derivation, error) { return t.derivedOf(t.of) }
+
+func (t *trial) derivedOf(of tensor.Dtype) (*derivation, error) {
+	w, err := t.c.world(of, t.spent)
+	if err != nil {
+		return nil, err
+	}
+	return w.derive()
+}
+
+// anew runs everything by hand in a new graph of an element type, with or without gradients as the
+// op has them. feed may change the leaves, the cotangents among them.
+func (t *trial) anew(of tensor.Dtype, x [][]float64, feed func(w *world, d *derivation, at values) error) (w *world, at values, o outcome, err error) {
+	if w, err = t.c.world(of, t.spent); err != nil {
+		return w, nil, o, err
+	}
+	at = w.leaves(x)
+	if t.base.dx == nil {
+		if feed != nil {
+			if err = feed(w, nil, at); err != nil {
+				return w, at, o, err
+			}
+		}
+		if err = w.evaluate(order(w.g, w.y...), at, false); err != nil {
+			return w, at, o, err
+		}
+		o.y, err = w.read(at)
+		return w, at, o, err
+	}
+	d, err := w.derive()
+	if err != nil {
+		return w, at, o, err
+	}
+	d.seed(at, t.dy)
+	if feed != nil {
+		if err = feed(w, d, at); err != nil {
+			return w, at, o, err
+		}
+	}
+	o, err = d.at(at, t.dy, false)
+	return w, at, o, err
+}
+
+// outputs adds a row for each output.
+func (t *trial) outputs(by Oracle, got, want, bound []float64, say func(r *Row)) {
+	if len(got) != len(want) {
+		t.note("y", by, Fails, errors.Errorf("it has %d elements, and %d by the oracle", len(got), len(want)))
+		return
+	}
+	for o := range t.fwd.y {
+		var b []float64
+		if bound != nil {
+			b = t.fwd.part(o, bound)
+		}
+		r := compare(t.fwd.name(o), by, t.fwd.shapes[o], t.fwd.part(o, got), t.fwd.part(o, want), b)
+		if r.Mismatch != nil && say != nil {
+			say(&r)
+		}
+		t.add(r)
+	}
+}
+
+// equal wants the bits of the first run.
+func (t *trial) equal(by Oracle, o outcome, err error, say func(r *Row)) {
+	if err != nil {
+		t.note("y", by, Fails, err)
+		return
+	}
+	t.outputs(by, o.y, t.base.y, nil, say)
+	for i, dx := range o.dx {
+		if dx == nil {
+			continue
+		}
+		r := compare(t.d(i), by, t.c.Inputs[i].Shape, dx, t.base.dx[i], nil)
+		if r.Mismatch != nil && say != nil {
+			say(&r)
+		}
+		t.add(r)
+	}
+}
+
+// alike wants the numbers of the first run, but for rounding.
+func (t *trial) alike(by Oracle, o outcome, say func(r *Row)) {
+	if t.c.SameBits {
+		t.equal(by, o, nil, say)
+		return
+	}
+	t.outputs(by, o.y, t.base.y, t.rounding(t.base.y, 8*t.u, t.of), say)
+	for i, dx := range o.dx {
+		if dx == nil {
+			continue
+		}
+		r := compare(t.d(i), by, t.c.Inputs[i].Shape, dx, t.base.dx[i], t.rounding(t.base.dx[i], 8*t.u, t.of))
+		if r.Mismatch != nil {
+			say(&r)
+		}
+		t.add(r)
+	}
+}
+
+// against compares the gradients of another way of running the op with given ones.
+func (t *trial) against(by Oracle, want [][]float64, o outcome, err error) {
+	if err != nil {
+		if _, ok := err.(notAD); ok {
+			t.absent("gradients", by, false, err)
+			return
+		}
+		t.note("gradients", by, Fails, err)
+		return
+	}
+	for _, i := range t.fwd.wrt() {
+		bound := t.rounding(want[i], 8*t.u, t.of)
+		if t.c.SameBits && by != ByOther {
+			bound = nil
+		}
+		t.add(compare(t.d(i), by, t.c.Inputs[i].Shape, o.dx[i], want[i], bound))
+	}
+}
+
+// rounding is the bound for results that two computations of the same formula reach on different
+// ways, where no reference bounds them. The rounding error of a sum of n terms is at most 8·√n·u·Σ|terms|
+// but with a probability of 2n·exp(−8²/2) (Higham and Mary, A New Approach to Probabilistic Rounding
+// Error Analysis, 2019). The largest element stands for the terms, and u has the factor 8 from the
+// callers. 64 roundings more are for short ways.
+func (t *trial) rounding(v []float64, u float64, of tensor.Dtype) []float64 {
+	size := 0.0
+	for _, x := range v {
+		if finite(x) {
+			size = max(size, math.Abs(x))
+		}
+	}
+	b := make([]float64, len(v))
+	for i := range b {
+		b[i] = u*(math.Sqrt(float64(t.n))+64)*size + t.c.Tolerance[of]*size + tiny(of)
+	}
+	return b
+}
+
+// tiny is what is lost to underflow, in a few hundred steps.
+func tiny(of tensor.Dtype) float64 {
+	if of == tensor.Float32 {
+		return 0x1p-118
+	}
+	return 0x1p-1014
+}
+
+func same(a, b []float64) bool { return len(a) == len(b) && !differ(a, b, nil) }
+
+// differ reports whether a and b differ by more than the bound.
+func differ(a, b, bound []float64) bool {
+	return compare("", "", []int{len(a)}, a, b, bound).Verdict == Fails
+}
+
+func twice(b []float64) []float64 {
+	t := make([]float64, len(b))
+	for i, v := range b {
+		t[i] = 2 * v
+	}
+	return t
+}
+
+func (t *trial) shapes() [][]int {
+	var all [][]int
+	for _, in := range t.c.Inputs {
+		all = append(all, append([]int(nil), in.Shape...))
+	}
+	return all
+}
+
+// own is what the case's algorithm may be off by itself: of y, and of the gradient of input i.
+func (t *trial) own(u float64) (y float64, dx []float64) {
+	dx = make([]float64, len(t.x))
+	if t.c.Rounding == nil {
+		return 0, dx
+	}
+	y, more := t.c.Rounding(t.x, t.dy, u)
+	copy(dx, more)
+	return y, dx
+}
+
+// directions are the directions along which the gradient of an input is judged: the unit vectors of
+// its elements, or some of them, or random signs.
+func (t *trial) directions(i, elements, random int) (all [][]float64, unit []int) {
+	n := len(t.x[i])
+	one := func(e int) {
+		v := make([]float64, n)
+		v[e] = 1
+		all, unit = append(all, v), append(unit, e)
+	}
+	if s := t.c.Sample; s > 0 && s < n {
+		for _, e := range t.r.Perm(n)[:s] {
+			one(e)
+		}
+		return all, unit
+	}
+	if n <= elements {
+		for e := range n {
+			one(e)
+		}
+		return all, unit
+	}
+	for range random {
+		all = append(all, t.signs(n))
+	}
+	return all, nil
+}
+
+func (t *trial) signs(n int) []float64 {
+	v := make([]float64, n)
+	for i := range v {
+		v[i] = float64(2*t.r.IntN(2) - 1)
+	}
+	return v
+}
+
+// elementwise is up to how many elements an input is differentiated by each of them, and random
+// along how many directions otherwise.
+func (t *trial) elementwise() (elements, random int) {
+	switch {
+	case t.brief:
+		return 4, 2
+	case t.at != "":
+		return 40, 4
+	}
+	return 160, 8
+}
+
+func dot(a, b []float64) float64 {
+	s := 0.0
+	for i, x := range a {
+		if b[i] != 0 {
+			s += x * b[i]
+		}
+	}
+	return s
+}
+
+// judged is a row of numbers that an oracle found one by one.
+type judged struct {
+	got, want, bound []float64
+	at               []int // elements of the quantity, nil for directions
+	kinks, unknown   int
+}
+
+func (j *judged) add(got, want, bound float64, e int) {
+	j.got, j.want, j.bound = append(j.got, got), append(j.want, want), append(j.bound, bound)
+	j.at = append(j.at, e)
+}
+
+// found adds what a probe found: the nearest number that it admits is the one that is wanted.
+func (j *judged) found(got float64, f finding, e int) {
+	if f.kinked {
+		j.kinks++
+	}
+	if f.rough || f.open {
+		j.kinks++
+		j.unknown++
+		return
+	}
+	want := min(max(got, f.lo), f.hi)
+	if math.IsNaN(got) {
+		want = (f.lo + f.hi) / 2
+	}
+	j.add(got, want, f.bound, e)
+}
+
+// row makes the row. n is the number of elements of the quantity, of the shape.
+func (j *judged) row(quantity string, by Oracle, shape []int, directions bool) Row {
+	var r Row
+	if n := tensor.Shape(shape).TotalSize(); !directions && len(j.got) > 0 {
+		got, want, bound := make([]float64, n), make([]float64, n), make([]float64, n)
+		for k, e := range j.at {
+			got[e], want[e], bound[e] = j.got[k], j.want[k], j.bound[k]
+		}
+		r = compare(quantity, by, shape, got, want, bound)
+		if r.Compared = len(j.got); r.Compared < n && r.Mismatch != nil && r.Compared < len(got) {
+			r.Mismatch.Hint = "" // a pattern of a part is none of the whole
+		}
+	} else {
+		r = compare(quantity, by, nil, j.got, j.want, j.bound)
+		if r.Mismatch != nil {
+			r.Mismatch.Hint = ""
+		}
+	}
+	r.Kinks = j.kinks
+	if len(j.got) == 0 {
+		r.Verdict, r.Note = NotJudged, "nowhere differentiable, as far as differences can see"
+	}
+	return r
+}
+
+// explain replaces the hint by what is known of the rule.
+func (t *trial) explain(r *Row, i int) {
+	if m := r.Mismatch; m != nil && i < len(t.wrong) && t.wrong[i] != "" &&
+		(m.Hint == "" || t.wrong[i] == ignoresCotangent) {
+		m.Hint = t.wrong[i]
+	}
+}
+
+// survives reports whether the ops can be run as machines run them. A panic under a machine would
+// end the process, so everything is first run by hand.
+func (t *trial) survives() bool {
+	if t.sound == nil {
+		ok := true
+		d, err := t.derived()
+		if err == nil {
+			_, err = d.at(d.leaves(t.x), t.dy, true)
+		}
+		ok = err == nil
+		t.sound = &ok
+	}
+	return *t.sound
+}
+
+// byHand is DoDiff run by hand as LispMachine does.
+func (t *trial) byHand() (outcome, error) {
+	w, err := t.c.world(t.of, t.spent)
+	if err != nil {
+		return outcome{}, err
+	}
+	return w.accumulating(t.x, t.dy)
+}
+
+// onMachine runs the case on a machine.
+func (t *trial) onMachine(m Machine, runs int, second [][]float64) (outcome, error) {
+	w, err := t.c.world(t.of, t.spent)
+	if err != nil {
+		return outcome{}, err
+	}
+	return w.machine(m, runs, t.x, t.dy, second)
+}
+
+// seconds are cotangents of second consumers, and what the gradients then are.
+func (t *trial) seconds() (second, sum [][]float64) {
+	second, sum = make([][]float64, len(t.x)), make([][]float64, len(t.x))
+	for _, i := range t.fwd.wrt() {
+		second[i], sum[i] = t.signs(len(t.x[i])), make([]float64, len(t.x[i]))
+		for e := range second[i] {
+			sum[i][e] = t.base.dx[i][e] + second[i][e]
+		}
+	}
+	return second, sum
+}
+
+// packageOf is the import path of an op's type.
+func packageOf(op G.Op) string {
+	t := reflect.TypeOf(op)
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.PkgPath()
+}
+
+// native reports whether an op is one of Gorgonia's own.
+func native(op G.Op) bool { return op != nil && packageOf(op) == "gorgonia.org/gorgonia" }
+
+// culprit is the first node whose value differs from the same node's in a plain run, though its
+// arguments are equal, or nil. Both graphs were built alike.
+func culprit(plain, other *world, at, is values, roots, also []*G.Node) *G.Node {
+	a, b := order(plain.g, roots...), order(other.g, also...)
+	if len(a) != len(b) {
+		return nil
+	}
+	for k := range a {
+		x, err1 := floats(at[a[k]])
+		y, err2 := floats(is[b[k]])
+		if err1 != nil || err2 != nil || len(x) != len(y) {
+			return nil
+		}
+		size, bound := 0.0, make([]float64, len(x))
+		for _, v := range x {
+			size = max(size, math.Abs(v))
+		}
+		for e := range bound {
+			bound[e] = 1e-4 * size
+		}
+		if differ(y, x, bound) {
+			return b[k]
+		}
+	}
+	return nil
+}
+
+// composed reports whether the graph has ops beside a single one.
+func (w *world) composed() bool {
+	ops := 0
+	for _, n := range order(w.g, w.y...) {
+		if n.Op() != nil && n.Op().Arity() > 0 {
+			ops++
+		}
+	}
+	return ops > 1
+}
+
+func (t *trial) String() string { return fmt.Sprint(t.c.shapes(), " ", t.at) }

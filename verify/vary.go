@@ -1,0 +1,300 @@
+package verify
+
+import (
+	"iter"
+	"slices"
+
+	"gorgonia.org/tensor"
+)
+
+// A variation is the case with other shapes or other values.
+type variation struct {
+	c     Case
+	at    string // for the report: where a row fails
+	what  string // for the report: what was varied
+	mood  mood
+	brief bool
+	most  int // it is left out once the variations have cost so much
+}
+
+// What variations may cost together, in elements of computed nodes: those of values and small
+// shapes, and then those with a long axis.
+const (
+	mostWork = 3 << 20
+	mostLong = 4 << 20
+)
+
+// variations are other values at the case's shapes, and other shapes: sides one and two longer and
+// shorter, alone and together with all of the same length, and sides of one. Long sides are made
+// short first. At last each length in turn is longer than a thousand.
+func (c *Case) variations() iter.Seq[variation] {
+	return func(yield func(variation) bool) {
+		base := c.small()
+		one := func(v variation) bool {
+			v.most = mostWork
+			if v.brief {
+				v.most = mostLong
+			}
+			return yield(v)
+		}
+		for _, m := range []mood{ties, asIs, large, zeroed, huge} {
+			if m != asIs && !slices.ContainsFunc(c.Inputs, func(in Input) bool { return m.changes(&in) }) {
+				continue
+			}
+			t := base
+			at, what := m.String(), m.String()
+			if m == asIs {
+				at, what = "other values", "other values"
+			}
+			if base.shapes() != c.shapes() {
+				at += ", " + base.shapes()
+			}
+			if !one(variation{c: t, at: at, what: what, mood: m}) {
+				return
+			}
+		}
+		seen := map[string]bool{c.shapes(): true, base.shapes(): true}
+		count := 0
+		for t := range base.resized() {
+			if s := t.shapes(); !seen[s] {
+				seen[s] = true
+				m := []mood{asIs, asIs, ties}[count%3]
+				if count++; !one(variation{c: t, at: s, what: "sizes", mood: m}) {
+					return
+				}
+			}
+		}
+		for _, l := range base.lengths() {
+			t, ok := base.together(l, 1100)
+			if ok && t.elements() <= 1<<14 {
+				if !one(variation{c: t, at: t.shapes(), what: "a long axis", brief: true}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (c *Case) elements() int {
+	n := 0
+	for _, in := range c.Inputs {
+		n += in.Shape.TotalSize()
+	}
+	return n
+}
+
+// lengths are the different lengths of sides, longest first.
+func (c *Case) lengths() []int {
+	var all []int
+	for _, in := range c.Inputs {
+		for _, s := range in.Shape {
+			if !slices.Contains(all, s) {
+				all = append(all, s)
+			}
+		}
+		if in.kind == labels && in.classes > 1 && !slices.Contains(all, in.classes) {
+			all = append(all, in.classes)
+		}
+	}
+	slices.Sort(all)
+	slices.Reverse(all)
+	return all
+}
+
+// small is the case with sides of at most eight, if it can be built so.
+func (c *Case) small() Case {
+	t := *c
+	if c.elements() <= 64 {
+		return t
+	}
+	taken := c.lengths()
+	for _, l := range c.lengths() {
+		if l <= 8 {
+			continue
+		}
+		for _, s := range []int{7, 6, 5, 8, 4, 3} {
+			if slices.Contains(taken, s) {
+				continue
+			}
+			if smaller, ok := t.together(l, s); ok && smaller.builds() {
+				t, taken = smaller, append(taken, s)
+				break
+			}
+		}
+	}
+	return t
+}
+
+// builds reports whether the graph can be built, without running it.
+func (c *Case) builds() bool {
+	for _, of := range []tensor.Dtype{tensor.Float64, tensor.Float32} {
+		if _, err := c.world(of, &effort{}); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// resize changes sides. Labels have as many classes as the sides that counted them have now.
+func (c *Case) resize(change func(input, axis, side int) int, classes func(n int) int) (Case, bool) {
+	t := *c
+	t.Inputs = slices.Clone(c.Inputs)
+	changed, batch := false, 0
+	for i := range t.Inputs {
+		in := &t.Inputs[i]
+		in.Shape = in.Shape.Clone()
+		for a, s := range in.Shape {
+			n := change(i, a, s)
+			if n < 1 {
+				return t, false
+			}
+			if n != s {
+				in.Shape[a], changed = n, true
+			}
+		}
+		if in.kind == labels && in.Type != tensor.Bool && in.classes > 1 {
+			if n := classes(in.classes); n >= 1 && n != in.classes {
+				in.classes, changed = n, true
+			}
+		}
+		if in.Batch {
+			if batch != 0 && batch != in.Shape[0] {
+				return t, false
+			}
+			batch = in.Shape[0]
+		}
+	}
+	return t, changed
+}
+
+// together changes all sides of one length.
+func (c *Case) together(from, to int) (Case, bool) {
+	same := func(s int) int {
+		if s == from {
+			return to
+		}
+		return s
+	}
+	return c.resize(func(_, _, s int) int { return same(s) }, same)
+}
+
+// apart changes single sides, by input and axis.
+func (c *Case) apart(to int, sides ...[2]int) (Case, bool) {
+	from := c.Inputs[sides[0][0]].Shape[sides[0][1]]
+	return c.resize(func(i, a, s int) int {
+		if slices.Contains(sides, [2]int{i, a}) {
+			return to
+		}
+		return s
+	}, func(n int) int {
+		if n == from { // labels stay below what may have counted them
+			return min(n, to)
+		}
+		return n
+	})
+}
+
+// resized are the case's shapes made a little longer and shorter, the most telling first.
+func (c *Case) resized() iter.Seq[Case] {
+	return func(yield func(Case) bool) {
+		var sides [][2]int
+		for i, in := range c.Inputs {
+			for a := range in.Shape {
+				sides = append(sides, [2]int{i, a})
+			}
+		}
+		side := func(s [2]int) int { return c.Inputs[s[0]].Shape[s[1]] }
+		stopped := false
+		one := func(t Case, ok bool) {
+			if ok && !stopped && t.elements() <= 4096 {
+				stopped = !yield(t)
+			}
+		}
+		for _, by := range []int{1, -1} {
+			for _, l := range c.lengths() {
+				one(c.together(l, l+by))
+			}
+			for _, s := range sides {
+				one(c.apart(side(s)+by, s))
+			}
+		}
+		for _, l := range c.lengths() {
+			one(c.together(l, 1))
+		}
+		for k, s := range sides { // two inputs that meet in a side
+			for _, p := range sides[k+1:] {
+				if p[0] != s[0] && side(s) == side(p) {
+					one(c.apart(side(s)+1, s, p))
+				}
+			}
+		}
+		for _, by := range []int{2, -2} {
+			for _, l := range c.lengths() {
+				one(c.together(l, l+by))
+			}
+			for _, s := range sides {
+				one(c.apart(side(s)+by, s))
+			}
+		}
+		for _, s := range sides {
+			one(c.apart(1, s))
+		}
+	}
+}
+
+// shrink makes the shapes smaller as long as a row fails, and returns the trial of the smallest
+// case, or nil if no smaller one fails.
+func (c *Case) shrink(t *trial, clock *effort) *trial {
+	i := slices.IndexFunc(t.rows, func(r Row) bool { return r.Verdict == Fails })
+	row := &t.rows[i]
+	var found *trial
+	for budget, smaller := 60, true; smaller; {
+		smaller = false
+		for _, s := range c.smaller() {
+			if budget--; budget < 0 || clock.over() {
+				return found
+			}
+			next := &trial{at: t.at, mood: t.mood, only: row, spent: clock}
+			if next.at == "" {
+				next.at = "smaller"
+			}
+			if s.run(next) != nil {
+				continue
+			}
+			if k := slices.IndexFunc(next.rows, func(r Row) bool { return r.Verdict == Fails }); k >= 0 {
+				f := next.rows[k]
+				if f.Oracle == row.Oracle && f.Quantity == row.Quantity && (f.Mismatch == nil) == (row.Mismatch == nil) {
+					for k := range next.rows {
+						next.rows[k].At = ""
+					}
+					c, found, smaller = &s, next, true
+					break
+				}
+			}
+		}
+	}
+	return found
+}
+
+// smaller are the case with one side smaller, or all sides of one length smaller together, which
+// keeps most ops' shapes consistent: by half, or else by one.
+func (c *Case) smaller() []Case {
+	var all []Case
+	for _, less := range []func(int) int{
+		func(s int) int { return (s + 1) / 2 }, func(s int) int { return s - 1 },
+	} {
+		for _, l := range c.lengths() {
+			if t, ok := c.together(l, less(l)); ok && l > 1 {
+				all = append(all, t)
+			}
+		}
+		for i, in := range c.Inputs {
+			for a, s := range in.Shape {
+				if t, ok := c.apart(less(s), [2]int{i, a}); ok && s > 1 {
+					all = append(all, t)
+				}
+			}
+		}
+	}
+	return all
+}
