@@ -27,7 +27,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	machine, err := vm.New(g, y, grads[0]) // or gorgonia.NewTapeMachine(g)
+	// Under gorgonia.NewTapeMachine(g), read y by gorgonia.Read: the TapeMachine overwrites values.
+	machine, err := vm.New(g, y, grads[0])
 	if err != nil {
 		log.Fatal(err)
 	}
