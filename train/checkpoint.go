@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -153,6 +155,9 @@ func (d *runDir) keep(name string, most int) error {
 // load puts the run where its checkpoint is. Everything is checked before anything is changed.
 func (r *run) load() error {
 	f, err := r.dir.root.Open(CheckpointFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.Errorf("train: Resume: %s holds no checkpoint: the run ended before it had saved anything", r.t.Dir)
+	}
 	if err != nil {
 		return errors.Wrapf(err, "train: Resume: %s", r.t.Dir)
 	}
@@ -162,6 +167,34 @@ func (r *run) load() error {
 		return errors.Wrapf(err, "train: Resume: %s", f.Name())
 	}
 	return errors.Wrap(r.restore(all, meta), f.Name())
+}
+
+// ReadConfig returns the recipe of the run in a directory, as the run was saved last.
+//
+// It returns an error if the run has saved nothing, its checkpoint is damaged, or it was not made from a
+// recipe.
+func ReadConfig(dir string) (c Config, err error) {
+	path := filepath.Join(dir, CheckpointFile)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, errors.Errorf("train: %s holds no checkpoint: it is no run, or ended before it had saved anything", dir)
+	}
+	if err != nil {
+		return c, errors.Wrap(err, "train")
+	}
+	defer f.Close()
+	h, err := safetensors.ReadHeader(f)
+	if err != nil {
+		return c, errors.Wrapf(err, "train: %s", path)
+	}
+	var s saved
+	if err := json.Unmarshal([]byte(h.Metadata[configKey]), &s); err != nil {
+		return c, errors.Wrapf(err, "train: %s: the configuration", path)
+	}
+	if s.Model == "" {
+		return c, errors.Errorf("train: %s names no model: its trainer was not made from a recipe", path)
+	}
+	return s.Config, nil
 }
 
 func (r *run) restore(all map[string]*tensor.Dense, meta map[string]string) error {

@@ -14,6 +14,7 @@ import (
 // to the run directory as it was used.
 type Config struct {
 	Data      string   `json:"data"`
+	DataDir   string   `json:"data_dir,omitempty"` // of its files; for those who open the sets
 	Model     string   `json:"model"`
 	Loss      string   `json:"loss"` // cross-entropy or mse
 	Epochs    int      `json:"epochs"`

@@ -35,14 +35,17 @@ func wants(t *testing.T, err error, parts ...string) {
 	}
 }
 
-// digits are drawn once for all tests that take so many.
 func digits(t *testing.T, training, test int) (data.Set, data.Set) {
 	t.Helper()
-	a, b, err := data.Open("digits", data.Options{Train: training, Test: test, Seed: 1})
+	a, b, err := openDigits(training, test)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a, b
+}
+
+func openDigits(training, test int) (data.Set, data.Set, error) {
+	return data.Open("digits", data.Options{Train: training, Test: test, Seed: 1})
 }
 
 func config() Config {

@@ -34,6 +34,9 @@ const usage = `Train trains a convolutional network on images, and tests it on o
   go run ./cmd/train                                digits drawn at start, no files needed
   go run ./cmd/train -data mnist -data-dir DIR      MNIST, from its four IDX files
   go run ./cmd/train -model linear -epochs 5        what a network without convolutions makes of them
+  go run ./cmd/train resume RUN                     go on where the run in that directory was saved last,
+                                                    with the same bits as if it had never stopped. Takes
+                                                    -epochs, -data-dir, -threads and -save-every
 
 Exit codes:
   0    the whole run was made
@@ -61,8 +64,9 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 // A job is what the flags ask for.
 type job struct {
 	train.Config
-	dataDir, out string
-	saveEvery    int
+	out       string
+	resume    bool
+	saveEvery int
 }
 
 func run(args []string, stdout *os.File, stderr io.Writer) int {
@@ -78,7 +82,7 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 			fmt.Fprintln(stderr, "train:", err)
 		}
 	}
-	training, test, err := data.Open(j.Data, data.Options{Dir: j.dataDir, Seed: j.Seed})
+	training, test, err := data.Open(j.Data, data.Options{Dir: j.DataDir, Seed: j.Seed})
 	if err != nil {
 		return fail(stderr, exitFailed, err)
 	}
@@ -86,7 +90,10 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, exitUsage, err)
 	}
-	own := j.out == ""
+	own, begin := j.out == "", t.Run
+	if j.resume {
+		begin = t.Resume
+	}
 	if own {
 		name := time.Now().Format("20060102-150405") + "-" + j.Data + "-" + j.Model
 		if j.out, err = train.NewDir(runsLocation, name); err != nil {
@@ -99,7 +106,7 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 
 	show := &console{w: out, terminal: term.IsTerminal(int(stdout.Fd()))}
 	t.Dir, t.SaveEvery, t.OnStep, t.OnEpoch = j.out, j.saveEvery, show.step, show.epoch
-	res, err := t.Run(ctx)
+	res, err := begin(ctx)
 	if err != nil {
 		if own {
 			_ = os.Remove(j.out) // which leaves a directory that holds something
@@ -165,7 +172,7 @@ func parse(args []string, stdout, stderr io.Writer) (j job, status int) {
 		}
 	}
 	f.StringVar(&j.Data, "data", "digits", "the `dataset`: "+strings.Join(names, "; "))
-	f.StringVar(&j.dataDir, "data-dir", "", "the `directory` with the dataset's files, for "+strings.Join(files, ", "))
+	f.StringVar(&j.DataDir, "data-dir", "", "the `directory` with the dataset's files, for "+strings.Join(files, ", "))
 	f.StringVar(&j.Model, "model", "article", "the `network`: "+strings.Join(model.Names(), ", "))
 	f.StringVar(&j.Loss, "loss", "cross-entropy", "the `loss`: cross-entropy, or mse for the article's ½ Σ (t − y)² of an image, the mean over the batch")
 	f.IntVar(&j.Epochs, "epochs", 3, "passes over the training images")
@@ -184,6 +191,12 @@ func parse(args []string, stdout, stderr io.Writer) (j job, status int) {
 	f.StringVar(&j.out, "out", "", "the run `directory`, which must be new or empty; by default a new one in runs")
 	f.IntVar(&j.saveEvery, "save-every", 0, "`steps` after which to save in the middle of an epoch too; 0 for never")
 	threads := f.Int("threads", 0, "threads to compute on, 0 for one a core; the weights do not depend on it")
+	if len(args) > 0 && args[0] == "resume" {
+		j.resume, args = true, args[1:]
+		if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+			j.out, args = args[0], args[1:]
+		}
+	}
 	switch err := f.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage)
@@ -193,6 +206,11 @@ func parse(args []string, stdout, stderr io.Writer) (j job, status int) {
 	case err != nil:
 		return j, fail(stderr, exitUsage, fmt.Errorf("%v; -h lists the flags", err))
 	}
+	if j.resume {
+		if err := j.load(f); err != nil {
+			return j, fail(stderr, exitUsage, err)
+		}
+	}
 	if err := j.check(f, *threads); err != nil {
 		return j, fail(stderr, exitUsage, err)
 	}
@@ -200,6 +218,32 @@ func parse(args []string, stdout, stderr io.Writer) (j job, status int) {
 		ops.SetThreads(*threads)
 	}
 	return j, keepRunning
+}
+
+// load takes the recipe of the run that goes on. What it takes of the flags changes no bits.
+func (j *job) load(f *flag.FlagSet) error {
+	if j.out == "" {
+		return errors.New("resume: there is no run directory, want: train resume RUN")
+	}
+	c, err := train.ReadConfig(j.out)
+	if err != nil {
+		return err
+	}
+	f.Visit(func(given *flag.Flag) {
+		switch given.Name {
+		case "epochs":
+			c.Epochs = j.Epochs
+		case "data-dir":
+			c.DataDir = j.DataDir
+		case "threads", "save-every":
+		default:
+			if err == nil {
+				err = fmt.Errorf("resume: -%s would change the bits of the run in %s, want it left out", given.Name, j.out)
+			}
+		}
+	})
+	j.Config = c
+	return err
 }
 
 // check returns an error for flags that make no sense whatever the data.
@@ -217,10 +261,15 @@ func (j *job) check(f *flag.FlagSet, threads int) error {
 	if err != nil {
 		return err
 	}
-	if err := source.CheckOptions(data.Options{Dir: j.dataDir}); err != nil {
+	if err := source.CheckOptions(data.Options{Dir: j.DataDir}); err != nil {
 		return err
 	}
-	if j.out != "" {
+	if j.DataDir != "" { // to be found from elsewhere, when the run is resumed
+		if j.DataDir, err = filepath.Abs(j.DataDir); err != nil {
+			return err
+		}
+	}
+	if j.out != "" && !j.resume {
 		if err := train.CheckDir(j.out); err != nil {
 			return err
 		}

@@ -58,6 +58,10 @@ func TestWrongUsage(t *testing.T) {
 		{"-momentum 0.9", "adam takes no momentum"},
 		{"-schedule zigzag", `"zigzag", want one of constant`},
 		{"-save-every -1", "-save-every is -1"},
+		{"resume", "want: train resume RUN"},
+		{"resume -epochs 5", "want: train resume RUN"},
+		{"resume " + full, full + " holds no checkpoint"},
+		{"resume " + full + " -speed 9", "not defined"},
 		{"now", `got the argument "now"`},
 		{"-out " + full, full},
 	} {
@@ -83,14 +87,18 @@ func TestWrongUsage(t *testing.T) {
 // TestFlags: what is asked for is what is trained.
 func TestFlags(t *testing.T) {
 	defer ops.SetThreads(ops.Threads())
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
 	args := "-data mnist -data-dir D -model lenet5 -loss mse -epochs 7 -batch 9 -lr 0.5 -optimizer sgd -momentum 0.5 -weight-decay 0.25 " +
 		"-schedule one-cycle -warmup-epochs 1.5 -seed 11 -out new -threads 3 -save-every 8"
 	j, status := parse(strings.Fields(args), io.Discard, io.Discard)
 	want := train.Config{
-		Data: "mnist", Model: "lenet5", Loss: "mse", Epochs: 7, Batch: 9, Rate: 0.5, Optimizer: "sgd", Momentum: new(0.5), Decay: 0.25,
+		Data: "mnist", DataDir: filepath.Join(here, "D"), Model: "lenet5", Loss: "mse", Epochs: 7, Batch: 9, Rate: 0.5, Optimizer: "sgd", Momentum: new(0.5), Decay: 0.25,
 		Schedule: "one-cycle", WarmUp: 1.5, Seed: 11,
 	}
-	if status >= 0 || !reflect.DeepEqual(j, job{want, "D", "new", 8}) || ops.Threads() != 3 {
+	if status >= 0 || !reflect.DeepEqual(j, job{Config: want, out: "new", saveEvery: 8}) || ops.Threads() != 3 {
 		t.Errorf("got %+v on %d threads, status %d, want %+v", j, ops.Threads(), status, want)
 	}
 	want = train.Config{
@@ -141,10 +149,28 @@ func TestTrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if status, _, errs := execute(t, "resume", dir, "-lr", "0.5"); status != 2 || !strings.Contains(errs, "-lr would change the bits") {
+		t.Errorf("resume with another rate: status %d, %q", status, errs)
+	}
 	if status, _, _ := execute(t, "-model", "linear", "-epochs", "1", "-out", dir); status != 2 {
 		t.Errorf("a second run into the directory: status %d, want 2", status)
 	}
 	if after, err := os.ReadFile(filepath.Join(dir, "weights.safetensors")); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the second run changed the weights (%v)", err)
 	}
+	if status, out, errs := execute(t, "resume", dir, "-epochs", "2"); status != 0 || !strings.Contains(out, "epoch 2: loss") || strings.Contains(out, "epoch 1: loss") {
+		t.Errorf("resume for another epoch: status %d, %q, %q", status, out, errs)
+	}
+	if lines := strings.Count(readFile(t, filepath.Join(dir, "metrics.jsonl")), "\n"); lines != 2 {
+		t.Errorf("the metrics tell of %d epochs, want 2", lines)
+	}
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
