@@ -1,11 +1,15 @@
 package ops
 
 import (
+	"fmt"
+	"math/rand/v2"
+
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // AvgPool2D returns the node y whose elements are the means of each window of x:
@@ -88,4 +92,49 @@ func (o avgPoolBackward) exec(c *Call) error {
 		kernel.AvgBackward(o.Geometry, slice[float32](c.dst), slice[float32](c.in[0]), o.CountPadding)
 	}
 	return nil
+}
+
+func init() {
+	opset.Register(opset.Entry{Name: "AvgPool2D", Draw: func(r *rand.Rand) opset.Case {
+		p := PoolParams{Window: Size{2 + r.IntN(2), 2}, Stride: Size{1 + r.IntN(3), 1 + r.IntN(2)}, Pad: Padding{Top: r.IntN(2), Left: r.IntN(2), Right: r.IntN(2)},
+			Ceil: r.IntN(2) == 0, ExcludePadding: r.IntN(2) == 0, Divisor: []int{0, 0, 5}[r.IntN(3)]}
+		const planes, h, w = 6, 5, 6
+		count := func(n, window, stride, before, after int) int {
+			windows := 0
+			for at := -before; at+window <= n+after || p.Ceil && at < n && at+window < n+after+stride; at += stride {
+				windows++
+			}
+			return windows
+		}
+		rows, cols := count(h, p.Window.H, p.Stride.H, p.Pad.Top, 0), count(w, p.Window.W, p.Stride.W, p.Pad.Left, p.Pad.Right)
+		return opset.Case{
+			Params: fmt.Sprintf("%+v", p),
+			Inputs: []opset.Input{opset.Normal("x", 2, 3, h, w)},
+			Build:  func(in []*G.Node) (*G.Node, error) { return AvgPool2D(in[0], p) },
+			Terms:  p.Window.H*p.Window.W + 3,
+			Want: func(in [][]float64) []float64 {
+				y := make([]float64, planes*rows*cols)
+				for k := range y {
+					sum, n := 0.0, 0
+					for a := range p.Window.H {
+						for b := range p.Window.W {
+							i, j := k/cols%rows*p.Stride.H+a-p.Pad.Top, k%cols*p.Stride.W+b-p.Pad.Left
+							inside := i >= 0 && i < h && j >= 0 && j < w
+							if inside {
+								sum += in[0][k/(rows*cols)*h*w+i*w+j]
+							}
+							if inside || !p.ExcludePadding && i < h && j < w+p.Pad.Right {
+								n++
+							}
+						}
+					}
+					if p.Divisor > 0 {
+						n = p.Divisor
+					}
+					y[k] = sum / float64(n)
+				}
+				return y
+			},
+		}
+	}})
 }

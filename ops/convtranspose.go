@@ -1,11 +1,15 @@
 package ops
 
 import (
+	"fmt"
+	"math/rand/v2"
+
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // ConvTranspose2D returns the node y, the transposed convolution of x: the adjoint of the convolution
@@ -158,4 +162,52 @@ func (o addChannels) exec(c *Call) error {
 		kernel.AddChannels(s[0]*s[1], s[2]*s[3], slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]))
 	}
 	return nil
+}
+
+func init() {
+	opset.Register(opset.Entry{Name: "ConvTranspose2D", Draw: func(r *rand.Rand) opset.Case {
+		groups, c, k := 1+r.IntN(2), 1+r.IntN(2), 1+r.IntN(2)
+		n, h, w, height, width := 1+r.IntN(2), 2+r.IntN(3), 2+r.IntN(3), 1+r.IntN(3), 1+r.IntN(3)
+		p := ConvParams{Stride: Size{1 + r.IntN(3), 1 + r.IntN(2)}, Dilation: Size{1 + r.IntN(2), 1 + r.IntN(3)},
+			Pad: Padding{Top: r.IntN(2), Left: r.IntN(2), Right: r.IntN(2)}, Groups: groups, Flip: r.IntN(4) == 0}
+		p.OutputPad = Size{r.IntN(max(p.Stride.H, p.Dilation.H)), r.IntN(max(p.Stride.W, p.Dilation.W))}
+		rows := (h-1)*p.Stride.H - p.Pad.Top + (height-1)*p.Dilation.H + 1 + p.OutputPad.H
+		cols := (w-1)*p.Stride.W - p.Pad.Left - p.Pad.Right + (width-1)*p.Dilation.W + 1 + p.OutputPad.W
+		if rows < 1 || cols < 1 {
+			p.Pad = Padding{}
+			rows, cols = (h-1)*p.Stride.H+(height-1)*p.Dilation.H+1+p.OutputPad.H, (w-1)*p.Stride.W+(width-1)*p.Dilation.W+1+p.OutputPad.W
+		}
+		return opset.Case{
+			Params: fmt.Sprintf("%+v", p),
+			Inputs: []opset.Input{opset.Normal("x", n, groups*c, h, w), opset.Normal("w", groups*c, k, height, width), opset.Normal("b", groups*k)},
+			Build:  func(in []*G.Node) (*G.Node, error) { return ConvTranspose2D(in[0], in[1], in[2], p) },
+			Terms:  c*height*width + 1,
+			Want: func(in [][]float64) []float64 {
+				y := make([]float64, n*groups*k*rows*cols)
+				for i := range y {
+					y[i] = in[2][i/(rows*cols)%(groups*k)]
+				}
+				for xi, v := range in[0] { // each element of x is spread by its channel's filters
+					q, p0, channel, image := xi%w, xi/w%h, xi/(w*h)%(groups*c), xi/(w*h*groups*c)
+					for kk := range k {
+						for a := range height {
+							for b := range width {
+								i, j := p0*p.Stride.H+a*p.Dilation.H-p.Pad.Top, q*p.Stride.W+b*p.Dilation.W-p.Pad.Left
+								if i < 0 || i >= rows || j < 0 || j >= cols {
+									continue
+								}
+								fa, fb := a, b
+								if p.Flip {
+									fa, fb = height-1-a, width-1-b
+								}
+								out := channel/c*k + kk
+								y[((image*groups*k+out)*rows+i)*cols+j] += v * in[1][((channel*k+kk)*height+fa)*width+fb]
+							}
+						}
+					}
+				}
+				return y
+			},
+		}
+	}})
 }

@@ -1,13 +1,16 @@
 package ops
 
 import (
+	"fmt"
 	"math"
+	"math/rand/v2"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // LpPool2D returns the node y whose elements are the Lᵖ norms of each window of x, p being Norm:
@@ -149,4 +152,35 @@ func powers[T kernel.Float](o power, y, x []T) {
 		}
 		y[i] = T(p)
 	}
+}
+
+func init() {
+	opset.Register(opset.Entry{Name: "LpPool2D", Draw: func(r *rand.Rand) opset.Case {
+		p := PoolParams{Window: Size{1 + r.IntN(3), 2}, Stride: Size{1 + r.IntN(2), 1 + r.IntN(2)}, Dilation: Size{1, 1 + r.IntN(2)},
+			Pad: Padding{Left: r.IntN(2)}, Norm: []float64{1, 1.5, 2, 3}[r.IntN(4)]}
+		const planes, h, w = 6, 5, 6
+		rows, cols := (h-p.Window.H)/p.Stride.H+1, (w+p.Pad.Left-p.Dilation.W-1)/p.Stride.W+1
+		return opset.Case{
+			Params: fmt.Sprintf("%+v", p),
+			Inputs: []opset.Input{opset.Distinct("x", 2, 3, h, w)},
+			Build:  func(in []*G.Node) (*G.Node, error) { return LpPool2D(in[0], p) },
+			Terms:  3*p.Window.H + 16,
+			Want: func(in [][]float64) []float64 {
+				y := make([]float64, planes*rows*cols)
+				for k := range y {
+					sum := 0.0
+					for a := range p.Window.H {
+						for b := range p.Window.W {
+							i, j := k/cols%rows*p.Stride.H+a, k%cols*p.Stride.W+b*p.Dilation.W-p.Pad.Left
+							if j >= 0 {
+								sum += math.Pow(math.Abs(in[0][k/(rows*cols)*h*w+i*w+j]), p.Norm)
+							}
+						}
+					}
+					y[k] = math.Pow(sum, 1/p.Norm)
+				}
+				return y
+			},
+		}
+	}})
 }

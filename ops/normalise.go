@@ -1,62 +1,80 @@
 package ops
 
 import (
+	"fmt"
 	"math"
+	"math/rand/v2"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // Stats are the statistics of each channel: nodes of rank 1, one number a channel.
 type Stats struct {
 	Mean *G.Node
-	Var  *G.Node // biased: Σ(x−mean)²/count
+	// Var is the biased variance, Σ(x−mean)²/count. PyTorch keeps count/(count−1) times it as its
+	// running variance.
+	Var *G.Node
 }
 
 // BatchNorm returns the node y, x with each channel normalised by its own mean and variance over the
-// batch and the image (Ioffe and Szegedy, 2015), and the statistics that it did it by:
+// batch and the image (Ioffe and Szegedy, 2015):
 //
 //	x̂ = (x − mean_c)/√(var_c + eps),   y = scale_c·x̂ + bias_c
 //
-// Shapes: x N×C, N×C×L or N×C×H×W; scale and bias C, or both nil for ones and zeros; Stats C each.
-// Var is biased, as in y. PyTorch keeps count/(count−1) times it as its running variance.
+// Shapes: x N×C, N×C×L or N×C×H×W; scale and bias C, or both nil for ones and zeros. var is biased.
 //
 // Derivatives, with means over the count elements of a channel:
 //
 //	dx = scale/√(var + eps)·(dy − mean(dy) − x̂·mean(dy·x̂)),   dscale = Σ dy·x̂,   dbias = Σ dy
 //
 // dx contains what mean and variance owe to x. They have derivatives again, but none of third order.
-// Stats have derivatives of their own; y has none by them.
 //
 // NaN and infinities make NaN of their whole channel. A channel whose elements are equal gives bias.
 //
 // BatchNorm returns an error if an argument is not a float node of the right rank and length, one of
 // scale and bias is nil, eps is not positive and finite, or a channel has a single element, whose
 // variance says nothing.
-func BatchNorm(x, scale, bias *G.Node, eps float64) (y *G.Node, s Stats, err error) {
+func BatchNorm(x, scale, bias *G.Node, eps float64) (*G.Node, error) {
+	y, _, err := batchNorm(x, scale, bias, eps)
+	return y, err
+}
+
+// BatchNormStats is BatchNorm and returns the statistics too, as the forward pass notes them. They have
+// derivatives of their own; y has none by them. LispMachine refuses a graph in which one of them is
+// used for nothing.
+func BatchNormStats(x, scale, bias *G.Node, eps float64) (y *G.Node, s Stats, err error) {
+	y, m, err := batchNorm(x, scale, bias, eps)
+	if err != nil {
+		return nil, s, err
+	}
+	channels := x.Shape()[1]
+	if s.Mean, err = node(momentRow{channels, 0}, m); err != nil {
+		return nil, s, err
+	}
+	s.Var, err = node(momentRow{channels, 1}, m)
+	return y, s, err
+}
+
+// batchNorm makes y and the matrix of means and variances.
+func batchNorm(x, scale, bias *G.Node, eps float64) (y, m *G.Node, err error) {
 	const name = "BatchNorm"
 	o, operands, err := channels(name, kernel.NormBatch, x, scale, bias, eps)
 	if err != nil {
-		return nil, s, err
+		return nil, nil, err
 	}
 	if o.Norm.Count() < 2 {
-		return nil, s, errors.Errorf("ops: %s: x is %v, of one element a channel, want two or more: one has no variance", name, x.Shape())
+		return nil, nil, errors.Errorf("ops: %s: x is %v, of one element a channel, want two or more: one has no variance", name, x.Shape())
 	}
-	m, err := node(moments{o.Of, o.Norm}, x)
-	if err != nil {
-		return nil, s, err
+	if m, err = node(moments{o.Of, o.Norm}, x); err != nil {
+		return nil, nil, err
 	}
-	if y, err = node(o, append(operands, m)...); err != nil {
-		return nil, s, err
-	}
-	if s.Mean, err = node(momentRow{o.Norm.Groups, 0}, m); err != nil {
-		return nil, s, err
-	}
-	s.Var, err = node(momentRow{o.Norm.Groups, 1}, m)
-	return y, s, err
+	y, err = node(o, append(operands, m)...)
+	return y, m, err
 }
 
 // BatchNormEval is BatchNorm by given statistics, such as running means, which are constants: y has no
@@ -560,4 +578,100 @@ func stacked[T kernel.Float](c *call) {
 	y, mean := slice[T](c.dst), slice[T](c.in[0])
 	copy(y, mean)
 	copy(y[len(mean):], slice[T](c.in[1]))
+}
+
+// standard is x̂ of each group of elements, that which of gives to element i.
+func standard(x []float64, groups int, of func(i int) int, eps float64) []float64 {
+	mean, variance, count := make([]float64, groups), make([]float64, groups), float64(len(x)/groups)
+	for i, v := range x {
+		mean[of(i)] += v / count
+	}
+	for i, v := range x {
+		variance[of(i)] += (v - mean[of(i)]) * (v - mean[of(i)]) / count
+	}
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = (v - mean[of(i)]) / math.Sqrt(variance[of(i)]+eps)
+	}
+	return y
+}
+
+func init() {
+	shapes := [][]int{{5, 4}, {3, 4, 3}, {2, 4, 3, 2}}
+	register := func(name string, affine func(shape []int, extra int) []int, of func(shape []int, extra, i int) int,
+		op func(x, scale, bias *G.Node, extra int) (*G.Node, error)) {
+		opset.Register(opset.Entry{Name: name, Draw: func(r *rand.Rand) opset.Case {
+			shape, extra := shapes[r.IntN(3)], 1+r.IntN(2)
+			if name == "LayerNorm" {
+				extra = 1 + r.IntN(len(shape)-1)
+			}
+			n := tensor.Shape(shape).TotalSize()
+			groups := 0
+			for i := range n {
+				groups = max(groups, of(shape, extra, i)+1)
+			}
+			sides := affine(shape, extra)
+			inner := 1 // elements of x that share a scale and lie side by side
+			if name != "LayerNorm" {
+				inner = n / (shape[0] * shape[1])
+			}
+			return opset.Case{
+				Params: fmt.Sprint(shape, ", ", extra),
+				Inputs: []opset.Input{opset.Normal("x", shape...), opset.Normal("scale", sides...), opset.Normal("bias", sides...)},
+				Build:  func(in []*G.Node) (*G.Node, error) { return op(in[0], in[1], in[2], extra) },
+				Terms:  4*n/groups + 16,
+				Want: func(in [][]float64) []float64 {
+					y := standard(in[0], groups, func(i int) int { return of(shape, extra, i) }, 0.25)
+					for i := range y {
+						c := i / inner % len(in[1])
+						y[i] = y[i]*in[1][c] + in[2][c]
+					}
+					return y
+				},
+			}
+		}})
+	}
+	channel := func(shape []int, _ int) []int { return shape[1:2] }
+	register("BatchNorm", channel, func(shape []int, _, i int) int {
+		return i / (tensor.Shape(shape).TotalSize() / (shape[0] * shape[1])) % shape[1]
+	}, func(x, scale, bias *G.Node, _ int) (*G.Node, error) {
+		return BatchNorm(x, scale, bias, 0.25)
+	})
+	register("GroupNorm", channel, func(shape []int, extra, i int) int {
+		return i / (tensor.Shape(shape).TotalSize() / (shape[0] * 2 * extra))
+	}, func(x, scale, bias *G.Node, extra int) (*G.Node, error) {
+		return GroupNorm(x, scale, bias, 2*extra, 0.25)
+	})
+	register("LayerNorm", func(shape []int, extra int) []int { return shape[len(shape)-extra:] }, func(shape []int, extra, i int) int {
+		return i / tensor.Shape(shape[len(shape)-extra:]).TotalSize()
+	}, func(x, scale, bias *G.Node, extra int) (*G.Node, error) {
+		return LayerNorm(x, scale, bias, extra, 0.25)
+	})
+	opset.Register(opset.Entry{Name: "BatchNormEval", Draw: func(r *rand.Rand) opset.Case {
+		shape := shapes[r.IntN(3)]
+		n, c := tensor.Shape(shape).TotalSize(), shape[1]
+		return opset.Case{
+			Params: fmt.Sprint(shape),
+			// y has no derivative by the statistics, so they are constants: 0.5 and 1.5.
+			Inputs: []opset.Input{opset.Normal("x", shape...), opset.Normal("scale", c), opset.Normal("bias", c)},
+			Build: func(in []*G.Node) (*G.Node, error) {
+				var t Try
+				zeros := t.Do(Mul(in[1], t.Do(Affine(in[1], 0, 0))))
+				s := Stats{Mean: t.Do(Affine(zeros, 1, 0.5)), Var: t.Do(Affine(zeros, 1, 1.5))}
+				if t.Err() != nil {
+					return nil, t.Err()
+				}
+				return BatchNormEval(in[0], in[1], in[2], s, 0.25)
+			},
+			Terms: 16,
+			Want: func(in [][]float64) []float64 {
+				y := make([]float64, n)
+				for i, v := range in[0] {
+					k := i / (n / (shape[0] * c)) % c
+					y[i] = (v-0.5)/math.Sqrt(1.75)*in[1][k] + in[2][k]
+				}
+				return y
+			},
+		}
+	}})
 }

@@ -1,9 +1,15 @@
 package ops
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // Ops on sequences are the ops on images of height 1. Of the structs of parameters they take the
@@ -110,4 +116,51 @@ func withHeight(x *G.Node) (*G.Node, error) {
 func withoutHeight(y *G.Node) (*G.Node, error) {
 	s := y.Shape()
 	return node(reshape{From: sizeOf(s), To: sizeOf(tensor.Shape{s[0], s[1], s[3]})}, y)
+}
+
+func init() {
+	opset.Register(opset.Entry{Name: "Conv1D", Draw: func(r *rand.Rand) opset.Case {
+		p := ConvParams{Stride: Size{W: 1 + r.IntN(3)}, Dilation: Size{W: 1 + r.IntN(2)}, Pad: Padding{Left: r.IntN(3), Right: r.IntN(2)}, Groups: 2}
+		const n, c, k, w, s = 2, 2, 3, 7, 3 // c and k of a group
+		q := (w+p.Pad.Left+p.Pad.Right-(s-1)*p.Dilation.W-1)/p.Stride.W + 1
+		return opset.Case{
+			Params: fmt.Sprintf("%+v", p),
+			Inputs: []opset.Input{opset.Normal("x", n, 2*c, w), opset.Normal("w", 2*k, c, s), opset.Normal("b", 2*k)},
+			Build:  func(in []*G.Node) (*G.Node, error) { return Conv1D(in[0], in[1], in[2], p) },
+			Terms:  c*s + 1,
+			Want: func(in [][]float64) []float64 {
+				y := make([]float64, n*2*k*q)
+				for yi := range y {
+					out, image := yi/q%(2*k), yi/(q*2*k)
+					y[yi] = in[2][out]
+					for cc := range c {
+						for tap := range s {
+							if i := yi%q*p.Stride.W + tap*p.Dilation.W - p.Pad.Left; i >= 0 && i < w {
+								y[yi] += in[0][(image*2*c+out/k*c+cc)*w+i] * in[1][(out*c+cc)*s+tap]
+							}
+						}
+					}
+				}
+				return y
+			},
+		}
+	}})
+	opset.Register(opset.Entry{Name: "MaxPool1D", Draw: func(r *rand.Rand) opset.Case {
+		p := PoolParams{Window: Size{W: 2 + r.IntN(2)}, Stride: Size{W: 1 + r.IntN(3)}, Pad: Padding{Left: r.IntN(2)}}
+		const rows, w = 6, 8
+		q := (w+p.Pad.Left-p.Window.W)/p.Stride.W + 1
+		return opset.Case{
+			Params: fmt.Sprintf("%+v", p),
+			Inputs: []opset.Input{opset.Distinct("x", 2, 3, w)},
+			Build:  func(in []*G.Node) (*G.Node, error) { return MaxPool1D(in[0], p) },
+			Want: func(in [][]float64) []float64 {
+				y := make([]float64, rows*q)
+				for yi := range y {
+					from := yi%q*p.Stride.W - p.Pad.Left
+					y[yi] = slices.Max(in[0][yi/q*w:][max(from, 0) : from+p.Window.W])
+				}
+				return y
+			},
+		}
+	}})
 }

@@ -1,11 +1,16 @@
 package ops
 
 import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // A PadMode says what Pad puts around an image.
@@ -238,4 +243,111 @@ func (o adaptiveWinners) exec(c *Call) error {
 		kernel.AdaptiveWinners(g.Rows, g.Cols, slice[int32](c.dst), slice[float32](c.in[0]), g.N*g.C)
 	}
 	return nil
+}
+
+func init() {
+	mirror := func(i, n int) int {
+		if i < 0 {
+			i = -i
+		}
+		if i >= n {
+			i = 2*(n-1) - i
+		}
+		return i
+	}
+	opset.Register(opset.Entry{Name: "Pad", Draw: func(r *rand.Rand) opset.Case {
+		mode := PadMode(r.IntN(3))
+		p := Padding{Top: r.IntN(3), Bottom: r.IntN(3), Left: r.IntN(3), Right: r.IntN(3)}
+		if mode == PadZeros {
+			p.Top, p.Right = p.Top-1, p.Right-1
+		}
+		const planes, h, w = 6, 3, 4
+		rows, cols := h+p.Top+p.Bottom, w+p.Left+p.Right
+		return opset.Case{
+			Params: fmt.Sprintf("%v, mode %d", p, mode),
+			Inputs: []opset.Input{opset.Normal("x", 2, 3, h, w)},
+			Build:  func(in []*G.Node) (*G.Node, error) { return Pad(in[0], p, mode) },
+			Want: func(in [][]float64) []float64 {
+				y := make([]float64, planes*rows*cols)
+				for k := range y {
+					i, j := k/cols%rows-p.Top, k%cols-p.Left
+					switch {
+					case mode == PadReflect:
+						i, j = mirror(i, h), mirror(j, w)
+					case mode == PadReplicate:
+						i, j = min(max(i, 0), h-1), min(max(j, 0), w-1)
+					case i < 0 || i >= h || j < 0 || j >= w:
+						continue
+					}
+					y[k] = in[0][k/(rows*cols)*h*w+i*w+j]
+				}
+				return y
+			},
+		}
+	}})
+	opset.Register(opset.Entry{Name: "Upsample", Draw: func(r *rand.Rand) opset.Case {
+		mode, to := ResampleMode(r.IntN(3)), Size{1 + r.IntN(9), 1 + r.IntN(9)}
+		const planes, h, w = 6, 4, 5
+		coordinate := func(p, in, out int) float64 {
+			if mode == BilinearAligned {
+				return float64(p) * float64(in-1) / float64(max(1, out-1))
+			}
+			return max(0, (float64(p)+0.5)*float64(in)/float64(out)-0.5)
+		}
+		return opset.Case{
+			Params: fmt.Sprintf("to %v, mode %d", to, mode),
+			Inputs: []opset.Input{opset.Normal("x", 2, 3, h, w)},
+			Build:  func(in []*G.Node) (*G.Node, error) { return Upsample(in[0], to, mode) },
+			Terms:  8,
+			Want: func(in [][]float64) []float64 {
+				y := make([]float64, planes*to.H*to.W)
+				for k := range y {
+					p, q, x := k/to.W%to.H, k%to.W, in[0][k/(to.H*to.W)*h*w:][:h*w]
+					if mode == Nearest {
+						y[k] = x[p*h/to.H*w+q*w/to.W]
+						continue
+					}
+					a, b := coordinate(p, h, to.H), coordinate(q, w, to.W)
+					for i := range h { // a hat over each element
+						for j := range w {
+							y[k] += x[i*w+j] * max(0, 1-math.Abs(min(a, h-1)-float64(i))) * max(0, 1-math.Abs(min(b, w-1)-float64(j)))
+						}
+					}
+				}
+				return y
+			},
+		}
+	}})
+	for _, name := range []string{"AdaptiveAvgPool2D", "AdaptiveMaxPool2D"} {
+		opset.Register(opset.Entry{Name: name, Draw: func(r *rand.Rand) opset.Case {
+			to := Size{1 + r.IntN(6), 1 + r.IntN(6)}
+			const planes, h, w = 6, 4, 5
+			op := map[string]func(*G.Node, Size) (*G.Node, error){"AdaptiveAvgPool2D": AdaptiveAvgPool2D, "AdaptiveMaxPool2D": AdaptiveMaxPool2D}[name]
+			return opset.Case{
+				Params: fmt.Sprint("to ", to),
+				Inputs: []opset.Input{opset.Distinct("x", 2, 3, h, w)},
+				Build:  func(in []*G.Node) (*G.Node, error) { return op(in[0], to) },
+				Terms:  h * w,
+				Want: func(in [][]float64) []float64 {
+					y := make([]float64, planes*to.H*to.W)
+					for k := range y {
+						p, q, x := k/to.W%to.H, k%to.W, in[0][k/(to.H*to.W)*h*w:][:h*w]
+						sum, top, n := 0.0, math.Inf(-1), 0
+						for i := range h {
+							for j := range w {
+								// The window is what its part of the image, as a stretch of real numbers, touches.
+								if (i+1)*to.H > p*h && i*to.H < (p+1)*h && (j+1)*to.W > q*w && j*to.W < (q+1)*w {
+									sum, top, n = sum+x[i*w+j], max(top, x[i*w+j]), n+1
+								}
+							}
+						}
+						if y[k] = sum / float64(n); name == "AdaptiveMaxPool2D" {
+							y[k] = top
+						}
+					}
+					return y
+				},
+			}
+		}})
+	}
 }

@@ -62,8 +62,7 @@ var torchOps = map[string]func(in []*G.Node, a torchArgs) (*G.Node, error){
 	"max_pool1d": func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.MaxPool1D(in[0], a.pool1D()) },
 	"avg_pool1d": func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.AvgPool1D(in[0], a.pool1D()) },
 	"batch_norm": func(in []*G.Node, a torchArgs) (*G.Node, error) {
-		y, _, err := ops.BatchNorm(in[0], in[1], in[2], a.float("eps"))
-		return y, err
+		return ops.BatchNorm(in[0], in[1], in[2], a.float("eps"))
 	},
 	"batch_norm_eval": func(in []*G.Node, a torchArgs) (*G.Node, error) {
 		return ops.BatchNormEval(in[0], in[1], in[2], ops.Stats{Mean: in[3], Var: in[4]}, a.float("eps"))
