@@ -187,7 +187,7 @@ func TestDerivatives(t *testing.T) {
 		v := verify.Case{Build: c.Build, Seed: seed + 1}
 		for _, in := range c.Inputs {
 			v.Inputs = append(v.Inputs, verify.Input{
-				Name: in.Name, Shape: in.Shape, Draw: in.Draw, Whole: in.Of.Type != nil, Fixed: in.Of.Type != nil,
+				Name: in.Name, Shape: in.Shape, Draw: in.Draw, Type: in.Of, Fixed: in.Of.Type != nil,
 			})
 		}
 		if c.Rough {
