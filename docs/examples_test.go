@@ -13,7 +13,7 @@ import (
 func TestPackagesHaveExamples(t *testing.T) {
 	examples, comment := map[string]int{}, map[string]bool{}
 	goFiles(t, func(dir, name string) {
-		for _, hidden := range []string{"internal", "cmd", "notebooks", "docs", "verify/suite",
+		for _, hidden := range []string{"internal", "cmd", "notebooks", "docs", "verify/suite", "verify/internal",
 			"verify/article", "verify/builtin"} {
 			if dir == hidden || strings.HasPrefix(dir, hidden+"/") {
 				return

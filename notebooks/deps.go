@@ -11,5 +11,5 @@ import (
 	_ "github.com/convgrad/convgrad/model"
 	_ "github.com/convgrad/convgrad/ops"
 	_ "github.com/convgrad/convgrad/verify"
-	_ "github.com/convgrad/convgrad/verify/suite"
+	_ "github.com/convgrad/convgrad/verify/article"
 )

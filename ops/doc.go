@@ -23,7 +23,7 @@
 //	Eq. 9               ArticleError
 //	Eqs. 10–14          Conv2DBackwardFilter
 //	Eqs. 15, 16–20      Conv2DBackwardData; Region is Q
-//	Eqs. 21, 22         other readings of Eq. 20: see verify/suite
+//	Eqs. 21, 22         other readings of Eq. 20: see verify/article
 //	pooling             MaxPool2D, AvgPool2D, L2Pool2D
 //
 // Frameworks, and this package, call cross-correlation convolution.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/convgrad/convgrad/verify/article"
 	"github.com/convgrad/convgrad/verify/suite"
 )
 
@@ -58,7 +59,7 @@ func run(args []string, out, errs io.Writer) int {
 			return 1
 		}
 	}
-	r := suite.NewReport(o)
+	r := newReport(o)
 	began := time.Now()
 	if err := fill(r, o, *selfTest, len(documents) > 0); err != nil {
 		fmt.Fprintln(errs, "verify:", err)
@@ -88,13 +89,13 @@ func writable(name string) error {
 }
 
 // fill runs the sections that were asked for: planted mistakes alone with -self-test, the ops alone with -op, all of them for a document.
-func fill(r *suite.Report, o suite.Options, selfTest, everything bool) (err error) {
+func fill(r *Report, o suite.Options, selfTest, everything bool) (err error) {
 	if !selfTest || everything {
 		if r.Rows, err = suite.Run(o); err != nil {
 			return err
 		}
 		if o.Op == "" {
-			r.Equations = suite.Equations(o.Seed, 200)
+			r.Equations = article.Equations(o.Seed, 200)
 			r.BuiltIns = suite.BuiltIns()
 		}
 	}
@@ -104,7 +105,7 @@ func fill(r *suite.Report, o suite.Options, selfTest, everything bool) (err erro
 	return err
 }
 
-func write(r *suite.Report, out io.Writer, all bool, jsonFile, htmlFile string, documents []string) error {
+func write(r *Report, out io.Writer, all bool, jsonFile, htmlFile string, documents []string) error {
 	if err := r.Text(out, all); err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func TestCannotWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	nowhere := filepath.Join(t.TempDir(), "no", "such", "directory")
-	r := suite.NewReport(suite.Options{})
+	r := newReport(suite.Options{})
 	for name, err := range map[string]error{
 		"JSON": write(r, io.Discard, false, nowhere, "", nil), "HTML": write(r, io.Discard, false, "", nowhere, nil), "a missing document": write(r, io.Discard, false, "", "", []string{nowhere}),
 		"a marker that is not closed": write(r, io.Discard, false, "", "", []string{open}),

@@ -24,7 +24,7 @@ func TestRun(t *testing.T) {
 		if r.Numbers == 0 || r.Cases == 0 {
 			t.Errorf("%s %s, %s: nothing was compared", r.Op, r.Quantity, r.Oracle)
 		}
-		had[[2]string{r.Op, group(r.Oracle)}], all[group(r.Oracle)] = true, true
+		had[[2]string{r.Op, Group(r.Oracle)}], all[Group(r.Oracle)] = true, true
 	}
 	const other = "another graph"
 	without := map[string][]string{

@@ -1,4 +1,4 @@
-package suite
+package main
 
 import (
 	_ "embed"
@@ -12,7 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/convgrad/convgrad/ops"
+	"github.com/convgrad/convgrad/verify/article"
+	"github.com/convgrad/convgrad/verify/suite"
 )
 
 // A Report is everything that a run of the suite found.
@@ -24,15 +25,15 @@ type Report struct {
 	Go        string           `json:"go"`
 	Machine   string           `json:"machine"`
 	Seconds   float64          `json:"seconds"`
-	Rows      []Row            `json:"rows,omitempty"`
-	Equations []EquationResult `json:"equations,omitempty"`
-	BuiltIns  []BuiltIn        `json:"builtIns,omitempty"`
-	Kills     []Kill           `json:"kills,omitempty"`
+	Rows      []suite.Row      `json:"rows,omitempty"`
+	Equations []article.Result `json:"equations,omitempty"`
+	BuiltIns  []suite.BuiltIn  `json:"builtIns,omitempty"`
+	Kills     []suite.Kill     `json:"kills,omitempty"`
 }
 
-// NewReport describes the machine.
-func NewReport(o Options) *Report {
-	return &Report{Seed: o.Seed, Cases: o.Cases, Op: o.Op, Tier: ops.Tier(), Go: runtime.Version(), Machine: runtime.GOOS + "/" + runtime.GOARCH}
+// newReport describes the machine.
+func newReport(o suite.Options) *Report {
+	return &Report{Seed: o.Seed, Cases: o.Cases, Op: o.Op, Tier: suite.Tier(), Go: runtime.Version(), Machine: runtime.GOOS + "/" + runtime.GOARCH}
 }
 
 // Passed reports whether everything that is this library's passed: its ops, the equations, and every planted mistake caught. What Gorgonia's own ops do is a finding, not a failure.
@@ -73,31 +74,9 @@ func verdict(ok bool) string {
 	return "FAILED"
 }
 
-// WorstText is the worst error as a share of its bound, or "equal" where equality was asked for and found.
-func (r Row) WorstText() string {
-	if r.Equality {
-		return "equal"
-	}
-	if r.Worst < 0.0005 {
-		return "<0.001"
-	}
-	return fmt.Sprintf("%.3f", r.Worst)
-}
-
-// Verdict is ok or FAILED.
-func (r Row) Verdict() string { return verdict(r.Passed()) }
-
-// CasesText is the number of cases, and of those that failed.
-func (r Row) CasesText() string {
-	if r.Failed > 0 {
-		return fmt.Sprintf("%d, %d failed", r.Cases, r.Failed)
-	}
-	return fmt.Sprint(r.Cases)
-}
-
 // glance joins the quantities that one oracle judged of one op into a line.
-func glance(rows []Row) []Row {
-	var all []Row
+func glance(rows []suite.Row) []suite.Row {
+	var all []suite.Row
 	at := map[[2]string]int{}
 	for _, r := range rows {
 		i, ok := at[[2]string{r.Op, r.Oracle}]
@@ -152,7 +131,7 @@ func (r *Report) Text(w io.Writer, all bool) error {
 	if len(r.Kills) > 0 {
 		fmt.Fprintf(t, "op\tplanted mistake\tcaught\tby\n")
 		for _, k := range r.Kills {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", k.Op, k.Mistake, k.caught(), strings.Join(k.Oracles, "; "))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", k.Op, k.Mistake, k.CaughtText(), strings.Join(k.Oracles, "; "))
 		}
 		fmt.Fprintln(t)
 	}
@@ -179,13 +158,6 @@ func (r *Report) Text(w io.Writer, all bool) error {
 	return err
 }
 
-func (k Kill) caught() string {
-	if k.Caught {
-		return fmt.Sprintf("yes, case %d", k.Cases)
-	}
-	return "SURVIVED"
-}
-
 // Summary is the run in a line.
 func (r *Report) Summary() string {
 	var s []string
@@ -200,11 +172,11 @@ func (r *Report) Summary() string {
 		s = append(s, fmt.Sprintf("%d of %d rows passed, %d numbers compared", n-failed, n, numbers))
 	}
 	if n := len(r.Equations); n > 0 {
-		count := map[Verdict]int{}
+		count := map[article.Verdict]int{}
 		for _, e := range r.Equations {
 			count[e.Verdict]++
 		}
-		s = append(s, fmt.Sprintf("equations: %d hold as printed, %d under a reading, %d not", count[HoldsAsPrinted], count[HoldsUnderReading], count[DoesNotHold]))
+		s = append(s, fmt.Sprintf("equations: %d hold as printed, %d under a reading, %d not", count[article.HoldsAsPrinted], count[article.HoldsUnderReading], count[article.DoesNotHold]))
 	}
 	if n := len(r.BuiltIns); n > 0 {
 		defects := 0
@@ -234,7 +206,7 @@ type finite struct{ *Report }
 
 func (f finite) MarshalJSON() ([]byte, error) {
 	r := *f.Report
-	r.Rows = append([]Row(nil), r.Rows...)
+	r.Rows = append([]suite.Row(nil), r.Rows...)
 	for i := range r.Rows {
 		if !(r.Rows[i].Worst < 1e300) {
 			r.Rows[i].Worst = 1e300
@@ -268,9 +240,9 @@ type GlanceCell struct{ Text, Class string }
 func (r *Report) Glance() Glance {
 	var g Glance
 	column, line := map[string]int{}, map[string]int{}
-	rows := append([]Row(nil), r.Rows...)
+	rows := append([]suite.Row(nil), r.Rows...)
 	for i := range rows {
-		rows[i].Oracle = group(rows[i].Oracle)
+		rows[i].Oracle = suite.Group(rows[i].Oracle)
 		if _, ok := column[rows[i].Oracle]; !ok {
 			column[rows[i].Oracle] = len(g.Oracles)
 			g.Oracles = append(g.Oracles, rows[i].Oracle)
@@ -325,13 +297,6 @@ func (r *Report) Failures() []string {
 // HTML writes the report as one page that needs nothing else.
 func (r *Report) HTML(w io.Writer) error { return pageTemplate.Execute(w, r) }
 
-// Section names the notebook and the place in it.
-func (r EquationResult) Section() string {
-	file, place, _ := strings.Cut(strings.TrimPrefix(r.Notebook, "notebooks/"), ".ipynb#")
-	number, _, _ := strings.Cut(file, "-")
-	return "notebook " + strings.TrimPrefix(number, "0") + ": " + place
-}
-
 // KillTable is the matrix of planted mistakes: a row per mistake, a column per oracle.
 type KillTable struct {
 	Oracles []string
@@ -357,7 +322,7 @@ func (r *Report) Matrix() KillTable {
 	count := map[string]int{}
 	for _, k := range r.Kills {
 		for _, o := range k.Oracles {
-			count[group(o)]++
+			count[suite.Group(o)]++
 		}
 	}
 	t := KillTable{}
@@ -376,7 +341,7 @@ func (r *Report) Matrix() KillTable {
 		for _, o := range t.Oracles {
 			by := false
 			for _, c := range k.Oracles {
-				by = by || group(c) == o
+				by = by || suite.Group(c) == o
 			}
 			row.By = append(row.By, by)
 		}
@@ -384,14 +349,6 @@ func (r *Report) Matrix() KillTable {
 		last.Rows = append(last.Rows, row)
 	}
 	return t
-}
-
-// group makes one column of the graphs that differ from op to op.
-func group(oracle string) string {
-	if strings.Contains(oracle, "Gorgonia") {
-		return "another graph"
-	}
-	return oracle
 }
 
 // Markdown writes one section as a table: "suite", "equations", "built-ins" or "mistakes".
@@ -412,11 +369,11 @@ func (r *Report) Markdown(section string) (string, error) {
 	switch section {
 	case "suite":
 		head("op", "oracles", "cases", "worst error / bound", "verdict")
-		for _, f := range families() {
+		for _, f := range suite.Ops() {
 			var oracles []string
 			cases, worst, ok, seen := 0, 0.0, true, map[string]bool{}
 			for _, x := range r.Rows {
-				if x.Op != f.op {
+				if x.Op != f {
 					continue
 				}
 				if !seen[x.Oracle] {
@@ -425,10 +382,10 @@ func (r *Report) Markdown(section string) (string, error) {
 				}
 				cases, worst, ok = max(cases, x.Cases), max(worst, x.Worst), ok && x.Passed()
 			}
-			row(f.op, strings.Join(oracles, "; "), fmt.Sprint(cases), fmt.Sprintf("%.3f", worst), verdict(ok))
+			row(f, strings.Join(oracles, "; "), fmt.Sprint(cases), fmt.Sprintf("%.3f", worst), verdict(ok))
 		}
 	case "equations":
-		head("equation", "what it says", "verdict", "function", "test, in verify/suite", "shown in")
+		head("equation", "what it says", "verdict", "function", "test, in verify/article", "shown in")
 		for _, e := range r.Equations {
 			v := "**" + string(e.Verdict) + "**"
 			if e.Reading != "" {

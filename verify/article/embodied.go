@@ -1,8 +1,9 @@
-package suite
+package article
 
 import (
 	G "gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/verify/internal/graphs"
 
 	"github.com/convgrad/convgrad/internal/kernel"
 	"github.com/convgrad/convgrad/ops"
@@ -10,12 +11,12 @@ import (
 
 // Each equation's function, run on a world. The numbers are small integers (and quarters), so float64 computes them without rounding and both sides are equal to the bit.
 
-func image(m matrix) array { return array{[]int{1, 1, m.rows, m.cols}, m.floats()} }
+func image(m matrix) graphs.Array { return graphs.Of([]int{1, 1, m.rows, m.cols}, m.floats()) }
 
-func only(y array, err error) ([]float64, error) { return y.data, err }
+func only(y graphs.Array, err error) ([]float64, error) { return y.Data, err }
 
 // correlate is I ⊗ K over the positions inside I, by ops.Conv2D.
-func correlate(p ops.ConvParams) builder {
+func correlate(p ops.ConvParams) graphs.Build {
 	return func(in []*G.Node) (*G.Node, error) {
 		var b *G.Node
 		if len(in) > 2 {
@@ -27,7 +28,7 @@ func correlate(p ops.ConvParams) builder {
 
 func embodiedCorrelation(w *world) (got, want []float64, err error) {
 	I, K := w.I[0], w.K[0][0]
-	got, err = only(forward(correlate(ops.ConvParams{}), []array{image(I), image(K)}, tensor.Float64))
+	got, err = only(graphs.Forward(correlate(ops.ConvParams{}), image(I), image(K)))
 	return got, rowsOf(w.P(), w.Q(), func(i, j int) rational { return crossCorrelation(I, K, i, j) }), err
 }
 
@@ -35,55 +36,55 @@ func embodiedCorrelation(w *world) (got, want []float64, err error) {
 func embodiedConvolution(w *world) (got, want []float64, err error) {
 	I, K := w.I[0], w.K[0][0]
 	full := ops.ConvParams{Flip: true, Pad: ops.AroundHW(w.k1-1, w.k2-1)}
-	got, err = only(forward(correlate(full), []array{image(I), image(K)}, tensor.Float64))
+	got, err = only(graphs.Forward(correlate(full), image(I), image(K)))
 	return got, rowsOf(w.H+w.k1-1, w.W+w.k2-1, func(i, j int) rational { return convolution(I, K, i, j) }), err
 }
 
 func embodiedChannels(w *world) (got, want []float64, err error) {
-	x, k, b := newArray(1, w.C, w.H, w.W), newArray(w.D, w.C, w.k1, w.k2), newArray(w.D)
-	x.data, k.data = x.data[:0], k.data[:0]
+	x, k, b := graphs.Zeros(1, w.C, w.H, w.W), graphs.Zeros(w.D, w.C, w.k1, w.k2), graphs.Zeros(w.D)
+	x.Data, k.Data = x.Data[:0], k.Data[:0]
 	for _, m := range w.I {
-		x.data = append(x.data, m.floats()...)
+		x.Data = append(x.Data, m.floats()...)
 	}
 	for d, f := range w.K {
 		for _, m := range f {
-			k.data = append(k.data, m.floats()...)
+			k.Data = append(k.Data, m.floats()...)
 		}
-		b.data[d] = float64(w.bias[d])
+		b.Data[d] = float64(w.bias[d])
 		want = append(want, rowsOf(w.P(), w.Q(), func(i, j int) rational { return w.eq4(d, i, j) })...)
 	}
-	got, err = only(forward(correlate(ops.ConvParams{}), []array{x, k, b}, tensor.Float64))
+	got, err = only(graphs.Forward(correlate(ops.ConvParams{}), x, k, b))
 	return got, want, err
 }
 
-func (w *world) biasArray() array { return array{[]int{1}, []float64{float64(w.b)}} }
+func (w *world) biasArray() graphs.Array { return graphs.Of([]int{1}, []float64{float64(w.b)}) }
 
 func embodiedTurnedTwice(w *world) (got, want []float64, err error) {
-	got, err = only(forward(correlate(ops.ConvParams{Flip: true}), []array{image(w.o), image(rot180(w.w)), w.biasArray()}, tensor.Float64))
+	got, err = only(graphs.Forward(correlate(ops.ConvParams{Flip: true}), image(w.o), image(rot180(w.w)), w.biasArray()))
 	return got, rowsOf(w.P(), w.Q(), w.eq7), err
 }
 
 func embodiedForward(w *world) (got, want []float64, err error) {
-	got, err = only(forward(correlate(ops.ConvParams{}), []array{image(w.o), image(w.w), w.biasArray()}, tensor.Float64))
+	got, err = only(graphs.Forward(correlate(ops.ConvParams{}), image(w.o), image(w.w), w.biasArray()))
 	return got, rowsOf(w.P(), w.Q(), w.eq7), err
 }
 
 func embodiedReLU(w *world) (got, want []float64, err error) {
-	got, err = only(forward(func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) }, []array{image(w.o)}, tensor.Float64))
+	got, err = only(graphs.Forward(func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) }, image(w.o)))
 	return got, rowsOf(w.H, w.W, func(i, j int) rational { return relu(w.o.at(i, j)) }), err
 }
 
 func embodiedError(w *world) (got, want []float64, err error) {
-	got, err = only(forward(func(in []*G.Node) (*G.Node, error) { return ops.ArticleError(in[0], in[1]) }, []array{image(w.x), image(w.o)}, tensor.Float64))
+	got, err = only(graphs.Forward(func(in []*G.Node) (*G.Node, error) { return ops.ArticleError(in[0], in[1]) }, image(w.x), image(w.o)))
 	e := sum(0, w.H-1, 0, w.W-1, func(i, j int) rational { d := w.o.at(i, j).minus(w.x.at(i, j)); return d.times(d) })
 	return got, []float64{e.times(ratio(1, 2)).float()}, err
 }
 
 // embodiedFilter is the gradient of Eq. 9's error by w, through the graph of Conv2D and MSE that a network has: Conv2DBackwardFilter is what computes it.
 func embodiedFilter(w *world) (got, want []float64, err error) {
-	t := image(w.delta).clone()
+	t := image(w.delta).Clone()
 	for i, y := range rowsOf(w.P(), w.Q(), w.eq7) {
-		t.data[i] = y - t.data[i]
+		t.Data[i] = y - t.Data[i]
 	}
 	build := func(in []*G.Node) (*G.Node, error) {
 		y, err := ops.Conv2D(in[0], in[1], in[2], ops.ConvParams{})
@@ -92,24 +93,24 @@ func embodiedFilter(w *world) (got, want []float64, err error) {
 		}
 		return ops.ArticleError(y, in[3])
 	}
-	out, err := run(build, []array{image(w.o), image(w.w), w.biasArray(), t}, array{nil, []float64{1}}, tensor.Float64, tape)
+	_, dx, err := graphs.Run(build, []graphs.Array{image(w.o), image(w.w), w.biasArray(), t}, graphs.Of(nil, []float64{1}))
 	if err != nil {
 		return nil, nil, err
 	}
-	return out.dx[1].data, rowsOf(w.k1, w.k2, w.eq13), nil
+	return dx[1].Data, rowsOf(w.k1, w.k2, w.eq13), nil
 }
 
 func embodiedDelta(w *world) (got, want []float64, err error) {
-	t := image(w.x).clone()
-	for i := range t.data {
-		t.data[i] -= float64(w.o.v[i]) // so that δ is o
+	t := image(w.x).Clone()
+	for i := range t.Data {
+		t.Data[i] -= float64(w.o.v[i]) // so that δ is o
 	}
 	build := func(in []*G.Node) (*G.Node, error) { return ops.ArticleError(in[0], in[1]) }
-	out, err := run(build, []array{image(w.x), t}, array{nil, []float64{1}}, tensor.Float64, tape)
+	_, dx, err := graphs.Run(build, []graphs.Array{image(w.x), t}, graphs.Of(nil, []float64{1}))
 	if err != nil {
 		return nil, nil, err
 	}
-	return out.dx[0].data, w.o.floats(), nil
+	return dx[0].Data, w.o.floats(), nil
 }
 
 // embodiedRegion compares Q with the outputs that change when the pixel does.
@@ -143,23 +144,23 @@ func embodiedRegion(w *world) (got, want []float64, err error) {
 
 // embodiedData is the gradient of ⟨δ, Conv2D⟩ by its input, times f′ as in Eq. 20.
 func embodiedData(w *world) (got, want []float64, err error) {
-	out, err := run(correlate(ops.ConvParams{}), []array{image(w.outputs()), image(w.w)}, image(w.delta), tensor.Float64, tape)
+	_, dx, err := graphs.Run(correlate(ops.ConvParams{}), []graphs.Array{image(w.outputs()), image(w.w)}, image(w.delta))
 	if err != nil {
 		return nil, nil, err
 	}
 	f := rowsOf(w.H, w.W, w.fPrime)
-	for i, dx := range out.dx[0].data {
+	for i, dx := range dx[0].Data {
 		got = append(got, dx*f[i])
 	}
 	return got, rowsOf(w.H, w.W, w.eq20), nil
 }
 
 func poolGradient(w *world, x matrix, pool func(x *G.Node, p ops.PoolParams) (*G.Node, error)) ([]float64, error) {
-	out, err := run(func(in []*G.Node) (*G.Node, error) { return pool(in[0], ops.PoolParams{Window: ops.Both(2)}) }, []array{image(x)}, image(w.delta), tensor.Float64, tape)
+	_, dx, err := graphs.Run(func(in []*G.Node) (*G.Node, error) { return pool(in[0], ops.PoolParams{Window: ops.Both(2)}) }, []graphs.Array{image(x)}, image(w.delta))
 	if err != nil {
 		return nil, err
 	}
-	return out.dx[0].data, nil
+	return dx[0].Data, nil
 }
 
 func embodiedMaxPool(w *world) (got, want []float64, err error) {
@@ -181,11 +182,11 @@ func embodiedL2Pool(w *world) (got, want []float64, err error) {
 }
 
 func embodiedReLUGradient(w *world) (got, want []float64, err error) {
-	out, err := run(func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) }, []array{image(w.o)}, image(w.x), tensor.Float64, tape)
+	_, dx, err := graphs.Run(func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) }, []graphs.Array{image(w.o)}, image(w.x))
 	if err != nil {
 		return nil, nil, err
 	}
-	return out.dx[0].data, rowsOf(w.H, w.W, func(i, j int) rational {
+	return dx[0].Data, rowsOf(w.H, w.W, func(i, j int) rational {
 		if w.o.at(i, j).n > 0 {
 			return w.x.at(i, j)
 		}

@@ -1,4 +1,4 @@
-package suite
+package article
 
 import (
 	"fmt"
@@ -58,8 +58,8 @@ type ReadingResult struct {
 	CounterExample string `json:"counterExample,omitempty"`
 }
 
-// An EquationResult is the decision about one equation.
-type EquationResult struct {
+// An Result is the decision about one equation.
+type Result struct {
 	Equation       string          `json:"equation"`
 	Says           string          `json:"says"`
 	Verdict        Verdict         `json:"verdict"`
@@ -75,11 +75,18 @@ type EquationResult struct {
 }
 
 // Passed reports whether the equation holds in some reading and its function computes it.
-func (r EquationResult) Passed() bool { return r.Verdict != DoesNotHold && r.Embodied }
+func (r Result) Passed() bool { return r.Verdict != DoesNotHold && r.Embodied }
+
+// Section names the notebook and the place in it.
+func (r Result) Section() string {
+	file, place, _ := strings.Cut(strings.TrimPrefix(r.Notebook, "notebooks/"), ".ipynb#")
+	number, _, _ := strings.Cut(file, "-")
+	return "notebook " + strings.TrimPrefix(number, "0") + ": " + place
+}
 
 // Equations decides every equation of the article in exact arithmetic, over all small worlds and then over n random ones drawn from the seed.
-func Equations(seed uint64, n int) []EquationResult {
-	var all []EquationResult
+func Equations(seed uint64, n int) []Result {
+	var all []Result
 	for _, e := range equations() {
 		all = append(all, e.decide(seed, n))
 	}
@@ -108,8 +115,8 @@ func (e equation) notebook() string {
 	}[number]
 }
 
-func (e equation) decide(seed uint64, n int) EquationResult {
-	res := EquationResult{Equation: e.number, Says: e.says, Function: e.function, Test: e.test(), Notebook: e.notebook()}
+func (e equation) decide(seed uint64, n int) Result {
+	res := Result{Equation: e.number, Says: e.says, Function: e.function, Test: e.test(), Notebook: e.notebook()}
 	holds, counter, worlds := e.try(e.claim, seed, n)
 	res.CounterExample, res.Worlds = counter, worlds
 	if holds {

@@ -1,4 +1,4 @@
-package suite
+package article
 
 import (
 	"math/rand/v2"
@@ -7,6 +7,8 @@ import (
 
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/verify/internal/graphs"
 
 	"github.com/convgrad/convgrad/internal/kernel"
 	"github.com/convgrad/convgrad/ops"
@@ -44,17 +46,17 @@ func TestReadersQuestions(t *testing.T) {
 }
 
 // whole is an array of random whole numbers.
-func whole(r *rand.Rand, shape ...int) array {
-	a := newArray(shape...)
-	for i := range a.data {
-		a.data[i] = float64(r.IntN(19) - 9)
+func whole(r *rand.Rand, shape ...int) graphs.Array {
+	a := graphs.Zeros(shape...)
+	for i := range a.Data {
+		a.Data[i] = float64(r.IntN(19) - 9)
 	}
 	return a
 }
 
-func output(t *testing.T, build builder, in ...array) []float64 {
+func output(t *testing.T, build graphs.Build, in ...graphs.Array) []float64 {
 	t.Helper()
-	y, err := only(forward(build, in, tensor.Float64))
+	y, err := only(graphs.Forward(build, in...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,30 +64,30 @@ func output(t *testing.T, build builder, in ...array) []float64 {
 }
 
 // gradients of ⟨δ, output⟩.
-func gradients(t *testing.T, build builder, delta array, in ...array) []array {
+func gradients(t *testing.T, build graphs.Build, delta graphs.Array, in ...graphs.Array) []graphs.Array {
 	t.Helper()
-	out, err := run(build, in, delta, tensor.Float64, tape)
+	_, dx, err := graphs.Run(build, in, delta)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out.dx
+	return dx
 }
 
 // nudged is the gradient of ⟨δ, output⟩ by operand k of a linear function: how much it grows with each element.
-func nudged(t *testing.T, build builder, delta array, k int, in ...array) []float64 {
+func nudged(t *testing.T, build graphs.Build, delta graphs.Array, k int, in ...graphs.Array) []float64 {
 	t.Helper()
 	energy := func() (e float64) {
 		for i, x := range output(t, build, in...) {
-			e += delta.data[i] * x
+			e += delta.Data[i] * x
 		}
 		return e
 	}
 	before := energy()
-	g := make([]float64, len(in[k].data))
+	g := make([]float64, len(in[k].Data))
 	for i := range g {
-		in[k].data[i]++
+		in[k].Data[i]++
 		g[i] = energy() - before
-		in[k].data[i]--
+		in[k].Data[i]--
 	}
 	return g
 }
@@ -104,9 +106,9 @@ func different(t *testing.T, what string, a, b []float64) {
 	}
 }
 
-func turned(a array) array {
-	b := a.clone()
-	slices.Reverse(b.data)
+func turned(a graphs.Array) graphs.Array {
+	b := a.Clone()
+	slices.Reverse(b.Data)
 	return b
 }
 
@@ -115,10 +117,10 @@ func biasGradient(t *testing.T, r *rand.Rand) {
 	x, w, b, delta := whole(r, 2, 3, 5, 6), whole(r, 4, 3, 2, 3), whole(r, 4), whole(r, 2, 4, 4, 4)
 	build := correlate(ops.ConvParams{})
 	want := make([]float64, 4)
-	for i, d := range delta.data {
+	for i, d := range delta.Data {
 		want[i/16%4] += d
 	}
-	equal(t, "the op", gradients(t, build, delta, x, w, b)[2].data, want)
+	equal(t, "the op", gradients(t, build, delta, x, w, b)[2].Data, want)
 	equal(t, "nudging", nudged(t, build, delta, 2, x, w, b), want)
 }
 
@@ -126,17 +128,17 @@ func biasGradient(t *testing.T, r *rand.Rand) {
 func strideTwo(t *testing.T, r *rand.Rand) {
 	const s = 2
 	x, w, delta := whole(r, 1, 1, 8, 9), whole(r, 1, 1, 3, 2), whole(r, 1, 1, 3, 4)
-	spread := newArray(1, 1, 6, 8) // the outputs of stride 1
+	spread := graphs.Zeros(1, 1, 6, 8) // the outputs of stride 1
 	for i := range 3 {
 		for j := range 4 {
-			spread.data[s*i*8+s*j] = delta.data[i*4+j]
+			spread.Data[s*i*8+s*j] = delta.Data[i*4+j]
 		}
 	}
 	strided := correlate(ops.ConvParams{Stride: ops.Both(s)})
 	got, dense := gradients(t, strided, delta, x, w), gradients(t, correlate(ops.ConvParams{}), spread, x, w)
 	for k, name := range []string{"dx", "dw"} {
-		equal(t, name+" beside deltas spread out", got[k].data, dense[k].data)
-		equal(t, name+" beside nudging", got[k].data, nudged(t, strided, delta, k, x, w))
+		equal(t, name+" beside deltas spread out", got[k].Data, dense[k].Data)
+		equal(t, name+" beside nudging", got[k].Data, nudged(t, strided, delta, k, x, w))
 	}
 }
 
@@ -144,21 +146,23 @@ func strideTwo(t *testing.T, r *rand.Rand) {
 func depths(t *testing.T, r *rand.Rand) {
 	x, w, delta := whole(r, 1, 3, 32, 32), whole(r, 6, 3, 5, 5), whole(r, 1, 6, 28, 28)
 	g := gradients(t, correlate(ops.ConvParams{}), delta, x, w)
-	if !slices.Equal(g[0].shape, x.shape) || !slices.Equal(g[1].shape, w.shape) {
-		t.Errorf("the gradients' shapes are %v and %v, want %v and %v", g[0].shape, g[1].shape, x.shape, w.shape)
+	if !slices.Equal(g[0].Shape, x.Shape) || !slices.Equal(g[1].Shape, w.Shape) {
+		t.Errorf("the gradients' shapes are %v and %v, want %v and %v", g[0].Shape, g[1].Shape, x.Shape, w.Shape)
 	}
-	plane := func(a array, i, h, w int) array { return array{[]int{1, 1, h, w}, a.data[i*h*w:][:h*w]} }
-	sum := make([]float64, len(x.data))
+	plane := func(a graphs.Array, i, h, w int) graphs.Array {
+		return graphs.Of([]int{1, 1, h, w}, a.Data[i*h*w:][:h*w])
+	}
+	sum := make([]float64, len(x.Data))
 	for k := range 6 {
 		for c := range 3 {
 			one := gradients(t, correlate(ops.ConvParams{}), plane(delta, k, 28, 28), plane(x, c, 32, 32), plane(w, k*3+c, 5, 5))
-			equal(t, "a filter's channel", plane(g[1], k*3+c, 5, 5).data, one[1].data)
-			for i, v := range one[0].data {
+			equal(t, "a filter's channel", plane(g[1], k*3+c, 5, 5).Data, one[1].Data)
+			for i, v := range one[0].Data {
 				sum[c*32*32+i] += v
 			}
 		}
 	}
-	equal(t, "the deltas of the channels", g[0].data, sum)
+	equal(t, "the deltas of the channels", g[0].Data, sum)
 }
 
 // By Eq. 20: the first layers' gradients, taken layer by layer from the end, are those of the whole network's graph, whose softmax is told the true label.
@@ -193,47 +197,47 @@ func secondConvolution(t *testing.T, r *rand.Rand) {
 		return top([]*G.Node{y})
 	}
 	x, w1, w2 := whole(r, 1, 2, 14, 12), whole(r, 3, 2, 3, 3), whole(r, 4, 3, 3, 2)
-	unit := array{nil, []float64{1}}
+	unit := graphs.Of(nil, []float64{1})
 	all := gradients(t, network, unit, x, w1, w2)
 
-	o1 := array{[]int{1, 3, 6, 5}, output(t, layer, x, w1)}
-	o2 := array{[]int{1, 4, 2, 2}, output(t, layer, o1, w2)}
+	o1 := graphs.Of([]int{1, 3, 6, 5}, output(t, layer, x, w1))
+	o2 := graphs.Of([]int{1, 4, 2, 2}, output(t, layer, o1, w2))
 	delta := gradients(t, top, unit, o2)[0]
 	second := gradients(t, layer, delta, o1, w2)
 	first := gradients(t, layer, second[0], x, w1)
-	equal(t, "the second filters' gradient", second[1].data, all[2].data)
-	equal(t, "the first filters' gradient", first[1].data, all[1].data)
-	if !slices.ContainsFunc(first[1].data, func(v float64) bool { return v != 0 }) {
+	equal(t, "the second filters' gradient", second[1].Data, all[2].Data)
+	equal(t, "the first filters' gradient", first[1].Data, all[1].Data)
+	if !slices.ContainsFunc(first[1].Data, func(v float64) bool { return v != 0 }) {
 		t.Error("nothing got past the second convolution")
 	}
 }
 
 // No: max pooling hands the delta to the winner as it is.
 func pooledDelta(t *testing.T, r *rand.Rand) {
-	x, delta := newArray(1, 1, 4, 6), whole(r, 1, 1, 2, 3)
-	for i, v := range r.Perm(len(x.data)) {
-		x.data[i] = float64(v + 2) // no ties, and no 1, by which nothing would be multiplied
+	x, delta := graphs.Zeros(1, 1, 4, 6), whole(r, 1, 1, 2, 3)
+	for i, v := range r.Perm(len(x.Data)) {
+		x.Data[i] = float64(v + 2) // no ties, and no 1, by which nothing would be multiplied
 	}
-	want := make([]float64, len(x.data))
+	want := make([]float64, len(x.Data))
 	for p := range 2 {
 		for q := range 3 {
 			winner := 2*p*6 + 2*q
 			for _, i := range []int{winner + 1, winner + 6, winner + 7} {
-				if x.data[i] > x.data[winner] {
+				if x.Data[i] > x.Data[winner] {
 					winner = i
 				}
 			}
-			want[winner] = delta.data[p*3+q]
+			want[winner] = delta.Data[p*3+q]
 		}
 	}
 	build := func(in []*G.Node) (*G.Node, error) { return ops.MaxPool2D(in[0], ops.PoolParams{Window: ops.Both(2)}) }
-	equal(t, "dx", gradients(t, build, delta, x)[0].data, want)
+	equal(t, "dx", gradients(t, build, delta, x)[0].Data, want)
 }
 
 // δ: as a convolution (Eq. 2) of o with rot180(δ), and so a cross-correlation with δ as it is. Turning o too would turn the gradient.
 func whatIsRotated(t *testing.T, r *rand.Rand) {
 	o, w, delta := whole(r, 1, 1, 6, 7), whole(r, 1, 1, 3, 2), whole(r, 1, 1, 4, 6)
-	dw := gradients(t, correlate(ops.ConvParams{}), delta, o, w)[1].data
+	dw := gradients(t, correlate(ops.ConvParams{}), delta, o, w)[1].Data
 	equal(t, "rot180(δ) * o", output(t, correlate(ops.ConvParams{Flip: true}), o, turned(delta)), dw)
 	different(t, "rot180(δ) * rot180(o)", output(t, correlate(ops.ConvParams{Flip: true}), turned(o), turned(delta)), dw)
 	different(t, "δ * o", output(t, correlate(ops.ConvParams{Flip: true}), o, delta), dw)
@@ -242,7 +246,7 @@ func whatIsRotated(t *testing.T, r *rand.Rand) {
 // A cross-correlation of the delta, with zeros around it, with rot180(w); which is the convolution with w.
 func equation22(t *testing.T, r *rand.Rand) {
 	o, w, delta := whole(r, 1, 1, 6, 7), whole(r, 1, 1, 3, 2), whole(r, 1, 1, 4, 6)
-	dx := gradients(t, correlate(ops.ConvParams{}), delta, o, w)[0].data
+	dx := gradients(t, correlate(ops.ConvParams{}), delta, o, w)[0].Data
 	full := ops.ConvParams{Pad: ops.AroundHW(2, 1)}
 	flipped := full
 	flipped.Flip = true
@@ -256,10 +260,10 @@ func whatIsFlipped(t *testing.T, r *rand.Rand) {
 	o, w, delta := whole(r, 1, 1, 6, 7), whole(r, 1, 1, 3, 2), whole(r, 1, 1, 4, 6)
 	full := ops.ConvParams{Pad: ops.AroundHW(2, 1)}
 	plain, flipped := gradients(t, correlate(ops.ConvParams{}), delta, o, w), gradients(t, correlate(ops.ConvParams{Flip: true}), delta, o, w)
-	equal(t, "dx after ⊗", plain[0].data, output(t, correlate(full), delta, turned(w)))
-	equal(t, "dw after ⊗", plain[1].data, output(t, correlate(ops.ConvParams{}), o, delta))
-	equal(t, "dx after *", flipped[0].data, output(t, correlate(full), delta, w))
-	equal(t, "dw after *", flipped[1].data, turned(array{nil, output(t, correlate(ops.ConvParams{}), o, delta)}).data)
+	equal(t, "dx after ⊗", plain[0].Data, output(t, correlate(full), delta, turned(w)))
+	equal(t, "dw after ⊗", plain[1].Data, output(t, correlate(ops.ConvParams{}), o, delta))
+	equal(t, "dx after *", flipped[0].Data, output(t, correlate(full), delta, w))
+	equal(t, "dw after *", flipped[1].Data, turned(graphs.Of(nil, output(t, correlate(ops.ConvParams{}), o, delta))).Data)
 }
 
 // It is not the derivative: it pairs δ[i,j] with inputs that output [i,j] never saw.
@@ -274,16 +278,16 @@ func flippedUpdate(t *testing.T, r *rand.Rand) {
 func filterBank(t *testing.T, r *rand.Rand) {
 	x, w, delta := whole(r, 1, 2, 5, 6), whole(r, 3, 2, 2, 3), whole(r, 1, 3, 4, 4)
 	before := gradients(t, correlate(ops.ConvParams{}), delta, x, w)[1]
-	if len(before.shape) != 4 {
-		t.Errorf("the gradient's shape is %v, want four sides", before.shape)
+	if len(before.Shape) != 4 {
+		t.Errorf("the gradient's shape is %v, want four sides", before.Shape)
 	}
 	for i := range 5 * 6 { // another first channel
-		x.data[i] += float64(1 + r.IntN(9))
+		x.Data[i] += float64(1 + r.IntN(9))
 	}
 	after := gradients(t, correlate(ops.ConvParams{}), delta, x, w)[1]
 	for k := range 3 {
-		different(t, "the first channel's kernel", before.data[k*12:][:6], after.data[k*12:][:6])
-		equal(t, "the second channel's kernel", after.data[k*12+6:][:6], before.data[k*12+6:][:6])
+		different(t, "the first channel's kernel", before.Data[k*12:][:6], after.Data[k*12:][:6])
+		equal(t, "the second channel's kernel", after.Data[k*12+6:][:6], before.Data[k*12+6:][:6])
 	}
 }
 
@@ -292,11 +296,11 @@ func onePerFilter(t *testing.T, r *rand.Rand) {
 	x, w, b := whole(r, 1, 2, 5, 6), whole(r, 3, 2, 2, 3), whole(r, 3)
 	with, without := output(t, correlate(ops.ConvParams{}), x, w, b), output(t, correlate(ops.ConvParams{}), x, w)
 	for i := range with {
-		if with[i]-without[i] != b.data[i/16] {
-			t.Fatalf("output %d grows by %v with the bias, want %v", i, with[i]-without[i], b.data[i/16])
+		if with[i]-without[i] != b.Data[i/16] {
+			t.Fatalf("output %d grows by %v with the bias, want %v", i, with[i]-without[i], b.Data[i/16])
 		}
 	}
-	if _, err := forward(correlate(ops.ConvParams{}), []array{x, w, whole(r, 4, 4)}, tensor.Float64); err == nil {
+	if _, err := graphs.Forward(correlate(ops.ConvParams{}), x, w, whole(r, 4, 4)); err == nil {
 		t.Error("a bias for every position is no error")
 	}
 }
@@ -312,16 +316,16 @@ func gradientNotWeights(t *testing.T, r *rand.Rand) {
 		}
 		return ops.ArticleError(y, in[2])
 	}
-	dw := gradients(t, loss, array{nil, []float64{1}}, o, w, target)[1].data
+	dw := gradients(t, loss, graphs.Of(nil, []float64{1}), o, w, target)[1].Data
 	const rate = 0x1p-12 // less than 1/(Σ o²), summed over the windows
-	next := w.clone()
-	kernel.SGD(next.data, dw, nil, rate, 0, 0, false)
-	for i := range next.data {
-		if want := w.data[i] - rate*dw[i]; next.data[i] != want {
-			t.Errorf("weight %d becomes %v, want %v", i, next.data[i], want)
+	next := w.Clone()
+	kernel.SGD(next.Data, dw, nil, rate, 0, 0, false)
+	for i := range next.Data {
+		if want := w.Data[i] - rate*dw[i]; next.Data[i] != want {
+			t.Errorf("weight %d becomes %v, want %v", i, next.Data[i], want)
 		}
 	}
-	before, after, wrong := output(t, loss, o, w, target)[0], output(t, loss, o, next, target)[0], output(t, loss, o, array{w.shape, dw}, target)[0]
+	before, after, wrong := output(t, loss, o, w, target)[0], output(t, loss, o, next, target)[0], output(t, loss, o, graphs.Of(w.Shape, dw), target)[0]
 	if !(after < before) || !(wrong > before) {
 		t.Errorf("E is %v, after the step %v, and with the gradient for weights %v: want less, and more", before, after, wrong)
 	}
@@ -330,11 +334,11 @@ func gradientNotWeights(t *testing.T, r *rand.Rand) {
 // Each output of the next layer sends its own delta back; they add up.
 func moreOutputs(t *testing.T, r *rand.Rand) {
 	x, w, delta := whole(r, 1, 2, 5, 6), whole(r, 7, 2, 2, 3), whole(r, 1, 7, 4, 4)
-	got := gradients(t, correlate(ops.ConvParams{}), delta, x, w)[0].data
-	sum := make([]float64, len(x.data))
+	got := gradients(t, correlate(ops.ConvParams{}), delta, x, w)[0].Data
+	sum := make([]float64, len(x.Data))
 	for k := range 7 {
-		one := gradients(t, correlate(ops.ConvParams{}), array{[]int{1, 1, 4, 4}, delta.data[k*16:][:16]}, x, array{[]int{1, 2, 2, 3}, w.data[k*12:][:12]})
-		for i, v := range one[0].data {
+		one := gradients(t, correlate(ops.ConvParams{}), graphs.Of([]int{1, 1, 4, 4}, delta.Data[k*16:][:16]), x, graphs.Of([]int{1, 2, 2, 3}, w.Data[k*12:][:12]))
+		for i, v := range one[0].Data {
 			sum[i] += v
 		}
 	}
@@ -347,13 +351,13 @@ func moreOutputs(t *testing.T, r *rand.Rand) {
 func fromTenToTwelve(t *testing.T, r *rand.Rand) {
 	o, w := whole(r, 1, 1, 5, 6), whole(r, 1, 1, 2, 3)
 	for at := range 4 * 4 {
-		only := newArray(1, 1, 4, 4)
-		only.data[at] = 1 // E is x[i,j]
+		only := graphs.Zeros(1, 1, 4, 4)
+		only.Data[at] = 1 // E is x[i,j]
 		i, j := at/4, at%4
 		var want []float64
 		for m := range 2 {
 			for n := range 3 {
-				want = append(want, o.data[(i+m)*6+j+n])
+				want = append(want, o.Data[(i+m)*6+j+n])
 			}
 		}
 		equal(t, "∂x[i,j]/∂w", nudged(t, correlate(ops.ConvParams{}), only, 1, o, w), want)
@@ -362,18 +366,18 @@ func fromTenToTwelve(t *testing.T, r *rand.Rand) {
 	var inside []float64
 	for i := range 5 {
 		for j := range 6 {
-			rows, cols, err := ops.Region(o.shape, w.shape, ops.ConvParams{}, i, j)
+			rows, cols, err := ops.Region(o.Shape, w.Shape, ops.ConvParams{}, i, j)
 			if err != nil {
 				t.Fatal(err)
 			}
 			sum := 0.0
 			for p := rows[0]; p < rows[1]; p++ {
 				for q := cols[0]; q < cols[1]; q++ {
-					sum += delta.data[p*4+q] * w.data[(i-p)*3+j-q]
+					sum += delta.Data[p*4+q] * w.Data[(i-p)*3+j-q]
 				}
 			}
 			inside = append(inside, sum)
 		}
 	}
-	equal(t, "Eq. 16, over Q alone", inside, gradients(t, correlate(ops.ConvParams{}), delta, o, w)[0].data)
+	equal(t, "Eq. 16, over Q alone", inside, gradients(t, correlate(ops.ConvParams{}), delta, o, w)[0].Data)
 }
