@@ -103,7 +103,10 @@ func (l Residual) Apply(b *Builder, x *G.Node) *G.Node {
 	if l.Shortcut != nil {
 		x = b.Layer("shortcut", l.Shortcut, x)
 	}
-	if b.Err() == nil && !y.Shape().Eq(x.Shape()) {
+	if b.Err() != nil {
+		return nil
+	}
+	if !y.Shape().Eq(x.Shape()) {
 		return b.Do(nil, errors.Errorf("the body gives %v and the shortcut %v, want the same shape",
 			y.Shape(), x.Shape()))
 	}
