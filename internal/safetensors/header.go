@@ -22,6 +22,9 @@ import (
 // maxHeader is the largest header that the format permits, in bytes.
 const maxHeader = 100 << 20
 
+// maxRank is the most sides that a shape may have.
+const maxRank = 64
+
 // metadataKey is the name under which a header keeps strings about the file.
 const metadataKey = "__metadata__"
 
@@ -276,13 +279,15 @@ func (s *scanner) entry(name string) (Entry, error) {
 		return e, errors.Errorf("the type is %.100q, which is none of the format's", e.Dtype)
 	case shape == nil:
 		return e, errors.New("there is no shape")
+	case len(shape) > maxRank:
+		return e, errors.Errorf("the shape has %d sides, want at most %d", len(shape), maxRank)
 	case len(offsets) != 2:
 		return e, errors.Errorf("got %d data_offsets, want 2", len(offsets))
 	}
 	want := size
 	for _, side := range shape {
 		if side > math.MaxInt || side != 0 && want > math.MaxInt64/side {
-			return e, errors.Errorf("the shape %.100v has more elements than can be addressed", shape)
+			return e, errors.Errorf("the shape %v has more elements than can be addressed", shape)
 		}
 		want *= side
 		e.Shape = append(e.Shape, int(side))
