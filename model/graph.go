@@ -31,8 +31,9 @@ type BuildOptions struct {
 
 // A Graph is a network for one batch size, ready to run. It is for one goroutine at a time.
 //
-// Its nodes are its own: loss and penalties are given to Build, which differentiates their sum once.
-// (Gorgonia's second Grad in one graph gives wrong numbers without an error.)
+// Its nodes are its own: loss and penalties are given to Build, which differentiates their sum. What
+// they need of gradients themselves, ops.Grad gives; gorgonia.Grad is refused there, since its second
+// call in one graph gives wrong numbers without an error.
 type Graph struct {
 	net   *Network
 	batch int
@@ -126,7 +127,7 @@ func (n *Network) Build(batch int, o BuildOptions) (*Graph, error) {
 	if err := differentiable(m.loss, by); err != nil {
 		return nil, errors.Wrap(err, n.title())
 	}
-	grads, err := G.Grad(m.loss, by...)
+	grads, err := ops.Grad(m.loss, nil, by...)
 	if err != nil {
 		return nil, errors.Wrapf(err, "%s: gradients", n.title())
 	}
@@ -192,19 +193,19 @@ func (m *Graph) addLoss(o BuildOptions, b *Builder, params G.Nodes) (err error) 
 		}
 		if m.penalty == nil {
 			m.penalty = term
-		} else if m.penalty, err = G.Add(m.penalty, term); err != nil {
+		} else if m.penalty, err = ops.Add(m.penalty, term); err != nil {
 			return errors.Wrap(err, what)
 		}
 	}
 	if m.penalty != nil {
-		if m.loss, err = G.Add(m.loss, m.penalty); err != nil {
+		if m.loss, err = ops.Add(m.loss, m.penalty); err != nil {
 			return errors.Wrap(err, "the sum of loss and penalties")
 		}
 	}
 	for _, n := range b.graph.AllNodes() {
 		if n.Deriv() != nil {
-			return errors.Errorf("a layer, the loss or a penalty called gorgonia.Grad: %v has a gradient "+
-				"already, and a second Grad in one graph gives wrong numbers", n)
+			return errors.Errorf("a layer, the loss or a penalty called gorgonia.Grad, of which a second call "+
+				"in one graph gives wrong numbers: %v has a gradient already, want ops.Grad", n)
 		}
 	}
 	return nil

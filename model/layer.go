@@ -5,6 +5,8 @@ import (
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
+
+	"github.com/convgrad/convgrad/ops"
 )
 
 // A Layer is a part of a network: it adds its ops to a graph and returns its output for the input x,
@@ -103,12 +105,9 @@ func (l Residual) Apply(b *Builder, x *G.Node) *G.Node {
 	if l.Shortcut != nil {
 		x = b.Layer("shortcut", l.Shortcut, x)
 	}
-	if b.Err() != nil {
-		return nil
-	}
-	if !y.Shape().Eq(x.Shape()) {
+	if b.Err() == nil && !y.Shape().Eq(x.Shape()) {
 		return b.Do(nil, errors.Errorf("the body gives %v and the shortcut %v, want the same shape",
 			y.Shape(), x.Shape()))
 	}
-	return b.Do(G.Add(y, x))
+	return b.Do(ops.Add(y, x))
 }

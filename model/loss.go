@@ -94,21 +94,19 @@ func L2(lambda float64) Penalty {
 	return func(w G.Nodes) (*G.Node, error) {
 		var sum *G.Node
 		for _, n := range w {
-			// Σ (w − 0)²/2
-			zero := G.NewTensor(n.Graph(), n.Dtype(), n.Dims(), G.WithShape(n.Shape()...),
-				G.WithName("zeros like "+n.Name()), G.WithInit(G.Zeroes()))
-			e, err := ops.ArticleError(n, zero)
-			if err == nil && sum != nil {
-				e, err = G.Add(sum, e)
+			var t ops.Try
+			term := t.Do(ops.Sum(t.Do(ops.Square(n))))
+			if sum != nil {
+				term = t.Do(ops.Add(sum, term))
 			}
-			if err != nil {
+			if err := t.Err(); err != nil {
 				return nil, errors.Wrapf(err, "the L2 penalty of %s", n.Name())
 			}
-			sum = e
+			sum = term
 		}
 		if sum == nil {
 			return nil, errors.New("the L2 penalty of no parameters, want at least one that is trained")
 		}
-		return ops.Affine(sum, lambda, 0)
+		return ops.Affine(sum, lambda/2, 0)
 	}
 }

@@ -9,20 +9,23 @@ import (
 // MACs is the number of multiply-adds that the op makes of operands of such shapes, products with
 // padding included; 0 where multiplying is not what takes the time.
 func (o op) MACs(in []tensor.Shape) int64 {
-	if s, ok := o.spec.(interface {
-		MACs(in []tensor.Shape) int64
-	}); ok {
-		return s.MACs(in)
+	if c, ok := o.inner().(Coster); ok {
+		return c.MACs(in)
 	}
 	return 0
 }
 
-func (o conv2D) MACs([]tensor.Shape) int64 {
-	g := o.Geometry
+func (o conv2D) MACs([]tensor.Shape) int64               { return macs(o.Geometry) }
+func (o conv2DBackwardData) MACs([]tensor.Shape) int64   { return macs(o.Geometry) }
+func (o conv2DBackwardFilter) MACs([]tensor.Shape) int64 { return macs(o.Geometry) }
+
+// macs is what a convolution and each of its derivatives take.
+func macs(g kernel.Conv) int64 {
 	return int64(g.N) * int64(g.K) * int64(g.P) * int64(g.Q) * int64(g.C/g.Groups) * int64(g.R) * int64(g.S)
 }
 
 func (o linear) MACs([]tensor.Shape) int64 { return int64(o.N) * int64(o.I) * int64(o.O) }
+func (o matMul) MACs([]tensor.Shape) int64 { return int64(o.M) * int64(o.N) * int64(o.K) }
 
 // Window is how an element of the result sees the rows and columns of the first operand: the size of
 // its window, dilation included, and the distance of neighbouring windows. ok is false for ops that
@@ -42,4 +45,5 @@ func (o conv2D) windows() (rows, cols kernel.Window)     { return o.Geometry.Row
 func (o maxWinners) windows() (rows, cols kernel.Window) { return o.Geometry.Rows, o.Geometry.Cols }
 func (o gather) windows() (rows, cols kernel.Window)     { return o.Geometry.Rows, o.Geometry.Cols }
 func (o avgPool) windows() (rows, cols kernel.Window)    { return o.Geometry.Rows, o.Geometry.Cols }
+func (o lpPool) windows() (rows, cols kernel.Window)     { return o.Geometry.Rows, o.Geometry.Cols }
 func (o l2Pool) windows() (rows, cols kernel.Window)     { return o.Geometry.Rows, o.Geometry.Cols }
