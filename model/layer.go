@@ -42,25 +42,20 @@ func (l named) Apply(b *Builder, x *G.Node) *G.Node { return b.Layer(l.name, l.l
 // Sequential applies its layers one after the other. They are named "0", "1" and so on, by position,
 // or as As says.
 //
-// In a graph that does not keep what its layers give, a ReLU is computed in one pass with the
-// convolution before it, and a ReLU before a max pooling is computed after it, on a fraction of the
-// elements. The two commute: ReLU is monotonic and lets NaN pass, and where a window's winner differs,
-// among elements of which none is positive, its gradient is 0. Outputs and gradients are the same bits.
+// In a graph that does not keep what its layers give, a ReLU before a max pooling is computed after it,
+// on a fraction of the elements. The two commute: ReLU is monotonic and lets NaN pass, and where a
+// window's winner differs, among elements of which none is positive, its gradient is 0. Outputs and
+// gradients are the same bits.
 type Sequential []Layer
 
 // Apply implements Layer.
 func (l Sequential) Apply(b *Builder, x *G.Node) *G.Node {
 	for i := 0; i < len(l); i++ {
-		conv, isConv := l.at(i).(Conv2D)
 		switch {
 		case b.Err() != nil:
 			return nil
 		case !b.reorders():
 			x = l.apply(b, i, l.at(i), x)
-		case isConv && l.isReLU(i+1) && !l.isMaxPool(i+2):
-			conv.relu = true
-			x = l.apply(b, i, conv, x)
-			i++
 		case l.isReLU(i) && l.isMaxPool(i+1):
 			x = l.apply(b, i, l.at(i), l.apply(b, i+1, l.at(i+1), x))
 			i++

@@ -22,8 +22,6 @@ type Conv2D struct {
 	NoBias   bool
 	Init     Init // of the weight; nil stands for HeNormal
 	BiasInit Init // nil stands for Zeros
-
-	relu bool // a ReLU follows and is computed in the same pass
 }
 
 // Apply implements Layer.
@@ -57,7 +55,7 @@ func (l Conv2D) Apply(b *Builder, x *G.Node) *G.Node {
 	}
 	return b.Do(ops.Conv2D(x, w, bias, ops.ConvParams{
 		Stride: l.Stride, Dilation: l.Dilation, Pad: l.Pad, Groups: l.Groups, Flip: l.Flip,
-		Winograd: b.Winograd(), ReLU: l.relu,
+		Winograd: b.Winograd(),
 	}))
 }
 
