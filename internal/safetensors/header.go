@@ -65,12 +65,9 @@ func ReadHeader(r io.Reader) (*Header, error) {
 	if length > maxHeader {
 		return nil, errors.Errorf("the header's length is %d bytes, want at most %d: not a safetensors file?", length, maxHeader)
 	}
-	raw, err := io.ReadAll(io.LimitReader(r, int64(length)))
+	raw, err := readFull(r, int(length))
 	if err != nil {
-		return nil, errors.Wrap(err, "the header")
-	}
-	if uint64(len(raw)) != length {
-		return nil, errors.Errorf("the header ends after %d of %d bytes", len(raw), length)
+		return nil, err
 	}
 	if !utf8.Valid(raw) {
 		return nil, errors.New("the header is not UTF-8")
@@ -96,6 +93,22 @@ func ReadHeader(r io.Reader) (*Header, error) {
 		return nil, errors.New("there is more after the header's JSON object")
 	}
 	return h, h.place()
+}
+
+// readFull reads so many bytes, into memory that grows as they arrive.
+func readFull(r io.Reader, length int) ([]byte, error) {
+	var raw []byte
+	for len(raw) < length {
+		n := min(max(len(raw), 1<<16), length-len(raw))
+		raw = slices.Grow(raw, n)
+		got, err := io.ReadFull(r, raw[len(raw):len(raw)+n])
+		if raw = raw[:len(raw)+got]; err == io.EOF || err == io.ErrUnexpectedEOF {
+			return nil, errors.Errorf("the header ends after %d of %d bytes", len(raw), length)
+		} else if err != nil {
+			return nil, errors.Wrap(err, "the header")
+		}
+	}
+	return raw, nil
 }
 
 // place sorts the entries by where they lie, and checks that they lie end to end.
@@ -157,16 +170,15 @@ func (s *scanner) object(what string, value func(key string) error) error {
 	if s.next('}') {
 		return nil
 	}
-	seen := map[string]struct{}{}
+	var seen keys
 	for {
 		key, err := s.text()
 		if err != nil {
 			return errors.Wrap(err, what)
 		}
-		if _, twice := seen[key]; twice {
+		if !seen.add(key) {
 			return errors.Errorf("%s names %.200q twice", what, key)
 		}
-		seen[key] = struct{}{}
 		if !s.next(':') {
 			return errors.Wrap(s.wrong("a colon"), what)
 		}
@@ -180,6 +192,30 @@ func (s *scanner) object(what string, value func(key string) error) error {
 			return errors.Wrap(s.wrong("a comma or }"), what)
 		}
 	}
+}
+
+// keys is a set of strings; most have a few only, and take no memory of their own.
+type keys struct {
+	few  [8]string
+	n    int
+	many map[string]struct{}
+}
+
+// add reports whether the key is new.
+func (k *keys) add(key string) bool {
+	if slices.Contains(k.few[:min(k.n, len(k.few))], key) {
+		return false
+	}
+	if k.n++; k.n <= len(k.few) {
+		k.few[k.n-1] = key
+		return true
+	}
+	if k.many == nil {
+		k.many = map[string]struct{}{}
+	}
+	before := len(k.many)
+	k.many[key] = struct{}{}
+	return len(k.many) > before
 }
 
 // text reads a string.
