@@ -37,6 +37,8 @@ type build struct {
 	random   *ops.Random
 	err      error
 
+	given   map[*Param]*G.Node // a caller's nodes in the place of parameters, if there are any
+	of      tensor.Dtype       // of all floats
 	nodes   map[*Param]*G.Node // leaves of the weights that were asked for
 	order   []*Param           // the same, in order
 	latest  map[*Param]*G.Node // of buffers: the leaf, or what the last Update gave
@@ -290,7 +292,10 @@ func (b *Builder) weight(name string, init Init, shape tensor.Shape, buffer bool
 	if n := b.nodes[p]; n != nil {
 		return n
 	}
-	n := leaf(b.graph, path, p.Value)
+	n := b.given[p]
+	if n == nil {
+		n = leaf(b.graph, path, converted(p.Value, b.of))
+	}
 	b.nodes[p], b.order = n, append(b.order, p)
 	if buffer {
 		b.latest[p], b.buffers[n] = n, p
@@ -336,11 +341,30 @@ func (b *Builder) Update(buffer, value *G.Node) {
 		b.fail(errors.Errorf("Update: %s: the value is no node of the graph", p.Name))
 	case !value.Shape().Eq(p.Value.Shape()) || value.Dims() != p.Value.Dims():
 		b.fail(errors.Errorf("Update: %s: the value has shape %v, want %v", p.Name, value.Shape(), p.Value.Shape()))
-	case value.Dtype() != p.Value.Dtype():
-		b.fail(errors.Errorf("Update: %s: the value is of %v, want %v", p.Name, value.Dtype(), p.Value.Dtype()))
+	case value.Dtype() != b.of:
+		b.fail(errors.Errorf("Update: %s: the value is of %v, want %v", p.Name, value.Dtype(), b.of))
 	default:
 		b.latest[p], b.buffers[value] = value, p
 	}
+}
+
+// converted is a tensor in the other float type, or the tensor itself if it has the type.
+func converted(v *tensor.Dense, of tensor.Dtype) *tensor.Dense {
+	if v.Dtype() == of {
+		return v
+	}
+	to := tensor.New(tensor.WithShape(v.Shape()...), tensor.Of(of))
+	switch w := to.Data().(type) {
+	case []float32:
+		for i, x := range v.Data().([]float64) {
+			w[i] = float32(x)
+		}
+	case []float64:
+		for i, x := range v.Data().([]float32) {
+			w[i] = float64(x)
+		}
+	}
+	return to
 }
 
 // leaf is an input node with a value.

@@ -427,3 +427,46 @@ func TestSameSeedSameWeights(t *testing.T) {
 	gamma := newNet(t, f2(func(b *Builder, x *G.Node) *G.Node { b.Param("gamma", Ones, 3); return x }), digit, Options{Seed: 9})
 	sameBits(t, "gamma", bits(t, gamma.Param("gamma").Value), []float64{1, 1, 1})
 }
+
+// A network in a caller's graph is the network; what does not fit is an error.
+func TestExpand(t *testing.T) {
+	n := byName(t, "article", Options{})
+	m := graphOf(t, n, 2, BuildOptions{})
+	fill(rand.New(rand.NewPCG(1, 0)), m)
+	run(t, m)
+	g := G.NewGraph()
+	x := leaf(g, "x", m.x.Value().(*tensor.Dense))
+	var params G.Nodes
+	for _, p := range n.Params() {
+		params = append(params, leaf(g, "my "+p.Name, p.Value))
+	}
+	y, err := n.Expand(x, params, BuildOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tape := G.NewTapeMachine(g)
+	defer tape.Close()
+	if err := tape.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	sameBits(t, "the output", bits(t, y.Value()), bits(t, m.y.Value()))
+	for name, c := range map[string]struct {
+		x      *G.Node
+		params G.Nodes
+		o      BuildOptions
+		want   string
+	}{
+		"no x":            {nil, params, BuildOptions{}, "x is nil, want a node of N samples of (1, 28, 28)"},
+		"another x":       {params[0], params, BuildOptions{}, "want a node of N samples of"},
+		"too few":         {x, params[1:], BuildOptions{}, "parameter 0 is (16)"},
+		"none":            {x, nil, BuildOptions{}, "0 parameters, want 6"},
+		"too many":        {x, append(params[:6:6], x), BuildOptions{}, "7 parameters, want 6"},
+		"a nil":           {x, append(G.Nodes{nil}, params[1:]...), BuildOptions{}, "parameter 0 is nil"},
+		"another graph":   {leaf(G.NewGraph(), "x", x.Value().(*tensor.Dense)), params, BuildOptions{}, "want a node of x's graph"},
+		"with a loss":     {x, params, BuildOptions{Loss: CrossEntropy{}}, "want none of them"},
+		"of another type": {G.NewTensor(g, G.Float64, 4, G.WithShape(2, 1, 28, 28), G.WithName("x")), params, BuildOptions{}, "of float64"},
+	} {
+		_, err := n.Expand(c.x, c.params, c.o)
+		wants(t, name, err, c.want)
+	}
+}

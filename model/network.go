@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
@@ -103,7 +104,7 @@ func (n *Network) batch(size int) tensor.Shape { return append(tensor.Shape{size
 // builder makes the root builder of a new graph.
 func (n *Network) builder(o BuildOptions, tracing bool) *Builder {
 	return &Builder{taken: map[string]bool{}, build: &build{
-		net: n, graph: G.NewGraph(), tracing: tracing, training: o.Training, keep: o.Keep, seed: o.Seed,
+		net: n, graph: G.NewGraph(), of: n.dtype, tracing: tracing, training: o.Training, keep: o.Keep, seed: o.Seed,
 		nodes: map[*Param]*G.Node{}, latest: map[*Param]*G.Node{}, buffers: map[*G.Node]*Param{},
 	}}
 }
@@ -123,10 +124,63 @@ func (n *Network) expand(b *Builder, x *G.Node) (*G.Node, error) {
 	case !b.tracing && !s[1:].Eq(n.output):
 		return nil, errors.Errorf("%s: the output of %d samples is %v, want %v a sample, as when the network was made",
 			n.title(), s[0], s, n.output)
-	case y.Dtype() != n.dtype:
-		return nil, errors.Errorf("%s: the output is of %v, want %v", n.title(), y.Dtype(), n.dtype)
+	case y.Dtype() != b.of:
+		return nil, errors.Errorf("%s: the output is of %v, want %v", n.title(), y.Dtype(), b.of)
 	}
 	return y, nil
+}
+
+// Expand adds the network to a graph of the caller's: to that of x, a node of a batch of samples, of
+// float32 or float64. params are nodes of that graph in the place of Params, in their order. It returns
+// the output.
+//
+// Of the options, Training, Seed and Keep count; Loss, Penalties and InputGradient are the caller's
+// affair. Buffers are leaves with the values that they have, and updates are left out.
+//
+// It returns an error if x or one of params is not such a node, or the network does not take x.
+func (n *Network) Expand(x *G.Node, params G.Nodes, o BuildOptions) (*G.Node, error) {
+	if err := n.made(); err != nil {
+		return nil, err
+	}
+	if x == nil || x.Graph() == nil || x.Dims() != len(n.input)+1 || len(x.Shape()) != x.Dims() || !x.Shape()[1:].Eq(n.input) {
+		return nil, errors.Errorf("%s: Expand: x is %v, want a node of N samples of %v", n.title(), shapeOf(x), n.input)
+	}
+	of := x.Dtype()
+	if of != tensor.Float32 && of != tensor.Float64 {
+		return nil, errors.Errorf("%s: Expand: x is of %v, want float32 or float64", n.title(), of)
+	}
+	if o.Loss != nil || len(o.Penalties) > 0 || o.InputGradient {
+		return nil, errors.Errorf("%s: Expand: a loss, penalties or the input's gradient are asked for, want none of them", n.title())
+	}
+	b := n.builder(o, false)
+	b.graph, b.of, b.given = x.Graph(), of, map[*Param]*G.Node{}
+	for _, p := range n.params {
+		if p.Buffer {
+			continue
+		}
+		i := len(b.given)
+		if i >= len(params) {
+			return nil, errors.Errorf("%s: Expand: %d parameters, want %d", n.title(), len(params), len(n.Params()))
+		}
+		w := params[i]
+		if w == nil || w.Graph() != b.graph || w.Dims() != p.Value.Dims() || !w.Shape().Eq(p.Value.Shape()) || w.Dtype() != of {
+			return nil, errors.Errorf("%s: Expand: parameter %d is %v, want a node of x's graph, of %v, in the shape %v of %s",
+				n.title(), i, shapeOf(w), of, p.Value.Shape(), p.Name)
+		}
+		b.given[p] = w
+	}
+	if len(params) != len(b.given) {
+		return nil, errors.Errorf("%s: Expand: %d parameters, want %d", n.title(), len(params), len(b.given))
+	}
+	return n.expand(b, x)
+}
+
+// shapeOf describes a node in an error.
+func shapeOf(n *G.Node) string {
+	if n == nil {
+		return "nil"
+	}
+	return fmt.Sprintf("%v", n.Shape())
 }
 
 // add makes a weight, zero.
