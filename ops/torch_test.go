@@ -73,8 +73,9 @@ var torchOps = map[string]func(in []*G.Node, a torchArgs) (*G.Node, error){
 	"group_norm": func(in []*G.Node, a torchArgs) (*G.Node, error) {
 		return ops.GroupNorm(in[0], in[1], in[2], a.int("groups"), a.float("eps"))
 	},
-	"prelu": func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.PReLU(in[0], in[1]) },
-	"l1":    func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.L1(in[0], in[1], a.reduction()) },
+	"matmul": func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.MatMul(in[0], in[1]) },
+	"prelu":  func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.PReLU(in[0], in[1]) },
+	"l1":     func(in []*G.Node, a torchArgs) (*G.Node, error) { return ops.L1(in[0], in[1], a.reduction()) },
 	"huber": func(in []*G.Node, a torchArgs) (*G.Node, error) {
 		return ops.Huber(in[0], in[1], a.float("delta"), a.reduction())
 	},
@@ -127,7 +128,7 @@ var torchOps = map[string]func(in []*G.Node, a torchArgs) (*G.Node, error){
 var notYet = []string{
 
 	"cross_entropy", "cross_entropy_probabilities",
-	"linear", "log_softmax", "matmul",
+	"linear", "log_softmax",
 	"softmax",
 }
 
