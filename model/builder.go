@@ -280,6 +280,9 @@ func (b *Builder) weight(name string, init Init, shape tensor.Shape, buffer bool
 		if err := countable(shape); err != nil {
 			return b.fail(errors.Wrap(err, name))
 		}
+		if err := b.net.room(shape); err != nil {
+			return b.fail(errors.Wrap(err, name))
+		}
 		p = b.net.add(path, init, shape.Clone(), buffer)
 		b.calls[b.innermost()].params = append(b.calls[b.innermost()].params, p)
 	case !p.Value.Shape().Eq(shape) || len(p.Value.Shape()) != len(shape) || p.Buffer != buffer:

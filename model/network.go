@@ -19,6 +19,10 @@ type Options struct {
 	Seed     uint64 // of the first weights
 	Float64  bool   // float64 instead of float32: slower, for checking
 	Winograd bool   // permit Winograd's algorithm in convolutions: faster, with a larger rounding error
+
+	// MaxWeights is how many elements all weights together may have, and 0 is no limit. It is for
+	// networks whose sizes come from a file that nobody vouches for.
+	MaxWeights int
 }
 
 // A Param is a weight of a network. Its value is shared by all graphs of the network: what changes its
@@ -191,6 +195,18 @@ func (n *Network) add(path string, init Init, shape tensor.Shape, buffer bool) *
 	p := &Param{Name: path, Value: tensor.New(tensor.WithShape(shape...), tensor.Of(n.dtype)), Buffer: buffer, init: init}
 	n.params, n.index[path] = append(n.params, p), p
 	return p
+}
+
+// room returns an error if a weight of that shape is more than MaxWeights permits.
+func (n *Network) room(shape tensor.Shape) error {
+	total := shape.TotalSize()
+	for _, p := range n.params {
+		total += p.Value.Shape().TotalSize()
+	}
+	if most := n.options.MaxWeights; most > 0 && total > most {
+		return errors.Errorf("its shape is %v, and the weights have %d elements with it, want at most %d in all", shape, total, most)
+	}
+	return nil
 }
 
 // made returns an error for a network that New did not make.

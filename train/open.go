@@ -43,7 +43,7 @@ func OpenWith(dir string, net *model.Network) (*Classifier, error) {
 }
 
 func open(dir string, net *model.Network) (*Classifier, error) {
-	path := filepath.Join(dir, ConfigFile)
+	path, weights := filepath.Join(dir, ConfigFile), filepath.Join(dir, WeightsFile)
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, errors.Wrap(err, "train: the run")
@@ -71,13 +71,19 @@ func open(dir string, net *model.Network) (*Classifier, error) {
 		if len(s.Classes) < 2 {
 			return nil, errors.Errorf("train: %s: %d classes, want at least 2", path, len(s.Classes))
 		}
-		if c.Network, err = model.ByName(s.Model, c.Input, len(c.Classes), model.Options{}); err != nil {
-			return nil, errors.Wrapf(err, "train: %s", path)
+		// A configuration that lies about sizes costs no more memory than the weights that are there.
+		info, err := os.Stat(weights)
+		if err != nil {
+			return nil, errors.Wrap(err, "train: the run")
+		}
+		most := model.Options{MaxWeights: int(info.Size()/4) + 1}
+		if c.Network, err = model.ByName(s.Model, c.Input, len(c.Classes), most); err != nil {
+			return nil, errors.Wrapf(err, "train: %s and %s", path, weights)
 		}
 	} else if !net.Input().Eq(c.Input) {
 		return nil, errors.Errorf("train: %s: samples are %v, want %v, the input of %s", path, c.Input, net.Input(), net.Name())
 	}
-	return c, c.Network.LoadFile(filepath.Join(dir, WeightsFile), model.LoadOptions{})
+	return c, c.Network.LoadFile(weights, model.LoadOptions{})
 }
 
 // check returns an error unless input, classes and normalisation hold together.

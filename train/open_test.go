@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"gorgonia.org/tensor"
@@ -85,6 +86,7 @@ func TestOpen(t *testing.T) {
 		ConfigFile: {
 			`{"model": "article"}`, ``, `[]`, `{"model": "article", "input": [1, 28, 28], "classes": ["a"]}`,
 			`{"model": "article", "input": [4294967296, 4294967296, 1], "classes": ["a", "b"]}`,
+			`{"model": "article", "input": [1, 4096, 4096], "classes": ["a", "b"]}`,
 			`{"input": [1, 28, 28], "classes": ["a", "b"]}`,
 			`{"model": "article", "input": [1, 28, 28], "classes": ["a", "b"], "normalisation": {"mean": [0], "std": [0]}}`,
 			whole[:len(whole)/2],
@@ -97,8 +99,14 @@ func TestOpen(t *testing.T) {
 			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 			_, err = Open(tr.Dir)
+			runtime.ReadMemStats(&after)
 			wants(t, err, name)
+			if got := after.TotalAlloc - before.TotalAlloc; got > 16<<20 {
+				t.Errorf("%s of %q: %d bytes were allocated", name, text, got)
+			}
 		}
 		if err := os.WriteFile(path, kept, 0o644); err != nil {
 			t.Fatal(err)

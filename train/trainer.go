@@ -173,7 +173,11 @@ func (t *Trainer) Resume(ctx context.Context) (*Result, error) {
 	if r.dir, err = reopenDir(t.Dir); err != nil {
 		return nil, err
 	}
-	if err := r.load(); err != nil {
+	err = r.load()
+	if err == nil {
+		err = r.save() // a process that dies while it saves leaves weights or metrics behind the checkpoint
+	}
+	if err != nil {
 		r.dir.close()
 		return nil, err
 	}

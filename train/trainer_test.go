@@ -372,6 +372,26 @@ func TestResumeRefuses(t *testing.T) {
 	}
 }
 
+// TestResumeRepairs: a process that died between the files of a save leaves weights and metrics that are
+// behind the checkpoint. They are made good, even where nothing is left to train.
+func TestResumeRepairs(t *testing.T) {
+	tr := trainer(t, config())
+	ran(t, tr)
+	weights, metrics := file(t, tr.Dir, WeightsFile), file(t, tr.Dir, MetricsFile)
+	lines := bytes.SplitAfter(metrics, []byte("\n"))
+	if err := firstError(os.WriteFile(filepath.Join(tr.Dir, MetricsFile), lines[0], 0o644), os.Remove(filepath.Join(tr.Dir, WeightsFile))); err != nil {
+		t.Fatal(err)
+	}
+	again := trainer(t, config())
+	again.Dir = tr.Dir
+	if res, err := again.Resume(context.Background()); err != nil || res.Steps != 30 {
+		t.Fatalf("got %+v, %v", res, err)
+	}
+	if !bytes.Equal(file(t, tr.Dir, WeightsFile), weights) || !bytes.Equal(file(t, tr.Dir, MetricsFile), metrics) {
+		t.Error("the weights or the metrics are not those of the checkpoint")
+	}
+}
+
 func TestKeep(t *testing.T) {
 	c := config()
 	c.Model, c.Epochs = "linear", 5
