@@ -62,13 +62,13 @@ func TestHints(t *testing.T) {
 			}
 			return v
 		})},
-		{"only in item 1 of the batch (axis 0)", []int{3, 4}, each(func(x, _ []int, v float64) float64 {
+		{"only at index 1 of axis 0", []int{3, 4}, each(func(x, _ []int, v float64) float64 {
 			if x[0] == 1 {
 				return 3*v + 1
 			}
 			return v
 		})},
-		{"only in channel 2 (axis 1)", []int{2, 3, 4, 4}, each(func(x, _ []int, v float64) float64 {
+		{"only at index 2 of axis 1", []int{2, 3, 4, 4}, each(func(x, _ []int, v float64) float64 {
 			if x[1] == 2 {
 				return 3*v + 1
 			}

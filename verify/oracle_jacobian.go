@@ -101,14 +101,11 @@ func (t *trial) jacobian(i int) {
 	}
 	bound := make([]float64, n)
 	for e := range bound {
-		bound[e] = 8*t.u*float64(t.n+ny+64)*size*float64(ny) + t.c.Tolerance[t.of]*size + tiny(t.of)
+		bound[e] = 8*t.u*float64(t.n+ny+64)*size*float64(ny) + t.c.Tolerance[t.of]*size + tiny(t.of) + t.floor()
 	}
 	r := compare(t.d(i), ByJacobian, t.c.Inputs[i].Shape, t.base.dx[i], sum, bound)
 	if r.Mismatch != nil {
-		r.Mismatch.Hint = "the rule is not linear in dy"
-		if !finite(float64(r.Mismatch.Got)) || !finite(float64(r.Mismatch.Want)) {
-			r.Mismatch.Hint = ""
-		}
+		r.Mismatch.Hint = t.wrong[i]
 	}
 	t.add(r)
 }

@@ -53,7 +53,7 @@ func (t *trial) other() {
 	for _, i := range t.fwd.wrt() {
 		bound := t.rounding(o.dx[i], 8*t.u, t.of)
 		for e := range bound {
-			bound[e] += own[i]
+			bound[e] += own[i] + t.floor()
 		}
 		r := compare(t.d(i), ByOther, t.c.Inputs[i].Shape, t.base.dx[i], o.dx[i], bound)
 		t.explain(&r, i)

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/pkg/errors"
@@ -52,7 +53,12 @@ func (t *trial) second() {
 	}
 	var open, shut map[*G.Node]bool
 	var closed string
-	err = guarded(func() error { open, shut, closed = differentiable(w.g, cost); return nil })
+	at := w.leaves(t.x)
+	d.seed(at, t.dy)
+	if w.evaluate(order(w.g, cost), at, false) != nil {
+		return
+	}
+	err = guarded(func() error { open, shut, closed = w.differentiable(cost, at, t.u); return nil })
 	if err != nil { // gorgonia.Grad would ask, too
 		t.note("gradients", BySecond, Fails, errors.Wrap(err,
 			"DiffWRT of an op of the gradient, which every gorgonia.Grad on this graph calls"))
@@ -140,6 +146,7 @@ func (t *trial) second() {
 		return []float64{s}, nil
 	}
 	wider := *t
+	wider.rings = nil
 	c := *t.c
 	c.Inputs = append(slices.Clone(t.c.Inputs), Input{Name: "dy", Shape: tensor.Shape{len(t.dy)}})
 	wider.c, wider.x, wider.rows = &c, append(slices.Clone(t.x), t.dy), nil
@@ -231,7 +238,9 @@ func (t *trial) few(n int) (all [][]float64, unit []int) {
 
 // differentiable are the nodes that the cost reaches through arguments in which ops say that they
 // are differentiable; those that it reaches through others, too; and what stopped the walk there.
-func differentiable(g *G.ExprGraph, cost *G.Node) (open, shut map[*G.Node]bool, closed string) {
+// An op may rightly say so of an argument that does not change its result: that stops nothing.
+func (w *world) differentiable(cost *G.Node, at values, u float64) (open, shut map[*G.Node]bool, closed string) {
+	g := w.g
 	open, shut = map[*G.Node]bool{}, map[*G.Node]bool{}
 	var refuse func(n *G.Node)
 	refuse = func(n *G.Node) {
@@ -265,7 +274,7 @@ func differentiable(g *G.ExprGraph, cost *G.Node) (open, shut map[*G.Node]bool, 
 		for i, c := range args {
 			if i < len(wrt) && wrt[i] {
 				visit(c)
-			} else if c.Dtype() == tensor.Float64 || c.Dtype() == tensor.Float32 {
+			} else if (c.Dtype() == tensor.Float64 || c.Dtype() == tensor.Float32) && w.depends(n, args, i, at, u) {
 				closed = fmt.Sprintf("not offered: %v says that it is not differentiable in argument %d", op, i)
 				refuse(c)
 			}
@@ -273,4 +282,40 @@ func differentiable(g *G.ExprGraph, cost *G.Node) (open, shut map[*G.Node]bool, 
 	}
 	visit(cost)
 	return open, shut, closed
+}
+
+// depends reports whether the result of a node changes with one of its arguments, near its value.
+func (w *world) depends(n *G.Node, args []*G.Node, i int, at values, u float64) bool {
+	before, err := floats(at[n])
+	if err != nil {
+		return true
+	}
+	for _, by := range []float64{1, -1} {
+		v, err := floats(at[args[i]])
+		if err != nil {
+			return true
+		}
+		for e := range v {
+			v[e] += by * math.Sqrt(u) * max(abs(v[e]), 0x1p-10)
+			by = -by
+		}
+		var in []G.Value
+		for k, c := range args {
+			if in = append(in, at[c]); k == i {
+				in[k] = value(c.Dtype(), c.Shape(), v)
+			}
+		}
+		var after []float64
+		err = guarded(func() error {
+			y, err := n.Op().Do(in...)
+			if err == nil {
+				after, err = floats(y)
+			}
+			return err
+		})
+		if err != nil || !same(before, after) {
+			return true
+		}
+	}
+	return false
 }

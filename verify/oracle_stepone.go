@@ -116,14 +116,16 @@ func (t *trial) step(by Oracle, i int, all [][]float64, unit []int) {
 func (t *trial) more(i int, v []float64) float64 {
 	terms, length := 0.0, 0.0
 	for e, m := range v {
-		if m != 0 {
+		if m != 0 && finite(t.base.dx[i][e]) {
 			terms += math.Abs(m * t.base.dx[i][e])
 			length += math.Abs(m)
 		}
 	}
 	most := 0.0
 	for _, x := range t.base.dx[i] {
-		most = max(most, math.Abs(x))
+		if finite(x) {
+			most = max(most, math.Abs(x))
+		}
 	}
 	_, own := t.own(t.u)
 	return 2*t.u*float64(len(v))*terms + (own[i]+t.c.Tolerance[t.of]*most)*length

@@ -179,9 +179,15 @@ func (p *probe) central(l, r, h [3]float64, noise float64) (e, b float64, ok boo
 			return 0, 0, false
 		}
 	}
+	rest := 4*noise/h[2] + 0x1p-1000
+	if a, c := math.Abs(d[1]-d[0]), math.Abs(d[2]-d[1]); 8*c > a+8*rest {
+		// A joint: the second derivative jumps at x, and the error is of order h, not h².
+		e1, e2 := (4*d[1]-d[0])/3, (4*d[2]-d[1])/3
+		return e2, 4*math.Abs(e2-e1) + 0.01*c + 4*rest + 64*p.t.u*math.Abs(e2), true
+	}
 	r1, r2 := (16*d[1]-d[0])/15, (16*d[2]-d[1])/15
 	e = (256*r2 - r1) / 255
-	return e, 4*math.Abs(e-r2) + 4*noise/h[2] + 64*p.t.u*math.Abs(e) + 0x1p-1000, true
+	return e, 4*math.Abs(e-r2) + rest + 64*p.t.u*math.Abs(e), true
 }
 
 // side extrapolates one-sided differences of one element, if they converge.
@@ -240,39 +246,22 @@ func (p *probe) sample() error {
 		return nil
 	}
 	p.sampled = true
-	const points = 8
-	h, near := 0x1p-26, 0x1p-13
-	if p.t.of == tensor.Float32 {
-		h, near = 0x1p-10, 0x1p-6
+	rings, err := p.t.neighbours(p.f)
+	if err != nil {
+		return err
 	}
-	scale := 1.0
-	if len(p.steps) > 0 {
-		scale = p.steps[0][0] / ladders[p.t.of][0][0]
-	}
-	h, near = h*scale, near*scale
 	var all [2][][]float64
-	for ring := range all {
-		for range points {
+	h := 0.0
+	for ring, r := range rings {
+		h = r.h
+		for k, x := range r.x {
 			if p.t.spent.over() {
 				return errOver
 			}
-			x := append([][]float64(nil), p.t.x...)
-			for i, in := range p.t.c.Inputs {
-				if in.whole() || i >= len(x) {
-					continue
-				}
-				x[i] = append([]float64(nil), x[i]...)
-				for e := range x[i] {
-					x[i][e] += near * (2*p.t.r.Float64() - 1)
-				}
+			if after := p.at(x, h); after != nil {
+				all[ring] = append(all[ring], slope(r.y[k], after, h))
 			}
-			a, b := p.at(x, -h), p.at(x, h)
-			if a == nil || b == nil {
-				continue
-			}
-			all[ring] = append(all[ring], slope(a, b, 2*h))
 		}
-		h, near = h/4, near/16
 	}
 	for o := range p.here {
 		var lo, hi, most [2]float64
@@ -288,7 +277,7 @@ func (p *probe) sample() error {
 				most[ring] = max(most[ring], math.Abs(d[o]))
 				seen = append(seen, d[o])
 			}
-			fuzz := 1e-3*most[ring] + 16*p.noise[o]/(h*16)
+			fuzz := 1e-3*most[ring] + 16*p.noise[o]/h
 			distinct := 0
 			for i, a := range seen {
 				alone := true
@@ -305,6 +294,10 @@ func (p *probe) sample() error {
 		}
 		spread0, spread1 := hi[0]-lo[0], hi[1]-lo[1]
 		fuzz := 16 * p.noise[o] / h
+		low, high := lo[1], hi[1]
+		if spread0 < 2*spread1+fuzz { // the pieces are planes, and the outer points see the same ones
+			low, high = min(lo[0], lo[1]), max(hi[0], hi[1])
+		}
 		switch {
 		case !(spread1 > 0.05*most[1]+fuzz): // smooth around x, as far as this can see
 			if p.is[o] == kinked && !(p.hi[o]-p.lo[o] > 0) {
@@ -315,14 +308,68 @@ func (p *probe) sample() error {
 		case p.is[o] == smooth && spread1 < 0.5*spread0:
 			// It bends, and that is all.
 		case p.is[o] == kinked:
-			p.lo[o], p.hi[o] = min(p.lo[o], lo[1]-fuzz), max(p.hi[o], hi[1]+fuzz)
+			p.lo[o], p.hi[o] = min(p.lo[o], low-fuzz), max(p.hi[o], high+fuzz)
 		case p.is[o] == smooth || p.is[o] == oneSided:
-			p.lo[o] = min(p.d[o]-p.b[o], lo[1]-fuzz)
-			p.hi[o] = max(p.d[o]+p.b[o], hi[1]+fuzz)
+			p.lo[o] = min(p.d[o]-p.b[o], low-fuzz)
+			p.hi[o] = max(p.d[o]+p.b[o], high+fuzz)
 			p.is[o] = kinked
 		}
 	}
 	return nil
+}
+
+// A ring is points near x, what the function is there, and a step that is small beside the way to x.
+type ring struct {
+	x [][][]float64
+	y [][]float64
+	h float64
+}
+
+// neighbours are points around x at two distances. All directions share them.
+func (t *trial) neighbours(f function) ([2]ring, error) {
+	if t.rings != nil && t.ringed == t.fwd {
+		return *t.rings, nil
+	}
+	most := 0x1p-2
+	for i, x := range t.x {
+		if i < len(t.c.Inputs) && t.c.Inputs[i].whole() {
+			continue
+		}
+		for _, v := range x {
+			most = max(most, math.Abs(v))
+		}
+	}
+	h, near := 0x1p-26*most, 0x1p-13*most
+	if t.of == tensor.Float32 {
+		h, near = 0x1p-10*most, 0x1p-6*most
+	}
+	var rings [2]ring
+	for k, points := range []int{8, 16} {
+		r := &rings[k]
+		r.h = h
+		for range points {
+			if t.spent.over() {
+				return rings, errOver
+			}
+			x := append([][]float64(nil), t.x...)
+			for i := range x {
+				if i < len(t.c.Inputs) && t.c.Inputs[i].whole() {
+					continue
+				}
+				x[i] = append([]float64(nil), x[i]...)
+				for e := range x[i] {
+					x[i][e] += near * (2*t.r.Float64() - 1)
+				}
+			}
+			y, err := f(x)
+			if err == nil {
+				r.x, r.y = append(r.x, x), append(r.y, y)
+			}
+		}
+		h, near = h/4, near/16
+	}
+	t.rings, t.ringed = &rings, t.fwd
+	return rings, nil
 }
 
 // A finding is what a probe says of a weighted sum of the function's elements: its derivative is of
@@ -383,7 +430,7 @@ func (p *probe) judge(got float64, w []float64, extra float64) (finding, error) 
 	}
 	f := p.weigh(w)
 	f.bound += extra
-	if f.rough || f.admits(got) && (!f.kinked || p.t.samples >= 24) {
+	if f.rough || f.admits(got) && (!f.kinked || p.t.samples >= 4) {
 		return f, nil
 	}
 	p.t.samples++

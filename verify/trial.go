@@ -44,8 +44,12 @@ type trial struct {
 	probes  map[int][]*probe // of each element of an input, if all were looked at
 	kinks   [][2]int         // inputs and elements at which y has a kink
 	samples int
-	sound   *bool // whether the ops survive being run by hand in all ways that machines run them
+	rings   *[2]ring // points near x
+	ringed  *world   // of the function that they are of
+	sound   *bool    // whether the ops survive being run by hand in all ways that machines run them
 	alone   *outcome
+	// unsteady is what a second run in the same graph gave, if that was something else.
+	unsteady *outcome
 }
 
 // run asks every oracle. It returns an error if the case does not run at varied shapes or values:
@@ -244,9 +248,19 @@ func (t *trial) responds(d *derivation) error {
 	if err != nil {
 		return err
 	}
-	again, err := d.at(d.leaves(t.x), t.dy, false)
-	if err != nil {
-		return err
+	steady := true
+	for range 3 {
+		again, err := d.at(d.leaves(t.x), t.dy, false)
+		if err != nil {
+			return err
+		}
+		for i, dx := range t.base.dx {
+			steady = steady && same(again.dx[i], dx)
+		}
+		if !steady {
+			t.unsteady = &again
+			break
+		}
 	}
 	double, err := d.at(d.leaves(t.x), twice(t.dy), false)
 	if err != nil {
@@ -254,14 +268,14 @@ func (t *trial) responds(d *derivation) error {
 	}
 	t.wrong = make([]string, len(t.x))
 	for i, dx := range t.base.dx {
-		if dx == nil || nowhere(dx) >= 0 || !same(again.dx[i], dx) {
+		if dx == nil || nowhere(dx) >= 0 || !steady {
 			continue // of what differs from run to run nothing can be said
 		}
 		bound := twice(t.rounding(dx, 8*t.u, t.of))
 		if differ(double.dx[i], twice(dx), bound) {
 			t.wrong[i] = "the rule is not linear in dy"
 		}
-		if same(none.dx[i], dx) && differ(none.dx[i], make([]float64, len(dx)), nil) {
+		if same(none.dx[i], dx) && same(double.dx[i], dx) && differ(none.dx[i], make([]float64, len(dx)), nil) {
 			t.wrong[i] = ignoresCotangent
 		}
 	}
@@ -417,6 +431,20 @@ func tiny(of tensor.Dtype) float64 {
 	return 0x1p-1014
 }
 
+// floor is what a gradient may be off by what cancels in it, where nothing of that is left to see.
+func (t *trial) floor() float64 {
+	x, y, dy := 1.0, 0.0, 0.0
+	for _, in := range t.x {
+		for _, v := range in {
+			x = max(x, math.Abs(v))
+		}
+	}
+	for e, v := range t.base.y {
+		y, dy = max(y, math.Abs(v)), max(dy, math.Abs(t.dy[e]))
+	}
+	return 64 * t.u * dy * y / x
+}
+
 func same(a, b []float64) bool { return len(a) == len(b) && !differ(a, b, nil) }
 
 // differ reports whether a and b differ by more than the bound.
@@ -513,6 +541,7 @@ type judged struct {
 	got, want, bound []float64
 	at               []int // elements of the quantity, nil for directions
 	kinks, unknown   int
+	lo, hi           map[int]float64 // what is admitted at kinks, by place in got
 }
 
 func (j *judged) add(got, want, bound float64, e int) {
@@ -533,6 +562,12 @@ func (j *judged) found(got float64, f finding, e int) {
 	want := min(max(got, f.lo), f.hi)
 	if math.IsNaN(got) {
 		want = (f.lo + f.hi) / 2
+	}
+	if f.kinked {
+		if j.lo == nil {
+			j.lo, j.hi = map[int]float64{}, map[int]float64{}
+		}
+		j.lo[len(j.got)], j.hi[len(j.got)] = f.lo, f.hi
 	}
 	j.add(got, want, f.bound, e)
 }
@@ -555,6 +590,13 @@ func (j *judged) row(quantity string, by Oracle, shape []int, directions bool) R
 			r.Mismatch.Hint = ""
 		}
 	}
+	if m := r.Mismatch; m != nil {
+		for k, lo := range j.lo {
+			if j.got[k] == float64(m.Got) && j.want[k] == float64(m.Want) {
+				m.Hint = fmt.Sprintf("a kink, where anything from %.6g to %.6g would do", lo, j.hi[k])
+			}
+		}
+	}
 	r.Kinks = j.kinks
 	if len(j.got) == 0 {
 		r.Verdict, r.Note = NotJudged, "nowhere differentiable, as far as differences can see"
@@ -564,7 +606,7 @@ func (j *judged) row(quantity string, by Oracle, shape []int, directions bool) R
 
 // explain replaces the hint by what is known of the rule.
 func (t *trial) explain(r *Row, i int) {
-	if m := r.Mismatch; m != nil && i < len(t.wrong) && t.wrong[i] != "" &&
+	if m := r.Mismatch; m != nil && i < len(t.wrong) && t.wrong[i] != "" && r.Kinks == 0 &&
 		(m.Hint == "" || t.wrong[i] == ignoresCotangent) {
 		m.Hint = t.wrong[i]
 	}

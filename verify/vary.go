@@ -3,6 +3,7 @@ package verify
 import (
 	"iter"
 	"slices"
+	"time"
 
 	"gorgonia.org/tensor"
 )
@@ -66,13 +67,36 @@ func (c *Case) variations() iter.Seq[variation] {
 		}
 		for _, l := range base.lengths() {
 			t, ok := base.together(l, 1100)
-			if ok && t.elements() <= 1<<14 {
+			if ok && t.elements() <= 1<<14 && base.fast(l) {
 				if !one(variation{c: t, at: t.shapes(), what: "a long axis", brief: true}) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// fast reports whether sides of the length can be made longer than a thousand: from the time that one
+// run takes at two lengths between it is predicted what that would take.
+func (c *Case) fast(l int) bool {
+	took := func(n int) time.Duration {
+		t, ok := c.together(l, n)
+		if !ok || !t.builds() {
+			return -1
+		}
+		began := time.Now()
+		t.Only, t.Sample = []Oracle{ByRunning}, 1
+		if t.run(&trial{at: "how long it takes", spent: &effort{deadline: began.Add(time.Second)}}) != nil {
+			return -1
+		}
+		return time.Since(began)
+	}
+	short, long := took(70), took(280)
+	if short < 0 || long < 0 || long > 300*time.Millisecond {
+		return false
+	}
+	growth := max(1, float64(long)/float64(short)) // over a factor of four
+	return float64(long)*growth < float64(100*time.Millisecond)
 }
 
 func (c *Case) elements() int {
@@ -254,7 +278,7 @@ func (c *Case) shrink(t *trial, clock *effort) *trial {
 			if budget--; budget < 0 || clock.over() {
 				return found
 			}
-			next := &trial{at: t.at, mood: t.mood, only: row, spent: clock}
+			next := &trial{at: t.at, mood: t.mood, brief: t.brief, only: row, spent: clock}
 			if next.at == "" {
 				next.at = "smaller"
 			}

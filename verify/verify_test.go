@@ -299,7 +299,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 		{"zero", verify.ByDual, "zero everywhere"},
 		{"transposed", verify.ByDual, "transposed"},
 		{"reversed", verify.ByDual, "reversed along axis 1"},
-		{"only one item", verify.ByDual, "only in item 1 of the batch"},
+		{"only one item", verify.ByDual, "only at index 1 of axis 0"},
 		{"ignores dy", verify.ByDual, ""},
 		{"off by 1e-9", verify.ByDual, ""},
 		{"off by 1e-9", verify.ByStepOne, ""},
