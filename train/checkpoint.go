@@ -18,9 +18,10 @@ import (
 	"github.com/convgrad/convgrad/internal/safetensors"
 )
 
-// A checkpoint is one safetensors file: the network's parameters and buffers under modelPrefix, the
-// optimizer's state under optimizerPrefix, and in its metadata the position and the configuration. All
-// that outlives a step is in it; random numbers follow from the seed and the position.
+// A checkpoint is one safetensors file: the network's parameters and buffers under modelPrefix,
+// the optimizer's state under optimizerPrefix, and in its metadata the position and the
+// configuration. All that outlives a step is in it; random numbers follow from the seed and the
+// position.
 const (
 	modelPrefix     = "model."
 	optimizerPrefix = "optimizer."
@@ -52,8 +53,8 @@ func (r *run) state() map[string]*tensor.Dense {
 	return all
 }
 
-// save writes the checkpoint, then the weights, then the metrics: metrics never tell of an epoch that
-// the others do not hold.
+// save writes the checkpoint, then the weights, then the metrics: metrics never tell of an epoch
+// that the others do not hold.
 func (r *run) save() error {
 	if r.dir == nil {
 		return nil
@@ -171,8 +172,8 @@ func (r *run) load() error {
 
 // ReadConfig returns the recipe of the run in a directory, as the run was saved last.
 //
-// It returns an error if the run has saved nothing, its checkpoint is damaged, or it was not made from a
-// recipe.
+// It returns an error if the run has saved nothing, its checkpoint is damaged, or it was not made
+// from a recipe.
 func ReadConfig(dir string) (c Config, err error) {
 	path := filepath.Join(dir, CheckpointFile)
 	f, err := os.Open(path)

@@ -10,8 +10,8 @@ import (
 	"github.com/convgrad/convgrad/train/data"
 )
 
-// A Config is a named recipe: a Trainer said in words and numbers, as flags have them. It is written
-// to the run directory as it was used.
+// A Config is a named recipe: a Trainer said in words and numbers, as flags have them. It is
+// written to the run directory as it was used.
 type Config struct {
 	Data      string   `json:"data"`
 	DataDir   string   `json:"data_dir,omitempty"` // of its files; for those who open the sets
@@ -20,12 +20,12 @@ type Config struct {
 	Epochs    int      `json:"epochs"`
 	Batch     int      `json:"batch"`
 	Optimizer string   `json:"optimizer"`          // sgd, adam or rmsprop
-	Rate      float64  `json:"lr"`                 // the largest; 0 stands for what is usual for network and optimizer
+	Rate      float64  `json:"lr"`                 // the largest; 0 for what is usual
 	Momentum  *float64 `json:"momentum,omitempty"` // of sgd; nil stands for 0.9
 	Decay     float64  `json:"weight_decay"`       // of sgd and adam
 	Nesterov  bool     `json:"nesterov,omitempty"` // of sgd
-	Schedule  string   `json:"schedule"`           // constant, step, cosine or one-cycle; "" stands for cosine
-	WarmUp    float64  `json:"warmup_epochs"`      // over which the rate rises to that of the schedule
+	Schedule  string   `json:"schedule"`           // one of Schedules; "" for cosine
+	WarmUp    float64  `json:"warmup_epochs"`      // over which the rate rises
 	Seed      uint64   `json:"seed"`               // of everything that is random
 }
 
@@ -50,8 +50,9 @@ func Schedules() []string {
 	return names
 }
 
-// rates are learning rates for networks that do not learn, or learn better, than at what is usual for the
-// optimizer. The squared error sums over the outputs: its gradients are larger than the cross-entropy's.
+// rates are learning rates for networks that do not learn, or learn better, than at what is usual
+// for the optimizer. The squared error sums over the outputs: its gradients are larger than the
+// cross-entropy's.
 var rates = map[struct{ model, optimizer, loss string }]float64{
 	{"article", "adam", "cross-entropy"}: 0.002,
 	{"article", "sgd", "mse"}:            0.0003,
@@ -62,8 +63,8 @@ var rates = map[struct{ model, optimizer, loss string }]float64{
 	{"linear", "sgd", "cross-entropy"}:   0.01,
 }
 
-// Check returns an error that names what is out of range. It fills in what is left to the recipe: the
-// learning rate, the momentum and the schedule.
+// Check returns an error that names what is out of range. It fills in what is left to the recipe:
+// the learning rate, the momentum and the schedule.
 func (c *Config) Check() error {
 	if c == nil {
 		return errors.New("train: the configuration is nil")
@@ -137,11 +138,12 @@ func (c *Config) resolve() (*Trainer, error) {
 	return t, nil
 }
 
-// Trainer returns the trainer that the recipe describes, with a network of its name that begins from
-// its seed. test may be nil. What the recipe leaves open is filled in in the run's config.json.
+// Trainer returns the trainer that the recipe describes, with a network of its name that begins
+// from its seed. test may be nil. What the recipe leaves open is filled in in the run's
+// config.json.
 //
-// It returns an error that names what was got and wanted for a recipe that does not hold together, or
-// does not fit the sets.
+// It returns an error that names what was got and wanted for a recipe that does not hold together,
+// or does not fit the sets.
 func (c Config) Trainer(training, test data.Set) (*Trainer, error) {
 	t, err := c.resolve()
 	if err != nil {

@@ -63,8 +63,8 @@ func victim(dir string) error {
 	return err
 }
 
-// TestKilledRuns kills processes at random moments, while they save too, and lets another go on each
-// time. The last ends with the bytes of a run that was left alone, and nothing else.
+// TestKilledRuns kills processes at random moments, while they save too, and lets another go on
+// each time. The last ends with the bytes of a run that was left alone, and nothing else.
 func TestKilledRuns(t *testing.T) {
 	kills := 12
 	if testing.Short() {

@@ -11,8 +11,8 @@ import (
 	"github.com/convgrad/convgrad/train/data"
 )
 
-// A loader reads batches of a set ahead of the steps, in other goroutines. The order of the samples is
-// the caller's alone.
+// A loader reads batches of a set ahead of the steps, in other goroutines. The order of the
+// samples is the caller's alone.
 type loader struct {
 	set     data.Set
 	size    int // of a sample
@@ -50,8 +50,8 @@ func (l *loader) take(n int) *batch {
 	return b
 }
 
-// each calls f with the samples of order, size at a time; the last batch is as short as what is left.
-// f must not keep the batch. each ends at the first error, of f, of a sample, or of ctx.
+// each calls f with the samples of order, size at a time; the last batch is as short as what is
+// left. f must not keep the batch. each ends at the first error, of f, of a sample, or of ctx.
 func (l *loader) each(ctx context.Context, order []int, size int, f func(b *batch) error) error {
 	type piece struct {
 		b         *batch
@@ -108,8 +108,8 @@ func (l *loader) each(ctx context.Context, order []int, size int, f func(b *batc
 	return ctx.Err()
 }
 
-// read reads some samples of a batch. A set that panics gives an error: it runs in a goroutine that the
-// caller could not guard.
+// read reads some samples of a batch. A set that panics gives an error: it runs in a goroutine
+// that the caller could not guard.
 func (l *loader) read(b *batch, lo, hi int) (err error) {
 	at := lo
 	defer func() {

@@ -26,15 +26,15 @@ type Classifier struct {
 // maxConfig bounds what config.json may hold.
 const maxConfig = 16 << 20
 
-// Open reads the network of a run directory back, with the weights that the run saved last. The run is
-// one of a recipe: for another, see OpenWith.
+// Open reads the network of a run directory back, with the weights that the run saved last. The
+// run is one of a recipe: for another, see OpenWith.
 //
 // It returns an error that names the file, what was got and what was wanted if config.json or the
 // weights are missing, corrupt, or do not fit each other.
 func Open(dir string) (*Classifier, error) { return open(dir, nil) }
 
-// OpenWith is Open for a network of one's own: net is built as it was for the run, and gets the weights
-// that the run saved last.
+// OpenWith is Open for a network of one's own: net is built as it was for the run, and gets the
+// weights that the run saved last.
 func OpenWith(dir string, net *model.Network) (*Classifier, error) {
 	if net == nil {
 		return nil, errors.New("train: OpenWith: the network is nil")
@@ -71,7 +71,8 @@ func open(dir string, net *model.Network) (*Classifier, error) {
 		if len(s.Classes) < 2 {
 			return nil, errors.Errorf("train: %s: %d classes, want at least 2", path, len(s.Classes))
 		}
-		// A configuration that lies about sizes costs no more memory than the weights that are there.
+		// A configuration that lies about sizes costs no more memory than the weights that are
+		// there.
 		info, err := os.Stat(weights)
 		if err != nil {
 			return nil, errors.Wrap(err, "train: the run")
@@ -107,11 +108,11 @@ func (nothing) Read(int, []float32) (data.Target, error) {
 	return data.Target{}, errors.New("train: there is no sample")
 }
 
-// Classify returns for each picture the index of its class in Classes, and the network's outputs, one
-// row a picture. images holds the bytes of the pictures, C×H×W each, one after the other.
+// Classify returns for each picture the index of its class in Classes, and the network's outputs,
+// one row a picture. images holds the bytes of the pictures, C×H×W each, one after the other.
 //
-// It returns an error if that is not a whole number of pictures, or none, or if an output is NaN, which
-// is no class.
+// It returns an error if that is not a whole number of pictures, or none, or if an output is NaN,
+// which is no class.
 func (c *Classifier) Classify(images []uint8) (classes []int, outputs *tensor.Dense, err error) {
 	if c == nil || c.Network == nil || len(c.Classes) < 2 || len(c.Input) != 3 {
 		return nil, nil, errors.New("train: Classify: the classifier has no network, no classes or no pictures as input, want one of Open")

@@ -13,8 +13,8 @@ import (
 	"github.com/convgrad/convgrad/train/data"
 )
 
-// TestOpen: the network that a run left behind classifies the test images, one by one and all at once,
-// as often right as the run says.
+// TestOpen: the network that a run left behind classifies the test images, one by one and all at
+// once, as often right as the run says.
 func TestOpen(t *testing.T) {
 	tr := trainer(t, config())
 	res := ran(t, tr)

@@ -18,10 +18,10 @@ import (
 type Optimizer interface {
 	// Name is what NewOptimizer knows it by.
 	Name() string
-	// Step makes one step: grads[i] is the loss's gradient by params[i], a plain tensor of its shape
-	// and type. Gradients are not changed. It returns an error that names the parameter, what was
-	// got and what was wanted for arguments that do not fit what it remembers or each other, and for
-	// settings out of range; then no parameter has changed.
+	// Step makes one step: grads[i] is the loss's gradient by params[i], a plain tensor of its
+	// shape and type. Gradients are not changed. It returns an error that names the parameter,
+	// what was got and what was wanted for arguments that do not fit what it remembers or each
+	// other, and for settings out of range; then no parameter has changed.
 	Step(params []*model.Param, grads []*tensor.Dense, rate float64) error
 	// State returns all that outlives a step, by name: "momentum.conv1.weight". The tensors are the
 	// optimizer's own and valid until its next Step.
@@ -32,8 +32,8 @@ type Optimizer interface {
 	Restore(state map[string]*tensor.Dense) error
 }
 
-// NewOptimizer returns the optimizer of that name with its usual settings, and the learning rate that
-// goes with it: "sgd" (momentum 0.9), "adam" or "rmsprop".
+// NewOptimizer returns the optimizer of that name with its usual settings, and the learning rate
+// that goes with it: "sgd" (momentum 0.9), "adam" or "rmsprop".
 func NewOptimizer(name string) (o Optimizer, rate float64, err error) {
 	switch name {
 	case "sgd":
@@ -173,7 +173,8 @@ func each(params []*model.Param, grads []*tensor.Dense, rate float64, m moments,
 	return nil
 }
 
-// empty reports whether there is no tensor: nil, or one that no constructor made, whose methods panic.
+// empty reports whether there is no tensor: nil, or one that no constructor made, whose methods
+// panic.
 func empty(t *tensor.Dense) bool { return t == nil || t.Dtype().Type == nil }
 
 // plain reports whether a tensor is a slice of floats, row-major and without gaps.
@@ -269,7 +270,8 @@ func (o *SGD) Restore(state map[string]*tensor.Dense) error {
 }
 
 // Adam is Adam (Kingma and Ba, 2015) with the decay taken from the weights and not put into the
-// gradient (Loshchilov and Hutter, 2019). Zero settings stand for β₁ = 0.9, β₂ = 0.999 and ε = 1e-8.
+// gradient (Loshchilov and Hutter, 2019). Zero settings stand for β₁ = 0.9, β₂ = 0.999 and ε =
+// 1e-8.
 type Adam struct {
 	Beta1, Beta2, Epsilon float64
 	Decay                 float64

@@ -29,10 +29,10 @@ func power(b float64, n int) *big.Float {
 	return p
 }
 
-// TestOptimizersFollowTheirFormulas compares five steps with the published formulas in 200 bits. A step
-// has at most twelve roundings, each relative to a term no larger than |w| + |rate·step|. The terms of
-// s are all of one sign, except SGD's and Adam's averages of g, which lose no more than five steps'
-// worth of the largest |g|.
+// TestOptimizersFollowTheirFormulas compares five steps with the published formulas in 200 bits. A
+// step has at most twelve roundings, each relative to a term no larger than |w| + |rate·step|. The
+// terms of s are all of one sign, except SGD's and Adam's averages of g, which lose no more than
+// five steps' worth of the largest |g|.
 func TestOptimizersFollowTheirFormulas(t *testing.T) {
 	one := number(1)
 	adam := func(w, g *big.Float, s []*big.Float, t int, rate *big.Float) *big.Float {
@@ -94,7 +94,8 @@ func TestOptimizersFollowTheirFormulas(t *testing.T) {
 	}
 }
 
-// TestNewOptimizer: each name gives the optimizer that calls itself so, with its settings and a rate.
+// TestNewOptimizer: each name gives the optimizer that calls itself so, with its settings and a
+// rate.
 func TestNewOptimizer(t *testing.T) {
 	for name, want := range map[string]Optimizer{"sgd": &SGD{Momentum: 0.9}, "adam": &Adam{}, "rmsprop": &RMSProp{}} {
 		if o, rate, err := NewOptimizer(name); err != nil || o.Name() != name || !reflect.DeepEqual(o, want) || !(rate > 0) {
@@ -105,8 +106,8 @@ func TestNewOptimizer(t *testing.T) {
 	wants(t, err, "want sgd, adam or rmsprop")
 }
 
-// TestOptimizersGoByName: a list in another order changes nothing, since what an optimizer remembers is
-// kept under the parameter's name.
+// TestOptimizersGoByName: a list in another order changes nothing, since what an optimizer
+// remembers is kept under the parameter's name.
 func TestOptimizersGoByName(t *testing.T) {
 	step := func(swap bool) []float32 {
 		o := &Adam{}
@@ -171,8 +172,8 @@ func vector[T float32 | float64](name string, v ...T) *model.Param {
 	return &model.Param{Name: name, Value: tensor.New(tensor.WithShape(len(v)), tensor.WithBacking(v))}
 }
 
-// TestRestoredStateGoesOn: an optimizer that is made anew and takes over the state has, bit for bit,
-// the steps of one that went on; one that does not take it over has others.
+// TestRestoredStateGoesOn: an optimizer that is made anew and takes over the state has, bit for
+// bit, the steps of one that went on; one that does not take it over has others.
 func TestRestoredStateGoesOn(t *testing.T) {
 	t.Log("seed 4")
 	for name, make := range optimizers() {
@@ -213,8 +214,8 @@ func TestRestoredStateGoesOn(t *testing.T) {
 	}
 }
 
-// TestParametersThatChange: a name that comes back with another type or shape is an error that changes
-// nothing, and no panic.
+// TestParametersThatChange: a name that comes back with another type or shape is an error that
+// changes nothing, and no panic.
 func TestParametersThatChange(t *testing.T) {
 	for name, make := range optimizers() {
 		o := make()

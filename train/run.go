@@ -179,8 +179,8 @@ func (r *run) one(m *Moment, b *batch) (right int, err error) {
 	return right, r.step.Update(m.Rate)
 }
 
-// right counts the samples of a batch whose largest output is that of their class. There is nothing to
-// count for a set without classes, or a network whose outputs are something else.
+// right counts the samples of a batch whose largest output is that of their class. There is
+// nothing to count for a set without classes, or a network whose outputs are something else.
 func (r *run) right(g *model.Graph, b *batch) (int, error) {
 	if r.classes == 0 {
 		return 0, nil
@@ -221,14 +221,15 @@ func argmax[T float32 | float64](v []T) int {
 	return best
 }
 
-// An evaluation takes evalBatch samples at once, fewer of large ones: evalElements bounds their size.
+// An evaluation takes evalBatch samples at once, fewer of large ones: evalElements bounds their
+// size.
 const (
 	evalBatch    = 250
 	evalElements = 1 << 22
 )
 
-// evaluate is the mean loss over the test samples, without penalties, and the share of them that are
-// classified as labelled. The last batch is as short as what is left.
+// evaluate is the mean loss over the test samples, without penalties, and the share of them that
+// are classified as labelled. The last batch is as short as what is left.
 func (r *run) evaluate(ctx context.Context) (loss, accuracy float64, err error) {
 	n := r.t.Test.Len()
 	order := make([]int, n)
@@ -276,8 +277,8 @@ func (r *run) graph(size int) (*model.Graph, error) {
 	return g, nil
 }
 
-// stuck says so if the last epoch did no better than guessing: a share of samples right, among those to
-// test with if there are any, of less than 1.2/K for K classes.
+// stuck says so if the last epoch did no better than guessing: a share of samples right, among
+// those to test with if there are any, of less than 1.2/K for K classes.
 func (r *run) stuck() string {
 	if len(r.at.Finished) == 0 || r.classes < 2 {
 		return ""

@@ -60,8 +60,8 @@ func CheckDir(dir string) error {
 	return nil
 }
 
-// dangling returns an error that names a link on the way to path that leads nowhere. The system's own
-// error for making a directory there is that it exists.
+// dangling returns an error that names a link on the way to path that leads nowhere. The system's
+// own error for making a directory there is that it exists.
 func dangling(path string) error {
 	for at := filepath.Clean(path); ; at = filepath.Dir(at) {
 		info, err := os.Lstat(at)
@@ -77,9 +77,9 @@ func dangling(path string) error {
 	}
 }
 
-// A runDir is the directory of a run under way. A nil runDir is that of a run that is not kept: its
-// methods do nothing. Files are reached through the open directory and not through its path, so that
-// they stay in one place whatever becomes of the path.
+// A runDir is the directory of a run under way. A nil runDir is that of a run that is not kept:
+// its methods do nothing. Files are reached through the open directory and not through its path,
+// so that they stay in one place whatever becomes of the path.
 type runDir struct {
 	path   string
 	root   *os.Root
@@ -131,7 +131,8 @@ func createDir(path string, config any) (d *runDir, err error) {
 	return d, nil
 }
 
-// reopenDir opens the directory of a run that goes on, and removes what a killed process left in it.
+// reopenDir opens the directory of a run that goes on, and removes what a killed process left in
+// it.
 func reopenDir(path string) (*runDir, error) {
 	d := &runDir{path: path, kept: true}
 	if err := d.open(); err != nil {
@@ -210,8 +211,8 @@ func sweepAll(parent string) {
 	}
 }
 
-// write replaces a file by what f writes. The file appears whole or not at all: it is written beside
-// its place, synced, and renamed.
+// write replaces a file by what f writes. The file appears whole or not at all: it is written
+// beside its place, synced, and renamed.
 func (d *runDir) write(name string, f func(io.Writer) error) (err error) {
 	if d == nil {
 		return nil
@@ -290,7 +291,8 @@ func (d *runDir) close() {
 	d.root.Close()
 }
 
-// abandon removes a run that saved nothing: its files, and the directory if it is the run's own work.
+// abandon removes a run that saved nothing: its files, and the directory if it is the run's own
+// work.
 func (d *runDir) abandon() {
 	if d == nil || d.kept {
 		return

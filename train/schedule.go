@@ -65,7 +65,8 @@ func OneCycle(most float64) Schedule {
 // between goes from a at 0 to b at 1 along a half cosine.
 func between(a, b, at float64) float64 { return b + (a-b)*(1+math.Cos(math.Pi*at))/2 }
 
-// WarmUp rises evenly to the first rates of s over so many epochs: s(p)·(step+1)/steps of the warm-up.
+// WarmUp rises evenly to the first rates of s over so many epochs: s(p)·(step+1)/steps of the
+// warm-up.
 func WarmUp(epochs float64, s Schedule) Schedule {
 	return func(p Point) float64 {
 		return s(p) * share(float64(p.Step+1), epochs*float64(p.Of))

@@ -16,8 +16,8 @@ import (
 //	norm, err := s.Clip(1)               // or whatever is to be done to s.Grads()
 //	err = s.Update(rate)                 // the optimizer's step
 //
-// Gradients may be called several times before Update, for a batch that memory does not hold at once.
-// A Step is for one goroutine.
+// Gradients may be called several times before Update, for a batch that memory does not hold at
+// once. A Step is for one goroutine.
 type Step struct {
 	optimizer Optimizer
 	graph     *model.Graph
@@ -35,7 +35,8 @@ type Step struct {
 // NewStep returns a step for batches of that many samples. The penalties are added to the loss, and
 // their derivatives to the gradients. Dropout masks follow from the number of calls alone.
 //
-// It returns an error if an argument is nil, or the network cannot be built for the batch and the loss.
+// It returns an error if an argument is nil, or the network cannot be built for the batch and the
+// loss.
 func NewStep(net *model.Network, loss model.Loss, o Optimizer, batch int, penalties ...model.Penalty) (*Step, error) {
 	return newStep(net, loss, o, batch, 0, penalties)
 }
@@ -64,9 +65,9 @@ func (s *Step) made(method string) error {
 	return nil
 }
 
-// Gradients computes the loss of a batch and its gradients. x holds the samples one after the other.
-// The gradients are those of the mean of all losses since the last Update: with k calls on batches of
-// n, those of one batch of k·n for a loss that is a mean over samples.
+// Gradients computes the loss of a batch and its gradients. x holds the samples one after the
+// other. The gradients are those of the mean of all losses since the last Update: with k calls on
+// batches of n, those of one batch of k·n for a loss that is a mean over samples.
 //
 // It returns an error that names what was got and wanted for arguments that do not fit the network,
 // and for a loss that is not a finite number; the gradients are then those of the calls before.
@@ -176,8 +177,8 @@ func (s *Step) Grads() ([]*tensor.Dense, error) {
 	return s.sum, nil
 }
 
-// Clip scales all gradients by one factor so that their Euclidean norm, over all parameters together,
-// is at most most. It returns the norm from before.
+// Clip scales all gradients by one factor so that their Euclidean norm, over all parameters
+// together, is at most most. It returns the norm from before.
 //
 // It returns an error if most is not positive, the norm is not a finite number, or there are no
 // gradients.
@@ -213,7 +214,8 @@ func (s *Step) Clip(most float64) (norm float64, err error) {
 
 // Update makes the optimizer's step along the gradients. The next call of Gradients begins anew.
 //
-// It returns an error, and changes nothing, if there are no gradients or the optimizer refuses them.
+// It returns an error, and changes nothing, if there are no gradients or the optimizer refuses
+// them.
 func (s *Step) Update(rate float64) error {
 	if err := s.made("Update"); err != nil {
 		return err

@@ -88,8 +88,8 @@ func close64(t *testing.T, what string, got any, want []float64) {
 	}
 }
 
-// TestStepGradients: gradients of one call, of several added up, with a custom loss and with a penalty,
-// are those worked out by hand.
+// TestStepGradients: gradients of one call, of several added up, with a custom loss and with a
+// penalty, are those worked out by hand.
 func TestStepGradients(t *testing.T) {
 	t.Log("seed 9")
 	for _, lambda := range []float64{0, 0.25} {
@@ -144,7 +144,8 @@ func TestStepGradients(t *testing.T) {
 				for i := range db {
 					db[i] /= 2
 				}
-				if norm, err = s.Clip(want); err != nil || !(math.Abs(norm-want/2) <= 1e-11) { // below it nothing changes
+				// Below it nothing changes.
+				if norm, err = s.Clip(want); err != nil || !(math.Abs(norm-want/2) <= 1e-11) {
 					t.Errorf("the norm is %v (%v), want %v", norm, err, want/2)
 				}
 			}
@@ -249,8 +250,8 @@ func (twoBiases) Apply(b *model.Builder, x *G.Node) *G.Node {
 	return x
 }
 
-// TestBetween stands between the halves: what it does to the gradients is what is learned from, and its
-// error ends the run.
+// TestBetween stands between the halves: what it does to the gradients is what is learned from,
+// and its error ends the run.
 func TestBetween(t *testing.T) {
 	c := config()
 	c.Optimizer, c.Momentum, c.Epochs = "sgd", new(0.0), 1
@@ -275,8 +276,8 @@ func TestBetween(t *testing.T) {
 	wants(t, err, "train: epoch 1, batch 1: the others are away")
 }
 
-// TestMasksGoByTheStep: at a rate of 0, two steps on the same batch differ by what is dropped alone,
-// and a step that is made again is the same.
+// TestMasksGoByTheStep: at a rate of 0, two steps on the same batch differ by what is dropped
+// alone, and a step that is made again is the same.
 func TestMasksGoByTheStep(t *testing.T) {
 	n, err := model.New(model.Sequential{model.Dropout{P: 0.5}, model.Linear{Outputs: 2}}, tensor.Shape{3}, model.Options{Seed: 1, Float64: true})
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 // Stop is what OnStep and OnEpoch return to end a run. The run is saved, and its result says so.
 var Stop = errors.New("train: the run was asked to stop")
 
-// A Trainer is what a run needs. Net, Train, Epochs and Batch must be set; the zero of any other field
-// is a default. It is not changed by a run, and is for one run at a time.
+// A Trainer is what a run needs. Net, Train, Epochs and Batch must be set; the zero of any other
+// field is a default. It is not changed by a run, and is for one run at a time.
 type Trainer struct {
 	Net         *model.Network // trained from the weights that it has
 	Train, Test data.Set       // Test may be nil: the run then evaluates nothing
@@ -56,7 +56,7 @@ type Epoch struct {
 	Epoch        int     `json:"epoch"`    // from 1
 	Loss         float64 `json:"loss"`     // mean over the epoch's steps, as the weights changed
 	Accuracy     float64 `json:"accuracy"` // of the same, in [0, 1]; 0 for sets without classes
-	Tested       int     `json:"tested"`   // samples that the next two speak of; 0 without a test set
+	Tested       int     `json:"tested"`   // samples that the next two speak of; 0 for none
 	TestLoss     float64 `json:"test_loss"`
 	TestAccuracy float64 `json:"test_accuracy"` // in [0, 1]
 	Rate         float64 `json:"lr"`            // of the last step
@@ -75,8 +75,8 @@ type Result struct {
 	Stuck       string         // says so if the run did not move: no more right than by guessing
 }
 
-// Accuracy is the share of test samples that the network classified as labelled after the last whole
-// epoch, or 0 if there was none.
+// Accuracy is the share of test samples that the network classified as labelled after the last
+// whole epoch, or 0 if there was none.
 func (r *Result) Accuracy() float64 {
 	if r == nil || len(r.Epochs) == 0 {
 		return 0
@@ -129,19 +129,19 @@ func (t *Trainer) Check() error {
 
 // Run trains the network from the weights that it has.
 //
-// The samples are shuffled anew for each epoch. A last batch that is short is left out of an epoch's
-// training, where the next shuffle makes up for it, and never out of an evaluation. After each epoch
-// the run is saved to Dir, then the epoch is noted in metrics.jsonl, then OnEpoch is called. When ctx
-// is cancelled, the step is finished, the run is saved, and the result says so.
+// The samples are shuffled anew for each epoch. A last batch that is short is left out of an
+// epoch's training, where the next shuffle makes up for it, and never out of an evaluation. After
+// each epoch the run is saved to Dir, then the epoch is noted in metrics.jsonl, then OnEpoch is
+// called. When ctx is cancelled, the step is finished, the run is saved, and the result says so.
 //
 // The same trainer, network and kernel tier give the same weights, bit for bit, at any number of
 // threads.
 //
-// It returns an error that names what was got and wanted for a trainer that does not hold together, a
-// sample that cannot be read, a loss that is no longer a finite number, a directory that cannot be
-// written or is replaced during the run. The result is nil if nothing was trained; otherwise it tells
-// how far the run came, and Dir keeps what was saved last. A run that fails before it has saved
-// anything leaves no files.
+// It returns an error that names what was got and wanted for a trainer that does not hold
+// together, a sample that cannot be read, a loss that is no longer a finite number, a directory
+// that cannot be written or is replaced during the run. The result is nil if nothing was trained;
+// otherwise it tells how far the run came, and Dir keeps what was saved last. A run that fails
+// before it has saved anything leaves no files.
 func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 	r, err := t.begin(ctx)
 	if err != nil {
@@ -154,10 +154,10 @@ func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 	return r.finish(ctx)
 }
 
-// Resume goes on with the run in Dir from where it was saved last, in the middle of an epoch too. The
-// weights and metrics that it ends with have the bits of a run that never stopped, times apart, if
-// the trainer has the same settings, Between the same effect, and the kernels the same tier. Epochs
-// may have grown.
+// Resume goes on with the run in Dir from where it was saved last, in the middle of an epoch too.
+// The weights and metrics that it ends with have the bits of a run that never stopped, times
+// apart, if the trainer has the same settings, Between the same effect, and the kernels the same
+// tier. Epochs may have grown.
 //
 // It returns an error that names the setting if one that was saved is another now, and if the
 // checkpoint is missing, corrupt, or of another network or optimizer. Otherwise it is as Run.
@@ -175,7 +175,8 @@ func (t *Trainer) Resume(ctx context.Context) (*Result, error) {
 	}
 	err = r.load()
 	if err == nil {
-		err = r.save() // a process that dies while it saves leaves weights or metrics behind the checkpoint
+		// A process that dies while it saves leaves weights or metrics behind the checkpoint.
+		err = r.save()
 	}
 	if err != nil {
 		r.dir.close()

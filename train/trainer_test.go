@@ -104,8 +104,8 @@ func names(t *testing.T, dir string) (all []string) {
 	return all
 }
 
-// TestSameSeedSameBits: the weights' file is the same, byte for byte, at any number of threads and from
-// run to run. Another seed, loss, optimizer or rate gives another. The convnet has dropout.
+// TestSameSeedSameBits: the weights' file is the same, byte for byte, at any number of threads and
+// from run to run. Another seed, loss, optimizer or rate gives another. The convnet has dropout.
 func TestSameSeedSameBits(t *testing.T) {
 	weights := func(c Config, threads int) []byte {
 		defer ops.SetThreads(ops.SetThreads(threads))
@@ -210,9 +210,9 @@ func sameParams(t *testing.T, a, b *model.Network) {
 	}
 }
 
-// TestResumedRunHasTheSameBits: a run that stops in the middle of an epoch, between epochs, before its
-// first step or in an evaluation, and goes on in a trainer made anew, ends with the weights, moments
-// and metrics of one that never stopped.
+// TestResumedRunHasTheSameBits: a run that stops in the middle of an epoch, between epochs, before
+// its first step or in an evaluation, and goes on in a trainer made anew, ends with the weights,
+// moments and metrics of one that never stopped.
 func TestResumedRunHasTheSameBits(t *testing.T) {
 	for _, c := range []struct {
 		model, optimizer string
@@ -292,8 +292,8 @@ func remembered(t *testing.T, dir string, c Config) (all []string) {
 	return all
 }
 
-// TestResumeFromSaveEvery: what is lost by a process that dies is at most SaveEvery steps, and the bits
-// are the same.
+// TestResumeFromSaveEvery: what is lost by a process that dies is at most SaveEvery steps, and the
+// bits are the same.
 func TestResumeFromSaveEvery(t *testing.T) {
 	whole := trainer(t, config())
 	ran(t, whole)
@@ -372,8 +372,8 @@ func TestResumeRefuses(t *testing.T) {
 	}
 }
 
-// TestResumeRepairs: a process that died between the files of a save leaves weights and metrics that are
-// behind the checkpoint. They are made good, even where nothing is left to train.
+// TestResumeRepairs: a process that died between the files of a save leaves weights and metrics
+// that are behind the checkpoint. They are made good, even where nothing is left to train.
 func TestResumeRepairs(t *testing.T) {
 	tr := trainer(t, config())
 	ran(t, tr)
@@ -503,14 +503,15 @@ func TestEvaluationTakesEverySample(t *testing.T) {
 	if got := e.TestAccuracy * float64(test.Len()); math.Round(got) != float64(right) || e.Tested != test.Len() {
 		t.Errorf("%v of %d are classified as labelled, one by one %d", got, e.Tested, right)
 	}
-	// Rounding is of a millionth; a batch left out, or one of 17 weighed like one of 250, of hundredths.
+	// Rounding is of a millionth; a batch left out, or one of 17 weighed like one of 250, of
+	// hundredths.
 	if want := loss / float64(test.Len()); !(math.Abs(e.TestLoss-want) <= 1e-3*want) {
 		t.Errorf("the loss is %v, one by one %v", e.TestLoss, want)
 	}
 }
 
-// TestDivergence: a run that diverges says so. It leaves nothing if it had saved nothing, and what it
-// had saved otherwise.
+// TestDivergence: a run that diverges says so. It leaves nothing if it had saved nothing, and what
+// it had saved otherwise.
 func TestDivergence(t *testing.T) {
 	c := config()
 	c.Optimizer, c.Rate = "sgd", 1e30
@@ -584,7 +585,8 @@ func TestDirectoryIsReplaced(t *testing.T) {
 	}
 }
 
-// TestFailedSaveIsNotNoted: a save that fails leaves metrics that tell of no more than what was saved.
+// TestFailedSaveIsNotNoted: a save that fails leaves metrics that tell of no more than what was
+// saved.
 func TestFailedSaveIsNotNoted(t *testing.T) {
 	for _, name := range []string{WeightsFile, CheckpointFile} {
 		tr := trainer(t, config())
@@ -822,8 +824,8 @@ func TestStuck(t *testing.T) {
 	}
 }
 
-// TestRecipesLearn: every network learns with every optimizer and loss at the rates that a recipe fills
-// in.
+// TestRecipesLearn: every network learns with every optimizer and loss at the rates that a recipe
+// fills in.
 func TestRecipesLearn(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains sixteen networks")
@@ -851,8 +853,8 @@ func TestRecipesLearn(t *testing.T) {
 	}
 }
 
-// TestDigitsNeedAConvolution: a linear model stays well behind the article's network, which learns. The
-// whole run, go run ./cmd/train, reaches 99 %, and with -model linear 65 %.
+// TestDigitsNeedAConvolution: a linear model stays well behind the article's network, which
+// learns. The whole run, go run ./cmd/train, reaches 99 %, and with -model linear 65 %.
 func TestDigitsNeedAConvolution(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains two networks")

@@ -1,5 +1,5 @@
-// Command train trains a convolutional network on images and says how well it does on images that it
-// has not seen.
+// Command train trains a convolutional network on images and says how well it does on images that
+// it has not seen.
 //
 //	go run ./cmd/train
 //	go run ./cmd/train -data mnist -data-dir DIR
@@ -129,8 +129,8 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 	return 0
 }
 
-// signals returns a context that the first signal cancels. A second one has its usual effect. Writing
-// to a closed pipe becomes an error, where it would end the program without a word.
+// signals returns a context that the first signal cancels. A second one has its usual effect.
+// Writing to a closed pipe becomes an error, where it would end the program without a word.
 func signals() (context.Context, func()) {
 	signal.Ignore(syscall.SIGPIPE)
 	which := []os.Signal{os.Interrupt, syscall.SIGTERM}
@@ -142,8 +142,9 @@ func signals() (context.Context, func()) {
 	return ctx, stop
 }
 
-// An output is standard output, which the run survives: after the first error, which it keeps, it takes
-// everything and writes nothing. A closed pipe ends the run as a signal does; a full disk does not.
+// An output is standard output, which the run survives: after the first error, which it keeps, it
+// takes everything and writes nothing. A closed pipe ends the run as a signal does; a full disk
+// does not.
 type output struct {
 	w      io.Writer
 	err    error
@@ -287,7 +288,8 @@ func fail(stderr io.Writer, status int, err error) int {
 	return status
 }
 
-// A console shows progress: a line that is written over on a terminal, a line now and then elsewhere.
+// A console shows progress: a line that is written over on a terminal, a line now and then
+// elsewhere.
 type console struct {
 	w        io.Writer
 	terminal bool

@@ -96,7 +96,8 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestFullOutput: a run whose output cannot be written is made all the same, and says so at the end.
+// TestFullOutput: a run whose output cannot be written is made all the same, and says so at the
+// end.
 func TestFullOutput(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil || testing.Short() {

@@ -27,8 +27,8 @@ import (
 // side is the height and width of a drawn digit, MNIST's.
 const side = 28
 
-// The random streams of a split begin here: apart from each other's and, since seeds are shared, from
-// those of the weights, which are the first few.
+// The random streams of a split begin here: apart from each other's and, since seeds are shared,
+// from those of the weights, which are the first few.
 const (
 	trainingDigits = 1 << 32
 	testDigits     = 2 << 32
@@ -64,10 +64,10 @@ func pair(training, test *Images, err error) (Set, Set, error) {
 
 // Digits draws digits 28×28 from the Go fonts, so that training needs no files. Each has a random
 // face, an affine distortion (rotation, shear, scale, shift), a wave through its outline, a stroke
-// widened by a random amount, contrast and noise; some have a stray line. The two sets are drawn from
-// random numbers of their own, and a tenth of the test images in a face that no training image has.
-// An image is a function of the seed and its number alone: neither the number of images nor that of
-// the cores changes it.
+// widened by a random amount, contrast and noise; some have a stray line. The two sets are drawn
+// from random numbers of their own, and a tenth of the test images in a face that no training
+// image has. An image is a function of the seed and its number alone: neither the number of images
+// nor that of the cores changes it.
 //
 // It returns an error if a set has fewer than one image, or more than 2²⁰.
 func Digits(training, test int, seed uint64) (train, held *Images, err error) {
@@ -138,8 +138,8 @@ func normalise(segments sfnt.Segments) outline {
 	return o
 }
 
-// drawSplit draws n images in the first faces, in parallel. Each image has a random stream of its own,
-// counted from the split's.
+// drawSplit draws n images in the first faces, in parallel. Each image has a random stream of its
+// own, counted from the split's.
 func drawSplit(outlines [10][]outline, faces, n int, seed, stream uint64) (*Images, error) {
 	pixels, labels := make([]uint8, n*side*side), make([]int, n)
 	workers := runtime.GOMAXPROCS(0)

@@ -28,7 +28,8 @@ func TestDrawnDigitsAreAFunctionOfTheSeed(t *testing.T) {
 	}
 }
 
-// TestDrawnDigitsDiffer looks for an image that is in the dataset twice, above all in training and test, for blank images, and for classes that are not equally many.
+// TestDrawnDigitsDiffer looks for an image that is in the dataset twice, above all in training and
+// test, for blank images, and for classes that are not equally many.
 func TestDrawnDigitsDiffer(t *testing.T) {
 	training, test, err := Digits(1000, 500, 1)
 	if err != nil {

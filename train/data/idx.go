@@ -12,12 +12,12 @@ import (
 // maxIDX bounds what one file may hold. MNIST's largest is 47 MB, EMNIST's 547 MB.
 const maxIDX = 1 << 30
 
-// ReadIDX reads a tensor of unsigned bytes in the IDX format (LeCun's MNIST page): two zero bytes, the
-// type 8, the rank, each side as a big-endian uint32, then the bytes, row-major. A gzipped stream is
-// recognised by its first bytes.
+// ReadIDX reads a tensor of unsigned bytes in the IDX format (LeCun's MNIST page): two zero bytes,
+// the type 8, the rank, each side as a big-endian uint32, then the bytes, row-major. A gzipped
+// stream is recognised by its first bytes.
 //
-// Memory follows what the stream holds: never more than four times the bytes that have arrived, never
-// more than the header says, and in all at most 4/3 of that.
+// Memory follows what the stream holds: never more than four times the bytes that have arrived,
+// never more than the header says, and in all at most 4/3 of that.
 //
 // It returns an error that says what was got and wanted if the stream is not such a tensor of the
 // wanted rank, is cut short, corrupt, or longer than its header says.
@@ -69,9 +69,9 @@ func ReadIDX(r io.Reader, rank int) (data []byte, sides []int, err error) {
 	return data, sides, nil
 }
 
-// readExactly reads size bytes into memory that grows fourfold as they arrive, so that a stream that
-// claims more than it holds costs no more than four times what it holds. It returns io.EOF, and what
-// there was, for a stream that ends early.
+// readExactly reads size bytes into memory that grows fourfold as they arrive, so that a stream
+// that claims more than it holds costs no more than four times what it holds. It returns io.EOF,
+// and what there was, for a stream that ends early.
 func readExactly(r io.Reader, size int) ([]byte, error) {
 	const first = 1 << 16
 	data, n := make([]byte, min(size, first)), 0
@@ -92,7 +92,8 @@ func readExactly(r io.Reader, size int) ([]byte, error) {
 	}
 }
 
-// unexpected is the error of a read that met the end of the file before the first byte that it wanted.
+// unexpected is the error of a read that met the end of the file before the first byte that it
+// wanted.
 func unexpected(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF

@@ -110,7 +110,8 @@ func TestIDXDoesNotTrustSizes(t *testing.T) {
 	}
 }
 
-// FuzzIDX: no file panics; what is read has the size that its sides say, is what the file ends with, and is written back as it was.
+// FuzzIDX: no file panics; what is read has the size that its sides say, is what the file ends
+// with, and is written back as it was.
 func FuzzIDX(f *testing.F) {
 	f.Add(idx(0x803, []uint32{1, 2, 3}, []byte{1, 2, 3, 4, 5, 6}), 3)
 	f.Add(idx(0x801, []uint32{4}, []byte{1, 2, 3, 4}), 1)
@@ -171,8 +172,8 @@ func TestMNIST(t *testing.T) {
 	}
 }
 
-// TestMNISTClasses: the labels say which classes there are. EMNIST's letters count from 1 to 26, and
-// its files have names of their own.
+// TestMNISTClasses: the labels say which classes there are. EMNIST's letters count from 1 to 26,
+// and its files have names of their own.
 func TestMNISTClasses(t *testing.T) {
 	letters := t.TempDir()
 	for name, b := range map[string][]byte{

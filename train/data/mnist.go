@@ -17,8 +17,8 @@ var _ = Register(Source{
 	Open:  func(o Options) (Set, Set, error) { return pair(MNIST(o.Dir)) },
 })
 
-// MNIST reads the four files of MNIST, or of a set laid out like it, from a directory. Their names end
-// in train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
+// MNIST reads the four files of MNIST, or of a set laid out like it, from a directory. Their names
+// end in train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
 // t10k-labels-idx1-ubyte (EMNIST's in test-…), each plain or gzipped with the ending .gz.
 //
 // The classes are what the labels count: from 0, or from 1 where no label of either set is 0 (as in
@@ -85,8 +85,9 @@ type idxFile struct {
 	sides []int
 }
 
-// readIDXFile reads the one file of unsigned bytes of that rank in dir whose name ends in one of the
-// prefixes and the suffix, plain or with the ending .gz. A plain file goes before its gzipped twin.
+// readIDXFile reads the one file of unsigned bytes of that rank in dir whose name ends in one of
+// the prefixes and the suffix, plain or with the ending .gz. A plain file goes before its gzipped
+// twin.
 func readIDXFile(dir string, prefixes []string, suffix string, rank int) (*idxFile, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -17,8 +17,8 @@ type Normalisation struct {
 	Std  []float64 `json:"std"`
 }
 
-// Check returns an error unless there is a finite mean and a positive, finite standard deviation for
-// each channel of a sample of that shape.
+// Check returns an error unless there is a finite mean and a positive, finite standard deviation
+// for each channel of a sample of that shape.
 func (n *Normalisation) Check(shape tensor.Shape) error {
 	if n == nil {
 		return errors.New("data: the normalisation is nil")
@@ -157,7 +157,8 @@ type normalised struct {
 // Normalise returns the set with its samples normalised. A nil n stands for what [Measure] says of
 // s itself; a test set takes that of the training set, from [NormalisationOf].
 //
-// It returns an error if the set does not hold together, it is normalised already, or n does not fit.
+// It returns an error if the set does not hold together, it is normalised already, or n does not
+// fit.
 func Normalise(s Set, n *Normalisation) (Set, error) {
 	if err := Check(s); err != nil {
 		return nil, err

@@ -9,7 +9,8 @@ import (
 	"github.com/pkg/errors"
 )
 
-// A Source is a dataset that is found by its name: some samples to train on, and others to test with.
+// A Source is a dataset that is found by its name: some samples to train on, and others to test
+// with.
 type Source struct {
 	Name  string // as a flag names it
 	About string // half a sentence for a list of sources
@@ -35,8 +36,8 @@ var registry struct {
 //
 //	var _ = data.Register(data.Source{Name: "stars", About: "…", Open: openStars})
 //
-// It returns an error if the source has no name or no Open, or there is one of that name; that error
-// is also what opening the name gives.
+// It returns an error if the source has no name or no Open, or there is one of that name; that
+// error is also what opening the name gives.
 func Register(s Source) error {
 	registry.Lock()
 	defer registry.Unlock()
@@ -112,7 +113,8 @@ func Open(name string, o Options) (training, test Set, err error) {
 	return training, test, errors.Wrapf(err, "data: %s", name)
 }
 
-// CheckPair returns an error unless both sets hold together and have one shape and the same classes.
+// CheckPair returns an error unless both sets hold together and have one shape and the same
+// classes.
 func CheckPair(training, test Set) error {
 	if err := Check(training); err != nil {
 		return errors.Wrap(err, "the training set")

@@ -141,8 +141,8 @@ func pictures(t *testing.T, n int) *Images {
 	return s
 }
 
-// TestNormalisationIsPerChannel: after it each channel has mean 0 and deviation 1, whichever way the
-// set is kept, at any number of cores.
+// TestNormalisationIsPerChannel: after it each channel has mean 0 and deviation 1, whichever way
+// the set is kept, at any number of cores.
 func TestNormalisationIsPerChannel(t *testing.T) {
 	images := pictures(t, 200)
 	x := make([]float32, 200*60)

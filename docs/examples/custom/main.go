@@ -1,5 +1,6 @@
-// Command custom trains a network with a layer, a loss and a rule for its gradients of one's own, and
-// saves it. It then starts itself again, and the second process serves it to eight clients at once.
+// Command custom trains a network with a layer, a loss and a rule for its gradients of one's own,
+// and saves it. It then starts itself again, and the second process serves it to eight clients at
+// once.
 package main
 
 import (
@@ -20,8 +21,8 @@ import (
 	"github.com/convgrad/convgrad/train/data"
 )
 
-// center subtracts the mean of each channel: of the batch in training, and otherwise the running mean
-// of the batches that it was trained on, which is saved with the weights.
+// center subtracts the mean of each channel: of the batch in training, and otherwise the running
+// mean of the batches that it was trained on, which is saved with the weights.
 type center struct{ momentum float64 }
 
 func (l center) Apply(b *model.Builder, x *G.Node) *G.Node {
@@ -34,7 +35,8 @@ func (l center) Apply(b *model.Builder, x *G.Node) *G.Node {
 	return b.Do(ops.Sub(x, b.Do(ops.Reshape(mean, 1, -1, 1, 1))))
 }
 
-// hinge is the loss: the mean of max(0, 1 − y·s)², where s is 1 for the sample's class and −1 for others.
+// hinge is the loss: the mean of max(0, 1 − y·s)², where s is 1 for the sample's class and −1 for
+// others.
 var hinge = model.LossFunc(func(y, t *G.Node) (*G.Node, error) {
 	var try ops.Try
 	s := try.Do(ops.Affine(t, 2, -1))

@@ -12,8 +12,8 @@ import (
 	"github.com/convgrad/convgrad/train"
 )
 
-// TestCustom runs the example as a user would: two processes, of which the second reads what the first
-// has saved. Both say the same, and the network has learned.
+// TestCustom runs the example as a user would: two processes, of which the second reads what the
+// first has saved. Both say the same, and the network has learned.
 func TestCustom(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs a program")
