@@ -12,8 +12,8 @@ import (
 	"github.com/convgrad/convgrad/ops"
 )
 
-// Center takes away the mean of each channel: of the batch in training, and in evaluation the running
-// mean of what training saw.
+// Center takes away the mean of each channel: of the batch in training, and in evaluation the
+// running mean of what training saw.
 type Center struct{ Momentum float64 }
 
 func (l Center) Apply(b *Builder, x *G.Node) *G.Node {
@@ -154,8 +154,8 @@ func TestFailedRunUpdatesNothing(t *testing.T) {
 	wants(t, "the gradients of a failed run", err, "its last run failed")
 }
 
-// Build's gradients are right where a loss itself holds gradients: ½·‖dL/dx‖² of the output's square
-// error by the input, differentiated by the weights.
+// Build's gradients are right where a loss itself holds gradients: ½·‖dL/dx‖² of the output's
+// square error by the input, differentiated by the weights.
 func TestGradientPenalty(t *testing.T) {
 	const seed = 61
 	t.Logf("seed %d", seed)

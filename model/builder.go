@@ -100,8 +100,8 @@ func (b *Builder) fail(err error) *G.Node {
 	return nil
 }
 
-// Training reports whether the graph is for training, and this part of it is not frozen: Dropout drops,
-// batch norm takes the batch's statistics, and Update is permitted.
+// Training reports whether the graph is for training, and this part of it is not frozen: Dropout
+// drops, batch norm takes the batch's statistics, and Update is permitted.
 func (b *Builder) Training() bool {
 	return !b.dead() && b.training && !b.net.isFrozen(b.path)
 }
@@ -129,14 +129,14 @@ func (b *Builder) Random() *ops.Random {
 	return b.random
 }
 
-// Layer applies l to x under a name: weights of l are below it, "conv1.weight" for "conv1". A name may
-// be used once; Reuse shares weights.
+// Layer applies l to x under a name: weights of l are below it, "conv1.weight" for "conv1". A name
+// may be used once; Reuse shares weights.
 func (b *Builder) Layer(name string, l Layer, x *G.Node) *G.Node {
 	return b.layer(name, l, x, false)
 }
 
-// Reuse is Layer, and may be called several times with one name and a layer that has the same weights:
-// they are then shared, and their gradients add up. The first use makes them.
+// Reuse is Layer, and may be called several times with one name and a layer that has the same
+// weights: they are then shared, and their gradients add up. The first use makes them.
 func (b *Builder) Reuse(name string, l Layer, x *G.Node) *G.Node { return b.layer(name, l, x, true) }
 
 func (b *Builder) layer(name string, l Layer, x *G.Node, again bool) *G.Node {
@@ -150,8 +150,8 @@ func (b *Builder) layer(name string, l Layer, x *G.Node, again bool) *G.Node {
 	return s.apply(l, x)
 }
 
-// In is a builder for a scope, in which names are below the given one. It is for functions that take
-// several inputs, where a Layer takes one:
+// In is a builder for a scope, in which names are below the given one. It is for functions that
+// take several inputs, where a Layer takes one:
 //
 //	y := up(b.In("up1"), x, skip)
 func (b *Builder) In(scope string) *Builder {
@@ -250,8 +250,8 @@ func (b *Builder) apply(l Layer, x *G.Node) (y *G.Node) {
 	return y
 }
 
-// Param is the node of a parameter: a weight that is trained. init gives its first value; nil stands
-// for Zeros. The shape has at least one side and must not depend on the batch.
+// Param is the node of a parameter: a weight that is trained. init gives its first value; nil
+// stands for Zeros. The shape has at least one side and must not depend on the batch.
 func (b *Builder) Param(name string, init Init, shape ...int) *G.Node {
 	return b.weight(name, init, shape, false)
 }
@@ -323,9 +323,9 @@ func kind(buffer bool) string {
 	return "parameter"
 }
 
-// Update gives a buffer the value of a node, of the same shape, once a run of a graph for training has
-// ended. Within the graph, the next Buffer of that name, where a layer is used again, returns that node:
-// the second update sees the first. No gradient flows into a buffer.
+// Update gives a buffer the value of a node, of the same shape, once a run of a graph for training
+// has ended. Within the graph, the next Buffer of that name, where a layer is used again, returns
+// that node: the second update sees the first. No gradient flows into a buffer.
 //
 // It is an error where Training is false.
 func (b *Builder) Update(buffer, value *G.Node) {
@@ -375,8 +375,8 @@ func leaf(g *G.ExprGraph, name string, v *tensor.Dense) *G.Node {
 	return G.NewTensor(g, v.Dtype(), v.Dims(), G.WithShape(v.Shape()...), G.WithName(name), G.WithValue(v))
 }
 
-// countable returns an error unless a shape's sides are positive and its elements few enough for the
-// kernels' 32-bit indices.
+// countable returns an error unless a shape's sides are positive and its elements few enough for
+// the kernels' 32-bit indices.
 func countable(s tensor.Shape) error {
 	total := 1
 	for _, side := range s {

@@ -89,7 +89,8 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// Names that could not be keys of a file, or that are given twice, are refused when the network is made.
+// Names that could not be keys of a file, or that are given twice, are refused when the network is
+// made.
 func TestNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"":                        "is empty",
@@ -404,8 +405,8 @@ func TestInit(t *testing.T) {
 	}
 }
 
-// The same seed gives the same weights, in both types but for the rounding; a weight's numbers do not
-// depend on the other weights; a γ that begins at 1 does.
+// The same seed gives the same weights, in both types but for the rounding; a weight's numbers do
+// not depend on the other weights; a γ that begins at 1 does.
 func TestSameSeedSameWeights(t *testing.T) {
 	a, b, wide := byName(t, "article", Options{}), byName(t, "article", Options{}), byName(t, "article", Options{Float64: true})
 	for i, p := range a.Params() {

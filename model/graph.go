@@ -31,9 +31,9 @@ type BuildOptions struct {
 
 // A Graph is a network for one batch size, ready to run. It is for one goroutine at a time.
 //
-// Its nodes are its own: loss and penalties are given to Build, which differentiates their sum. What
-// they need of gradients themselves, ops.Grad gives; gorgonia.Grad is refused there, since its second
-// call in one graph gives wrong numbers without an error.
+// Its nodes are its own: loss and penalties are given to Build, which differentiates their sum.
+// What they need of gradients themselves, ops.Grad gives; gorgonia.Grad is refused there, since its
+// second call in one graph gives wrong numbers without an error.
 type Graph struct {
 	net   *Network
 	batch int
@@ -63,9 +63,9 @@ type update struct {
 
 // Build makes a graph of the network for a batch size.
 //
-// It returns an error if the batch size is not positive, gradients are asked for without a loss, the
-// loss does not fit the output, a parameter that is trained does not reach it, or a layer does not do
-// what it did in New.
+// It returns an error if the batch size is not positive, gradients are asked for without a loss,
+// the loss does not fit the output, a parameter that is trained does not reach it, or a layer does
+// not do what it did in New.
 func (n *Network) Build(batch int, o BuildOptions) (*Graph, error) {
 	if err := n.made(); err != nil {
 		return nil, err
@@ -262,8 +262,8 @@ func (m *Graph) Batch() int {
 	return m.batch
 }
 
-// InputData is the memory of the input, batch×C×H×W, as []float32 or []float64 by the network's type.
-// Fill it before Run.
+// InputData is the memory of the input, batch×C×H×W, as []float32 or []float64 by the network's
+// type. Fill it before Run.
 func (m *Graph) InputData() any {
 	if m == nil {
 		return nil
@@ -271,8 +271,8 @@ func (m *Graph) InputData() any {
 	return memory(m.x)
 }
 
-// TargetData is the memory of the targets: []int labels for CrossEntropy, floats for SquaredError, nil
-// without a loss.
+// TargetData is the memory of the targets: []int labels for CrossEntropy, floats for SquaredError,
+// nil without a loss.
 func (m *Graph) TargetData() any {
 	if m == nil {
 		return nil
@@ -287,11 +287,11 @@ func memory(n *G.Node) any {
 	return n.Value().Data()
 }
 
-// SetLabels writes a batch's classes to the targets: as they are where those are labels, one-hot where
-// they are floats of the output's shape.
+// SetLabels writes a batch's classes to the targets: as they are where those are labels, one-hot
+// where they are floats of the output's shape.
 //
-// It returns an error, and writes nothing, if the graph has no loss, there are not as many labels as
-// samples, or one is not a class.
+// It returns an error, and writes nothing, if the graph has no loss, there are not as many labels
+// as samples, or one is not a class.
 func (m *Graph) SetLabels(labels []int) error {
 	if err := m.made("SetLabels"); err != nil {
 		return err
@@ -332,16 +332,16 @@ func oneHot[T float32 | float64](rows []T, labels []int) {
 	}
 }
 
-// SetStep says which step of training the next Run is. Dropout masks are a function of the seed and the
-// step. Each Run of a graph for training goes one step on by itself.
+// SetStep says which step of training the next Run is. Dropout masks are a function of the seed and
+// the step. Each Run of a graph for training goes one step on by itself.
 func (m *Graph) SetStep(step int) {
 	if m != nil {
 		m.step = step
 	}
 }
 
-// Run computes the output, and the loss and gradients if the graph has them; buffers get their updates
-// once all of that has succeeded. Results are valid until the next Run.
+// Run computes the output, and the loss and gradients if the graph has them; buffers get their
+// updates once all of that has succeeded. Results are valid until the next Run.
 func (m *Graph) Run() error {
 	if err := m.made("Run"); err != nil {
 		return err
@@ -400,8 +400,8 @@ func (m *Graph) value(n *G.Node, what string) (*tensor.Dense, error) {
 	return d, nil
 }
 
-// plain returns an error that names the rule that a tensor breaks: shape and type, row-major, and its
-// own memory without gaps.
+// plain returns an error that names the rule that a tensor breaks: shape and type, row-major, and
+// its own memory without gaps.
 func plain(d *tensor.Dense, shape tensor.Shape, of tensor.Dtype) error {
 	switch s := d.Shape(); {
 	case len(s) != len(shape) || !s.Eq(shape):
@@ -494,8 +494,8 @@ func (m *Graph) Params() []*Param {
 	return m.views
 }
 
-// Grads are the last Run's gradients by Params, in that order. Slice and tensors are overwritten by the
-// next Run.
+// Grads are the last Run's gradients by Params, in that order. Slice and tensors are overwritten by
+// the next Run.
 func (m *Graph) Grads() ([]*tensor.Dense, error) {
 	if m == nil {
 		return nil, m.made("Grads")
@@ -517,8 +517,8 @@ func (m *Graph) InputGradient() (*tensor.Dense, error) {
 	return m.value(m.dx, "the gradient by the input")
 }
 
-// Feature is what a layer gave in the last Run, by its path; "" is the whole network. Of a layer that is
-// used several times it is the last. It is kept if BuildOptions say so.
+// Feature is what a layer gave in the last Run, by its path; "" is the whole network. Of a layer
+// that is used several times it is the last. It is kept if BuildOptions say so.
 func (m *Graph) Feature(path string) (*tensor.Dense, error) {
 	if m == nil {
 		return nil, m.made("Feature")

@@ -37,8 +37,8 @@ func TestLosses(t *testing.T) {
 				want += (v - y[i]) * (v - y[i]) / 2 / batch
 			}
 		}
-		// Sums of some 50 terms of the loss's size, with two roundings each and exp and log within an ulp
-		// or two.
+		// Sums of some 50 terms of the loss's size, with two roundings each and exp and log within
+		// an ulp or two.
 		if !(math.Abs(got-want) <= 200*0x1p-53*math.Abs(want)) {
 			t.Errorf("%v: the loss is %v, want %v", loss, got, want)
 		}
@@ -365,8 +365,8 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// A ReLU that is computed after the max pooling behind it, as it is where nothing is kept, changes no
-// bit of loss or gradients: windows of negative numbers, ties, NaN and infinities included.
+// A ReLU that is computed after the max pooling behind it, as it is where nothing is kept, changes
+// no bit of loss or gradients: windows of negative numbers, ties, NaN and infinities included.
 func TestReLUCommutesWithMaxPool(t *testing.T) {
 	const seed = 17
 	t.Logf("seed %d", seed)
@@ -383,7 +383,8 @@ func TestReLUCommutesWithMaxPool(t *testing.T) {
 				m := graphOf(t, n, 3, BuildOptions{Loss: SquaredError{}, Training: true, InputGradient: true, Keep: keep})
 				r := rand.New(rand.NewPCG(seed, 0))
 				x := m.InputData().([]float32)
-				for j := range x { // small integers: ties, zeros and windows without a positive number
+				// small integers: ties, zeros and windows without a positive number
+				for j := range x {
 					x[j] = float32(r.IntN(7) - 4)
 				}
 				x[170] = float32(math.Copysign(0, -1))

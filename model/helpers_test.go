@@ -172,9 +172,9 @@ func checkGradients(t *testing.T, m *Graph, r *rand.Rand) {
 			copy(w, was)
 			return l
 		}
-		// Along a unit direction the third derivative of these losses is of the size of the loss, so
-		// truncation is near h²·loss and rounding, over some thousand sums, near 1e3·u·loss/h: both are
-		// below 1e-8 of the loss. The bound allows ten times that.
+		// Along a unit direction the third derivative of these losses is of the size of the loss,
+		// so truncation is near h²·loss and rounding, over some thousand sums, near 1e3·u·loss/h:
+		// both are below 1e-8 of the loss. The bound allows ten times that.
 		plus, minus := at(h), at(-h)
 		if got := (plus - minus) / (2 * h); !(math.Abs(got-slope) <= 1e-7*max(1, math.Abs(plus))) {
 			t.Errorf("%s: the gradient says %v, differences %v", p.Name, slope, got)

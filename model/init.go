@@ -7,11 +7,12 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// An Init gives a weight its first values: it fills w, row-major, for a weight of the shape. Numbers
-// are drawn in float64 whatever the network's type, so that both types begin with the same numbers.
+// An Init gives a weight its first values: it fills w, row-major, for a weight of the shape.
+// Numbers are drawn in float64 whatever the network's type, so that both types begin with the same
+// numbers.
 //
-// The fan-in of a shape is the product of all sides but the first: what each output of a convolution
-// or a linear layer sums.
+// The fan-in of a shape is the product of all sides but the first: what each output of a
+// convolution or a linear layer sums.
 type Init func(r *rand.Rand, shape tensor.Shape, w []float64)
 
 // Zeros begins with zeros.
@@ -41,8 +42,8 @@ func Uniform(limit float64) Init {
 	return func(r *rand.Rand, _ tensor.Shape, w []float64) { uniform(r, limit, w) }
 }
 
-// HeNormal draws from the normal distribution of variance 2/fan-in, which keeps the size of a signal
-// through a ReLU (He, Zhang, Ren and Sun, 2015). It is what Conv2D and Linear begin with.
+// HeNormal draws from the normal distribution of variance 2/fan-in, which keeps the size of a
+// signal through a ReLU (He, Zhang, Ren and Sun, 2015). It is what Conv2D and Linear begin with.
 func HeNormal(r *rand.Rand, shape tensor.Shape, w []float64) {
 	in, _ := fans(shape)
 	normal(r, math.Sqrt(2/in), w)
@@ -54,8 +55,9 @@ func HeUniform(r *rand.Rand, shape tensor.Shape, w []float64) {
 	uniform(r, math.Sqrt(6/in), w)
 }
 
-// GlorotNormal draws from the normal distribution of variance 2/(fan-in + fan-out), for layers without
-// a ReLU (Glorot and Bengio, 2010). The fan-out is the first side times all sides from the third on.
+// GlorotNormal draws from the normal distribution of variance 2/(fan-in + fan-out), for layers
+// without a ReLU (Glorot and Bengio, 2010). The fan-out is the first side times all sides from the
+// third on.
 func GlorotNormal(r *rand.Rand, shape tensor.Shape, w []float64) {
 	in, out := fans(shape)
 	normal(r, math.Sqrt(2/(in+out)), w)

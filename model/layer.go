@@ -9,15 +9,15 @@ import (
 	"github.com/convgrad/convgrad/ops"
 )
 
-// A Layer is a part of a network: it adds its ops to a graph and returns its output for the input x,
-// whose first axis is the batch.
+// A Layer is a part of a network: it adds its ops to a graph and returns its output for the input
+// x, whose first axis is the batch.
 //
 // Apply is called once by New and once for each graph, with other batch sizes. It must ask for the
 // same weights each time, in evaluation and in training, and must not remember anything between the
 // calls; what a layer is made with must not change once it is part of a network.
 //
-// Apply need not check what the builder returns. After an error the nodes are nil, all methods of the
-// builder do nothing, and a panic of Apply itself, as of x.Shape() on a nil x, is caught.
+// Apply need not check what the builder returns. After an error the nodes are nil, all methods of
+// the builder do nothing, and a panic of Apply itself, as of x.Shape() on a nil x, is caught.
 type Layer interface {
 	Apply(b *Builder, x *G.Node) *G.Node
 }
@@ -28,8 +28,8 @@ type LayerFunc func(b *Builder, x *G.Node) *G.Node
 // Apply calls the function.
 func (f LayerFunc) Apply(b *Builder, x *G.Node) *G.Node { return f(b, x) }
 
-// As gives a layer a name: in a Sequential in place of its number, and elsewhere below the name that
-// it is applied by.
+// As gives a layer a name: in a Sequential in place of its number, and elsewhere below the name
+// that it is applied by.
 func As(name string, l Layer) Layer { return named{name, l} }
 
 type named struct {
@@ -39,13 +39,13 @@ type named struct {
 
 func (l named) Apply(b *Builder, x *G.Node) *G.Node { return b.Layer(l.name, l.layer, x) }
 
-// Sequential applies its layers one after the other. They are named "0", "1" and so on, by position,
-// or as As says.
+// Sequential applies its layers one after the other. They are named "0", "1" and so on, by
+// position, or as As says.
 //
-// In a graph that does not keep what its layers give, a ReLU before a max pooling is computed after it,
-// on a fraction of the elements. The two commute: ReLU is monotonic and lets NaN pass, and where a
-// window's winner differs, among elements of which none is positive, its gradient is 0. Outputs and
-// gradients are the same bits.
+// In a graph that does not keep what its layers give, a ReLU before a max pooling is computed after
+// it, on a fraction of the elements. The two commute: ReLU is monotonic and lets NaN pass, and
+// where a window's winner differs, among elements of which none is positive, its gradient is 0.
+// Outputs and gradients are the same bits.
 type Sequential []Layer
 
 // Apply implements Layer.
@@ -88,8 +88,8 @@ func (l Sequential) at(i int) Layer {
 func (l Sequential) isReLU(i int) bool    { _, ok := l.at(i).(ReLU); return ok }
 func (l Sequential) isMaxPool(i int) bool { _, ok := l.at(i).(MaxPool2D); return ok }
 
-// Residual is y = Body(x) + Shortcut(x), where a Shortcut of nil is x itself. The two are named "body"
-// and "shortcut".
+// Residual is y = Body(x) + Shortcut(x), where a Shortcut of nil is x itself. The two are named
+// "body" and "shortcut".
 //
 // Its derivative adds up what comes back on both ways.
 type Residual struct{ Body, Shortcut Layer }

@@ -144,8 +144,8 @@ type Flatten struct{}
 // Apply implements Layer.
 func (Flatten) Apply(b *Builder, x *G.Node) *G.Node { return b.Do(ops.Flatten(x)) }
 
-// Dropout is ops.Dropout: it drops each value with probability P in training, and passes its input on
-// in evaluation.
+// Dropout is ops.Dropout: it drops each value with probability P in training, and passes its input
+// on in evaluation.
 type Dropout struct{ P float64 }
 
 // Apply implements Layer.

@@ -8,9 +8,11 @@ import (
 	"github.com/convgrad/convgrad/ops"
 )
 
-// A Loss is what a network is trained on. It is given to Build, before the gradients are worked out.
+// A Loss is what a network is trained on. It is given to Build, before the gradients are worked
+// out.
 type Loss interface {
-	// Target returns the shape and the element type of a batch's targets, given the network's output.
+	// Target returns the shape and the element type of a batch's targets, given the network's
+	// output.
 	Target(y *G.Node) (shape tensor.Shape, of tensor.Dtype, err error)
 	// Loss returns the loss of the output y against the targets t, a scalar node.
 	Loss(y, t *G.Node) (*G.Node, error)
@@ -35,8 +37,8 @@ func (CrossEntropy) Loss(y, t *G.Node) (*G.Node, error) {
 
 func (CrossEntropy) String() string { return "cross-entropy" }
 
-// SquaredError is the article's E = ½ Σ (t − y)² (Eq. 9) of a sample, the mean over the batch. Targets
-// are of the output's shape.
+// SquaredError is the article's E = ½ Σ (t − y)² (Eq. 9) of a sample, the mean over the batch.
+// Targets are of the output's shape.
 type SquaredError struct{}
 
 // Target implements Loss.
@@ -57,7 +59,9 @@ func (SquaredError) String() string { return "mse" }
 
 // A LossFunc is a loss whose targets have the output's shape and type:
 //
-//	model.LossFunc(func(y, t *G.Node) (*G.Node, error) { return ops.MSE(y, t, ops.ReductionMean) })
+//	model.LossFunc(func(y, t *G.Node) (*G.Node, error) {
+//		return ops.MSE(y, t, ops.ReductionMean)
+//	})
 type LossFunc func(y, t *G.Node) (*G.Node, error)
 
 // Target implements Loss.
@@ -84,8 +88,9 @@ func ParseLoss(name string) (Loss, error) {
 	return nil, errors.Errorf("model: the loss is %q, want cross-entropy or mse", name)
 }
 
-// A Penalty is a term that is added to the loss: a scalar node of the parameters that are trained, in
-// the network's order. The nodes have the parameters' names. The gradients are those of the whole sum.
+// A Penalty is a term that is added to the loss: a scalar node of the parameters that are trained,
+// in the network's order. The nodes have the parameters' names. The gradients are those of the
+// whole sum.
 type Penalty func(w G.Nodes) (*G.Node, error)
 
 // L2 is the penalty ½·λ·Σ w² over all elements of all parameters, whose gradient is λ·w: what an

@@ -28,7 +28,8 @@ func TestMachinesAgree(t *testing.T) {
 					got := result(t, m)
 
 					g := m.x.Graph()
-					reads := make([]G.Value, len(got)) // a tape lets later ops overwrite what Value returns
+					// a tape lets later ops overwrite what Value returns
+					reads := make([]G.Value, len(got))
 					for i, node := range append(G.Nodes{m.y, m.loss}, m.grads...) {
 						G.Read(node, &reads[i])
 					}
@@ -41,8 +42,8 @@ func TestMachinesAgree(t *testing.T) {
 						sameBits(t, "TapeMachine: "+what, bits(t, reads[i]), got[i])
 					}
 
-					// LispMachine works the gradients out as it goes, so its graph has none; the dropout
-					// masks that a graph without gradients lacks are off in the other.
+					// LispMachine works the gradients out as it goes, so its graph has none; the
+					// dropout masks that a graph without gradients lacks are off in the other.
 					if m.random != nil {
 						m.random.SetTraining(false)
 						got = result(t, m)

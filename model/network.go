@@ -15,23 +15,32 @@ import (
 
 // Options say how a network is made. The zero value is a network of float32 with weights of seed 0.
 type Options struct {
-	Name     string // for errors and the summary
-	Seed     uint64 // of the first weights
-	Float64  bool   // float64 instead of float32: slower, for checking
-	Winograd bool   // permit Winograd's algorithm in convolutions: faster, with a larger rounding error
+	// Name is for errors and the summary.
+	Name string
+	// Seed is that of the first weights.
+	Seed uint64
+	// Float64 makes a network of float64 instead of float32: slower, for checking.
+	Float64 bool
+	// Winograd permits Winograd's algorithm in convolutions: faster, with a larger rounding error.
+	Winograd bool
 
 	// MaxWeights is how many elements all weights together may have, and 0 is no limit. It is for
 	// networks whose sizes come from a file that nobody vouches for.
 	MaxWeights int
 }
 
-// A Param is a weight of a network. Its value is shared by all graphs of the network: what changes its
-// elements in place changes them all.
+// A Param is a weight of a network. Its value is shared by all graphs of the network: what changes
+// its elements in place changes them all.
 type Param struct {
-	Name   string        // the path: "layer1.0.conv1.weight"
-	Value  *tensor.Dense // to change it, change its elements. Another tensor put here is not the network's
-	Buffer bool          // saved, but not trained
-	Frozen bool          // by Freeze: not trained for now
+	// Name is the path: "layer1.0.conv1.weight".
+	Name string
+	// Value holds the numbers. To change them, change its elements: another tensor put here is not the
+	// network's.
+	Value *tensor.Dense
+	// Buffer says that the weight is saved but not trained.
+	Buffer bool
+	// Frozen says that it is not trained for now: see Freeze.
+	Frozen bool
 
 	init Init
 }
@@ -54,8 +63,9 @@ type Network struct {
 	frozenMu sync.Mutex
 }
 
-// New returns the network of a layer, for inputs of a shape: C×H×W, or whatever the layer takes, the
-// batch left out. It applies the layer once, in evaluation, to a batch of one, and draws the weights.
+// New returns the network of a layer, for inputs of a shape: C×H×W, or whatever the layer takes,
+// the batch left out. It applies the layer once, in evaluation, to a batch of one, and draws the
+// weights.
 //
 // It returns an error with the path of the layer where one arises.
 func New(l Layer, input tensor.Shape, o Options) (*Network, error) {
@@ -87,8 +97,8 @@ func New(l Layer, input tensor.Shape, o Options) (*Network, error) {
 // maxRank is the highest rank that ops take.
 const maxRank = 8
 
-// Names of a graph's own inputs. They hold blanks, which no weight's name does: Gorgonia merges inputs
-// of one name and shape.
+// Names of a graph's own inputs. They hold blanks, which no weight's name does: Gorgonia merges
+// inputs of one name and shape.
 const (
 	inputName  = "the input"
 	targetName = "the targets"
@@ -134,9 +144,9 @@ func (n *Network) expand(b *Builder, x *G.Node) (*G.Node, error) {
 	return y, nil
 }
 
-// Expand adds the network to a graph of the caller's: to that of x, a node of a batch of samples, of
-// float32 or float64. params are nodes of that graph in the place of Params, in their order. It returns
-// the output.
+// Expand adds the network to a graph of the caller's: to that of x, a node of a batch of samples,
+// of float32 or float64. params are nodes of that graph in the place of Params, in their order. It
+// returns the output.
 //
 // Of the options, Training, Seed and Keep count; Loss, Penalties and InputGradient are the caller's
 // affair. Buffers are leaves with the values that they have, and updates are left out.
@@ -335,8 +345,9 @@ func below(path, prefix string) bool {
 	return path == prefix || strings.HasPrefix(path, prefix+".")
 }
 
-// Init draws all weights anew, buffers too. The same seed gives the same bits in both types, rounded
-// once in float32. A weight's numbers depend on the seed and on its name, not on the other weights.
+// Init draws all weights anew, buffers too. The same seed gives the same bits in both types,
+// rounded once in float32. A weight's numbers depend on the seed and on its name, not on the other
+// weights.
 func (n *Network) Init(seed uint64) (err error) {
 	if err := n.made(); err != nil {
 		return err
@@ -361,7 +372,8 @@ func (p *Param) draw(seed uint64) (err error) {
 	}()
 	name := fnv.New64a()
 	name.Write([]byte(p.Name))
-	r := rand.New(rand.NewPCG(seed, name.Sum64()>>2)) // the two high bits are free for other streams of the seed
+	// The two high bits are free for other streams of the seed.
+	r := rand.New(rand.NewPCG(seed, name.Sum64()>>2))
 	w := make([]float64, p.Value.Shape().TotalSize())
 	p.init(r, p.Value.Shape().Clone(), w)
 	narrow, _ := p.Value.Data().([]float32)

@@ -18,8 +18,8 @@ const (
 	idleBytes = 4 * predictBytes
 )
 
-// A pool keeps graphs that only evaluate. No more are in use at a time than there are processors, so
-// memory is bounded; each is used by one goroutine at a time, and none waits for another's.
+// A pool keeps graphs that only evaluate. No more are in use at a time than there are processors,
+// so memory is bounded; each is used by one goroutine at a time, and none waits for another's.
 type pool struct {
 	turns chan struct{}
 	once  sync.Once
@@ -74,11 +74,11 @@ func (p *pool) size(n *Network) (int, error) {
 }
 
 // Predict returns the network's output for x, any number of samples N×C×H×W, as a new tensor. Any
-// number of goroutines may call it at once; as many as there are processors compute at a time. Weights
-// must not be trained meanwhile.
+// number of goroutines may call it at once; as many as there are processors compute at a time.
+// Weights must not be trained meanwhile.
 //
-// It returns an error that says which rule was broken if x is not a plain tensor of the network's type
-// and input shape with at least one sample.
+// It returns an error that says which rule was broken if x is not a plain tensor of the network's
+// type and input shape with at least one sample.
 func (n *Network) Predict(x *tensor.Dense) (*tensor.Dense, error) {
 	if err := n.made(); err != nil {
 		return nil, err

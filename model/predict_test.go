@@ -49,8 +49,8 @@ func TestBatchSizes(t *testing.T) {
 	for _, i := range []int{0, 5, maxPredictBatch - 1, maxPredictBatch, maxPredictBatch + 2} {
 		copy(one.InputData().([]float32), x.Data().([]float32)[i*784:][:784])
 		run(t, one)
-		// Blocks may differ with the batch, so sums of some 300 terms may round differently: γ_300 of the
-		// largest sum of absolute values, about 300·6e-8·50.
+		// Blocks may differ with the batch, so sums of some 300 terms may round differently: γ_300
+		// of the largest sum of absolute values, about 300·6e-8·50.
 		for j, want := range bits(t, one.y.Value()) {
 			if d := math.Abs(got[i*10+j] - want); !(d <= 1e-3) {
 				t.Errorf("sample %d, class %d: %v in a batch, %v alone", i, j, got[i*10+j], want)
@@ -154,7 +154,8 @@ func (o meeting) Do(in ...G.Value) (G.Value, error) {
 	}
 }
 
-// Predict holds no lock while it computes: as many calls as there are processors are under way at once.
+// Predict holds no lock while it computes: as many calls as there are processors are under way at
+// once.
 func TestPredictsAreConcurrent(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	op := meeting{4, new(sync.Mutex), new(int), make(chan struct{})}
@@ -170,8 +171,8 @@ func TestPredictsAreConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
-// Many goroutines predict, build, save and load at once; every answer is that of one goroutine alone,
-// and what is kept for the next is bounded.
+// Many goroutines predict, build, save and load at once; every answer is that of one goroutine
+// alone, and what is kept for the next is bounded.
 func TestPredictAtOnce(t *testing.T) {
 	n := byName(t, "article", Options{})
 	var want [][]float64

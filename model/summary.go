@@ -33,8 +33,8 @@ type LayerSummary struct {
 	Parameters int          // that are trained; those of a layer that is used again count once
 	Buffers    int          // that are not
 	MACs       int64        // multiply-adds for one sample, those with padding included
-	// ReceptiveField is the part of the input, rows and columns, that one output sees; padding counts.
-	// From the first layer on that sees all of its own input it is the whole.
+	// ReceptiveField is the part of the input, rows and columns, that one output sees; padding
+	// counts. From the first layer on that sees all of its own input it is the whole.
 	ReceptiveField ops.Size
 }
 
@@ -115,16 +115,16 @@ func operandsOf(n *G.Node) []*G.Node {
 	return in
 }
 
-// A field is what one element of a node sees of the input: its size in pixels, and how far apart the
-// fields of neighbouring elements are.
+// A field is what one element of a node sees of the input: its size in pixels, and how far apart
+// the fields of neighbouring elements are.
 type field struct {
 	size, jump ops.Size
 	whole      bool // all of it
 }
 
-// fieldsOf works out the receptive fields of the nodes that depend on x. An op says by Window how an
-// output sees its input; any other is taken to be elementwise if it keeps height and width, or merely
-// rearranges, and to see everything if not.
+// fieldsOf works out the receptive fields of the nodes that depend on x. An op says by Window how
+// an output sees its input; any other is taken to be elementwise if it keeps height and width, or
+// merely rearranges, and to see everything if not.
 func fieldsOf(nodes G.Nodes, x *G.Node) map[*G.Node]field {
 	fields := map[*G.Node]field{x: {size: ops.Both(1), jump: ops.Both(1), whole: x.Dims() < 4 && x.Dims() != 2}}
 	for _, n := range nodes { // operands come before the nodes that use them

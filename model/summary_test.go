@@ -10,8 +10,8 @@ import (
 	"github.com/convgrad/convgrad/ops"
 )
 
-// LeNet-5's numbers, counted by hand: 156 + 2416 + 48120 + 10164 + 850 parameters, and for one image
-// 28·28·6·25 + 10·10·16·150 + 400·120 + 120·84 + 84·10 multiply-adds.
+// LeNet-5's numbers, counted by hand: 156 + 2416 + 48120 + 10164 + 850 parameters, and for one
+// image 28·28·6·25 + 10·10·16·150 + 400·120 + 120·84 + 84·10 multiply-adds.
 func TestSummaryOfLeNet(t *testing.T) {
 	s := byName(t, "lenet5", Options{}).Summary()
 	if s.Parameters != 61706 {
@@ -32,8 +32,8 @@ func TestSummaryOfLeNet(t *testing.T) {
 	}
 }
 
-// The networks, counted by hand. article: 16·9+16, 32·16·9+32 and 10·1568+10. convnet: 32·9, 64·32·9,
-// 128·64·9, 625·1152 and 10·625, no biases.
+// The networks, counted by hand. article: 16·9+16, 32·16·9+32 and 10·1568+10. convnet: 32·9,
+// 64·32·9, 128·64·9, 625·1152 and 10·625, no biases.
 func TestSummaryOfNetworks(t *testing.T) {
 	for name, want := range map[string]struct {
 		layers     string
@@ -69,13 +69,19 @@ func TestSummaryOfNetworks(t *testing.T) {
 func TestReceptiveFields(t *testing.T) {
 	n := newNet(t, Sequential{
 		// 3×9; then a row is 2 and a column 1 pixel on
-		Conv2D{Filters: 4, Size: ops.Size{H: 3, W: 5}, Stride: ops.Size{H: 2, W: 1}, Dilation: ops.Size{H: 1, W: 2}, Groups: 4},
-		AvgPool2D{Window: ops.Size{H: 2, W: 3}, Stride: ops.Size{H: 1, W: 2}}, // 3+2 × 9+2; 2 and 2
+		Conv2D{Filters: 4, Size: ops.Size{H: 3, W: 5}, Stride: ops.Size{H: 2, W: 1},
+			Dilation: ops.Size{H: 1, W: 2}, Groups: 4},
+		// 3+2 × 9+2; 2 and 2
+		AvgPool2D{Window: ops.Size{H: 2, W: 3}, Stride: ops.Size{H: 1, W: 2}},
 		ReLU{},
-		Conv2D{Filters: 2, Size: ops.Size{H: 1, W: 2}, NoBias: true},                        // 5 × 11+2
-		LpPool2D{Window: ops.Both(2), Dilation: ops.Size{H: 3, W: 1}},                       // 5+3·2 × 13+2; 4 and 4
-		Conv2D{Filters: 1, Size: ops.Size{H: 2, W: 1}, Pad: ops.Padding{Top: 1, Bottom: 1}}, // 11+4 × 15
-		Flatten{}, Linear{Outputs: 3}, // all
+		// 5 × 11+2
+		Conv2D{Filters: 2, Size: ops.Size{H: 1, W: 2}, NoBias: true},
+		// 5+3·2 × 13+2; 4 and 4
+		LpPool2D{Window: ops.Both(2), Dilation: ops.Size{H: 3, W: 1}},
+		// 11+4 × 15
+		Conv2D{Filters: 1, Size: ops.Size{H: 2, W: 1}, Pad: ops.Padding{Top: 1, Bottom: 1}},
+		// all
+		Flatten{}, Linear{Outputs: 3},
 	}, tensor.Shape{4, 40, 50}, Options{})
 	want := []ops.Size{{H: 3, W: 9}, {H: 5, W: 11}, {H: 5, W: 11}, {H: 5, W: 13}, {H: 11, W: 15},
 		{H: 15, W: 15}, {H: 15, W: 15}, {H: 40, W: 50}}
@@ -124,7 +130,8 @@ func TestSummaryOfBranches(t *testing.T) {
 	if want := "0.body.0 0.body.1 0.body.2 0.shortcut twice.c twice.c"; strings.Join(got, " ") != want {
 		t.Errorf("got the layers %v, want %s", got, want)
 	}
-	// 2·81 + 9 of the block and 81, shared, of the other; the same for each of 72 pixels, the last twice.
+	// 2·81 + 9 of the block and 81, shared, of the other; the same for each of 72 pixels, the last
+	// twice.
 	if s.Parameters != 2*81+9+81 || s.MACs != 72*(2*81+9+2*81) {
 		t.Errorf("got %d parameters and %d multiply-adds, want %d and %d", s.Parameters, s.MACs, 2*81+9+81, 72*(2*81+9+2*81))
 	}

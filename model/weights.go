@@ -13,12 +13,12 @@ import (
 	"github.com/convgrad/convgrad/internal/safetensors"
 )
 
-// Save writes parameters and buffers as safetensors (https://huggingface.co/docs/safetensors). Names
-// and layouts are PyTorch's, so the file loads there with load_state_dict. metadata, which may be nil,
-// is kept in the header.
+// Save writes parameters and buffers as safetensors (https://huggingface.co/docs/safetensors).
+// Names and layouts are PyTorch's, so the file loads there with load_state_dict. metadata, which
+// may be nil, is kept in the header.
 //
-// It returns an error, and writes nothing, if a weight is NaN or infinite: such a network is of no use,
-// and its file would replace one that is.
+// It returns an error, and writes nothing, if a weight is NaN or infinite: such a network is of no
+// use, and its file would replace one that is.
 func (n *Network) Save(w io.Writer, metadata map[string]string) error {
 	return n.save(metadata, func(t map[string]*tensor.Dense) error { return safetensors.Write(w, t, metadata) })
 }
@@ -45,23 +45,24 @@ func (n *Network) save(metadata map[string]string, write func(map[string]*tensor
 // LoadOptions say which of a file's tensors are whose. The zero value is strict: the file must hold
 // exactly the network's weights, under their names.
 type LoadOptions struct {
-	// Rename gives a tensor of the file the name of a weight; "" leaves it out. nil keeps the names.
+	// Rename gives a tensor of the file the name of a weight; "" leaves it out. nil keeps the
+	// names.
 	Rename func(name string) string
 	// Skip are paths below which nothing is loaded: weights stay as they are, and what the file has
 	// there is left out. With "fc", a last layer for other classes keeps its first weights.
 	Skip []string
-	// Partial leaves weights that the file lacks as they are, and leaves out tensors that the network
-	// lacks. At least one weight must be there.
+	// Partial leaves weights that the file lacks as they are, and leaves out tensors that the
+	// network lacks. At least one weight must be there.
 	Partial bool
 }
 
 // Load reads weights that Save, or PyTorch, wrote. F64, F32, F16 and BF16 are converted to the
 // network's type.
 //
-// It returns an error that says what was got and wanted, and leaves all weights as they were, if the
-// file is cut short, is not safetensors, lies about sizes, does not hold the weights that LoadOptions
-// ask for in their shapes, or holds NaN, an infinity, or a number beyond the network's type. It takes
-// no more memory than the header and the network's weights.
+// It returns an error that says what was got and wanted, and leaves all weights as they were, if
+// the file is cut short, is not safetensors, lies about sizes, does not hold the weights that
+// LoadOptions ask for in their shapes, or holds NaN, an infinity, or a number beyond the network's
+// type. It takes no more memory than the header and the network's weights.
 func (n *Network) Load(r io.Reader, o LoadOptions) error {
 	if err := n.made(); err != nil {
 		return err

@@ -269,7 +269,8 @@ func TestWeightsAreFinite(t *testing.T) {
 	wants(t, "a number beyond float32", byName(t, "linear", Options{}).Load(&b, LoadOptions{}), "fc1.weight: element 7 is -1e+300, beyond float32")
 }
 
-// A file of a million unknown names gives a short error, and takes memory in proportion to the file.
+// A file of a million unknown names gives a short error, and takes memory in proportion to the
+// file.
 func TestLoadOfManyNames(t *testing.T) {
 	n := byName(t, "linear", Options{})
 	var h strings.Builder
@@ -288,8 +289,8 @@ func TestLoadOfManyNames(t *testing.T) {
 	if err != nil && len(err.Error()) > 500 {
 		t.Errorf("the error has %d characters", len(err.Error()))
 	}
-	// An entry of 65 bytes takes its text, 80 bytes in a list that grows by doubling, and some 50 in a
-	// set of names that does; all garbage is counted.
+	// An entry of 65 bytes takes its text, 80 bytes in a list that grows by doubling, and some 50
+	// in a set of names that does; all garbage is counted.
 	if took := after.TotalAlloc - before.TotalAlloc; took > 20*uint64(len(file)) {
 		t.Errorf("a file of %d bytes took %d", len(file), took)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/convgrad/convgrad/ops"
 )
 
-// lastInit is what the layers after the last ReLU begin with: a tenth of HeNormal's deviation, so that
-// first outputs are near 0. Otherwise the squared error spends its first epochs undoing them.
+// lastInit is what the layers after the last ReLU begin with: a tenth of HeNormal's deviation, so
+// that first outputs are near 0. Otherwise the squared error spends its first epochs undoing them.
 var lastInit = Scaled(0.1, HeNormal)
 
 // The networks by name.
@@ -25,9 +25,9 @@ var zoo = map[string]func(classes int) Layer{
 			Flatten{}, Linear{Outputs: classes, Init: lastInit},
 		)
 	},
-	// LeNet-5 (LeCun, Bottou, Bengio and Haffner, 1998) as it is taught today: ReLU and max pooling for
-	// the sigmoids and trainable averages, and every map of the second convolution sees every map of
-	// the first.
+	// LeNet-5 (LeCun, Bottou, Bengio and Haffner, 1998) as it is taught today: ReLU and max pooling
+	// for the sigmoids and trainable averages, and every map of the second convolution sees every
+	// map of the first.
 	"lenet5": func(classes int) Layer {
 		return numbered(
 			Conv2D{Filters: 6, Size: ops.Both(5), Pad: ops.Around(2)}, ReLU{}, halves,
@@ -92,8 +92,8 @@ func Names() []string {
 	return names
 }
 
-// ByName returns a network for inputs C×H×W and a number of classes: "article", "lenet5", "convnet" or
-// "linear". An empty Options.Name becomes that name.
+// ByName returns a network for inputs C×H×W and a number of classes: "article", "lenet5", "convnet"
+// or "linear". An empty Options.Name becomes that name.
 //
 // It returns an error if there is no network of that name, or it cannot take such inputs.
 func ByName(name string, input tensor.Shape, classes int, o Options) (*Network, error) {

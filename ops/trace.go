@@ -27,9 +27,9 @@ func macs(g kernel.Conv) int64 {
 func (o linear) MACs([]tensor.Shape) int64 { return int64(o.N) * int64(o.I) * int64(o.O) }
 func (o matMul) MACs([]tensor.Shape) int64 { return int64(o.M) * int64(o.N) * int64(o.K) }
 
-// Window is how an element of the result sees the rows and columns of the first operand: the size of
-// its window, dilation included, and the distance of neighbouring windows. ok is false for ops that
-// slide no windows.
+// Window is how an element of the result sees the rows and columns of the first operand: the size
+// of its window, dilation included, and the distance of neighbouring windows. ok is false for ops
+// that slide no windows.
 func (o op) Window() (size, stride Size, ok bool) {
 	s, ok := o.spec.(interface {
 		windows() (rows, cols kernel.Window)

@@ -18,8 +18,8 @@ import (
 // chunk is how many bytes are converted at a time.
 const chunk = 1 << 16
 
-// Each calls f for every tensor, in the order in which the numbers lie; f may read them from data, or
-// leave them. r is what ReadHeader read from.
+// Each calls f for every tensor, in the order in which the numbers lie; f may read them from data,
+// or leave them. r is what ReadHeader read from.
 //
 // It returns the first error of f, and one if the numbers end too early or go on.
 func (h *Header) Each(r io.Reader, f func(e Entry, data io.Reader) error) error {
@@ -148,11 +148,11 @@ func read[T float32 | float64](e Entry, data io.Reader) (*tensor.Dense, error) {
 	return tensor.New(tensor.WithShape(e.Shape...), tensor.WithBacking(v)), nil
 }
 
-// Write writes tensors of float32 or float64, and metadata, which may be nil. The same tensors make the
-// same bytes.
+// Write writes tensors of float32 or float64, and metadata, which may be nil. The same tensors make
+// the same bytes.
 //
-// It returns an error, and writes nothing, if a tensor is not plain, a number is NaN or infinite, or a
-// name is not UTF-8 or the format's own.
+// It returns an error, and writes nothing, if a tensor is not plain, a number is NaN or infinite,
+// or a name is not UTF-8 or the format's own.
 func Write(w io.Writer, tensors map[string]*tensor.Dense, metadata map[string]string) error {
 	if w == nil {
 		return errors.New("the writer is nil")
@@ -261,8 +261,8 @@ func finite[T float32 | float64](v []T, n int) error {
 	return nil
 }
 
-// WriteFile is Write to a file, which appears whole or not at all: it is written beside the path, as
-// ".NAME.*", synced, and renamed.
+// WriteFile is Write to a file, which appears whole or not at all: it is written beside the path,
+// as ".NAME.*", synced, and renamed.
 func WriteFile(path string, tensors map[string]*tensor.Dense, metadata map[string]string) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -289,8 +289,8 @@ func WriteFile(path string, tensors map[string]*tensor.Dense, metadata map[strin
 	if err = os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	// The rename lasts once the directory is synced too. Not every system can do that; the file itself
-	// is safe.
+	// The rename lasts once the directory is synced too. Not every system can do that; the file
+	// itself is safe.
 	if dir, err := os.Open(filepath.Dir(path)); err == nil {
 		_ = dir.Sync()
 		_ = dir.Close()

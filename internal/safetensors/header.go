@@ -3,8 +3,8 @@
 // header, a JSON object from names to type, shape and place; and the numbers, little-endian and
 // row-major, one tensor after the other.
 //
-// Reading is strict: what other readers would take in two ways is an error. Memory grows with what a
-// file holds, not with what it claims.
+// Reading is strict: what other readers would take in two ways is an error. Memory grows with what
+// a file holds, not with what it claims.
 package safetensors
 
 import (
@@ -51,9 +51,9 @@ type Header struct {
 
 // ReadHeader reads the header and no further.
 //
-// It returns an error if the header is cut short, longer than the format permits, or not UTF-8; if a
-// key occurs twice in one object, is unknown or missing; and if the tensors overlap, leave gaps, or
-// have sizes that do not fit their shapes.
+// It returns an error if the header is cut short, longer than the format permits, or not UTF-8; if
+// a key occurs twice in one object, is unknown or missing; and if the tensors overlap, leave gaps,
+// or have sizes that do not fit their shapes.
 func ReadHeader(r io.Reader) (*Header, error) {
 	if r == nil {
 		return nil, errors.New("the reader is nil")
