@@ -176,3 +176,121 @@ func TestGradientPenalty(t *testing.T) {
 	fill(r, m)
 	checkGradients(t, m, r)
 }
+
+// Batch norm by its definition, three steps of training and then evaluation; and its gradients.
+func TestBatchNorm(t *testing.T) {
+	const seed, n, c, plane = 71, 3, 2, 6
+	t.Logf("seed %d", seed)
+	noisy := func(r *rand.Rand, p *Param) {
+		for i := range p.Value.Data().([]float64) {
+			p.Value.Data().([]float64)[i] += 0.3 * r.NormFloat64()
+		}
+	}
+	r := rand.New(rand.NewPCG(seed, 0))
+	net := newNet(t, Sequential{As("bn", BatchNorm{})}, tensor.Shape{c, 2, 3}, Options{Float64: true})
+	sameBits(t, "γ at first", bits(t, net.Param("bn.weight").Value), []float64{1, 1})
+	sameBits(t, "the variance at first", bits(t, net.Param("bn.running_var").Value), []float64{1, 1})
+	for _, p := range net.Params() {
+		noisy(r, p)
+	}
+	scale, bias := bits(t, net.Param("bn.weight").Value), bits(t, net.Param("bn.bias").Value)
+	m := graphOf(t, net, n, BuildOptions{Loss: SquaredError{}, Training: true})
+	mean, variance := []float64{0, 0}, []float64{1, 1}
+	for range 3 {
+		fill(r, m)
+		run(t, m)
+		x := m.InputData().([]float64)
+		batch, squares := means(x, n, c, plane), make([]float64, c)
+		for i, v := range x {
+			k := i / plane % c
+			squares[k] += (v - batch[k]) * (v - batch[k])
+		}
+		want := make([]float64, len(x))
+		for i, v := range x {
+			k := i / plane % c
+			want[i] = scale[k]*(v-batch[k])/math.Sqrt(squares[k]/(n*plane)+1e-5) + bias[k]
+		}
+		close64(t, "training", bits(t, m.y.Value()), want)
+		for k := range c {
+			mean[k] += 0.1 * (batch[k] - mean[k])
+			variance[k] += 0.1 * (squares[k]/(n*plane-1) - variance[k])
+		}
+		close64(t, "the running mean", bits(t, net.Param("bn.running_mean").Value), mean)
+		close64(t, "the running variance", bits(t, net.Param("bn.running_var").Value), variance)
+	}
+	checkGradients(t, m, r)
+	x := samples(net, 2, seed)
+	got, err := net.Predict(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mean, variance = bits(t, net.Param("bn.running_mean").Value), bits(t, net.Param("bn.running_var").Value)
+	want := bits(t, x)
+	for i, v := range want {
+		k := i / plane % c
+		want[i] = scale[k]*(v-mean[k])/math.Sqrt(variance[k]+1e-5) + bias[k]
+	}
+	close64(t, "evaluation", bits(t, got), want)
+	for name, l := range map[string]BatchNorm{"ε": {Epsilon: -1}, "NaN": {Epsilon: math.NaN()}, "momentum": {Momentum: 1.5}} {
+		_, err := New(l, tensor.Shape{1, 2, 2}, Options{})
+		wants(t, name, err, "BatchNorm: epsilon is")
+	}
+	_, err = New(BatchNorm{}, tensor.Shape{1, 2, 2, 2}, Options{})
+	wants(t, "rank 5", err, "BatchNorm: x is (1, 1, 2, 2, 2)")
+}
+
+// A residual network of the form of ResNet's, with PyTorch's names, trains, saves and predicts.
+func TestResidualNetwork(t *testing.T) {
+	n := newNet(t, Sequential{
+		As("conv1", Conv2D{Filters: 4, Size: ops.Both(3), Pad: ops.Around(1), NoBias: true}), As("bn1", BatchNorm{}), ReLU{},
+		As("layer1", Sequential{basicBlock{4, 1}, basicBlock{8, 2}}), GlobalAvgPool{}, As("fc", Linear{Outputs: 3}),
+	}, tensor.Shape{2, 6, 7}, Options{Float64: true, Seed: 1})
+	want := "conv1.weight bn1.weight bn1.bias " +
+		"layer1.0.conv1.weight layer1.0.bn1.weight layer1.0.bn1.bias layer1.0.conv2.weight layer1.0.bn2.weight layer1.0.bn2.bias " +
+		"layer1.1.conv1.weight layer1.1.bn1.weight layer1.1.bn1.bias layer1.1.conv2.weight layer1.1.bn2.weight layer1.1.bn2.bias " +
+		"layer1.1.downsample.0.weight layer1.1.downsample.1.weight layer1.1.downsample.1.bias fc.weight fc.bias"
+	if got := paths(n.Params()); got != want {
+		t.Errorf("the parameters are\n%s, want\n%s", got, want)
+	}
+	if len(n.Buffers()) != 12 || n.Buffers()[11].Name != "layer1.1.downsample.1.running_var" {
+		t.Errorf("the buffers are %s", paths(n.Buffers()))
+	}
+	m := graphOf(t, n, 3, BuildOptions{Loss: CrossEntropy{}, Training: true, Penalties: []Penalty{L2(0.01)}})
+	r := rand.New(rand.NewPCG(1, 0))
+	fill(r, m)
+	checkGradients(t, m, r)
+	var file bytes.Buffer
+	if err := n.Save(&file, nil); err != nil {
+		t.Fatal(err)
+	}
+	before, err := n.Predict(samples(n, 3, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Init(2); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Load(&file, LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	after, err := n.Predict(samples(n, 3, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameBits(t, "predictions after saving and loading", bits(t, after), bits(t, before))
+}
+
+type basicBlock struct{ planes, stride int }
+
+func (l basicBlock) Apply(b *Builder, x *G.Node) *G.Node {
+	conv := func(k, s int) Layer {
+		return Conv2D{Filters: l.planes, Size: ops.Both(k), Stride: ops.Both(s), Pad: ops.Around(k / 2), NoBias: true}
+	}
+	y := b.Layer("conv1", conv(3, l.stride), x)
+	y = b.Do(ops.ReLU(b.Layer("bn1", BatchNorm{}, y)))
+	y = b.Layer("bn2", BatchNorm{}, b.Layer("conv2", conv(3, 1), y))
+	if l.stride != 1 || x.Shape()[1] != l.planes {
+		x = b.Layer("downsample", Sequential{conv(1, l.stride), BatchNorm{}}, x)
+	}
+	return b.Do(ops.ReLU(b.Do(ops.Add(y, x))))
+}

@@ -38,7 +38,8 @@ func small(t *testing.T, inner model.Layer) *model.Network {
 }
 
 func TestNetworks(t *testing.T) {
-	for name, inner := range map[string]model.Layer{"relu": model.ReLU{}, "a buffer": model.LayerFunc(center)} {
+	for name, inner := range map[string]model.Layer{"relu": model.ReLU{}, "a buffer": model.LayerFunc(center),
+		"batch norm": model.BatchNorm{}} {
 		for _, loss := range []model.Loss{model.CrossEntropy{}, model.SquaredError{}} {
 			t.Run(fmt.Sprint(name, ", ", loss), func(t *testing.T) {
 				modeltest.Check(t, small(t, inner), loss, 2)
