@@ -54,8 +54,8 @@ func (p ConvParams) geometry(x, w tensor.Shape) (kernel.Conv, error) {
 	if err != nil {
 		return kernel.Conv{}, err
 	}
-	g, err := kernel.NewConv(x[0], x[1], x[2], x[3], w[0], w[2], w[3], groups, sp, p.Flip)
-	g.Winograd = p.Winograd
+	g, err := kernel.NewConv(max(x[0], 1), x[1], x[2], x[3], w[0], w[2], w[3], groups, sp, p.Flip)
+	g.N, g.Winograd = x[0], p.Winograd // an empty batch never reaches a kernel
 	return g, errors.Wrapf(err, "x is %v, w is %v", x, w)
 }
 

@@ -63,7 +63,7 @@ func (p ConvParams) transposed(name string, x, w, b *G.Node) (*G.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := kernel.NewConv(xs[0], groups*ws[1], rows.out, cols.out, xs[1], ws[2], ws[3], groups, kernel.Spatial{
+	g, err := kernel.NewConv(max(xs[0], 1), groups*ws[1], rows.out, cols.out, xs[1], ws[2], ws[3], groups, kernel.Spatial{
 		StrideH: stride.H, StrideW: stride.W, DilationH: dilation.H, DilationW: dilation.W,
 		PadTop: rows.before, PadBottom: rows.after, PadLeft: cols.before, PadRight: cols.after,
 	}, p.Flip)
@@ -73,7 +73,7 @@ func (p ConvParams) transposed(name string, x, w, b *G.Node) (*G.Node, error) {
 	if g.P != xs[2] || g.Q != xs[3] {
 		return nil, errors.Errorf("internal error: the adjoint of %v is %d×%d", xs, g.P, g.Q)
 	}
-	g.Winograd = p.Winograd
+	g.N, g.Winograd = xs[0], p.Winograd // an empty batch never reaches a kernel
 	y, err := node(conv2DBackwardData{g}, x, w)
 	if err != nil {
 		return nil, err

@@ -46,6 +46,9 @@ func CrossEntropy(logits, labels *G.Node, p CrossEntropyParams) (*G.Node, error)
 	if p.Weights != nil || p.Ignore != nil || p.Smoothing != 0 || p.Reduction == ReductionNone {
 		return nil, errors.Errorf("ops: %s: Weights, Ignore, Smoothing or ReductionNone is set, which are not supported yet", name)
 	}
+	if err := nonEmpty(name, "logits", logits); err != nil {
+		return nil, err
+	}
 	x, l := logits.Shape(), labels.Shape()
 	if l[0] != x[0] {
 		return nil, errors.Errorf("ops: %s: logits has %d rows and labels %d elements, want as many", name, x[0], l[0])

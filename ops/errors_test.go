@@ -60,8 +60,8 @@ func wrongCalls() []wrongCall {
 		{"x has no shape", func(n nodes) error {
 			return only(ops.Conv2D(G.NewTensor(n.g, tensor.Float64, 4, G.WithName("x")), n.floats(w...), nil, ops.ConvParams{}))
 		}, `ops: Conv2D: x has the shape () but rank 4: want a node whose shape is known`},
-		{"an empty batch", conv([]int{0, 3, 7, 8}, w, ops.ConvParams{}), `ops: Conv2D: x has shape (0, 3, 7, 8), want positive sides`},
-		{"no filters", conv(x, []int{0, 3, 3, 2}, ops.ConvParams{}), `ops: Conv2D: w has shape (0, 3, 3, 2), want positive sides`},
+		{"no channels", conv([]int{2, 0, 7, 8}, []int{4, 0, 3, 2}, ops.ConvParams{}), `ops: Conv2D: x is (2, 0, 7, 8), w is (4, 0, 3, 2): channels is 0, want 1 to 536870911`},
+		{"no filters", conv(x, []int{0, 3, 3, 2}, ops.ConvParams{}), `ops: Conv2D: x is (2, 3, 7, 8), w is (0, 3, 3, 2): filters is 0, want 1 to 536870911`},
 		{"x is integers", func(n nodes) error {
 			return only(ops.Conv2D(n.of(tensor.Int, x...), n.floats(w...), nil, ops.ConvParams{}))
 		}, `ops: Conv2D: x has elements of type int, want float32 or float64`},
@@ -108,7 +108,7 @@ func wrongCalls() []wrongCall {
 		}, `ops: Conv2DBackwardData: the shape of x is (3, 7, 8), of rank 3, want rank 4`},
 		{"x's shape has a zero side", func(n nodes) error {
 			return only(ops.Conv2DBackwardData(n.floats(2, 4, 5, 7), n.floats(w...), tensor.Shape{2, 3, 0, 8}, ops.ConvParams{}))
-		}, `ops: Conv2DBackwardData: x has shape (2, 3, 0, 8), want positive sides`},
+		}, `ops: Conv2DBackwardData: x is (2, 3, 0, 8), w is (4, 3, 3, 2): input of the height is 0, want 1 to 536870911`},
 		{"ReLU in a backward op", func(n nodes) error {
 			return only(ops.Conv2DBackwardData(n.floats(2, 4, 5, 7), n.floats(w...), x, ops.ConvParams{ReLU: true}))
 		}, `ops: Conv2DBackwardData: ReLU or Data is set, want neither: they belong to the forward pass`},
@@ -208,7 +208,7 @@ func wrongCalls() []wrongCall {
 		{"Region of an empty image", func(nodes) error {
 			_, _, err := ops.Region(tensor.Shape{2, 0, 7, 8}, w, ops.ConvParams{}, 0, 0)
 			return err
-		}, `ops: Region: x has shape (2, 0, 7, 8), want positive sides`},
+		}, `ops: Region: x has 0 channels and w 3, want as many: x is (2, 0, 7, 8), w is (4, 3, 3, 2)`},
 		{"Region outside the image", func(nodes) error { _, _, err := ops.Region(x, w, ops.ConvParams{}, 7, 0); return err }, `ops: Region: the pixel (7, 0) is not in x, which is (2, 3, 7, 8)`},
 		{"Conv2DShape of too large a filter", func(nodes) error {
 			_, err := ops.Conv2DShape(x, tensor.Shape{4, 3, 8, 2}, ops.ConvParams{})
@@ -223,7 +223,7 @@ func wrongCalls() []wrongCall {
 		{"Pool2DShape of a negative side", func(nodes) error {
 			_, err := ops.Pool2DShape(tensor.Shape{2, 3, -7, 8}, ops.PoolParams{Window: two})
 			return err
-		}, `ops: Pool2DShape: x has shape (2, 3, -7, 8), want positive sides`},
+		}, `ops: Pool2DShape: x has shape (2, 3, -7, 8), want no negative sides`},
 	}
 }
 

@@ -20,7 +20,7 @@ func Flatten(x *G.Node) (*G.Node, error) {
 	if len(s) == 0 {
 		return nil, errors.New("ops: Flatten: x is a scalar, want rank 1 or more")
 	}
-	return node(reshape{From: sizeOf(s), To: sizeOf(tensor.Shape{s[0], s.TotalSize() / s[0]})}, x)
+	return node(reshape{From: sizeOf(s), To: sizeOf(tensor.Shape{s[0], volume(s[1:])})}, x)
 }
 
 type reshape struct{ From, To size }

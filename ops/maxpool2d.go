@@ -145,6 +145,9 @@ func maxPool(g kernel.Pool, winner, y, x G.Value) error {
 	if err != nil {
 		return err
 	}
+	if g.N == 0 {
+		return nil
+	}
 	switch v := from.data.(type) {
 	case []float32:
 		kernel.MaxForward(g, slice[float32](to), slice[int32](index), v)

@@ -52,13 +52,19 @@ func (r Reduction) check(name string) error {
 // NaN in y or t makes E and that element's dy and dt NaN; so do infinities of one sign in both. An
 // infinity in one of them makes E and that dy and dt infinite.
 //
-// MSE returns an error if y and t are not float nodes of one shape.
+// MSE returns an error if y and t are not float nodes of one shape, or if they are empty and there is a
+// reduction.
 func MSE(y, t *G.Node, r Reduction) (*G.Node, error) {
 	if err := r.check("MSE"); err != nil {
 		return nil, err
 	}
 	if err := alike("MSE", "y", y, "t", t); err != nil {
 		return nil, err
+	}
+	if r != ReductionNone {
+		if err := nonEmpty("MSE", "y", y); err != nil {
+			return nil, err
+		}
 	}
 	factor := 1.0
 	switch r {
@@ -82,7 +88,18 @@ func ArticleError(y, t *G.Node) (*G.Node, error) {
 	if err := alike("ArticleError", "y", y, "t", t); err != nil {
 		return nil, err
 	}
+	if err := nonEmpty("ArticleError", "y", y); err != nil {
+		return nil, err
+	}
 	return node(squaredError{Rank: y.Dims(), Factor: 0.5}, y, t)
+}
+
+// nonEmpty refuses a loss of nothing.
+func nonEmpty(name, operand string, x *G.Node) error {
+	if volume(x.Shape()) == 0 {
+		return errors.Errorf("ops: %s: %s has shape %v, want at least one element", name, operand, x.Shape())
+	}
+	return nil
 }
 
 // alike returns an error unless a and b are float nodes of one graph, type and shape.

@@ -242,7 +242,7 @@ func (o op) shape(args []arg, in []tensor.Shape) (tensor.Shape, error) {
 	return s, err
 }
 
-// sized returns an error if a shape is not of the rank that is wanted, is empty or too large.
+// sized returns an error if a shape is not of the rank that is wanted, or too large.
 func (a arg) sized(s tensor.Shape) error {
 	if s.Dims() != a.rank {
 		return errors.Errorf("%s has shape %v, of rank %d, want rank %d", a.name, s, s.Dims(), a.rank)
@@ -276,7 +276,7 @@ func (o op) do(place placer, vs []G.Value) (res G.Value, err error) {
 	}()
 	c, res, err := o.prepare(place, vs)
 	if err == nil {
-		err = o.exec(c)
+		err = o.compute(c)
 	}
 	if err != nil {
 		return nil, errors.Wrapf(err, "ops: %s", o.name())
@@ -285,6 +285,19 @@ func (o op) do(place placer, vs []G.Value) (res G.Value, err error) {
 		c.dst.store(res)
 	}
 	return res, nil
+}
+
+// compute runs the spec but where there is nothing to compute: kernels know no empty tensors. An empty
+// result is there already, and a sum over nothing is zeros; the specs that sum are linear maps.
+func (o op) compute(c *Call) error {
+	if volume(c.dst.shape) == 0 {
+		return nil
+	}
+	if _, own := o.spec.(applied); !own && slices.ContainsFunc(c.in, func(x operand) bool { return volume(x.shape) == 0 }) {
+		c.dst.clear()
+		return nil
+	}
+	return o.exec(c)
 }
 
 // prepare checks the operands and places the result. It is apart from do so that its frame is gone when the op runs: TapeMachine runs a graph on a new goroutine, whose stack

@@ -42,7 +42,8 @@ func (p PoolParams) geometry(x tensor.Shape) (kernel.Pool, error) {
 		sp.PadBottom = ceiling(x[2], p.Window.H, sp.StrideH, sp.DilationH, sp.PadTop, sp.PadBottom)
 		sp.PadRight = ceiling(x[3], p.Window.W, sp.StrideW, sp.DilationW, sp.PadLeft, sp.PadRight)
 	}
-	g, err := kernel.NewPool(x[0], x[1], x[2], x[3], p.Window.H, p.Window.W, sp)
+	g, err := kernel.NewPool(max(x[0], 1), x[1], x[2], x[3], p.Window.H, p.Window.W, sp)
+	g.N = x[0] // an empty batch never reaches a kernel
 	return g, errors.Wrapf(err, "x is %v, the window %v", x, p.Window)
 }
 

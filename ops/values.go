@@ -31,6 +31,22 @@ func (o operand) dtype() tensor.Dtype {
 	return tensor.Int
 }
 
+// clear makes the elements 0.
+func (o operand) clear() {
+	switch d := o.data.(type) {
+	case []float32:
+		clear(d)
+	case []float64:
+		clear(d)
+	case []int32:
+		clear(d)
+	case []int64:
+		clear(d)
+	case []int:
+		clear(d)
+	}
+}
+
 // store puts a rank-0 result into its value.
 func (o operand) store(to G.Value) {
 	switch s := to.(type) {
@@ -63,19 +79,21 @@ func plain(v G.Value) (operand, error) {
 	return operand{}, errors.New("there is no value")
 }
 
-// countable returns an error if a tensor of that shape would be empty, or have more elements than the kernels' 32-bit indices reach.
+// countable returns an error if a side is negative, or a tensor of that shape would have more elements
+// than the kernels' 32-bit indices reach. Sides of 0 count as 1 there, so that no part of a shape
+// overflows.
 func countable(shape tensor.Shape) error {
 	n := 1
 	for _, side := range shape {
-		if side < 1 {
-			return errors.Errorf("has shape %v, want positive sides", shape)
+		if side < 0 {
+			return errors.Errorf("has shape %v, want no negative sides", shape)
 		}
 	}
 	for _, side := range shape {
 		if side > math.MaxInt32/n {
 			return errors.Errorf("has shape %v, want at most %d elements", shape, math.MaxInt32)
 		}
-		n *= side
+		n *= max(side, 1)
 	}
 	return nil
 }
@@ -119,21 +137,33 @@ func longAxis(shape tensor.Shape) (axis, count int) {
 func flat[T any](d *tensor.Dense, data []T) ([]T, error) {
 	shape, strides := d.Shape(), d.Strides()
 	n := shape.TotalSize()
-	if (n == 1 || isPlain(shape, strides)) && len(data) >= n { // the tensor package gives a column-major tensor of one element no strides at all
+	if (n <= 1 || isPlain(shape, strides)) && len(data) >= n { // the tensor package gives a column-major tensor of one element no strides at all
 		return data[:n:n], nil
 	}
 	return copied(shape, strides, data)
 }
 
+// spelled is the strides of a tensor, one for each axis. The tensor package gives a column-major tensor
+// of one element none, and a row or column, (1, n) or (n, 1), one.
+func spelled(shape tensor.Shape, strides []int) []int {
+	if len(strides) == len(shape) {
+		return strides
+	}
+	axis, long := longAxis(shape)
+	switch {
+	case long == 0:
+		return make([]int, len(shape))
+	case long == 1 && len(strides) == 1:
+		full := make([]int, len(shape))
+		full[axis] = strides[0]
+		return full
+	}
+	return strides
+}
+
 // copied is a copy of elements of any strides in row-major order.
 func copied[T any](shape tensor.Shape, strides []int, data []T) ([]T, error) {
-	if len(strides) == 1 && shape.Dims() > 1 { // the tensor package gives a column-major row or column, (1, n) or (n, 1), one stride
-		if axis, long := longAxis(shape); long <= 1 {
-			full := make([]int, shape.Dims())
-			full[axis] = strides[0]
-			strides = full
-		}
-	}
+	strides = spelled(shape, strides)
 	if len(strides) != shape.Dims() {
 		return nil, errors.Errorf("a tensor of shape %v has strides %v", shape, strides)
 	}
@@ -248,11 +278,11 @@ func accumulate(n *G.Node, v G.Value) error {
 			return nil
 		}
 	case *tensor.Dense:
-		switch d := to.Data().(type) {
-		case []float32:
-			return addInto(to, d, from)
-		case []float64:
-			return addInto(to, d, from)
+		switch to.Dtype() { // Data panics where there are no elements
+		case tensor.Float32:
+			return addInto(to, to.Float32s(), from)
+		case tensor.Float64:
+			return addInto(to, to.Float64s(), from)
 		}
 	}
 	return errors.Errorf("it is a %T of shape %v, want one like the value, %v %v", g, g.Shape(), from.dtype(), from.shape)
@@ -264,6 +294,12 @@ func addInto[T kernel.Float](to *tensor.Dense, data []T, from operand) error {
 	shape, strides := to.Shape(), to.Strides()
 	if !ok || len(v) != shape.TotalSize() {
 		return errors.Errorf("it has %v elements of shape %v, want %v of shape %v", to.Dtype(), shape, from.dtype(), from.shape)
+	}
+	if len(v) == 0 {
+		return nil
+	}
+	if strides = spelled(shape, strides); len(strides) != len(shape) {
+		return errors.Errorf("a tensor of shape %v has strides %v", shape, strides)
 	}
 	if isPlain(shape, strides) {
 		kernel.Add(data[:len(v)], v)
