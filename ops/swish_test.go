@@ -27,7 +27,7 @@ func (o swish) Compute(c *ops.Call) error {
 func swishForward[T ops.Float](_ swish, c *ops.Call) error {
 	y := ops.Out[T](c)
 	for i, x := range ops.In[T](c, 0) {
-		y[i] = x / (1 + T(math.Exp(-float64(x))))
+		y[i] = T(float64(x) / (1 + math.Exp(-float64(x))))
 	}
 	return nil
 }
@@ -35,7 +35,7 @@ func swishForward[T ops.Float](_ swish, c *ops.Call) error {
 // dx = dy·(y + s − s·y), s = σ(x)
 func (swish) Rule(in []*G.Node, y, dy *G.Node) ([]*G.Node, error) {
 	var t ops.Try
-	s := t.Do(G.Sigmoid(in[0]))
+	s := t.Do(ops.Sigmoid(in[0]))
 	d := t.Do(ops.Add(y, t.Do(ops.Sub(s, t.Do(ops.Mul(s, y))))))
 	return []*G.Node{t.Do(ops.Mul(dy, d))}, t.Err()
 }
