@@ -14,7 +14,8 @@ import (
 // written to the run directory as it was used.
 type Config struct {
 	Data      string   `json:"data"`
-	DataDir   string   `json:"data_dir,omitempty"` // of its files; for those who open the sets
+	DataDir   string   `json:"data_dir,omitempty"`   // of its files; for those who open the sets
+	ImageSize int      `json:"image_size,omitempty"` // height and width, if they are chosen; likewise
 	Model     string   `json:"model"`
 	Loss      string   `json:"loss"` // cross-entropy or mse
 	Epochs    int      `json:"epochs"`

@@ -33,6 +33,7 @@ const usage = `Train trains a convolutional network on images, and tests it on o
 
   go run ./cmd/train                                digits drawn at start, no files needed
   go run ./cmd/train -data mnist -data-dir DIR      MNIST, from its four IDX files
+  go run ./cmd/train -data folder -data-dir DIR     pictures of one's own, a folder for each class
   go run ./cmd/train -model linear -epochs 5        what a network without convolutions makes of them
   go run ./cmd/train resume RUN                     go on where the run in that directory was saved last,
                                                     with the same bits as if it had never stopped. Takes
@@ -67,6 +68,7 @@ type job struct {
 	out       string
 	resume    bool
 	saveEvery int
+	skip      bool
 }
 
 func run(args []string, stdout *os.File, stderr io.Writer) int {
@@ -82,7 +84,7 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 			fmt.Fprintln(stderr, "train:", err)
 		}
 	}
-	training, test, err := data.Open(j.Data, data.Options{Dir: j.DataDir, Seed: j.Seed})
+	training, test, err := data.Open(j.Data, j.options(stderr))
 	if err != nil {
 		return fail(stderr, exitFailed, err)
 	}
@@ -127,6 +129,15 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 		return fail(stderr, exitStuck, errors.New(res.Stuck))
 	}
 	return 0
+}
+
+// options are what the dataset is opened with.
+func (j *job) options(stderr io.Writer) data.Options {
+	o := data.Options{Dir: j.DataDir, Seed: j.Seed, Size: ops.Both(j.ImageSize)}
+	if j.skip {
+		o.Skipped = func(path string, err error) { fmt.Fprintf(stderr, "train: left out: %s: %v\n", path, err) }
+	}
+	return o
 }
 
 // signals returns a context that the first signal cancels. A second one has its usual effect.
@@ -174,6 +185,9 @@ func parse(args []string, stdout, stderr io.Writer) (j job, status int) {
 	}
 	f.StringVar(&j.Data, "data", "digits", "the `dataset`: "+strings.Join(names, "; "))
 	f.StringVar(&j.DataDir, "data-dir", "", "the `directory` with the dataset's files, for "+strings.Join(files, ", "))
+	f.IntVar(&j.ImageSize, "image-size", 0, "height and width of a sample, for folder, in `pixels`; "+
+		"0 for the pictures' own, if all have one size")
+	f.BoolVar(&j.skip, "skip-damaged", false, "leave out what is no picture or damaged, and say so; it is an error otherwise")
 	f.StringVar(&j.Model, "model", "article", "the `network`: "+strings.Join(model.Names(), ", "))
 	f.StringVar(&j.Loss, "loss", "cross-entropy", "the `loss`: cross-entropy, or mse for the article's ½ Σ (t − y)² of an image, the mean over the batch")
 	f.IntVar(&j.Epochs, "epochs", 3, "passes over the training images")
@@ -236,7 +250,7 @@ func (j *job) load(f *flag.FlagSet) error {
 			c.Epochs = j.Epochs
 		case "data-dir":
 			c.DataDir = j.DataDir
-		case "threads", "save-every":
+		case "threads", "save-every", "skip-damaged":
 		default:
 			if err == nil {
 				err = fmt.Errorf("resume: -%s would change the bits of the run in %s, want it left out", given.Name, j.out)
@@ -254,6 +268,9 @@ func (j *job) check(f *flag.FlagSet, threads int) error {
 	}
 	if threads < 0 {
 		return fmt.Errorf("-threads is %d, want at least 0", threads)
+	}
+	if j.ImageSize < 0 {
+		return fmt.Errorf("-image-size is %d, want at least 0", j.ImageSize)
 	}
 	if j.saveEvery < 0 {
 		return fmt.Errorf("-save-every is %d, want at least 0", j.saveEvery)

@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
 	"io"
 	"os"
 	"path/filepath"
@@ -40,7 +44,7 @@ func TestWrongUsage(t *testing.T) {
 		args string
 		want string
 	}{
-		{"-data faces", `the dataset is "faces", want one of digits, mnist`},
+		{"-data faces", `the dataset is "faces", want one of digits, folder, mnist`},
 		{"-data mnist", "there is no directory, want one with MNIST's four IDX files"},
 		{"-data-dir x", "want none: it reads no files"},
 		{"-model resnet", `"resnet"`},
@@ -58,6 +62,7 @@ func TestWrongUsage(t *testing.T) {
 		{"-momentum 0.9", "adam takes no momentum"},
 		{"-schedule zigzag", `"zigzag", want one of constant`},
 		{"-save-every -1", "-save-every is -1"},
+		{"-image-size -1", "-image-size is -1"},
 		{"resume", "want: train resume RUN"},
 		{"resume -epochs 5", "want: train resume RUN"},
 		{"resume " + full, full + " holds no checkpoint"},
@@ -173,4 +178,51 @@ func readFile(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// TestFolder: pictures of one's own, with a file among them that is none.
+func TestFolder(t *testing.T) {
+	dir := t.TempDir()
+	for class, c := range map[string]color.NRGBA{"rot": {200, 0, 0, 255}, "grün": {0, 180, 0, 255}, "hell blau": {90, 90, 255, 255}} {
+		if err := os.Mkdir(filepath.Join(dir, class), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 10 {
+			img := image.NewNRGBA(image.Rect(0, 0, 8+i, 12))
+			for k := range img.Pix {
+				img.Pix[k] = [4]uint8{c.R, c.G, c.B, c.A}[k%4]
+			}
+			var b bytes.Buffer
+			if err := png.Encode(&b, img); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, class, fmt.Sprint("Bild ", i, ".png")), b.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "rot", "notes.txt"), []byte("none"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run := filepath.Join(t.TempDir(), "run")
+	args := []string{"-data", "folder", "-data-dir", dir, "-image-size", "8", "-model", "linear", "-batch", "6", "-epochs", "15", "-out", run}
+	if status, _, errs := execute(t, args...); status != 1 || !strings.Contains(errs, "notes.txt: image: unknown format") {
+		t.Errorf("with a text file: status %d, %q", status, errs)
+	}
+	status, out, errs := execute(t, append(args, "-skip-damaged")...)
+	if status != 0 || !strings.Contains(errs, "left out: ") || !strings.Contains(out, "24 training and 6 test images (3, 8, 8), 3 classes") ||
+		!strings.Contains(out, "test accuracy 100.00 %") {
+		t.Errorf("status %d, %q, %q", status, out, errs)
+	}
+	if status, _, errs := execute(t, "resume", run, "-epochs", "16", "-skip-damaged"); status != 0 {
+		t.Errorf("resume: status %d, %q", status, errs)
+	}
+	c, err := train.Open(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	classes, _, err := c.Classify(make([]uint8, 3*8*8))
+	if err != nil || len(classes) != 1 || len(c.Normalisation.Mean) != 3 {
+		t.Errorf("got %v of %v, %v", classes, c.Normalisation, err)
+	}
 }

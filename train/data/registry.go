@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/pkg/errors"
+
+	"github.com/convgrad/convgrad/ops"
 )
 
 // A Source is a dataset that is found by its name: some samples to train on, and others to test
@@ -24,7 +26,11 @@ type Source struct {
 type Options struct {
 	Dir         string // where the files are
 	Train, Test int    // how many samples to draw, for sources that draw; 0 for the usual number
-	Seed        uint64 // of sources that draw
+	Seed        uint64 // of sources that draw, or split
+
+	// Of sources of pictures of any size: see FolderOptions.
+	Size    ops.Size
+	Skipped func(path string, err error)
 }
 
 var registry struct {

@@ -1,0 +1,433 @@
+package data
+
+import (
+	"bufio"
+	"cmp"
+	"image"
+	"image/color"
+	_ "image/gif"
+	_ "image/jpeg"
+	_ "image/png"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/pkg/errors"
+	_ "golang.org/x/image/bmp"
+	"golang.org/x/image/draw"
+	_ "golang.org/x/image/webp"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/ops"
+)
+
+var _ = Register(Source{
+	Name: "folder", About: "pictures in a folder for each class",
+	Files: "a folder of pictures for each class, or two such directories, train and test",
+	Open: func(o Options) (Set, Set, error) {
+		return Folder(o.Dir, FolderOptions{Size: o.Size, Seed: o.Seed, Skipped: o.Skipped})
+	},
+})
+
+// FolderOptions say how Folder reads pictures. The zero value refuses what it cannot read.
+type FolderOptions struct {
+	Size     ops.Size // of every sample; {0, 0} stands for that of the pictures, if all have one
+	Channels int      // 1 for grey, 3 for colour; 0 for 1 if all pictures are grey, and 3 otherwise
+	Held     float64  // share that is held back to test with, where there is no split; 0 for 0.2
+	Seed     uint64   // of that split
+	// Skipped is told of files that are no pictures or damaged, and of classes without pictures;
+	// they are then left out. If it is nil, they are errors.
+	Skipped func(path string, err error)
+}
+
+// maxPixels bounds a picture before it is decoded: 64 megapixels. heldInMemory is how many bytes of
+// samples are kept; larger sets are decoded at each Read.
+const (
+	maxPixels    = 64 << 20
+	heldInMemory = 1 << 30
+)
+
+// Folder reads a directory with a folder of pictures for each class: PNG, JPEG, GIF, WebP or BMP.
+// The classes are the folders' names, sorted. Where the directory holds train and test (or val)
+// instead, with such folders in each, they are the two sets; otherwise some pictures of each class
+// are held back, as the seed decides. Files whose name begins with a dot are left out.
+//
+// A picture is scaled so that it covers the sample's size, and its middle is taken; one of that
+// size is not touched. What is transparent is white. Every file is read once before Folder
+// returns.
+//
+// It returns an error that names the file if one is no picture, damaged, or of more than 2²⁶
+// pixels, and an error if there are fewer than two classes, one without pictures, or sizes that
+// differ where Size says none.
+func Folder(dir string, o FolderOptions) (training, test Set, err error) {
+	switch {
+	case o.Size != ops.Size{} && (o.Size.H < 1 || o.Size.W < 1):
+		return nil, nil, errors.Errorf("data: Folder: the size is %d×%d, want positive sides", o.Size.H, o.Size.W)
+	case o.Channels != 0 && o.Channels != 1 && o.Channels != 3:
+		return nil, nil, errors.Errorf("data: Folder: %d channels, want 1 or 3", o.Channels)
+	case !(o.Held >= 0 && o.Held < 1):
+		return nil, nil, errors.Errorf("data: Folder: %v is held back, want at least 0 and below 1", o.Held)
+	}
+	var splits []string
+	if isDir(filepath.Join(dir, "train")) {
+		for _, name := range []string{"test", "val"} {
+			if sub := filepath.Join(dir, name); isDir(sub) && len(splits) == 0 {
+				splits = []string{filepath.Join(dir, "train"), sub}
+			}
+		}
+	}
+	r := &folderReader{FolderOptions: o}
+	if len(splits) == 0 {
+		whole, err := r.list(dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := r.settle(whole); err != nil {
+			return nil, nil, err
+		}
+		rest, held, err := r.split(whole)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.sets(rest, held)
+	}
+	var lists [2][]picture
+	for i, sub := range splits {
+		if lists[i], err = r.list(sub); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := r.settle(slices.Concat(lists[0], lists[1])); err != nil {
+		return nil, nil, err
+	}
+	return r.sets(lists[0], lists[1])
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// A picture is a file that can be decoded.
+type picture struct {
+	path  string
+	class int
+	size  ops.Size
+	grey  bool
+}
+
+// A folderReader reads the two sets of a directory.
+type folderReader struct {
+	FolderOptions
+	classes []string // nil until the first list
+	bad     []string // the first few files that cannot be read
+	badN    int
+}
+
+// refuse notes a file that cannot be read.
+func (r *folderReader) refuse(path string, err error) {
+	if r.Skipped != nil {
+		r.Skipped(path, err)
+		return
+	}
+	if r.badN++; len(r.bad) < 3 {
+		r.bad = append(r.bad, path+": "+err.Error())
+	}
+}
+
+// refused is the error of all files that were refused.
+func (r *folderReader) refused() error {
+	if r.badN == 0 {
+		return nil
+	}
+	s := strings.Join(r.bad, "; ")
+	if more := r.badN - len(r.bad); more > 0 {
+		return errors.Errorf("data: Folder: %s; and %d more", s, more)
+	}
+	return errors.Errorf("data: Folder: %s", s)
+}
+
+// list decodes every picture below dir once. The first call decides on the classes.
+func (r *folderReader) list(dir string) ([]picture, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, errors.Wrap(err, "data: Folder")
+	}
+	var all []picture
+	var classes []string
+	for _, e := range entries {
+		sub := filepath.Join(dir, e.Name())
+		if strings.HasPrefix(e.Name(), ".") || !isDir(sub) {
+			continue
+		}
+		class := slices.Index(r.classes, e.Name())
+		switch {
+		case r.classes == nil:
+			class = len(classes)
+		case class < 0:
+			return nil, errors.Errorf("data: Folder: %s is no class of those to train on, %s", sub, names(r.classes))
+		}
+		pictures, err := r.pictures(sub, class)
+		if err != nil {
+			return nil, err
+		}
+		if len(pictures) == 0 {
+			r.refuse(sub, errors.New("the class has no pictures"))
+			continue
+		}
+		classes = append(classes, e.Name())
+		all = append(all, pictures...)
+	}
+	if err := r.refused(); err != nil {
+		return nil, err
+	}
+	if r.classes == nil {
+		if len(classes) < 2 {
+			return nil, errors.Errorf("data: Folder: %s holds %d folders with pictures, want one for each of at least two classes", dir, len(classes))
+		}
+		r.classes = classes
+	}
+	if len(all) == 0 {
+		return nil, errors.Errorf("data: Folder: %s holds no pictures", dir)
+	}
+	return all, nil
+}
+
+// pictures decodes the files of a class, several at a time.
+func (r *folderReader) pictures(dir string, class int) (all []picture, err error) {
+	var paths []string
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			paths = append(paths, path)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, errors.Wrap(err, "data: Folder")
+	}
+	found, failed := make([]*picture, len(paths)), make([]error, len(paths))
+	var wg sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < len(paths); i += workers {
+				img, err := decode(paths[i])
+				if failed[i] = err; err != nil {
+					continue
+				}
+				b, model := img.Bounds(), img.ColorModel()
+				grey := model == color.GrayModel || model == color.Gray16Model
+				found[i] = &picture{paths[i], class, ops.Size{H: b.Dy(), W: b.Dx()}, grey}
+			}
+		})
+	}
+	wg.Wait()
+	for i, p := range found {
+		if p == nil {
+			r.refuse(paths[i], failed[i])
+			continue
+		}
+		all = append(all, *p)
+	}
+	return all, nil
+}
+
+// decode reads a picture whose size it has looked at first.
+func decode(path string) (img image.Image, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // a pipe would wait for ever
+		return nil, errors.New("not a regular file")
+	}
+	c, _, err := image.DecodeConfig(bufio.NewReader(f))
+	if err != nil {
+		return nil, err
+	}
+	if c.Width < 1 || c.Height < 1 || c.Width > maxPixels/c.Height {
+		return nil, errors.Errorf("the picture has %d×%d pixels, want at most %d in all", c.Height, c.Width, maxPixels)
+	}
+	if _, err := f.Seek(0, 0); err != nil {
+		return nil, err
+	}
+	defer func() { // a decoder's fault is the file's
+		if r := recover(); r != nil {
+			img, err = nil, errors.Errorf("the decoder panicked: %v", r)
+		}
+	}()
+	img, _, err = image.Decode(bufio.NewReader(f))
+	return img, err
+}
+
+// settle decides on size and channels where the options leave them open.
+func (r *folderReader) settle(all []picture) error {
+	if r.Size == (ops.Size{}) {
+		r.Size = all[0].size
+		for _, p := range all {
+			if p.size != r.Size {
+				return errors.Errorf("data: Folder: %s has %d×%d pixels and %s %d×%d, want a size for all samples to be given", all[0].path,
+					r.Size.H, r.Size.W, p.path, p.size.H, p.size.W)
+			}
+		}
+	}
+	if r.Channels == 0 {
+		r.Channels = 1
+		for _, p := range all {
+			if !p.grey {
+				r.Channels = 3
+			}
+		}
+	}
+	_, err := sampleSize(r.shape())
+	return err
+}
+
+func (r *folderReader) shape() tensor.Shape { return tensor.Shape{r.Channels, r.Size.H, r.Size.W} }
+
+// split holds some pictures of each class back.
+func (r *folderReader) split(all []picture) (rest, held []picture, err error) {
+	share := r.Held
+	if share == 0 {
+		share = 0.2
+	}
+	for class, name := range r.classes {
+		var own []picture
+		for _, p := range all {
+			if p.class == class {
+				own = append(own, p)
+			}
+		}
+		n := min(max(1, int(share*float64(len(own))+0.5)), len(own)-1)
+		if n < 1 {
+			return nil, nil, errors.Errorf("data: Folder: the class %s has one picture, want at least two: one to test with", name)
+		}
+		for i, k := range Shuffle(len(own), r.Seed, class) {
+			if i < n {
+				held = append(held, own[k])
+			} else {
+				rest = append(rest, own[k])
+			}
+		}
+	}
+	for _, list := range [][]picture{rest, held} {
+		slices.SortFunc(list, func(a, b picture) int { return cmp.Compare(a.path, b.path) })
+	}
+	return rest, held, nil
+}
+
+// sets makes sets of the two lists.
+func (r *folderReader) sets(rest, held []picture) (training, test Set, err error) {
+	if training, err = r.set(rest); err != nil {
+		return nil, nil, err
+	}
+	test, err = r.set(held)
+	return training, test, err
+}
+
+// set keeps the pictures in memory, if that is not too much of it.
+func (r *folderReader) set(list []picture) (Set, error) {
+	s := &folder{list, r.classes, r.shape()}
+	size := s.shape.TotalSize()
+	if len(list) > heldInMemory/size {
+		return s, nil
+	}
+	pixels, labels := make([]uint8, len(list)*size), make([]int, len(list))
+	failed := make([]error, len(list))
+	var wg sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < len(list); i += workers {
+				labels[i] = list[i].class
+				failed[i] = s.pixels(i, pixels[i*size:][:size])
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range failed {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return NewImages(s.shape, s.classes, pixels, labels)
+}
+
+// A folder is a set of pictures in files.
+type folder struct {
+	list    []picture
+	classes []string
+	shape   tensor.Shape
+}
+
+// Len implements Set.
+func (s *folder) Len() int { return len(s.list) }
+
+// Shape implements Set.
+func (s *folder) Shape() tensor.Shape { return s.shape.Clone() }
+
+// Classes implements Set.
+func (s *folder) Classes() []string { return slices.Clone(s.classes) }
+
+// Read implements Set.
+func (s *folder) Read(i int, x []float32) (Target, error) {
+	if err := checkRead(i, len(s.list), x, s.shape.TotalSize()); err != nil {
+		return Target{}, err
+	}
+	pixels := make([]uint8, len(x))
+	if err := s.pixels(i, pixels); err != nil {
+		return Target{}, err
+	}
+	for k, b := range pixels {
+		x[k] = float32(float64(b) / 255)
+	}
+	return Target{Class: s.list[i].class}, nil
+}
+
+// pixels decodes a picture into bytes C×H×W.
+func (s *folder) pixels(i int, to []uint8) error {
+	img, err := decode(s.list[i].path)
+	if err != nil {
+		return errors.Wrapf(err, "data: %s", s.list[i].path)
+	}
+	h, w := s.shape[1], s.shape[2]
+	canvas := image.NewRGBA(image.Rect(0, 0, w, h))
+	draw.Draw(canvas, canvas.Bounds(), image.White, image.Point{}, draw.Src)
+	if from := cover(img.Bounds(), w, h); from.Dx() == w && from.Dy() == h {
+		draw.Draw(canvas, canvas.Bounds(), img, from.Min, draw.Over)
+	} else {
+		draw.CatmullRom.Scale(canvas, canvas.Bounds(), img, from, draw.Over, nil)
+	}
+	for k := range h * w {
+		c := canvas.Pix[4*k:][:3]
+		if s.shape[0] == 1 {
+			to[k] = color.GrayModel.Convert(color.RGBA{c[0], c[1], c[2], 255}).(color.Gray).Y
+			continue
+		}
+		for channel, v := range c {
+			to[channel*h*w+k] = v
+		}
+	}
+	return nil
+}
+
+// cover is the largest part of b, around its middle, with sides in the proportion of w to h.
+func cover(b image.Rectangle, w, h int) image.Rectangle {
+	cw, ch := b.Dx(), b.Dy()
+	if cw*h > ch*w {
+		cw = max(1, ch*w/h)
+	} else {
+		ch = max(1, cw*h/w)
+	}
+	at := b.Min.Add(image.Pt((b.Dx()-cw)/2, (b.Dy()-ch)/2))
+	return image.Rectangle{at, at.Add(image.Pt(cw, ch))}
+}
