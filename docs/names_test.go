@@ -23,6 +23,11 @@ var qualified = regexp.MustCompile(`\b(ops|vm|blas|model|train|data|verify|opset
 func exported(t *testing.T, dir string) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
+	add := func(name string) {
+		if ast.IsExported(name) {
+			names[name] = true
+		}
+	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		t.Fatal(err)
@@ -39,16 +44,16 @@ func exported(t *testing.T, dir string) map[string]bool {
 			switch d := d.(type) {
 			case *ast.FuncDecl:
 				if d.Recv == nil {
-					names[d.Name.Name] = true
+					add(d.Name.Name)
 				}
 			case *ast.GenDecl:
 				for _, s := range d.Specs {
 					switch s := s.(type) {
 					case *ast.TypeSpec:
-						names[s.Name.Name] = true
+						add(s.Name.Name)
 					case *ast.ValueSpec:
 						for _, n := range s.Names {
-							names[n.Name] = true
+							add(n.Name)
 						}
 					}
 				}
