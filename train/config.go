@@ -2,6 +2,7 @@ package train
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/pkg/errors"
@@ -81,6 +82,9 @@ func (c *Config) resolve() (*Trainer, error) {
 	}
 	if c.Batch < 1 {
 		return nil, errors.Errorf("train: the batch size is %d, want at least 1", c.Batch)
+	}
+	if names := model.Names(); !slices.Contains(names, c.Model) {
+		return nil, errors.Errorf("train: the network is %q, want one of %s", c.Model, strings.Join(names, ", "))
 	}
 	loss, err := model.ParseLoss(c.Loss)
 	if err != nil {

@@ -66,9 +66,9 @@ func victim(dir string) error {
 // TestKilledRuns kills processes at random moments, while they save too, and lets another go on
 // each time. The last ends with the bytes of a run that was left alone, and nothing else.
 func TestKilledRuns(t *testing.T) {
-	kills := 12
+	kills := 6
 	if testing.Short() {
-		kills = 3
+		kills = 2
 	}
 	if n, err := strconv.Atoi(os.Getenv("CONVGRAD_KILLS")); err == nil { // for a longer trial
 		kills = n

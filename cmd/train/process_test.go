@@ -54,11 +54,8 @@ func status(err error) int {
 
 // TestSignals: an interrupt, SIGTERM, SIGHUP and a closed pipe finish the step, save, and exit 130.
 func TestSignals(t *testing.T) {
-	if testing.Short() {
-		t.Skip("draws 24,000 digits four times")
-	}
 	for name, s := range map[string]os.Signal{"interrupt": os.Interrupt, "SIGTERM": syscall.SIGTERM, "SIGHUP": syscall.SIGHUP, "closed pipe": nil} {
-		c := command(t, "-out", "run", "-epochs", "1000", "-model", "linear")
+		c := command(t, append(tiny(t), "-out", "run", "-epochs", "100000")...)
 		var errs strings.Builder
 		c.Stderr = &errs
 		out, err := c.StdoutPipe()
@@ -100,11 +97,11 @@ func TestSignals(t *testing.T) {
 // end.
 func TestFullOutput(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil || testing.Short() {
-		t.Skip("there is no /dev/full, or no time")
+	if err != nil {
+		t.Skip("there is no /dev/full")
 	}
 	defer full.Close()
-	c := command(t, "-out", "run", "-epochs", "1", "-model", "linear")
+	c := command(t, append(tiny(t), "-out", "run", "-epochs", "5")...)
 	var errs strings.Builder
 	c.Stdout, c.Stderr = full, &errs
 	if got := status(c.Run()); got != exitFailed || !strings.Contains(errs.String(), "no space left on device; weights and metrics are in run") {
@@ -117,10 +114,7 @@ func TestFullOutput(t *testing.T) {
 
 // TestKilled: what a killed process leaves in runs is cleaned when the next run starts there.
 func TestKilled(t *testing.T) {
-	if testing.Short() {
-		t.Skip("draws 24,000 digits")
-	}
-	c := command(t, "-epochs", "1", "-model", "linear")
+	c := command(t, append(tiny(t), "-epochs", "5")...)
 	dead := filepath.Join(c.Dir, runsLocation, "dead")
 	if err := os.MkdirAll(dead, 0o755); err != nil {
 		t.Fatal(err)
