@@ -123,6 +123,7 @@ func subjects() []subject {
 		{spec: scaleRows{}, shapes: []tensor.Shape{matrix, row}, others: [][]tensor.Shape{{{9, 2}, {9}}}},
 		{spec: crossEntropy{N: 3, M: 4, Factor: 1.0 / 3}, shapes: []tensor.Shape{matrix, row}, below: labels, bad: badLabels},
 		{spec: minusOneHot{N: 3, M: 4}, shapes: []tensor.Shape{matrix, row}, below: labels, bad: badLabels},
+		{spec: advance{}, shapes: []tensor.Shape{{3}}, fixed: map[int][]int{0: {5, 1, 1}}},
 		{spec: dropout{Rank: 3, P: 0.25, Seed: 7, Stream: 3}, shapes: []tensor.Shape{cube, {2}}, fixed: map[int][]int{1: {5, 1}}, others: [][]tensor.Shape{{larger, {2}}}},
 		{spec: product{3}, shapes: []tensor.Shape{cube, cube}, others: [][]tensor.Shape{{larger, larger}}},
 		{spec: difference{3}, shapes: []tensor.Shape{cube, cube}, others: [][]tensor.Shape{{larger, larger}}},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/convgrad/convgrad/internal/kernel"
 	"github.com/convgrad/convgrad/ops"
+	"github.com/convgrad/convgrad/ops/vm"
 )
 
 // A masked is a run of dropouts of one input: their outputs, and the gradients by the input under a cotangent for each.
@@ -187,5 +188,64 @@ func TestNoRandom(t *testing.T) {
 		if r.Training() {
 			t.Error("a source that is no source is in training")
 		}
+	}
+}
+
+// O11: a source that never hears SetStep draws new masks at each run, the gradient's the output's; from
+// SetStep on the caller counts. Without a source, and in evaluation, nothing is dropped.
+func TestDropoutAdvances(t *testing.T) {
+	ones := make([]float64, 64)
+	for i := range ones {
+		ones[i] = 1
+	}
+	for _, machine := range []string{tape, ours} {
+		g := G.NewGraph()
+		r, err := ops.NewRandom(g, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := leaf(g, "x", tensor.Shape{64}, ones)
+		y := must(t)(ops.Dropout(x, 0.5, r))
+		dx, err := ops.Grad(must(t)(ops.Sum(y)), nil, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m G.VM
+		if machine == tape {
+			m = G.NewTapeMachine(g)
+		} else if m, err = vm.New(g, y, dx[0]); err != nil {
+			t.Fatal(err)
+		}
+		run := func() []float64 {
+			if err := m.RunAll(); err != nil {
+				t.Fatal(err)
+			}
+			mask, err := elements[float64](y.Value())
+			if err != nil {
+				t.Fatal(err)
+			}
+			back, err := elements[float64](dx[0].Value())
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, machine+": the gradient's mask", back, mask)
+			m.Reset()
+			return mask
+		}
+		first, second := run(), run()
+		if slices.Equal(first, second) {
+			t.Errorf("%s: two runs have one mask", machine)
+		}
+		r.SetStep(0)
+		equal(t, machine+": step 0", run(), first)
+		equal(t, machine+": step 0 again", run(), first)
+		r.SetTraining(false)
+		equal(t, machine+": evaluation", run(), ones)
+		m.Close()
+	}
+	g := G.NewGraph()
+	x := leaf(g, "x", tensor.Shape{64}, ones)
+	if y, err := ops.Dropout(x, 0.5, nil); err != nil || y != x {
+		t.Errorf("without a source: %v, %v, want x", y, err)
 	}
 }

@@ -170,3 +170,23 @@ func TestColumnMajorVectors(t *testing.T) {
 		}
 	}
 }
+
+// Linear takes leading axes of any number, as a matrix of all of them.
+func TestLinearOfHigherRank(t *testing.T) {
+	g := G.NewGraph()
+	xv := make([]float64, 24)
+	for i := range xv {
+		xv[i] = float64(i%7 - 3)
+	}
+	w, b := leaf(g, "w", tensor.Shape{2, 4}, []float64{1, 2, 3, 4, -1, 0, 1, 2}), leaf(g, "b", tensor.Shape{2}, []float64{1, -2})
+	cube, matrix := leaf(g, "x", tensor.Shape{2, 3, 4}, xv), leaf(g, "m", tensor.Shape{6, 4}, xv)
+	y, z := must(t)(ops.Linear(cube, w, b)), must(t)(ops.Linear(matrix, w, b))
+	if !slices.Equal(y.Shape(), tensor.Shape{2, 3, 2}) {
+		t.Fatalf("y has shape %v, want (2, 3, 2)", y.Shape())
+	}
+	got := runNodes(t, y, z)
+	equal(t, "y", got[0], got[1])
+	if _, err := ops.Linear(leaf(g, "v", tensor.Shape{4}, xv[:4]), w, b); err == nil {
+		t.Error("a vector is accepted")
+	}
+}

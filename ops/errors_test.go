@@ -148,7 +148,7 @@ func wrongCalls() []wrongCall {
 		{"Flatten of nil", func(nodes) error { return only(ops.Flatten(nil)) }, `ops: Flatten: x is nil, want a node`},
 		{"Flatten of a scalar", func(n nodes) error { return only(ops.Flatten(n.floats())) }, `ops: Flatten: x is a scalar, want rank 1 or more`},
 		{"Linear of nil", func(n nodes) error { return only(ops.Linear(nil, n.floats(3, 4), nil)) }, `ops: Linear: x is nil, want a node`},
-		{"Linear of rank 4", func(n nodes) error { return only(ops.Linear(n.floats(x...), n.floats(3, 4), nil)) }, `ops: Linear: x has shape (2, 3, 7, 8), of rank 4, want rank 2`},
+		{"Linear of rank 4", func(n nodes) error { return only(ops.Linear(n.floats(x...), n.floats(3, 4), nil)) }, `ops: Linear: x has 8 columns and w 4, want as many: x is (2, 3, 7, 8), w is (3, 4)`},
 		{"Linear with w the other way", func(n nodes) error { return only(ops.Linear(n.floats(2, 3), n.floats(3, 4), nil)) }, `ops: Linear: x has 3 columns and w 4, want as many: x is (2, 3), w is (3, 4)`},
 		{"Linear with an output of too many elements", func(n nodes) error { return only(ops.Linear(n.floats(1<<20, 1), n.floats(1<<20, 1), nil)) }, `ops: Linear: y has shape (1048576, 1048576), want at most 2147483647 elements`},
 		{"Linear with a bias too short", func(n nodes) error { return only(ops.Linear(n.floats(2, 3), n.floats(4, 3), n.floats(3))) }, `ops: Linear: b has shape (3), want (4)`},
@@ -189,8 +189,8 @@ func wrongCalls() []wrongCall {
 			_, err := ops.NewRandom(n.g, 1)
 			return err
 		}, `ops: NewRandom: the graph has a source with the seed 1 already: their masks would be the same`},
-		{"Dropout without a source", func(n nodes) error { return only(ops.Dropout(n.floats(2), 0.5, nil)) }, `ops: Dropout: the source of masks is nil, want one of NewRandom`},
-		{"Dropout with an empty source", func(n nodes) error { return only(ops.Dropout(n.floats(2), 0.5, new(ops.Random))) }, `ops: Dropout: the source of masks is nil, want one of NewRandom`},
+		{"Dropout of a wrong probability without a source", func(n nodes) error { return only(ops.Dropout(n.floats(2), 1, nil)) }, `ops: Dropout: p is 1, want a probability in [0, 1)`},
+		{"Dropout with an empty source", func(n nodes) error { return only(ops.Dropout(n.floats(2), 0.5, new(ops.Random))) }, `ops: Dropout: the source of masks is empty, want one of NewRandom, or nil`},
 		{"Dropout of nil", dropout(nil, 0.5), `ops: Dropout: x is nil, want a node`},
 		{"Dropout of everything", dropout([]int{2}, 1), `ops: Dropout: p is 1, want a probability in [0, 1)`},
 		{"Dropout with a negative probability", dropout([]int{2}, -0.1), `ops: Dropout: p is -0.1, want a probability in [0, 1)`},

@@ -68,6 +68,7 @@ func samples() []sample {
 			if err != nil {
 				return nil, err
 			}
+			r.SetStep(0)
 			return ops.Dropout(in[0], 0.4, r)
 		}},
 	}

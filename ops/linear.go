@@ -12,7 +12,8 @@ import (
 //
 //	y[n,o] = Σ_i x[n,i] · w[o,i] + b[o]
 //
-// Shapes: x N×I, w O×I (a row per output, as PyTorch keeps it), b O or nil, y N×O.
+// Shapes: x N×I, w O×I (a row per output, as PyTorch keeps it), b O or nil, y N×O. x may have more
+// axes, …×I; then y is …×O. A vector x of I elements is refused.
 //
 // Derivatives: dx = dy·w, dw = dyᵀ·x, db[o] = Σ_n dy[n,o].
 //
@@ -20,6 +21,9 @@ import (
 //
 // Linear returns an error if an argument is not a float node of the right rank or the shapes do not match.
 func Linear(x, w, b *G.Node) (*G.Node, error) {
+	if x != nil && x.Dims() > 2 {
+		return linearOfMany(x, w, b)
+	}
 	args, nodes := []wanted{float("x", 2, x), float("w", 2, w)}, []*G.Node{x, w}
 	if b != nil {
 		args, nodes = append(args, float("b", 1, b)), append(nodes, b)
@@ -32,6 +36,30 @@ func Linear(x, w, b *G.Node) (*G.Node, error) {
 		return nil, errors.Errorf("ops: Linear: x has %d columns and w %d, want as many: x is %v, w is %v", xs[1], ws[1], xs, ws)
 	}
 	return node(linear{N: xs[0], I: xs[1], O: ws[0], Bias: b != nil}, nodes...)
+}
+
+// linearOfMany is Linear of a matrix that has the leading axes of x as one.
+func linearOfMany(x, w, b *G.Node) (*G.Node, error) {
+	if err := check("Linear", float("x", -1, x)); err != nil {
+		return nil, err
+	}
+	s := x.Shape()
+	last := len(s) - 1
+	if err := check("Linear", float("x", -1, x), float("w", 2, w)); err != nil {
+		return nil, err
+	}
+	if ws := w.Shape(); ws[1] != s[last] {
+		return nil, errors.Errorf("ops: Linear: x has %d columns and w %d, want as many: x is %v, w is %v", s[last], ws[1], s, ws)
+	}
+	m, err := Reshape(x, volume(s[:last]), s[last])
+	if err != nil {
+		return nil, err
+	}
+	y, err := Linear(m, w, b)
+	if err != nil {
+		return nil, err
+	}
+	return Reshape(y, append(s[:last].Clone(), y.Shape()[1])...)
 }
 
 type linear struct {

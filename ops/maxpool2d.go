@@ -12,7 +12,7 @@ import (
 //
 //	y[n,c,p,q] = max x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]  over the window's r, s that are not padding
 //
-// Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding never wins. Of equal elements the first in row-major order wins; a NaN wins over every number; a window of
+// Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding never wins. Of equal elements the first in row-major order wins; the first NaN wins over every number, where PyTorch takes the last; a window of
 // −Inf has a winner like any other.
 //
 // Derivative: the winner gets dy, all others 0 (article, "Pooling Layer"), whatever x is; an element that wins several windows gets their sum.

@@ -22,6 +22,10 @@ type Try struct {
 
 // Do returns n, or a stand-in if there is an error now or was one before.
 func (t *Try) Do(n *G.Node, err error) *G.Node {
+	if t == nil {
+		t = new(Try)
+		t.Check(errors.New("ops: Try: it is nil"))
+	}
 	if t.err == nil {
 		switch {
 		case err != nil:
@@ -44,13 +48,18 @@ func (t *Try) Do(n *G.Node, err error) *G.Node {
 
 // Check keeps err if it is the first.
 func (t *Try) Check(err error) {
-	if t.err == nil {
+	if t != nil && t.err == nil {
 		t.err = err
 	}
 }
 
 // Err is the first error, or nil.
-func (t *Try) Err() error { return t.err }
+func (t *Try) Err() error {
+	if t == nil {
+		return errors.New("ops: Try: it is nil")
+	}
+	return t.err
+}
 
 // node applies a spec within a rule.
 func (t *Try) node(s spec, children ...*G.Node) *G.Node { return t.Do(node(s, children...)) }

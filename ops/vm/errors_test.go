@@ -155,6 +155,7 @@ func TestSteadyStepAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	drop.SetStep(0) // the same masks at every run
 	y := G.Must(ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.SameUpper(), ReLU: true, Data: true}))
 	y = G.Must(ops.Dropout(G.Must(ops.MaxPool2D(y, ops.PoolParams{Window: ops.Both(2)})), 0.2, drop))
 	cost := G.Must(ops.CrossEntropy(G.Must(ops.Linear(G.Must(ops.Flatten(y)), v, nil)), labels, ops.CrossEntropyParams{}))
@@ -189,5 +190,18 @@ func TestSteadyStepAllocatesNothing(t *testing.T) {
 	}
 	if m.PeakBytes() >= m.UnsharedBytes() {
 		t.Errorf("the plan takes %d bytes, each value on its own %d: want less", m.PeakBytes(), m.UnsharedBytes())
+	}
+}
+
+// O12: a nil or empty machine gives errors, and nothing panics.
+func TestNilMachine(t *testing.T) {
+	for _, m := range []*vm.Machine{nil, new(vm.Machine)} {
+		if m.RunAll() == nil || m.BindDualValues() == nil {
+			t.Error("a machine without a graph runs")
+		}
+		if m.PeakBytes() != 0 || m.UnsharedBytes() != 0 || m.Steps() != 0 || m.Close() != nil {
+			t.Error("a machine without a graph holds something")
+		}
+		m.Reset()
 	}
 }

@@ -134,6 +134,9 @@ func New(g *G.ExprGraph, outputs ...*G.Node) (*Machine, error) {
 //
 // It returns an error, and changes nothing, if a parameter has no gradient.
 func (m *Machine) BindDualValues(params ...*G.Node) error {
+	if m == nil || m.graph == nil {
+		return errors.New("vm: BindDualValues: the machine is nil or empty, want one of New")
+	}
 	if m.closed {
 		return errors.New("vm: BindDualValues: the machine is closed")
 	}
@@ -178,19 +181,37 @@ func (m *Machine) BindDualValues(params ...*G.Node) error {
 }
 
 // PeakBytes is the memory that the machine holds for intermediates and outputs. It does not grow while the machine runs.
-func (m *Machine) PeakBytes() int { return m.peak }
+func (m *Machine) PeakBytes() int {
+	if m == nil {
+		return 0
+	}
+	return m.peak
+}
 
 // UnsharedBytes is what the same intermediates and outputs would take if each had memory of its own.
-func (m *Machine) UnsharedBytes() int { return m.total }
+func (m *Machine) UnsharedBytes() int {
+	if m == nil {
+		return 0
+	}
+	return m.total
+}
 
 // Steps is the number of nodes that a run computes.
-func (m *Machine) Steps() int { return len(m.steps) }
+func (m *Machine) Steps() int {
+	if m == nil {
+		return 0
+	}
+	return len(m.steps)
+}
 
 // Reset does nothing: a Machine starts each run afresh. It is there for gorgonia.VM.
 func (m *Machine) Reset() {}
 
 // Close gives the machine's memory up. Values of outputs obtained before stay as they are.
 func (m *Machine) Close() error {
+	if m == nil {
+		return nil
+	}
 	m.steps, m.params, m.closed = nil, nil, true
 	return nil
 }
@@ -199,6 +220,9 @@ func (m *Machine) Close() error {
 //
 // It returns an error that names the node if a leaf has no value or an op fails or panics; outputs then hold no meaningful values.
 func (m *Machine) RunAll() error {
+	if m == nil || m.graph == nil {
+		return errors.New("vm: RunAll: the machine is nil or empty, want one of New")
+	}
 	if m.closed {
 		return errors.New("vm: RunAll: the machine is closed")
 	}

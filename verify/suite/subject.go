@@ -558,6 +558,7 @@ func drawDropout(r *rand.Rand) *subject {
 		if err != nil {
 			return nil, err
 		}
+		source.SetStep(0) // the same mask at every run
 		return ops.Dropout(in[0], p, source)
 	}
 	// Which elements fall is the op's own choice; that it is a choice of 0 or 1/(1−p), and the same for the gradient, is what is checked.
