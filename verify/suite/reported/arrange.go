@@ -15,7 +15,7 @@ import (
 func arranging() []Mistake {
 	x23 := verify.Normal("x", 2, 3)
 	return []Mistake{
-		{Kind: "repeated indices", Report: "pytorch#1631", What: "the last of the rows gathered twice overwrites the others' gradient",
+		{Kind: "repeated indices", Report: "pytorch#1631", What: "the last of the rows gathered twice overwrites the others' gradient", Hints: []string{"only at index"},
 			Inputs: []verify.Input{verify.Normal("x", 4, 2), verify.Labels("rows", 4, 6)}, Seen: AtOneShape, op: gather(func(dx []float64, at int, v float64) { dx[at] = v })},
 		{Kind: "repeated indices", Report: "pytorch#1528", What: "only the first of two copies of a row is differentiated", Hints: []string{"not linear in dy"},
 			Inputs: []verify.Input{verify.Normal("x", 3, 2), verify.Labels("rows", 3, 5)}, Seen: AtOneShape, op: gather(func(dx []float64, at int, v float64) {

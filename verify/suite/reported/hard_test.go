@@ -26,4 +26,4 @@ func TestHard(t *testing.T) {
 	}
 }
 
-const mostHard = 16 // to be 3
+const mostHard = 3
