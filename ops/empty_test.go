@@ -1,6 +1,7 @@
 package ops_test
 
 import (
+	"math"
 	"slices"
 	"testing"
 
@@ -188,5 +189,49 @@ func TestLinearOfHigherRank(t *testing.T) {
 	equal(t, "y", got[0], got[1])
 	if _, err := ops.Linear(leaf(g, "v", tensor.Shape{4}, xv[:4]), w, b); err == nil {
 		t.Error("a vector is accepted")
+	}
+}
+
+// O8: labels of any integer type, and logits with axes behind the classes, are the sum over their rows;
+// -1 is out of range at a run.
+func TestLabels(t *testing.T) {
+	xv := []float64{1, 4, 2, -1, 0, 3, 2, 2, 5, 1, -2, 0} // 2×3×2: classes on axis 1
+	for name, labels := range map[string]*tensor.Dense{
+		"int":   tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]int{0, 2, 1, 0})),
+		"int32": tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]int32{0, 2, 1, 0})),
+		"int64": tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]int64{0, 2, 1, 0})),
+	} {
+		g := G.NewGraph()
+		x, l := leaf(g, "x", tensor.Shape{2, 3, 2}, xv), valued(g, "l", labels)
+		e := must(t)(ops.CrossEntropy(x, l, ops.CrossEntropyParams{}))
+		dx, err := ops.Grad(e, nil, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := runNodes(t, e, dx[0])
+		want, grad := 0.0, make([]float64, len(xv))
+		for n, row := range [][]int{{0, 2, 1, 0}} {
+			for i, label := range row {
+				at := func(j int) int { return n + i/2*6 + j*2 + i%2 }
+				sum := 0.0
+				for j := range 3 {
+					sum += math.Exp(xv[at(j)])
+				}
+				want += (math.Log(sum) - xv[at(label)]) / 4
+				for j := range 3 {
+					grad[at(j)] = math.Exp(xv[at(j)]) / sum / 4
+				}
+				grad[at(label)] -= 0.25
+			}
+		}
+		// a dozen roundings of numbers up to 5
+		if !(math.Abs(got[0][0]-want) <= 12*5*0x1p-53) {
+			t.Errorf("%s: E is %v, want %v", name, got[0][0], want)
+		}
+		for i := range grad {
+			if !(math.Abs(got[1][i]-grad[i]) <= 12*0x1p-53) {
+				t.Errorf("%s: dx[%d] is %v, want %v", name, i, got[1][i], grad[i])
+			}
+		}
 	}
 }

@@ -163,19 +163,19 @@ func wrongCalls() []wrongCall {
 		{"a norm of MaxPool2D", pool(ops.PoolParams{Window: two, Norm: 2}), `ops: MaxPool2D: Norm is 2, want 0: it belongs to LpPool2D`},
 		{"ArticleError of two shapes", func(n nodes) error { return only(ops.ArticleError(n.floats(2, 3), n.floats(3, 2))) }, `ops: ArticleError: y has shape (2, 3) and t (3, 2), want the same`},
 		{"MSE with an unknown reduction", func(n nodes) error { return only(ops.MSE(n.floats(2), n.floats(2), 7)) }, `ops: MSE: the reduction is 7, want ReductionMean, ReductionSum or ReductionNone`},
-		{"Softmax of rank 1", func(n nodes) error { return only(ops.Softmax(n.floats(3), -1)) }, `ops: Softmax: x has shape (3), of rank 1, want rank 2`},
+		{"Softmax along no axis", func(n nodes) error { return only(ops.Softmax(n.floats(3), 1)) }, `ops: Softmax: the axis is 1, want -1 to 0`},
 		{"labels are floats", func(n nodes) error {
 			return only(ops.CrossEntropy(n.floats(2, 3), n.floats(2), ops.CrossEntropyParams{}))
 		}, `ops: CrossEntropy: labels has elements of type float64, want int`},
-		{"labels are int32", func(n nodes) error {
-			return only(ops.CrossEntropy(n.floats(2, 3), n.of(tensor.Int32, 2), ops.CrossEntropyParams{}))
-		}, `ops: CrossEntropy: labels has elements of type int32, want int`},
+		{"labels are of 32-bit floats", func(n nodes) error {
+			return only(ops.CrossEntropy(n.floats(2, 3), n.of(tensor.Float32, 2), ops.CrossEntropyParams{}))
+		}, `ops: CrossEntropy: labels has elements of type float32, want int`},
 		{"labels are one-hot rows", func(n nodes) error {
 			return only(ops.CrossEntropy(n.floats(2, 3), n.of(tensor.Int, 2, 3), ops.CrossEntropyParams{}))
-		}, `ops: CrossEntropy: labels has shape (2, 3), of rank 2, want rank 1`},
+		}, `ops: CrossEntropy: labels has shape (2, 3), want (2): logits is (2, 3)`},
 		{"labels are too many", func(n nodes) error {
 			return only(ops.CrossEntropy(n.floats(2, 3), n.of(tensor.Int, 3), ops.CrossEntropyParams{}))
-		}, `ops: CrossEntropy: logits has 2 rows and labels 3 elements, want as many`},
+		}, `ops: CrossEntropy: labels has shape (3), want (2): logits is (2, 3)`},
 		{"labels are nil", func(n nodes) error { return only(ops.CrossEntropy(n.floats(2, 3), nil, ops.CrossEntropyParams{})) }, `ops: CrossEntropy: labels is nil, want a node`},
 		{"cross-entropy with an unknown reduction", func(n nodes) error {
 			return only(ops.CrossEntropy(n.floats(2, 3), n.of(tensor.Int, 2), ops.CrossEntropyParams{Reduction: -1}))

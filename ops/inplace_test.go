@@ -46,7 +46,7 @@ func TestInPlace(t *testing.T) {
 				{product{2}, []G.Value{random(of, 2, m)}},
 				{difference{2}, []G.Value{random(of, 2, m)}},
 				{quotient{2}, []G.Value{random(of, 2, m)}},
-				{minusOneHot{2, m}, []G.Value{labels}},
+				{minusOneHot{m, labelsOf(tensor.Int, tensor.Shape{2})}, []G.Value{labels}},
 			} {
 				o := op{c.spec}
 				if o.InPlace() != 0 {

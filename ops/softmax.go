@@ -1,32 +1,62 @@
 package ops
 
 import (
-	"github.com/pkg/errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
-// Softmax returns the node y of the rows of x as probabilities:
+// Softmax returns the node y of x as probabilities along an axis:
 //
-//	y[n,j] = exp(x[n,j]) / Σ_l exp(x[n,l])
+//	y[…,j,…] = exp(x[…,j,…]) / Σ_l exp(x[…,l,…])
 //
-// Shapes: x and y N×M. Each row is taken relative to its own greatest element, so any finite x is safe. A row with a NaN or +Inf, or of nothing but −Inf, is NaN.
+// Shapes: x and y alike, of any rank but 0; a negative axis counts from the end. Each sum is taken
+// relative to its own greatest element, so any finite x is safe. Where the elements along the axis have
+// a NaN or +Inf, or are nothing but −Inf, y is NaN.
 //
-// Derivative: dx[n,j] = y[n,j] · (dy[n,j] − Σ_l dy[n,l]·y[n,l]).
+// Derivative: dx[…,j,…] = y[…,j,…] · (dy[…,j,…] − Σ_l dy[…,l,…]·y[…,l,…]).
 //
-// axis is the axis along which x is a distribution, 1 or −1, which is the last.
-//
-// Softmax returns an error if x is not a float node of rank 2 or axis is another one.
+// Softmax returns an error if x is not a float node or the axis is not x's.
 func Softmax(x *G.Node, axis int) (*G.Node, error) {
-	if err := check("Softmax", float("x", 2, x)); err != nil {
+	if err := check("Softmax", float("x", -1, x)); err != nil {
 		return nil, err
 	}
-	if axis != 1 && axis != -1 {
-		return nil, errors.Errorf("ops: Softmax: the axis is %d, want 1 or -1: others are not supported yet", axis)
+	s := x.Shape()
+	axis, err := axisOf("Softmax", axis, len(s))
+	if err != nil {
+		return nil, err
 	}
-	return node(softmax{}, x)
+	if len(s) == 2 && axis == 1 {
+		return node(softmax{}, x)
+	}
+	swap := make([]int, len(s)) // axis and the last
+	for i := range swap {
+		swap[i] = i
+	}
+	swap[axis], swap[len(s)-1] = len(s)-1, axis
+	if axis != len(s)-1 {
+		if x, err = Transpose(x, swap...); err != nil {
+			return nil, err
+		}
+	}
+	moved := x.Shape()
+	if x, err = Reshape(x, volume(moved[:len(s)-1]), s[axis]); err != nil {
+		return nil, err
+	}
+	y, err := node(softmax{}, x)
+	if err != nil {
+		return nil, err
+	}
+	if y, err = Reshape(y, moved...); err != nil || axis == len(s)-1 {
+		return y, err
+	}
+	return Transpose(y, swap...)
 }
 
 type softmax struct{}
@@ -132,4 +162,28 @@ func (o scaleRows) exec(c *Call) error {
 		}
 	}
 	return nil
+}
+
+func init() {
+	opset.Register(opset.Entry{Name: "Softmax", Draw: func(r *rand.Rand) opset.Case {
+		shape := []tensor.Shape{{3, 4}, {5}, {2, 3, 4}, {2, 3, 2, 2}}[r.IntN(4)]
+		axis := r.IntN(2*len(shape)) - len(shape)
+		return opset.Case{
+			Params: fmt.Sprintf("axis %d", axis), Inputs: []opset.Input{opset.Normal("x", shape...)},
+			Build: func(in []*G.Node) (*G.Node, error) { return Softmax(in[0], axis) },
+			Want: func(in [][]float64) []float64 {
+				kept := shape.Clone()
+				kept[(axis+len(shape))%len(shape)] = 1
+				sums, y := make([]float64, volume(kept)), make([]float64, len(in[0]))
+				for i, v := range in[0] {
+					sums[at(i, shape, kept)] += math.Exp(v)
+				}
+				for i, v := range in[0] {
+					y[i] = math.Exp(v) / sums[at(i, shape, kept)]
+				}
+				return y
+			},
+			Terms: 8, PyTorch: fmt.Sprintf("F.softmax(x, %d)", axis),
+		}
+	}})
 }
