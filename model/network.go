@@ -149,7 +149,8 @@ func (n *Network) expand(b *Builder, x *G.Node) (*G.Node, error) {
 // returns the output.
 //
 // Of the options, Training, Seed and Keep count; Loss, Penalties and InputGradient are the caller's
-// affair. Buffers are leaves with the values that they have, and updates are left out.
+// affair. Buffers are leaves with the values that they have, and updates are left out. Dropout masks
+// are those of step 0 in every run, so that the output is a function of x and params.
 //
 // It returns an error if x or one of params is not such a node, or the network does not take x.
 func (n *Network) Expand(x *G.Node, params G.Nodes, o BuildOptions) (*G.Node, error) {
@@ -186,7 +187,9 @@ func (n *Network) Expand(x *G.Node, params G.Nodes, o BuildOptions) (*G.Node, er
 	if len(params) != len(b.given) {
 		return nil, errors.Errorf("%s: Expand: %d parameters, want %d", n.title(), len(params), len(b.given))
 	}
-	return n.expand(b, x)
+	y, err := n.expand(b, x)
+	b.random.SetStep(0)
+	return y, err
 }
 
 // shapeOf describes a node in an error.
