@@ -1,10 +1,13 @@
 package train
 
 import (
+	"bytes"
+	"encoding/binary"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 
 	"gorgonia.org/tensor"
@@ -122,4 +125,85 @@ func TestOpen(t *testing.T) {
 	}
 	_, err = OpenWith(tr.Dir, other)
 	wants(t, err, "samples are (1, 28, 28), want (1, 5, 5)")
+}
+
+// FuzzOpen: no configuration or weights make Open panic, or take memory out of proportion to them.
+func FuzzOpen(f *testing.F) {
+	net, err := model.ByName("linear", tensor.Shape{1, 2, 3}, 2, model.Options{Seed: 1})
+	if err != nil {
+		f.Fatal(err)
+	}
+	var weights bytes.Buffer
+	if err := net.Save(&weights, nil); err != nil {
+		f.Fatal(err)
+	}
+	good := `{"model": "linear", "input": [1, 2, 3], "classes": ["a", "b"], "normalisation": {"mean": [0], "std": [1]}}`
+	f.Add([]byte(good), weights.Bytes())
+	f.Add([]byte(`{"model": "article", "input": [1, 16384, 16384], "classes": ["a", "b"]}`), weights.Bytes())
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, config, weights []byte) {
+		for name, b := range map[string][]byte{ConfigFile: config, WeightsFile: weights} {
+			if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		c, err := Open(dir)
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; got > uint64(64<<20+1000*(len(config)+len(weights))) {
+			t.Fatalf("%d bytes were allocated for %d and %d", got, len(config), len(weights))
+		}
+		if err == nil {
+			if _, _, err := c.Classify(make([]uint8, c.Input.TotalSize())); err == nil && len(c.Classes) < 2 {
+				t.Fatal("a picture has a class, and there are none")
+			}
+		}
+	})
+}
+
+// FuzzRestore: no checkpoint makes Resume panic, or leave the network with half of one.
+func FuzzRestore(f *testing.F) {
+	training, test, err := openDigits(20, 10)
+	if err != nil {
+		f.Fatal(err)
+	}
+	c := config()
+	c.Model, c.Batch = "linear", 10
+	t, err := c.Trainer(training, test)
+	if err != nil {
+		f.Fatal(err)
+	}
+	t.Dir = filepath.Join(f.TempDir(), "run")
+	if _, err := t.Run(f.Context()); err != nil {
+		f.Fatal(err)
+	}
+	path := filepath.Join(t.Dir, CheckpointFile)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	// The header is what can be damaged in interesting ways; the numbers are kept.
+	length := binary.LittleEndian.Uint64(whole)
+	f.Add(whole[8 : 8+length])
+	r, err := t.begin(f.Context())
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer r.close()
+	if r.dir, err = reopenDir(t.Dir); err != nil {
+		f.Fatal(err)
+	}
+	defer r.dir.close()
+	f.Fuzz(func(tt *testing.T, header []byte) {
+		file := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
+		file = append(append(file, header...), whole[8+length:]...)
+		if err := os.WriteFile(path, file, 0o644); err != nil {
+			tt.Fatal(err)
+		}
+		before := t.Net.Params()[0].Value.Clone().(*tensor.Dense)
+		if r.load() != nil && !slices.Equal(before.Data().([]float32), t.Net.Params()[0].Value.Data().([]float32)) {
+			tt.Fatal("the weights changed")
+		}
+	})
 }

@@ -81,7 +81,8 @@ func dangling(path string) error {
 // its methods do nothing. Files are reached through the open directory and not through its path,
 // so that they stay in one place whatever becomes of the path.
 type runDir struct {
-	path   string
+	path   string // as the caller has it, for errors
+	abs    string // the same wherever the process goes
 	root   *os.Root
 	info   fs.FileInfo // of the directory
 	config *os.File    // open, and locked while the run lasts
@@ -153,7 +154,10 @@ func reopenDir(path string) (*runDir, error) {
 
 func (d *runDir) open() error {
 	var err error
-	if d.root, err = os.OpenRoot(d.path); err != nil {
+	if d.abs, err = filepath.Abs(d.path); err != nil {
+		return errors.Wrap(err, "train: the run directory")
+	}
+	if d.root, err = os.OpenRoot(d.abs); err != nil {
 		return errors.Wrap(err, "train: the run directory")
 	}
 	if d.info, err = d.root.Stat("."); err != nil {
@@ -255,13 +259,13 @@ func (d *runDir) check() error {
 	if d == nil {
 		return nil
 	}
-	now, err := os.Stat(d.path)
+	now, err := os.Stat(d.abs)
 	if err != nil || !os.SameFile(now, d.info) {
 		return errors.Errorf("train: the run directory %s was removed or replaced during the run: what was saved is not there", d.path)
 	}
 	was, err := d.config.Stat()
 	if err == nil {
-		now, err = os.Stat(filepath.Join(d.path, ConfigFile))
+		now, err = os.Stat(filepath.Join(d.abs, ConfigFile))
 	}
 	if err != nil || !os.SameFile(now, was) {
 		return errors.Errorf("train: %s was removed or replaced during the run: the run cannot be opened", filepath.Join(d.path, ConfigFile))
@@ -302,8 +306,8 @@ func (d *runDir) abandon() {
 		_ = d.root.Remove(name)
 	}
 	if d.made {
-		if now, err := os.Stat(d.path); err == nil && os.SameFile(now, d.info) {
-			_ = os.Remove(d.path) // which leaves a directory that holds something
+		if now, err := os.Stat(d.abs); err == nil && os.SameFile(now, d.info) {
+			_ = os.Remove(d.abs) // which leaves a directory that holds something
 		}
 	}
 	d.close()

@@ -88,6 +88,10 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, exitFailed, err)
 	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(out, "interrupted before the first step: nothing was begun")
+		return exitSignal
+	}
 	t, err := j.Trainer(training, test)
 	if err != nil {
 		return fail(stderr, exitUsage, err)

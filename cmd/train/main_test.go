@@ -205,6 +205,23 @@ func readFile(t *testing.T, path string) string {
 	return string(b)
 }
 
+// TestStuck: a run that does not move says so in its last line, and by its exit code.
+func TestStuck(t *testing.T) {
+	flags := append(tiny(t), "-lr", "1e-12", "-epochs", "1")
+	for seed := range 20 { // some of which guess better than others
+		dir := filepath.Join(t.TempDir(), "run")
+		status, out, errs := execute(t, append(flags, "-seed", fmt.Sprint(seed), "-out", dir)...)
+		if status == exitStuck && strings.Contains(errs, "train: the network has not learned") && strings.Count(errs, "\n") == 1 &&
+			strings.Contains(out, "weights and metrics in "+dir) {
+			return
+		}
+		if status != 0 || errs != "" {
+			t.Fatalf("seed %d: status %d, %q, %q", seed, status, out, errs)
+		}
+	}
+	t.Error("at a rate of nearly 0, no seed of 20 was said not to learn")
+}
+
 // TestFolder: pictures of one's own, with a file among them that is none.
 func TestFolder(t *testing.T) {
 	dir := t.TempDir()
