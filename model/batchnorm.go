@@ -12,8 +12,8 @@ import (
 )
 
 // BatchNorm is ops.BatchNorm in training, by the batch's statistics, and ops.BatchNormEval in
-// evaluation, by running ones. Its parameters are "weight", γ, which begins with ones, and "bias", β;
-// its buffers are "running_mean" and "running_var", which follow the batches as in PyTorch:
+// evaluation, by running ones. Its parameters are "weight", γ, which begins with ones, and "bias",
+// β; its buffers are "running_mean" and "running_var", which follow the batches as in PyTorch:
 //
 //	running ← running + Momentum·(batch − running)
 //

@@ -34,8 +34,8 @@ type Options struct {
 type Param struct {
 	// Name is the path: "layer1.0.conv1.weight".
 	Name string
-	// Value holds the numbers. To change them, change its elements: another tensor put here is not the
-	// network's.
+	// Value holds the numbers. To change them, change its elements: another tensor put here is not
+	// the network's.
 	Value *tensor.Dense
 	// Buffer says that the weight is saved but not trained.
 	Buffer bool
@@ -149,8 +149,8 @@ func (n *Network) expand(b *Builder, x *G.Node) (*G.Node, error) {
 // returns the output.
 //
 // Of the options, Training, Seed and Keep count; Loss, Penalties and InputGradient are the caller's
-// affair. Buffers are leaves with the values that they have, and updates are left out. Dropout masks
-// are those of step 0 in every run, so that the output is a function of x and params.
+// affair. Buffers are leaves with the values that they have, and updates are left out. Dropout
+// masks are those of step 0 in every run, so that the output is a function of x and params.
 //
 // It returns an error if x or one of params is not such a node, or the network does not take x.
 func (n *Network) Expand(x *G.Node, params G.Nodes, o BuildOptions) (*G.Node, error) {
