@@ -1,0 +1,132 @@
+package vm_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/ops"
+	"github.com/convgrad/convgrad/ops/vm"
+)
+
+// copies runs the outputs and returns copies of their values, and the number of steps.
+func copies(t *testing.T, outputs ...*G.Node) (values [][]float64, steps int) {
+	t.Helper()
+	m, err := vm.New(outputs[0].Graph(), outputs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for range 2 { // the second run meets used memory
+		if err := m.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range outputs {
+		values = append(values, slices.Clone(n.Value().Data().([]float64)))
+	}
+	return values, m.Steps()
+}
+
+// A ReLU behind a convolution is computed in the convolution's pass, and only where nothing else needs
+// the convolution's own values; the results and gradients have the same bits either way.
+func TestReLUIsComputedWithItsConvolution(t *testing.T) {
+	const seed = 3
+	r := rand.New(rand.NewPCG(seed, 0))
+	g := G.NewGraph()
+	x, w, b := input(g, "x", random(r, 2, 3, 6, 5)), input(g, "w", random(r, 4, 3, 3, 2)), input(g, "b", random(r, 4))
+	conv := G.Must(ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.Around(1)}))
+	y := G.Must(ops.ReLU(conv))
+	grads, err := ops.Grad(y, input(g, "dy", random(r, y.Shape()...)), x, w, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	together, steps := copies(t, append(G.Nodes{y}, grads...)...)
+	apart, more := copies(t, append(G.Nodes{y, conv}, grads...)...)
+	if more != steps+1 {
+		t.Errorf("%d steps, and %d with the convolution as an output: want one fewer", steps, more)
+	}
+	apart = slices.Delete(apart, 1, 2)
+	for i := range together {
+		if !slices.Equal(together[i], apart[i]) {
+			t.Errorf("output %d has other bits where the ReLU is computed with the convolution", i)
+		}
+	}
+	twice := G.Must(ops.Add(y, conv)) // another consumer of the convolution
+	if _, steps := copies(t, twice); steps != 3 {
+		t.Errorf("%d steps, want 3: the convolution has two consumers", steps)
+	}
+}
+
+// scaled is k·x, and k·x or its negative plus another operand in one pass: a user's op that fuses.
+type scaled struct {
+	K    float64
+	Then int // 0 nothing, 1 added to the next operand, −1 taken from it
+}
+
+func (o scaled) Infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
+func (o scaled) Rule(in []*G.Node, _, dy *G.Node) ([]*G.Node, error) {
+	dx, err := ops.Affine(dy, o.K, 0)
+	return []*G.Node{dx}, err
+}
+
+func (o scaled) Compute(c *ops.Call) error {
+	y, x := ops.Out[float64](c), ops.In[float64](c, 0)
+	for i := range y {
+		y[i] = o.K * x[i]
+		if o.Then != 0 {
+			y[i] = ops.In[float64](c, 1)[i] + float64(o.Then)*y[i]
+		}
+	}
+	return nil
+}
+
+func (o scaled) Fuse(next ops.Op, at int) (ops.Op, bool) {
+	if _, ok := next.(less); !ok || at != 1 || o.Then != 0 {
+		return nil, false
+	}
+	o.Then = -1
+	return o, true
+}
+
+// less is a − b.
+type less struct{}
+
+func (less) Infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
+func (less) Rule(_ []*G.Node, _, dy *G.Node) ([]*G.Node, error) {
+	minus, err := ops.Affine(dy, -1, 0)
+	return []*G.Node{dy, minus}, err
+}
+func (less) Compute(c *ops.Call) error {
+	y, a, b := ops.Out[float64](c), ops.In[float64](c, 0), ops.In[float64](c, 1)
+	for i := range y {
+		y[i] = a[i] - b[i]
+	}
+	return nil
+}
+
+// A user's op is fused on the side that it says, and its operands come first.
+func TestUsersOpIsFused(t *testing.T) {
+	g := G.NewGraph()
+	x := input(g, "x", tensor.New(tensor.WithBacking([]float64{1, 2, 3})))
+	z := input(g, "z", tensor.New(tensor.WithBacking([]float64{10, 20, 40})))
+	s := G.Must(ops.Apply(scaled{K: 2}, x))
+	right, left := G.Must(ops.Apply(less{}, z, s)), G.Must(ops.Apply(less{}, s, z))
+	for _, c := range []struct {
+		y     *G.Node
+		want  []float64
+		steps int
+	}{{right, []float64{8, 16, 34}, 1}, {left, []float64{-8, -16, -34}, 2}} {
+		got, steps := copies(t, c.y)
+		if !slices.Equal(got[0], c.want) || steps != c.steps {
+			t.Errorf("%v in %d steps, want %v in %d", got[0], steps, c.want, c.steps)
+		}
+	}
+	both, steps := copies(t, right, s)
+	if !slices.Equal(both[0], []float64{8, 16, 34}) || !slices.Equal(both[1], []float64{2, 4, 6}) || steps != 2 {
+		t.Errorf("%v in %d steps: an output is computed by itself", both, steps)
+	}
+}
