@@ -1,11 +1,15 @@
 package ops
 
 import (
+	"fmt"
+	"math/rand/v2"
+
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // ConvParams are the parameters of a convolution. The zero value slides the filters over every position inside x ("valid").
@@ -377,4 +381,31 @@ func (p ConvParams) ofShapes(name string, x, w tensor.Shape) (kernel.Conv, error
 	}
 	g, err := p.geometry(x, w)
 	return g, errors.Wrapf(err, "ops: %s", name)
+}
+
+// drawConv draws the parameters of a convolution, and the shapes of x and w that they fit.
+func drawConv(r *rand.Rand) (p ConvParams, x, w tensor.Shape) {
+	p = ConvParams{
+		Stride: Size{1 + r.IntN(2), 1 + r.IntN(3)}, Dilation: Size{1 + r.IntN(2), 1 + r.IntN(2)},
+		Pad: Padding{Top: r.IntN(3), Bottom: r.IntN(2), Left: r.IntN(2), Right: r.IntN(3)}, Groups: 1 + r.IntN(2), Flip: r.IntN(2) == 0,
+	}
+	w = tensor.Shape{p.Groups * (1 + r.IntN(2)), 1 + r.IntN(2), 1 + r.IntN(3), 1 + r.IntN(2)}
+	return p, tensor.Shape{1 + r.IntN(2), p.Groups * w[1], 5 + r.IntN(2), 4}, w
+}
+
+func init() {
+	opset.Register(opset.Entry{Name: "Conv2D", Draw: func(r *rand.Rand) opset.Case {
+		p, x, w := drawConv(r)
+		inputs := []opset.Input{opset.Normal("x", x...), opset.Normal("w", w...), opset.Normal("b", w[0])}
+		return opset.Case{
+			Params: fmt.Sprintf("%+v, x %v, w %v", p, x, w), Inputs: inputs[:2+r.IntN(2)],
+			Build: func(in []*G.Node) (*G.Node, error) {
+				var b *G.Node
+				if len(in) > 2 {
+					b = in[2]
+				}
+				return Conv2D(in[0], in[1], b, p)
+			},
+		}
+	}})
 }

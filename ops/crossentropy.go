@@ -1,6 +1,8 @@
 package ops
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/pkg/errors"
@@ -8,6 +10,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // CrossEntropyParams are the parameters of a cross-entropy. The zero value is the mean over the batch.
@@ -196,4 +199,21 @@ func subtractOnes[T kernel.Float](y, x []T, labels []int, m int) {
 	for i, l := range labels {
 		y[i*m+l]--
 	}
+}
+
+func init() {
+	opset.Register(opset.Entry{Name: "CrossEntropy", Draw: func(r *rand.Rand) opset.Case {
+		reduction, m := Reduction(r.IntN(2)), 2+r.IntN(3)
+		x, l := tensor.Shape{3, m}, tensor.Shape{3}
+		if r.IntN(2) == 0 {
+			x, l = tensor.Shape{2, m, 3}, tensor.Shape{2, 3}
+		}
+		return opset.Case{
+			Params: fmt.Sprintf("x %v, %v", x, reduction), PyTorch: fmt.Sprintf("F.cross_entropy(x, l, reduction=%q)", reduction),
+			Inputs: []opset.Input{opset.Normal("x", x...), opset.Labels("l", m, l...)},
+			Build: func(in []*G.Node) (*G.Node, error) {
+				return CrossEntropy(in[0], in[1], CrossEntropyParams{Reduction: reduction})
+			},
+		}
+	}})
 }

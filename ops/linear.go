@@ -1,11 +1,15 @@
 package ops
 
 import (
+	"fmt"
+	"math/rand/v2"
+
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // Linear returns the node y = x·wᵀ + b, a fully connected layer:
@@ -206,4 +210,29 @@ func (o spreadRows) exec(c *Call) error {
 		kernel.AddRow(y, slice[float32](c.in[0]), o.M)
 	}
 	return nil
+}
+
+func init() {
+	opset.Register(opset.Entry{Name: "Linear", Draw: func(r *rand.Rand) opset.Case {
+		n, k, m := 1+r.IntN(4), 1+r.IntN(5), 1+r.IntN(3)
+		x := []tensor.Shape{{n, k}, {2, n, k}}[r.IntN(2)]
+		return opset.Case{
+			Params: fmt.Sprintf("x %v to %d", x, m), PyTorch: "F.linear(x, w, b)", Terms: k,
+			Inputs: []opset.Input{opset.Normal("x", x...), opset.Normal("w", m, k), opset.Normal("b", m)},
+			Build:  func(in []*G.Node) (*G.Node, error) { return Linear(in[0], in[1], in[2]) },
+			Want: func(in [][]float64) []float64 {
+				var y []float64
+				for row := range len(in[0]) / k {
+					for o := range m {
+						sum := in[2][o]
+						for i := range k {
+							sum += in[0][row*k+i] * in[1][o*k+i]
+						}
+						y = append(y, sum)
+					}
+				}
+				return y
+			},
+		}
+	}})
 }

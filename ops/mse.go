@@ -1,6 +1,8 @@
 package ops
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/pkg/errors"
@@ -8,6 +10,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // A Reduction says how the losses of a batch become one number.
@@ -149,4 +152,30 @@ func (o squaredError) rule() []*term {
 	y, t, dE := in(0), in(1), cotangent()
 	by := scaleBy{o.Rank, 2 * o.Factor}
 	return []*term{apply(by, apply(difference{o.Rank}, y, t), dE), apply(by, apply(difference{o.Rank}, t, y), dE)}
+}
+
+func init() {
+	opset.Register(opset.Entry{Name: "MSE", Draw: func(r *rand.Rand) opset.Case {
+		reduction := Reduction(r.IntN(3))
+		return opset.Case{
+			Params: reduction.String(), Inputs: []opset.Input{opset.Normal("y", 3, 4), opset.Normal("t", 3, 4)},
+			PyTorch: fmt.Sprintf("F.mse_loss(y, t, reduction=%q)", reduction), Terms: 3 * 12,
+			Build: func(in []*G.Node) (*G.Node, error) { return MSE(in[0], in[1], reduction) },
+			Want: func(in [][]float64) []float64 {
+				e, sum := make([]float64, len(in[0])), 0.0
+				for i := range e {
+					d := in[0][i] - in[1][i]
+					e[i] = d * d
+					sum += e[i]
+				}
+				switch reduction {
+				case ReductionNone:
+					return e
+				case ReductionMean:
+					sum /= float64(len(e))
+				}
+				return []float64{sum}
+			},
+		}
+	}})
 }

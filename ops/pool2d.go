@@ -1,11 +1,15 @@
 package ops
 
 import (
+	"fmt"
+	"math/rand/v2"
+
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // PoolParams are the parameters of a pooling. A field that has no meaning for a pooling is an error
@@ -117,4 +121,27 @@ func Pool2DShape(x tensor.Shape, p PoolParams) (tensor.Shape, error) {
 		return nil, errors.Wrap(err, "ops: Pool2DShape")
 	}
 	return tensor.Shape{g.C, g.P, g.Q}, nil
+}
+
+// registerPool registers a pooling of 2×2 or 3×2 windows under parameters by chance.
+func registerPool(name string, build func(x *G.Node, p PoolParams) (*G.Node, error), vary func(r *rand.Rand, p *PoolParams)) {
+	opset.Register(opset.Entry{Name: name, Draw: func(r *rand.Rand) opset.Case {
+		p := PoolParams{
+			Window: Size{2 + r.IntN(2), 2}, Stride: Size{1 + r.IntN(2), 1 + r.IntN(3)}, Dilation: Size{1, 1 + r.IntN(2)},
+			Pad: Padding{Top: r.IntN(2), Right: r.IntN(2)},
+		}
+		if vary != nil {
+			vary(r, &p)
+		}
+		return opset.Case{
+			Params: fmt.Sprintf("%+v", p), Inputs: []opset.Input{opset.Distinct("x", 2, 2, 5, 6)},
+			Build: func(in []*G.Node) (*G.Node, error) { return build(in[0], p) },
+		}
+	}})
+}
+
+func init() {
+	registerPool("MaxPool2D", MaxPool2D, nil)
+	registerPool("AvgPool2D", AvgPool2D, func(r *rand.Rand, p *PoolParams) { p.ExcludePadding = r.IntN(2) == 0 })
+	registerPool("L2Pool2D", L2Pool2D, nil)
 }

@@ -1,10 +1,13 @@
 package ops
 
 import (
+	"math/rand/v2"
+
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // ReLU returns the node y = max(0, x), the article's activation f, for x of any rank. NaN stays NaN, and −0 becomes 0.
@@ -58,4 +61,20 @@ func (o gate) exec(c *Call) error {
 		kernel.Gate(slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]))
 	}
 	return nil
+}
+
+func init() {
+	opset.Register(opset.Entry{Name: "ReLU", Draw: func(r *rand.Rand) opset.Case {
+		return opset.Case{
+			Inputs: []opset.Input{opset.Distinct("x", 2+r.IntN(3), 5)}, PyTorch: "F.relu(x)",
+			Build: func(in []*G.Node) (*G.Node, error) { return ReLU(in[0]) },
+			Want: func(in [][]float64) []float64 {
+				y := make([]float64, len(in[0]))
+				for i, x := range in[0] {
+					y[i] = max(x, 0)
+				}
+				return y
+			},
+		}
+	}})
 }
