@@ -1,0 +1,150 @@
+package scene
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+)
+
+// A layer of scene 10: what goes in, and how a δ passes it on the way back.
+type layerView struct {
+	name, how  string
+	rows, cols int
+	out, delta []int // the layer's output and ∂E by it
+	wins       []bool
+}
+
+// network runs scene 10's network: convolution 3×3, ReLU, max pooling 2×2, convolution 2×2, ReLU,
+// and n neurons whose outputs y are compared with a target.
+func network(n, target int) (input []int, layers []layerView) {
+	c1 := geometry(1, 8, 8, 1, 3, 3, 1, 0, false)
+	input = make([]int, 64)
+	for k := range input {
+		input[k] = (k*k*3+k)%5%3 - k%2
+	}
+	w1 := []int{1, 0, -1, 0, 1, 0, 1, -1, 0}
+	w2 := []int{1, -1, 0, 1}
+	x1 := make([]int, c1.YLen())
+	forward(c1, x1, input, w1)
+	relu := func(x []int) []int {
+		o := make([]int, len(x))
+		for k, v := range x {
+			o[k] = max(0, v)
+		}
+		return o
+	}
+	mask := func(d, x []int) []int {
+		o := make([]int, len(x))
+		for k, v := range x {
+			if v > 0 {
+				o[k] = d[k]
+			}
+		}
+		return o
+	}
+	o1 := relu(x1)
+	pg, err := kernel.NewPool(1, 1, 6, 6, 2, 2, kernel.Spatial{StrideH: 2, StrideW: 2, DilationH: 1, DilationW: 1})
+	if err != nil {
+		panic(err)
+	}
+	win := make([]int32, 9)
+	winners(pg, win, o1)
+	p1 := make([]int, 9)
+	won := make([]bool, 36)
+	for k, at := range win {
+		p1[k], won[at] = o1[at], true
+	}
+	c2 := geometry(1, 3, 3, 1, 2, 2, 1, 0, false)
+	x2 := make([]int, 4)
+	forward(c2, x2, p1, w2)
+	o2 := relu(x2)
+	fc := make([]int, 4*n)
+	for k := range fc {
+		fc[k] = (k*5+1)%4 - 1
+	}
+	y, dy := make([]int, n), make([]int, n)
+	for r := range n {
+		for c := range 4 {
+			y[r] += fc[r*4+c] * o2[c]
+		}
+		t := 0
+		if r == target {
+			t = 1
+		}
+		dy[r] = y[r] - t
+	}
+	do2 := make([]int, 4)
+	for r := range n {
+		for c := range 4 {
+			do2[c] += dy[r] * fc[r*4+c]
+		}
+	}
+	dx2 := mask(do2, x2)
+	dp1 := make([]int, 9)
+	backwardData(c2, dp1, dx2, w2)
+	do1 := make([]int, 36)
+	for k, at := range win {
+		do1[at] += dp1[k]
+	}
+	dx1 := mask(do1, x1)
+	din := make([]int, 64)
+	backwardData(c1, din, dx1, w1)
+	return input, []layerView{
+		{"y, the neurons", "E = ½Σ(t − y)², so ∂E/∂y = y − t", n, 1, y, dy, nil},
+		{"o2, flattened", "each of the 4 values went into every neuron, so it adds up all their δ, each times its weight: δ·W", 2, 2, o2, do2, nil},
+		{"x2, second convolution", "ReLU lets δ pass where x2 > 0", 2, 2, x2, dx2, nil},
+		{"p1, pooled", "the second convolution sends δ back through its turned kernel (Eq. 20): this is how the error passes it", 3, 3, p1, dp1, nil},
+		{"o1, before the pooling", "each δ goes to the winner of its block, ★", 6, 6, o1, do1, won},
+		{"x1, first convolution", "ReLU lets δ pass where x1 > 0; with the input it gives ∂E/∂w1 (Eq. 13)", 6, 6, x1, dx1, nil},
+		{"the input", "the first convolution's turned kernel, once more", 8, 8, input, din, nil},
+	}
+}
+
+func deltas(s *stage) {
+	n := 4
+	if s.get("n") == "8" {
+		n = 8
+	}
+	_, layers := network(n, s.num("t", 0, n-1))
+	step := s.num("step", 0, len(layers)-1)
+	l := layers[step]
+	s.options("Neurons of the last layer", "n", "4", "4", "8", "8")
+	var shown bool
+	shown = s.ask(fmt.Sprintf("There are %d neurons. How many numbers has the δ that leaves them for the flattened layer?", n),
+		fmt.Sprintf("a δ has the size of what it belongs to; each of the 4 values sums over all %d neurons.", n),
+		"4", choice{strconv.Itoa(n), "that is the δ at the neurons themselves."}, choice{strconv.Itoa(4 * n), "that is the number of weights between them."}, choice{"1", "E is one number; its gradient has one for each value."})
+	s.f(`<div class="options" role="group" aria-label="Layer"><span>Layer %d of %d, from the end: %s</span>`, step+1, len(layers), l.name)
+	s.button("back", "◀ step back", s.set("step", min(step+1, len(layers)-1)), false)
+	s.button("fore", "step forward ▶", s.set("step", max(step-1, 0)), false)
+	s.f(`</div><ol class="road" aria-label="The network, from the error back">`)
+	for k, v := range layers {
+		if k == step {
+			s.f(`<li aria-current="step">● %s</li>`, v.name)
+		} else {
+			s.f(`<li>%s</li>`, v.name)
+		}
+	}
+	s.f(`</ol>`)
+	s.row()
+	class := func(a, b int) string {
+		if l.wins != nil && l.wins[a*l.cols+b] {
+			return "win"
+		}
+		return ""
+	}
+	small := l.cols > 6
+	s.grid(grid{id: "out", caption: "value: " + l.name, rows: l.rows, cols: l.cols, v: l.out, class: class, small: small})
+	s.grid(grid{id: "delta", caption: "∂E by it", rows: l.rows, cols: l.cols, v: l.delta, class: class, hidden: !shown, small: small})
+	s.endRow()
+	if !shown {
+		return
+	}
+	zero := 0
+	for _, v := range l.delta {
+		if v == 0 {
+			zero++
+		}
+	}
+	s.why("%s: %s. %d of its %d deltas are 0.", l.name, l.how, zero, len(l.delta))
+}
