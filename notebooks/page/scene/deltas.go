@@ -15,6 +15,17 @@ type layerView struct {
 	wins       []bool
 }
 
+var deltaW1, deltaW2 = []int{1, 0, -1, 0, 1, 0, 1, -1, 0}, []int{1, -1, 0, 1}
+
+// neurons is the weights of scene 10's last layer, n×4.
+func neurons(n int) []int {
+	fc := make([]int, 4*n)
+	for k := range fc {
+		fc[k] = (k*5+1+k/4)%4 - 1
+	}
+	return fc
+}
+
 // network runs scene 10's network: convolution 3×3, ReLU, max pooling 2×2, convolution 2×2, ReLU,
 // and n neurons whose outputs y are compared with a target.
 func network(n, target int) (input []int, layers []layerView) {
@@ -23,8 +34,7 @@ func network(n, target int) (input []int, layers []layerView) {
 	for k := range input {
 		input[k] = (k*k*3+k)%5%3 - k%2
 	}
-	w1 := []int{1, 0, -1, 0, 1, 0, 1, -1, 0}
-	w2 := []int{1, -1, 0, 1}
+	w1, w2 := deltaW1, deltaW2
 	x1 := make([]int, c1.YLen())
 	forward(c1, x1, input, w1)
 	relu := func(x []int) []int {
@@ -59,10 +69,7 @@ func network(n, target int) (input []int, layers []layerView) {
 	x2 := make([]int, 4)
 	forward(c2, x2, p1, w2)
 	o2 := relu(x2)
-	fc := make([]int, 4*n)
-	for k := range fc {
-		fc[k] = (k*5+1)%4 - 1
-	}
+	fc := neurons(n)
 	y, dy := make([]int, n), make([]int, n)
 	for r := range n {
 		for c := range 4 {

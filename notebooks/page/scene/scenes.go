@@ -162,7 +162,7 @@ func flip(s *stage) {
 	shown := s.ask(fmt.Sprintf("The image is 0 but for a single 1. How does the kernel appear in %s?", name), off+".",
 		is[same], choice{is[!same], "look at the corner weights, 1 and 6."})
 	s.row()
-	s.grid(grid{id: "I", caption: "image I: move the 1", rows: h, cols: w, v: img, at: [2]int{i, j}, set: func(a, b int) string { return s.set("i", a, "j", b) },
+	s.grid(grid{id: "img", caption: "image I: move the 1", rows: h, cols: w, v: img, at: [2]int{i, j}, set: func(a, b int) string { return s.set("i", a, "j", b) },
 		class: func(a, b int) string { return framed(a == i && b == j) }})
 	s.grid(grid{id: "k", caption: "kernel K", rows: sideR, cols: sideS, v: k})
 	from := "from index −1, −2"

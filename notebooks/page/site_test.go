@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/convgrad/convgrad/notebooks/page/scene"
+)
+
+// The browser's tests need Chromium. They skip without it, unless CONVGRAD_BROWSER is 1.
+func browser(t *testing.T) string {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("CONVGRAD_BROWSER") == "1" {
+		t.Fatal("no Chromium on this machine, and CONVGRAD_BROWSER asks for it")
+	}
+	t.Skip("no Chromium on this machine: the page is not tried in a browser")
+	return ""
+}
+
+// A reader is a browser on the page.
+type reader struct {
+	t        *testing.T
+	ctx      context.Context
+	url      string
+	requests *[]string
+}
+
+func open(t *testing.T) *reader {
+	path := browser(t)
+	dir := t.TempDir()
+	size, err := write(filepath.Join(dir, "any", "folder"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size >= 1_000_000 {
+		t.Errorf("the page has %d bytes compressed, want fewer than a million", size)
+	}
+	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(server.Close)
+	alloc, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU)...)
+	t.Cleanup(cancel)
+	ctx, cancel2 := chromedp.NewContext(alloc)
+	t.Cleanup(cancel2)
+	ctx, cancel3 := context.WithTimeout(ctx, 150*time.Second)
+	t.Cleanup(cancel3)
+	r := &reader{t: t, ctx: ctx, url: server.URL + "/any/folder/", requests: &[]string{}}
+	chromedp.ListenTarget(ctx, func(ev any) {
+		if e, ok := ev.(*network.EventRequestWillBeSent); ok {
+			*r.requests = append(*r.requests, e.Request.URL)
+		}
+	})
+	r.do(network.Enable(), emulation.SetDeviceMetricsOverride(900, 900, 1, false))
+	r.visit("")
+	return r
+}
+
+func (r *reader) do(a ...chromedp.Action) {
+	r.t.Helper()
+	if err := chromedp.Run(r.ctx, a...); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// visit loads the page at a state and waits for the engine.
+func (r *reader) visit(address string) {
+	r.t.Helper()
+	r.do(chromedp.Navigate("about:blank"), chromedp.Navigate(r.url+"#"+address), chromedp.WaitReady(`html[data-ready]`, chromedp.ByQuery))
+}
+
+func eval[T any](r *reader, js string) (v T) {
+	r.t.Helper()
+	r.do(chromedp.Evaluate(js, &v))
+	return v
+}
+
+// pairs lists what a reader sees in the cells and sentences of a scene's HTML.
+var seen = regexp.MustCompile(`data-id="([a-z0-9-]+)"[^>]*><span class="n">([^<]*)</span>`)
+
+// compare wants the DOM of every scene that was touched to have Go's numbers for the address.
+func (r *reader) compare(id string) {
+	r.t.Helper()
+	address := eval[string](r, `location.hash.slice(1)`)
+	body, say := scene.Render(id, scene.Parse(address))
+	want := map[string]string{}
+	for _, m := range seen.FindAllStringSubmatch(body, -1) {
+		want[m[1]] = m[2]
+	}
+	got := eval[map[string]string](r, fmt.Sprintf(
+		`Object.fromEntries([...document.querySelectorAll('[data-scene="%s"] td')].map(td => [td.dataset.id, td.querySelector('.n').textContent]))`, id))
+	if len(got) == 0 || len(got) != len(want) {
+		r.t.Fatalf("scene %s at %s: %d cells, want %d", id, address, len(got), len(want))
+	}
+	for k, v := range want {
+		if got[k] != v {
+			r.t.Fatalf("scene %s at %s: cell %s shows %q, Go says %q", id, address, k, got[k], v)
+		}
+	}
+	if live := eval[string](r, `document.getElementById('live').textContent`); live != say {
+		r.t.Fatalf("scene %s at %s: announced %q, want %q", id, address, live, say)
+	}
+}
+
+func TestBrowser(t *testing.T) {
+	r := open(t)
+
+	t.Run("mouse", func(t *testing.T) {
+		r := &reader{t, r.ctx, r.url, r.requests}
+		for _, sc := range scene.Scenes {
+			r.visit(sc.ID + "?g=show")
+			cells := eval[[]string](r, fmt.Sprintf(`[...document.querySelectorAll('[data-scene="%s"] td[data-set]')].map(td => td.dataset.id)`, sc.ID))
+			if len(cells) == 0 && sc.ID != "7" && sc.ID != "10" {
+				t.Errorf("scene %s has no cell to choose", sc.ID)
+			}
+			for _, c := range cells {
+				before := eval[string](r, `location.hash`)
+				at := eval[[]float64](r, fmt.Sprintf(`(() => { const e = document.querySelector('[data-scene="%s"] [data-id="%s"]'); e.scrollIntoView({block: 'center', behavior: 'instant'}); const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] })()`, sc.ID, c))
+				r.do(chromedp.MouseClickXY(at[0], at[1]))
+				if eval[string](r, fmt.Sprintf(`document.activeElement.dataset.id ?? ''`)) != c {
+					t.Fatalf("scene %s: cell %s does not keep the focus (was %s)", sc.ID, c, before)
+				}
+				r.compare(sc.ID)
+			}
+			// Every button, too.
+			for _, b := range eval[[]string](r, fmt.Sprintf(`[...document.querySelectorAll('[data-scene="%s"] button')].map(b => b.dataset.id)`, sc.ID)) {
+				if eval[bool](r, fmt.Sprintf(`(() => { const e = document.querySelector('[data-scene="%s"] [data-id="%s"]'); e?.click(); return !!e })()`, sc.ID, b)) {
+					r.compare(sc.ID)
+				}
+			}
+		}
+	})
+
+	t.Run("keys", func(t *testing.T) {
+		r := &reader{t, r.ctx, r.url, r.requests}
+		for _, sc := range scene.Scenes {
+			r.visit(sc.ID + "?g=show")
+			grids := eval[[]string](r, fmt.Sprintf(`[...document.querySelectorAll('[data-scene="%s"] [role=grid]')].map(g => g.dataset.grid)`, sc.ID))
+			for _, g := range grids {
+				q := fmt.Sprintf(`[data-scene="%s"] [data-grid="%s"]`, sc.ID, g)
+				size := eval[[]int](r, fmt.Sprintf(`(() => { const g = document.querySelector('%s'); return [g.rows.length, g.rows[0].cells.length, g.querySelectorAll('[tabindex="0"]').length] })()`, q))
+				if size[2] != 1 {
+					t.Errorf("scene %s, grid %s: %d cells take a Tab, want 1", sc.ID, g, size[2])
+				}
+				eval[bool](r, fmt.Sprintf(`(document.querySelector('%s [tabindex="0"]').focus(), true)`, q))
+				for range size[0] {
+					r.do(chromedp.KeyEvent(kb.ArrowUp))
+				}
+				r.do(chromedp.KeyEvent(kb.Home))
+				visited := map[string]bool{}
+				for i := range size[0] {
+					for range size[1] {
+						visited[eval[string](r, `document.activeElement.dataset.id`)] = true
+						r.do(chromedp.KeyEvent(map[bool]string{true: kb.ArrowRight, false: kb.ArrowLeft}[i%2 == 0]))
+						if sc.ID != "6" || g != "d" {
+							address := eval[string](r, `location.hash`)
+							if strings.Contains(address, "i=") {
+								r.compare(sc.ID)
+							}
+						}
+					}
+					r.do(chromedp.KeyEvent(kb.ArrowDown))
+				}
+				if len(visited) != size[0]*size[1] {
+					t.Errorf("scene %s, grid %s: keys reach %d cells of %d", sc.ID, g, len(visited), size[0]*size[1])
+				}
+				r.do(chromedp.KeyEvent(" "))
+				r.compare(sc.ID)
+			}
+		}
+	})
+
+	t.Run("narrow", func(t *testing.T) {
+		r := &reader{t, r.ctx, r.url, r.requests}
+		r.do(emulation.SetDeviceMetricsOverride(320, 640, 1, true))
+		r.visit(everything())
+		if w := eval[int](r, `document.documentElement.scrollWidth`); w > 320 {
+			t.Errorf("the page is %d wide on a screen of 320: %s", w, eval[string](r,
+				`[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > 320.5 && !e.closest('math')).map(e => e.tagName + ' ' + (e.dataset.id ?? e.className)).slice(0, 8).join('; ')`))
+		}
+		small := eval[[]string](r, `[...document.querySelectorAll('button, td[data-set]')].filter(e => { const b = e.getBoundingClientRect(); return b.height < 43.5 || b.width < 43.5 && !e.closest('table.small') }).map(e => e.closest('[data-scene]').dataset.scene + ' ' + e.dataset.id)`)
+		if len(small) > 0 {
+			t.Errorf("smaller than 44 pixels: %v", small)
+		}
+		r.do(emulation.ClearDeviceMetricsOverride())
+	})
+
+	t.Run("axe", func(t *testing.T) {
+		r := &reader{t, r.ctx, r.url, r.requests}
+		source, err := os.ReadFile(os.Getenv("CONVGRAD_AXE"))
+		if err != nil {
+			t.Skip("CONVGRAD_AXE does not name axe.min.js: accessibility is not judged")
+		}
+		for _, address := range []string{"", everything()} {
+			r.visit(address)
+			var done bool
+			r.do(chromedp.Evaluate(string(source)+"; true", &done))
+			var report string
+			r.do(chromedp.Evaluate(`axe.run().then(r => JSON.stringify(r.violations.map(v => v.id + ': ' + v.help + ' ' + v.nodes.slice(0, 3).map(n => n.html).join(' | '))))`, &report,
+				chromedp.EvalAsValue, awaitPromise))
+			var violations []string
+			if err := json.Unmarshal([]byte(report), &violations); err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range violations {
+				t.Errorf("axe: %.600s", v)
+			}
+		}
+	})
+
+	for _, u := range *r.requests {
+		if !strings.HasPrefix(u, r.url) && !strings.HasPrefix(u, "data:") && u != "about:blank" {
+			t.Errorf("a request to elsewhere: %s", u)
+		}
+	}
+}
+
+// everything is the address with all results in sight.
+func everything() string {
+	st := scene.State{}
+	for _, sc := range scene.Scenes {
+		st.Set(sc.ID, "g=show")
+	}
+	return st.Address("1")
+}
+
+// TestScreens writes pictures of the scenes for a person to look at, where CONVGRAD_SCREENS says.
+func TestScreens(t *testing.T) {
+	dir := os.Getenv("CONVGRAD_SCREENS")
+	if dir == "" {
+		t.Skip("CONVGRAD_SCREENS names no directory")
+	}
+	r := open(t)
+	for _, width := range []int64{320, 768, 1200} {
+		for _, look := range []string{"light", "dark", "grey"} {
+			scheme := map[bool]string{true: "dark", false: "light"}[look == "dark"]
+			vision := emulation.SetEmulatedVisionDeficiencyTypeNone
+			if look == "grey" {
+				vision = emulation.SetEmulatedVisionDeficiencyTypeAchromatopsia
+			}
+			r.do(emulation.SetDeviceMetricsOverride(width, 900, 1, false), emulation.SetEmulatedVisionDeficiency(vision),
+				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
+			r.visit(everything())
+			var png []byte
+			r.do(chromedp.FullScreenshot(&png, 100))
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d-%s.png", width, look)), png, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func awaitPromise(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
