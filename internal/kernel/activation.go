@@ -3,6 +3,8 @@ package kernel
 import (
 	"fmt"
 	"math"
+
+	"github.com/convgrad/convgrad/internal/workers"
 )
 
 // An Activation is a function that is applied to each element by itself, with its parameters.
@@ -192,7 +194,7 @@ func ActivateBackward[T Float](a Activation, dx, dy, x []T) {
 }
 
 // sweepCostly is sweep for elements that take an exponential each.
-func sweepCostly(n int, f func(lo, hi int)) { spans(n, 1<<10, f) }
+func sweepCostly(n int, f func(lo, hi int)) { workers.Spans(n, 1<<10, f) }
 
 // sigmoid and its derivatives are made from e^−|x|, which neither overflows nor cancels.
 func sigmoid(x float64) float64 {

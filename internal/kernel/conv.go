@@ -1,7 +1,9 @@
 package kernel
 
-// Float is what the fast kernels compute in.
-type Float interface{ float32 | float64 }
+import (
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
+)
 
 // Forward is y = x ⋆ w + b, then max(0, ·) where relu is set; b may be nil.
 func Forward[T Float](g Conv, y, x, w, b []T, relu bool) {
@@ -45,7 +47,7 @@ func Forward[T Float](g Conv, y, x, w, b []T, relu bool) {
 func finish[T Float](g Conv, y, b []T, relu bool) {
 	if b != nil {
 		plane := g.P * g.Q
-		spans(g.N*g.K, max(1, chunk/plane), func(lo, hi int) {
+		workers.Spans(g.N*g.K, max(1, workers.Chunk/plane), func(lo, hi int) {
 			for i := lo; i < hi; i++ {
 				v := b[i%g.K]
 				row := y[i*plane:][:plane]
@@ -191,7 +193,7 @@ type correlation[T Float] struct {
 	relu           bool
 	winograd       bool // permitted
 
-	kern    microKernelShape
+	kern    simd.TileShape
 	depth   int   // products of a sum: planes·rows·cols
 	offsets []int // of each in an image as it is read
 	direct  bool  // rows' taps come first in offsets and packed, then planes
@@ -215,10 +217,10 @@ func (p *correlation[T]) run() {
 		runWide(p)
 		return
 	}
-	p.kern = microKernel[T]()
+	p.kern = simd.NewTileShape[T]()
 	p.direct = !p.rowwise() && p.preferDirect()
 	defer p.measure(false).free()
-	mr, nr := p.kern.mr, p.kern.nr
+	mr, nr := p.kern.MR, p.kern.NR
 	mPanels := (p.m + mr - 1) / mr
 	s := takeScratch[T](1)
 	defer s.free()
@@ -231,7 +233,7 @@ func (p *correlation[T]) run() {
 	if p.direct {
 		p.packDirect()
 	} else {
-		each(small, mPanels, 1, p.packWeights)
+		workers.Each(small, mPanels, 1, p.packWeights)
 	}
 
 	// Several small images make one block of columns; a large one is cut into parts, at multiples of whole panels.
@@ -245,7 +247,7 @@ func (p *correlation[T]) run() {
 	if blocks < 16 {
 		parts = min((16+blocks-1)/blocks, max(1, (together*pixels+2*nr-1)/(2*nr)), together*p.outH)
 	}
-	each(small, blocks*parts, 1, func(t int) {
+	workers.Each(small, blocks*parts, 1, func(t int) {
 		first := t / parts * together
 		if p.direct {
 			p.directBlock(first, min(together, p.n-first), t%parts, parts)
@@ -304,7 +306,7 @@ func (p *correlation[T]) input(s *scratch[T], i, first, lo, hi int) []T {
 	}
 	pixels := p.outH * p.outW
 	images := (hi-1)/pixels + 1
-	padded := s.slice(i, images*p.image+slack)
+	padded := s.slice(i, images*p.image+simd.Slack)
 	for n := lo / pixels; n < images; n++ {
 		// The rows that the outputs meet.
 		from, to := max(lo-n*pixels, 0)/p.outW, (min(hi-n*pixels, pixels)-1)/p.outW
@@ -315,7 +317,7 @@ func (p *correlation[T]) input(s *scratch[T], i, first, lo, hi int) []T {
 
 // packWeights packs panel i, in blocks of depth.
 func (p *correlation[T]) packWeights(i int) {
-	mr := p.kern.mr
+	mr := p.kern.MR
 	mPanels := (p.m + mr - 1) / mr
 	plain := len(p.cols) == p.wRow && len(p.rows)*len(p.cols) == p.wPlane
 	for k, q := range p.cols {
@@ -354,12 +356,9 @@ func (p *correlation[T]) packWeights(i int) {
 	}
 }
 
-// A segment is a run of columns of a panel that lie stepW apart in the padded image: src is the distance of the first from the image's begin, dst its column.
-type segment struct{ src, dst int }
-
 // block does part of the columns of a block of images.
 func (p *correlation[T]) block(first, count, part, parts int) {
-	mr, nr := p.kern.mr, p.kern.nr
+	mr, nr := p.kern.MR, p.kern.NR
 	mPanels := (p.m + mr - 1) / mr
 	pixels := p.outH * p.outW
 	total := count * pixels
@@ -367,30 +366,30 @@ func (p *correlation[T]) block(first, count, part, parts int) {
 	s := takeScratch[T](3)
 	defer s.free()
 	image := p.planes * p.hp * p.wp
-	panel := s.slice(1, depthBlock*nr+slack)
+	panel := s.slice(1, depthBlock*nr+simd.Slack)
 	edge := s.slice(2, mPanels*mr*nr)
 	if panels*part/parts == panels*(part+1)/parts {
 		return
 	}
 	padded := p.input(s, 0, first, panels*part/parts*nr, min(total, panels*(part+1)/parts*nr))
 	contiguous := p.dstCol == 1 && p.dstRow == p.outW
-	var buf [2 * maxColumns]segment
+	var buf [2 * simd.MaxColumns]simd.Segment
 	for j := panels * part / parts; j < panels*(part+1)/parts; j++ {
 		col := j * nr
 		cols := min(nr, total-col)
-		width := p.kern.width(cols)
+		width := p.kern.Width(cols)
 		segs := p.segments(buf[:0], col, cols, image)
 		direct := contiguous && cols == width && col/pixels == (col+cols-1)/pixels
 		at := (first+col/pixels)*p.dstImage + col%pixels
 		for k0 := 0; k0 < p.depth; k0 += depthBlock {
 			kb := min(depthBlock, p.depth-k0)
-			gather(panel, width, cols, padded, p.offsets[k0:][:kb], segs, p.stepW)
+			simd.Gather(panel, width, cols, padded, p.offsets[k0:][:kb], segs, p.stepW)
 			for i := range mPanels {
 				a := p.packed[k0*mPanels*mr+i*mr*kb:][:mr*kb]
 				if direct && (i+1)*mr <= p.m {
-					runTile(p.kern, kb, width, a, panel, p.dst[at+i*mr*p.dstPlane:], p.dstPlane, k0 > 0)
+					simd.Tile(p.kern, kb, width, a, panel, p.dst[at+i*mr*p.dstPlane:], p.dstPlane, k0 > 0)
 				} else {
-					runTile(p.kern, kb, width, a, panel, edge[i*mr*nr:], width, k0 > 0)
+					simd.Tile(p.kern, kb, width, a, panel, edge[i*mr*nr:], width, k0 > 0)
 				}
 			}
 		}
@@ -400,14 +399,14 @@ func (p *correlation[T]) block(first, count, part, parts int) {
 			if p.bias != nil || p.relu {
 				for m := range done {
 					row := p.dst[at+m*p.dstPlane:][:cols]
-					finishRow(row, row, p.biasOf(m), p.relu)
+					simd.AddBias(row, row, p.biasOf(m), p.relu)
 				}
 			}
 		}
 		for m := done; m < p.m; m++ {
 			row := edge[m/mr*mr*nr+m%mr*width:][:cols]
 			if p.bias != nil || p.relu {
-				finishRow(row, row, p.biasOf(m), p.relu)
+				simd.AddBias(row, row, p.biasOf(m), p.relu)
 			}
 			p.scatter(row, first, col, m)
 		}
@@ -421,21 +420,6 @@ func (p *correlation[T]) biasOf(m int) T {
 	return p.bias[m]
 }
 
-// finishRow is y = x + b, then max(0, ·) where relu is set.
-func finishRow[T Float](y, x []T, b T, relu bool) {
-	y = y[:len(x)]
-	i := finishVector(y, x, b, relu)
-	if relu {
-		for ; i < len(x); i++ {
-			y[i] = max(x[i]+b, 0)
-		}
-		return
-	}
-	for ; i < len(x); i++ {
-		y[i] = x[i] + b
-	}
-}
-
 // scatter stores the columns col, col+1, … of row m where they belong.
 func (p *correlation[T]) scatter(row []T, first, col, m int) {
 	pixels := p.outH * p.outW
@@ -447,7 +431,7 @@ func (p *correlation[T]) scatter(row []T, first, col, m int) {
 		switch {
 		case p.dstCol == 1:
 			copy(dst[:run], row)
-		case p.dstCol == 2 && spreadVector(dst, row[:run]):
+		case p.dstCol == 2 && simd.Spread2(dst, row[:run]):
 		default:
 			d := 0
 			for _, v := range row[:run] {
@@ -459,77 +443,32 @@ func (p *correlation[T]) scatter(row []T, first, col, m int) {
 	}
 }
 
-// maxColumns is the largest nr of any micro-kernel.
-const maxColumns = 48
-
 // segments lists the runs of the columns col to col+cols−1 of a block of images, each cut to a vector where the tier has them.
-func (p *correlation[T]) segments(segs []segment, col, cols, image int) []segment {
+func (p *correlation[T]) segments(segs []simd.Segment, col, cols, image int) []simd.Segment {
 	pixels := p.outH * p.outW
 	for c := 0; c < cols; {
 		n, at := (col+c)/pixels, (col+c)%pixels
 		i, j := at/p.outW, at%p.outW
 		run := min(cols-c, p.outW-j)
 		src := n*image + i*p.stepH*p.wp + j*p.stepW
-		for d := 0; d < run; d += p.kern.vector {
-			segs = append(segs, segment{src + d*p.stepW, c + d})
+		for d := 0; d < run; d += p.kern.Vector {
+			segs = append(segs, simd.Segment{Src: src + d*p.stepW, Dst: c + d})
 		}
 		c += run
 	}
 	return segs
 }
 
-// gather is panel[l·width + dst] = src[offsets[l] + segment's src], and so on step apart to the next segment's dst. What a panel holds beyond its columns is any number.
-func gather[T Float](panel []T, width, cols int, src []T, offsets []int, segs []segment, step int) {
-	if gatherVector(panel, width, src, offsets, segs, step) {
-		return
-	}
-	for l, off := range offsets {
-		row, from := panel[l*width:][:width], src[off:]
-		for k, s := range segs {
-			end := cols
-			if k+1 < len(segs) {
-				end = segs[k+1].dst
-			}
-			i := s.src
-			for d := s.dst; d < end; d++ {
-				row[d] = from[i]
-				i += step
-			}
-		}
-		clear(row[cols:])
-	}
-}
-
 // BackwardBias is db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q]: planes are summed alone, then over the batch in order.
 func BackwardBias[T Float](g Conv, db, dy []T) {
 	plane := g.P * g.Q
-	spans(g.K, max(1, chunk/(g.N*plane)), func(lo, hi int) {
+	workers.Spans(g.K, max(1, workers.Chunk/(g.N*plane)), func(lo, hi int) {
 		for k := lo; k < hi; k++ {
 			var total T
 			for n := range g.N {
-				total += sum(dy[(n*g.K+k)*plane:][:plane])
+				total += simd.Sum(dy[(n*g.K+k)*plane:][:plane])
 			}
 			db[k] = total
 		}
 	})
-}
-
-// sum adds in eight interleaved sums, each in a register.
-func sum[T Float](x []T) T {
-	var s0, s1, s2, s3, s4, s5, s6, s7 T
-	for ; len(x) >= 8; x = x[8:] {
-		s0 += x[0]
-		s1 += x[1]
-		s2 += x[2]
-		s3 += x[3]
-		s4 += x[4]
-		s5 += x[5]
-		s6 += x[6]
-		s7 += x[7]
-	}
-	s := [8]T{s0, s1, s2, s3, s4, s5, s6, s7}
-	for i, v := range x {
-		s[i] += v
-	}
-	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
 }

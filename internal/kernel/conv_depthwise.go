@@ -3,6 +3,9 @@ package kernel
 import (
 	"math"
 	"slices"
+
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
 )
 
 // A depthwise convolution has one input channel for each group: a plane by itself, read by K/C filters. It is bound by memory, not by arithmetic, so
@@ -13,35 +16,6 @@ func (g Conv) depthwise() bool { return g.Groups == g.C && g.Groups > 1 }
 // plain3x3 reports whether the filters are 3×3 without stride or dilation, which have kernels of their own.
 func (g Conv) plain3x3() bool {
 	return g.R == 3 && g.S == 3 && g.Rows.Stride == 1 && g.Cols.Stride == 1 && g.Rows.Dilation == 1 && g.Cols.Dilation == 1
-}
-
-// A depthwise3 says how a 3×3 filter slides over planes of h×w with stride 1 and this padding, to planes of rows×cols. There are masks for each vector of columns: of what is not
-// padding under each of the filter's three columns, and of what is stored.
-type depthwise3 struct {
-	rows, cols, h, w, top, left int
-	masks                       []uint16
-}
-
-// newDepthwise3 returns nil where the tier has no kernel for it. Padding may be negative: what lies before it is left out.
-func newDepthwise3[T Float](rows, cols, h, w, top, left int) *depthwise3 {
-	if tier != AVX512 {
-		return nil
-	}
-	lanes := tapLanes[T]()
-	d := &depthwise3{rows: rows, cols: cols, h: h, w: w, top: top, left: left}
-	for q := 0; q < cols; q += lanes {
-		var m [4]uint16
-		for l := range min(lanes, cols-q) {
-			m[3] |= 1 << l
-			for s := range 3 {
-				if i := q + l + s - left; 0 <= i && i < w {
-					m[s] |= 1 << l
-				}
-			}
-		}
-		d.masks = append(d.masks, m[:]...)
-	}
-	return d
 }
 
 // depthwiseForward pads a plane and sums its rows under the taps of each filter that reads it.
@@ -55,26 +29,26 @@ func depthwiseForward[T Float](g Conv, y, x, w, b []T, relu bool) {
 		}
 	}
 	if g.plain3x3() {
-		if d := newDepthwise3[T](g.P, g.Q, g.H, g.W, g.Rows.Before, g.Cols.Before); d != nil {
+		if d := simd.NewPlane3[T](g.P, g.Q, g.H, g.W, g.Rows.Before, g.Cols.Before); d != nil {
 			depthwise3Planes(g.N, g.C, k, d, y, x, w, b, g.Flip, relu)
 			return
 		}
 	}
-	spans(g.N*g.C, max(1, chunk/(g.H*g.W+k*g.P*g.Q)), func(lo, hi int) {
+	workers.Spans(g.N*g.C, max(1, workers.Chunk/(g.H*g.W+k*g.P*g.Q)), func(lo, hi int) {
 		s := takeScratch[T](1)
 		defer s.free()
-		padded := s.slice(0, hp*wp+slack)
+		padded := s.slice(0, hp*wp+simd.Slack)
 		for plane := lo; plane < hi; plane++ {
 			pad(frame{1, g.H, g.W, g.Rows.Before, g.Cols.Before, hp, wp}, padded, x[plane*g.H*g.W:], 0, hp)
 			for f := plane % g.C * k; f < (plane%g.C+1)*k; f++ {
 				out := y[(plane/g.C*g.K+f)*g.P*g.Q:][:g.P*g.Q]
 				weights := w[f*g.R*g.S:][:g.R*g.S]
-				sumTaps(g.P, g.Q, out, g.Q, padded, g.Rows.Stride*wp, offsets, weights, g.Cols.Stride, false)
+				simd.SumTaps(g.P, g.Q, out, g.Q, padded, g.Rows.Stride*wp, offsets, weights, g.Cols.Stride, false)
 				switch {
 				case b != nil:
-					finishRow(out, out, b[f], relu)
+					simd.AddBias(out, out, b[f], relu)
 				case relu:
-					finishRow(out, out, 0, true)
+					simd.AddBias(out, out, 0, true)
 				}
 			}
 		}
@@ -82,13 +56,13 @@ func depthwiseForward[T Float](g Conv, y, x, w, b []T, relu bool) {
 }
 
 // depthwise3Planes has k filters read each of c planes of n images; turned says that the filters are turned by 180°.
-func depthwise3Planes[T Float](n, c, k int, d *depthwise3, y, x, w, b []T, turned, relu bool) {
+func depthwise3Planes[T Float](n, c, k int, d *simd.Plane3, y, x, w, b []T, turned, relu bool) {
 	floor := T(math.Inf(-1))
 	if relu {
 		floor = 0
 	}
-	in, out := d.h*d.w, d.rows*d.cols
-	spans(n*c, max(1, chunk/(in+k*out)), func(lo, hi int) {
+	in, out := d.H*d.W, d.Rows*d.Cols
+	workers.Spans(n*c, max(1, workers.Chunk/(in+k*out)), func(lo, hi int) {
 		for plane := lo; plane < hi; plane++ {
 			for f := plane % c * k; f < (plane%c+1)*k; f++ {
 				weights := [9]T(w[f*9:])
@@ -99,38 +73,10 @@ func depthwise3Planes[T Float](n, c, k int, d *depthwise3, y, x, w, b []T, turne
 				if b != nil {
 					bias = b[f]
 				}
-				depthwise3Vector(d, y[(plane/c*c*k+f)*out:][:out], x[plane*in:][:in], &weights, bias, floor)
+				simd.Apply3(d, y[(plane/c*c*k+f)*out:][:out], x[plane*in:][:in], &weights, bias, floor)
 			}
 		}
 	})
-}
-
-// sumTaps is y[r·ldy+q] (+)= Σ_t weights[t]·x[offsets[t] + r·ldx + q·step] for rows of cols. It may read, but not use, up to slack elements behind.
-func sumTaps[T Float](rows, cols int, y []T, ldy int, x []T, ldx int, offsets []int, weights []T, step int, accumulate bool) {
-	if sumTapsVector(rows, cols, y, ldy, x, ldx, offsets, weights, step, accumulate) {
-		return
-	}
-	for r := range rows {
-		row := y[r*ldy:][:cols]
-		if !accumulate {
-			clear(row)
-		}
-		for t, off := range offsets {
-			v := weights[t]
-			from := x[off+r*ldx:]
-			if step == 1 {
-				for q, u := range from[:cols] {
-					row[q] += v * u
-				}
-				continue
-			}
-			i := 0
-			for q := range row {
-				row[q] += v * from[i]
-				i += step
-			}
-		}
-	}
 }
 
 // depthwiseBackwardData sums, for each input plane, its filters' deltas: for stride 1 as a correlation of the padded delta, otherwise by spreading rows.
@@ -145,7 +91,7 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 	}
 	if g.plain3x3() && k == 1 {
 		// The correlation of the delta with the filter turned, the padding being what completes the filter's side.
-		if d := newDepthwise3[T](g.H, g.W, g.P, g.Q, 2-g.Rows.Before, 2-g.Cols.Before); d != nil {
+		if d := simd.NewPlane3[T](g.H, g.W, g.P, g.Q, 2-g.Rows.Before, 2-g.Cols.Before); d != nil {
 			depthwise3Planes(g.N, g.C, 1, d, dx, dy, w, nil, !g.Flip, false)
 			return
 		}
@@ -169,10 +115,10 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 			size = max(size, hp*wp)
 		}
 	}
-	spans(g.N*g.C, max(1, chunk/(g.H*g.W+k*g.P*g.Q)), func(lo, hi int) {
+	workers.Spans(g.N*g.C, max(1, workers.Chunk/(g.H*g.W+k*g.P*g.Q)), func(lo, hi int) {
 		s := takeScratch[T](3)
 		defer s.free()
-		padded := s.slice(0, size+slack)
+		padded := s.slice(0, size+simd.Slack)
 		phase := s.slice(1, g.H*g.W)
 		weights := s.slice(2, g.R*g.S)
 		for plane := lo; plane < hi; plane++ {
@@ -192,10 +138,10 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 					count, cols := (g.H-p.ph-1)/g.Rows.Stride+1, (g.W-p.pw-1)/g.Cols.Stride+1
 					first := p.ph*g.W + p.pw
 					if g.Cols.Stride == 1 {
-						sumTaps(count, cols, out[first:], g.Rows.Stride*g.W, padded, p.wp, p.offsets, weights[:t], 1, true)
+						simd.SumTaps(count, cols, out[first:], g.Rows.Stride*g.W, padded, p.wp, p.offsets, weights[:t], 1, true)
 						continue
 					}
-					sumTaps(count, cols, phase, cols, padded, p.wp, p.offsets, weights[:t], 1, false)
+					simd.SumTaps(count, cols, phase, cols, padded, p.wp, p.offsets, weights[:t], 1, false)
 					for i := range count {
 						at := first + i*g.Rows.Stride*g.W
 						for _, v := range phase[i*cols:][:cols] {
@@ -214,15 +160,15 @@ func depthwiseBackwardFilter[T Float](g Conv, dw, dy, x []T) {
 	hp, wp := (g.P-1)*g.Rows.Stride+g.Rows.Extent(), (g.Q-1)*g.Cols.Stride+g.Cols.Extent()
 	k := g.K / g.C
 	area := g.R * g.S
-	var plain *depthwise3
+	var plain *simd.Plane3
 	if g.plain3x3() {
-		plain = newDepthwise3[T](g.P, g.Q, g.H, g.W, g.Rows.Before, g.Cols.Before)
+		plain = simd.NewPlane3[T](g.P, g.Q, g.H, g.W, g.Rows.Before, g.Cols.Before)
 	}
-	spans(g.C, max(1, chunk/(g.N*(g.H*g.W+k*g.P*g.Q))), func(lo, hi int) {
+	workers.Spans(g.C, max(1, workers.Chunk/(g.N*(g.H*g.W+k*g.P*g.Q))), func(lo, hi int) {
 		const lanes = 16 // of a vector, at most
 		s := takeScratch[T](2)
 		defer s.free()
-		padded := s.slice(0, hp*wp+slack)
+		padded := s.slice(0, hp*wp+simd.Slack)
 		parts := s.slice(1, k*area*lanes)
 		for c := lo; c < hi; c++ {
 			clear(parts)
@@ -234,61 +180,32 @@ func depthwiseBackwardFilter[T Float](g Conv, dw, dy, x []T) {
 				for f := range k {
 					delta, parts := dy[(n*g.K+c*k+f)*g.P*g.Q:][:g.P*g.Q], parts[f*area*lanes:][:area*lanes]
 					if plain != nil {
-						depthwiseFilter3Vector(plain, delta, plane, parts)
+						simd.Gradient3(plain, delta, plane, parts)
 						continue
 					}
 					for t := range area {
 						at := g.element(t/g.S, g.R)*g.Rows.Dilation*wp + g.element(t%g.S, g.S)*g.Cols.Dilation
 						sums, from := parts[t*lanes:][:lanes], padded[at:]
-						if g.Cols.Stride == 1 && dotRowsVector(g.P, g.Q, delta, from, g.Rows.Stride*wp, sums) > 0 {
+						if g.Cols.Stride == 1 && simd.DotRows(g.P, g.Q, delta, from, g.Rows.Stride*wp, sums) {
 							continue
 						}
 						for p := range g.P {
-							sums[0] += dotStep(delta[p*g.Q:][:g.Q], from[p*g.Rows.Stride*wp:], g.Cols.Stride)
+							sums[0] += simd.Dot(delta[p*g.Q:][:g.Q], from[p*g.Rows.Stride*wp:], g.Cols.Stride)
 						}
 					}
 				}
 			}
 			width := lanes
 			if plain != nil {
-				width = tapLanes[T]()
+				width = plain.Lanes
 			}
 			for t := range k * area {
 				f, tap := t/area, t%area
 				if plain != nil && g.Flip {
 					tap = area - 1 - tap
 				}
-				dw[c*k*area+t] = sum(parts[f*area*lanes+tap*width:][:width])
+				dw[c*k*area+t] = simd.Sum(parts[f*area*lanes+tap*width:][:width])
 			}
 		}
 	})
-}
-
-// dotStep is Σ_q d[q]·x[q·step], in four interleaved sums.
-func dotStep[T Float](d, x []T, step int) T {
-	var s0, s1, s2, s3 T
-	if step == 1 {
-		x = x[:len(d)]
-		for len(d) >= 4 && len(x) >= 4 {
-			s0 += d[0] * x[0]
-			s1 += d[1] * x[1]
-			s2 += d[2] * x[2]
-			s3 += d[3] * x[3]
-			d, x = d[4:], x[4:]
-		}
-	}
-	i := 0
-	for _, v := range d {
-		s0 += v * x[i]
-		i += step
-	}
-	return (s0 + s2) + (s1 + s3)
-}
-
-// tapLanes is the distance of the sums of two taps that depthwiseFilter3Vector makes: a vector's lanes.
-func tapLanes[T Float]() int {
-	if _, single := any(T(0)).(float32); single || tier != AVX512 {
-		return 16
-	}
-	return 8
 }

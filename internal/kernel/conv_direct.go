@@ -3,41 +3,28 @@ package kernel
 import (
 	"math"
 	"sync"
+
+	"github.com/convgrad/convgrad/internal/simd"
 )
 
 // The direct way of a correlation gathers nothing: vectors of neighbouring outputs of a row are loaded from the padded image where they lie. What it saves, with few filters
 // most of the work, it pays in vectors that a row does not fill.
 
-// directGroups are the numbers of filters that a direct kernel takes, and directVectors of how many vectors of outputs.
-var directGroups = [...]int{8, 6, 4, 3, 2, 1}
-
-func directVectors(m int) int { return [...]int{1: 8, 2: 8, 3: 6, 4: 5, 6: 4, 8: 3}[m] }
-
-// group is the largest group in m filters.
-func group(m int) int {
-	for _, g := range directGroups {
-		if g <= m {
-			return g
-		}
-	}
-	return 0
-}
-
 // preferDirect compares the two ways by a count of cycles for a product with one column, in 48ths: multiply-adds of whole vectors, and what either has beside them.
 func (p *correlation[T]) preferDirect() bool {
-	if !canDirect(p.stepW, p.dstCol) {
+	if !simd.CanDirect(p.stepW, p.dstCol) {
 		return false
 	}
-	lanes := p.kern.vector
+	lanes := p.kern.Vector
 	vectors := (p.outW + lanes - 1) / lanes
 	direct := 0.0
-	for m := p.m; m > 0; m -= group(m) {
-		direct += max(float64(group(m)), 1.75*float64(p.stepW)) // a small group waits for its loads
+	for m := p.m; m > 0; m -= simd.DirectGroup(m) {
+		direct += max(float64(simd.DirectGroup(m)), 1.75*float64(p.stepW)) // a small group waits for its loads
 	}
 	direct *= 3 * float64(vectors*lanes) / float64(p.outW)
-	panels := float64((p.m + p.kern.mr - 1) / p.kern.mr)
-	runs := max(3, 2+float64(p.kern.nr)/float64(p.outW))
-	gathered := panels*3*float64(p.kern.mr) + 3.5*runs*float64(p.stepW) + 250*panels/float64(p.depth)
+	panels := float64((p.m + p.kern.MR - 1) / p.kern.MR)
+	runs := max(3, 2+float64(p.kern.NR)/float64(p.outW))
+	gathered := panels*3*float64(p.kern.MR) + 3.5*runs*float64(p.stepW) + 250*panels/float64(p.depth)
 	return direct < gathered
 }
 
@@ -45,7 +32,7 @@ func (p *correlation[T]) preferDirect() bool {
 func (p *correlation[T]) packDirect() {
 	at := 0
 	for first := 0; first < p.m; {
-		g := group(p.m - first)
+		g := simd.DirectGroup(p.m - first)
 		for i := range g {
 			w, l := p.weights[(first+i)*p.wm:], at+i
 			for _, r := range p.rows {
@@ -72,7 +59,7 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 	}
 	s := takeScratch[T](2)
 	defer s.free()
-	padded := s.slice(0, count*p.image+slack)
+	padded := s.slice(0, count*p.image+simd.Slack)
 	for n := range count {
 		pad(p.frame(), padded[n*p.image:], p.src[(first+n)*p.srcImage:], lo*p.stepH, (hi-1)*p.stepH+p.reach())
 	}
@@ -88,7 +75,7 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 	list := segmentLists.Get().(*[]int)
 	defer segmentLists.Put(list)
 	segs := (*list)[:0]
-	lanes := p.kern.vector
+	lanes := p.kern.Vector
 	for i := lo; i < hi; i++ {
 		for n := range count {
 			for j := 0; j < p.outW; j += lanes {
@@ -104,12 +91,12 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 	*list = segs
 	at, taps := 0, p.planes*len(p.cols)
 	for m := 0; m < p.m; {
-		g := group(p.m - m)
-		step := 3 * directVectors(g)
+		g := simd.DirectGroup(p.m - m)
+		step := 3 * simd.DirectVectors(g)
 		for i := 0; i < total; i += step {
 			// Rows' taps that meet nothing but padding are left out: what is left is a run.
 			from, to := p.meets(lo+i/row, lo+(min(i+step, total)-1)/row)
-			directVector(g, p.stepW, p.dstCol, (to-from)*taps, p.packed[at+from*taps*g:], padded, p.offsets[from*taps:], segs[i:], p.dst[m*p.dstPlane:], p.dstPlane, bias[m:], floor)
+			simd.Direct(g, p.stepW, p.dstCol, (to-from)*taps, p.packed[at+from*taps*g:], padded, p.offsets[from*taps:], segs[i:], p.dst[m*p.dstPlane:], p.dstPlane, bias[m:], floor)
 		}
 		m += g
 		at += g * p.depth

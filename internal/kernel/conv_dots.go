@@ -1,13 +1,19 @@
 package kernel
 
+import (
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
+)
+
 // The filter gradient of few filters and taps: each of its elements is a sum along rows of outputs, of deltas times the inputs under the tap, and the lanes of a vector are
 // neighbouring outputs. No delta has to be transposed, and no lane is lost where the filters are fewer than lanes.
 
 // dotKernel is the micro-kernel that loses the least to tails, if that is less than outer products lose.
-func (f *filterGradient[T]) dotKernel() (best dotShape, ok bool) {
+func (f *filterGradient[T]) dotKernel() (best simd.DotShape, ok bool) {
 	if f.g.Cols.Stride != 1 || f.k*f.taps > 1<<11 {
 		return best, false
 	}
+	lanes := simd.Lanes[T]()
 	full := func(n, step int) float64 { return float64(n) / float64((n+step-1)/step*step) }
 	// Outer products: rows of taps by vectors of filters; the deltas are transposed first, for each image.
 	width := 0
@@ -15,8 +21,8 @@ func (f *filterGradient[T]) dotKernel() (best dotShape, ok bool) {
 		width += b.width
 	}
 	most := 0.8 * float64(f.taps) / float64(f.filled) * float64(f.k) / float64(width)
-	for _, s := range dotKernels[T]() {
-		if use := full(f.k, s.filters) * full(f.taps, s.taps) * full(f.g.Q, s.lanes); use > most {
+	for _, s := range simd.DotShapes() {
+		if use := full(f.k, s.Filters) * full(f.taps, s.Taps) * full(f.g.Q, lanes); use > most {
 			best, most, ok = s, use, true
 		}
 	}
@@ -24,15 +30,16 @@ func (f *filterGradient[T]) dotKernel() (best dotShape, ok bool) {
 }
 
 // runDots is run with sums along rows.
-func (f *filterGradient[T]) runDots(shape dotShape) {
+func (f *filterGradient[T]) runDots(shape simd.DotShape) {
 	g := f.g
-	filterBlocks, tapBlocks := (f.k+shape.filters-1)/shape.filters, (f.taps+shape.taps-1)/shape.taps
-	unit := shape.filters * shape.taps * shape.lanes
+	lanes := simd.Lanes[T]()
+	filterBlocks, tapBlocks := (f.k+shape.Filters-1)/shape.Filters, (f.taps+shape.Taps-1)/shape.Taps
+	unit := shape.Filters * shape.Taps * lanes
 	size := filterBlocks * tapBlocks * unit
 	slices := min(g.N, 16)
-	table := takeInts(filterBlocks*shape.filters + tapBlocks*shape.taps + f.filled)
+	table := takeInts(filterBlocks*shape.Filters + tapBlocks*shape.Taps + f.filled)
 	defer table.free()
-	from, off := table.ints[:filterBlocks*shape.filters], table.ints[filterBlocks*shape.filters:][:tapBlocks*shape.taps]
+	from, off := table.ints[:filterBlocks*shape.Filters], table.ints[filterBlocks*shape.Filters:][:tapBlocks*shape.Taps]
 	taps := f.measure(table.ints[len(from)+len(off):][:0])
 	for i := range from {
 		from[i] = min(i, f.k-1) * g.P * g.Q
@@ -44,28 +51,29 @@ func (f *filterGradient[T]) runDots(shape dotShape) {
 	defer s.free()
 	sums := s.slice(0, slices*size)
 	clear(sums)
-	each(g.MACs()/int64(g.Groups) < 1<<16, slices, 1, func(t int) {
+	workers.Each(g.MACs()/int64(g.Groups) < 1<<16, slices, 1, func(t int) {
 		f.dotSlice(shape, sums[t*size:][:size], from, off, g.N*t/slices, g.N*(t+1)/slices)
 	})
 	for i := 1; i < slices; i++ {
-		add(sums[:size], sums[i*size:][:size])
+		simd.Add(sums[:size], sums[i*size:][:size])
 	}
 	for k := range f.k {
 		for tap := range f.taps {
-			block := k/shape.filters*tapBlocks + tap/shape.taps
-			at := block*unit + (k%shape.filters*shape.taps+tap%shape.taps)*shape.lanes
-			f.dw[k*f.taps+tap] = sum(sums[at:][:shape.lanes])
+			block := k/shape.Filters*tapBlocks + tap/shape.Taps
+			at := block*unit + (k%shape.Filters*shape.Taps+tap%shape.Taps)*lanes
+			f.dw[k*f.taps+tap] = simd.Sum(sums[at:][:lanes])
 		}
 	}
 }
 
 // dotSlice sums images lo to hi−1.
-func (f *filterGradient[T]) dotSlice(shape dotShape, sums []T, from, off []int, lo, hi int) {
+func (f *filterGradient[T]) dotSlice(shape simd.DotShape, sums []T, from, off []int, lo, hi int) {
+	lanes := simd.Lanes[T]()
 	g := f.g
 	rows := max(1, min(g.P, (1<<13)/g.Q)) // some microseconds
 	s := takeScratch[T](1)
 	defer s.free()
-	padded := s.slice(0, f.frame().size()+slack)
+	padded := s.slice(0, f.frame().size()+simd.Slack)
 	xRow := g.Rows.Stride * f.wp
 	for n := lo; n < hi; n++ {
 		pad(f.frame(), padded, f.x[n*g.C*g.H*g.W:], 0, f.hp)
@@ -73,11 +81,11 @@ func (f *filterGradient[T]) dotSlice(shape dotShape, sums []T, from, off []int, 
 		for p := 0; p < g.P; p += rows {
 			count := min(rows, g.P-p)
 			to := sums
-			for i := 0; i < len(from); i += shape.filters {
-				for j := 0; j < len(off); j += shape.taps {
-					block := to[:shape.filters*shape.taps*shape.lanes]
+			for i := 0; i < len(from); i += shape.Filters {
+				for j := 0; j < len(off); j += shape.Taps {
+					block := to[:shape.Filters*shape.Taps*lanes]
 					to = to[len(block):]
-					runDots(shape, count, g.Q, dy[p*g.Q:], from[i:], g.Q, padded[p*xRow:], off[j:], xRow, block)
+					simd.Dots(shape, count, g.Q, dy[p*g.Q:], from[i:], g.Q, padded[p*xRow:], off[j:], xRow, block)
 				}
 			}
 		}

@@ -1,5 +1,10 @@
 package kernel
 
+import (
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
+)
+
 // BackwardFilter is dw, the derivative of Forward by w applied to dy.
 //
 // It is the sum over all outputs of outer products: of the deltas of all filters at the output, a vector, with the inputs under the filter's taps. A micro-kernel keeps
@@ -30,11 +35,11 @@ type filterGradient[T Float] struct {
 	c, k      int // of the group
 	dw, dy, x []T // of the group: images lie as in the whole
 	hp, wp    int
-	asIs      bool      // the image is read where it lies: no tap meets padding
-	pitch     int       // distance of rows as they are read
-	plane     int       // of planes
-	image     int       // and of images
-	shape     laneShape // no vectors: plain Go
+	asIs      bool           // the image is read where it lies: no tap meets padding
+	pitch     int            // distance of rows as they are read
+	plane     int            // of planes
+	image     int            // and of images
+	shape     simd.LaneShape // no vectors: plain Go
 	blocks    []laneBlock
 	taps      int   // (c, r, s)
 	filled    int   // their number filled up to a multiple of what a tile takes
@@ -52,13 +57,13 @@ func newFilterGradient[T Float](g Conv, dw, dy, x []T, group int) *filterGradien
 		g: g, c: c, k: k,
 		dw: dw[group*k*c*g.R*g.S:][:k*c*g.R*g.S], dy: dy[group*k*g.P*g.Q:], x: x[group*c*g.H*g.W:],
 		hp: (g.P-1)*g.Rows.Stride + g.Rows.Extent(), wp: (g.Q-1)*g.Cols.Stride + g.Cols.Extent(),
-		shape: laneKernels[T](), taps: c * g.R * g.S,
+		shape: simd.NewLaneShape[T](), taps: c * g.R * g.S,
 	}
 	f.pitch, f.plane, f.image = f.wp, f.hp*f.wp, f.frame().size()
-	if f.shape.vectors > 0 {
-		f.blocks = f.shape.laneBlocks(k)
+	if f.shape.Vectors > 0 {
+		f.blocks = laneBlocks(f.shape, k)
 	} else {
-		f.blocks = laneShape{vectors: 1, lanes: 4}.laneBlocks(k)
+		f.blocks = laneBlocks(simd.LaneShape{Vectors: 1, Lanes: 4}, k)
 	}
 	for _, b := range f.blocks {
 		f.filled = max(f.filled, f.tile(b)*((f.taps+f.tile(b)-1)/f.tile(b)))
@@ -78,10 +83,10 @@ func (f *filterGradient[T]) frame() frame {
 
 // tile is how many taps a micro-kernel takes with a block of filters.
 func (f *filterGradient[T]) tile(b laneBlock) int {
-	if f.shape.vectors == 0 {
+	if f.shape.Vectors == 0 {
 		return 2
 	}
-	return f.shape.pixels(b.width)
+	return f.shape.Pixels(b.width)
 }
 
 // measure appends the taps' distances in an image to table. Those that fill up the last tile are the first's: any element of the image, for a sum that is not used.
@@ -131,31 +136,31 @@ func (f *filterGradient[T]) run() {
 	// The sums are cut into ranges of taps or, where no image has to be padded for each of them, blocks of filters, so that a part stays in the second-level cache from image to image. No sum
 	// depends on the cuts, so that their number may follow the threads'.
 	cuts, blocks := (f.size+filterCut-1)/filterCut, 1
-	if n := Threads(); n > 1 {
+	if n := workers.Threads(); n > 1 {
 		cuts = max(cuts, (2*n+f.slices-1)/f.slices)
 	}
 	if f.asIs {
 		blocks = min(cuts, len(f.blocks))
 		cuts = (cuts + blocks - 1) / blocks
 	}
-	cuts = max(1, min(cuts, f.taps/(4*laneStep)))
+	cuts = max(1, min(cuts, f.taps/(4*simd.LaneStep)))
 	small := g.MACs()/int64(g.Groups) < 1<<16
-	each(small, f.slices*blocks*cuts, 1, func(t int) {
+	workers.Each(small, f.slices*blocks*cuts, 1, func(t int) {
 		slice, block, cut := t/cuts/blocks, t/cuts%blocks, t%cuts
-		from, to := f.taps*cut/cuts/laneStep*laneStep, f.taps
+		from, to := f.taps*cut/cuts/simd.LaneStep*simd.LaneStep, f.taps
 		if cut+1 < cuts {
-			to = f.taps * (cut + 1) / cuts / laneStep * laneStep
+			to = f.taps * (cut + 1) / cuts / simd.LaneStep * simd.LaneStep
 		}
 		f.slice(f.sums[slice*f.size:][:f.size], f.blocks[len(f.blocks)*block/blocks:len(f.blocks)*(block+1)/blocks], g.N*slice/f.slices, g.N*(slice+1)/f.slices, from, to)
 	})
-	ranges := (f.taps + laneStep*4 - 1) / (laneStep * 4)
-	each(small || f.slices*f.size < 1<<14, len(f.blocks)*ranges, 1, func(t int) {
-		b, from, to := f.blocks[t/ranges], t%ranges*laneStep*4, min(f.taps, (t%ranges+1)*laneStep*4)
+	ranges := (f.taps + simd.LaneStep*4 - 1) / (simd.LaneStep * 4)
+	workers.Each(small || f.slices*f.size < 1<<14, len(f.blocks)*ranges, 1, func(t int) {
+		b, from, to := f.blocks[t/ranges], t%ranges*simd.LaneStep*4, min(f.taps, (t%ranges+1)*simd.LaneStep*4)
 		total := f.sums[b.first*f.filled+from*b.width:][:(to-from)*b.width]
 		for i := 1; i < f.slices; i++ {
-			add(total, f.sums[i*f.size+b.first*f.filled+from*b.width:][:len(total)])
+			simd.Add(total, f.sums[i*f.size+b.first*f.filled+from*b.width:][:len(total)])
 		}
-		transpose(f.dw[b.first*f.taps+from:], f.taps, total, b.width, to-from, b.have)
+		simd.Transpose(f.dw[b.first*f.taps+from:], f.taps, total, b.width, to-from, b.have)
 	})
 }
 
@@ -174,7 +179,7 @@ func (f *filterGradient[T]) slice(sums []T, blocks []laneBlock, lo, hi, first, e
 		count := min(f.together, hi-n)
 		x := f.x[n*g.C*g.H*g.W:]
 		if !f.asIs {
-			padded := s.slice(0, f.together*f.image+slack)
+			padded := s.slice(0, f.together*f.image+simd.Slack)
 			some := f.frame() // the planes that the taps lie in
 			c := first / (g.R * g.S)
 			some.planes = (end-1)/(g.R*g.S) + 1 - c
@@ -199,45 +204,19 @@ func (f *filterGradient[T]) slice(sums []T, blocks []laneBlock, lo, hi, first, e
 					at += run
 				}
 				at, accumulate := f.at[from:to], n > lo || i > 0
-				next := laneEnd[T]{step: line[T]()} // the sums come from farther away than what is summed
-				next.touches, next.next = mr*b.width/next.step, mr*b.width
+				next := simd.LaneEnd[T]{Step: simd.Line[T]()} // the sums come from farther away than what is summed
+				next.Touches, next.Next = mr*b.width/next.Step, mr*b.width
 				for t, tiles := first, 1; t < end; t += tiles * mr {
-					if f.shape.vectors == 0 {
-						outerGo2x4(at, x, f.offsets[t:][:mr], panel, c[t*b.width:], accumulate)
+					if f.shape.Vectors == 0 {
+						simd.Outer2x4(at, x, f.offsets[t:][:mr], panel, c[t*b.width:], accumulate)
 						continue
 					}
 					// The convolution's own kernel, with taps for outputs and outputs for taps.
-					next.touch = c[t*b.width:]
+					next.Touch = c[t*b.width:]
 					tiles = min((end-t+mr-1)/mr, laneBatch(len(at)))
-					runLanes(f.shape, b.width, tiles, x, f.offsets[t:][:tiles*mr], at, panel, next.touch, b.width, accumulate, &next)
+					simd.LaneTile(f.shape, b.width, tiles, x, f.offsets[t:][:tiles*mr], at, panel, next.Touch, b.width, accumulate, &next)
 				}
 			}
 		}
 	}
-}
-
-// outerGo2x4 is the micro-kernel of the filter's gradient in plain Go: c[i·4+j] (+)= Σ_q x[offsets[i] + at[q]]·d[q·4 + j] for 2 taps and 4 filters.
-func outerGo2x4[T Float](at []int, x []T, offsets []int, d, c []T, accumulate bool) {
-	var c00, c01, c02, c03, c10, c11, c12, c13 T
-	x0, x1 := x[offsets[0]:], x[offsets[1]:]
-	for q, p := range at {
-		b := d[q*4:][:4]
-		b0, b1, b2, b3 := b[0], b[1], b[2], b[3]
-		a0, a1 := x0[p], x1[p]
-		c00 += a0 * b0
-		c01 += a0 * b1
-		c02 += a0 * b2
-		c03 += a0 * b3
-		c10 += a1 * b0
-		c11 += a1 * b1
-		c12 += a1 * b2
-		c13 += a1 * b3
-	}
-	c = c[:8]
-	if accumulate {
-		c00, c01, c02, c03 = c00+c[0], c01+c[1], c02+c[2], c03+c[3]
-		c10, c11, c12, c13 = c10+c[4], c11+c[5], c12+c[6], c13+c[7]
-	}
-	c[0], c[1], c[2], c[3] = c00, c01, c02, c03
-	c[4], c[5], c[6], c[7] = c10, c11, c12, c13
 }

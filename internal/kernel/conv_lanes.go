@@ -1,30 +1,14 @@
 package kernel
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
+)
 
 // Where a convolution has many filters, its micro-kernels have filters in their lanes: the weights are packed filter by filter beside each other, and each output's inputs are broadcast from
 // the padded image, through a table of the taps' distances. No panel of inputs is ever put together. A tile of outputs comes out with its filters side by side and is transposed into place.
-
-// maxPixels is the most outputs that a micro-kernel makes at a time; what they make divides laneStep.
-const (
-	maxPixels = 12
-	laneStep  = 24
-)
-
-// A laneShape says which micro-kernels are in use: up to so many vectors of so many lanes; no vectors where there are none.
-type laneShape struct {
-	tier           Tier //lint:ignore U1000 read on amd64 only
-	vectors, lanes int
-}
-
-// A laneEnd says how a micro-kernel finishes: with a bias, of as many elements as the block is wide, or none, and a ReLU. On its way, one for each product of a sum, it asks the caches for
-// so many lines, step apart from touch on, that come next, and next farther on for the next tile; where it has registers for that.
-type laneEnd[T Float] struct {
-	bias                []T
-	relu                bool
-	touch               []T
-	step, touches, next int
-}
 
 // placeStep is how many outputs are worth placing at a time.
 const placeStep = 48
@@ -43,20 +27,20 @@ const (
 
 // wide reports whether the correlation is one for filters in lanes: they fill their vectors, and the sums are long enough to be worth the transposition.
 func (p *correlation[T]) wide() bool {
-	s := laneKernels[T]()
-	return s.vectors > 0 && p.m >= s.lanes && p.depth >= 32
+	s := simd.NewLaneShape[T]()
+	return s.Vectors > 0 && p.m >= s.Lanes && p.depth >= 32
 }
 
 // A laneBlock is a run of filters that one micro-kernel makes.
 type laneBlock struct{ first, have, width int }
 
 // laneBlocks cuts m filters into blocks of nearly equal widths.
-func (s laneShape) laneBlocks(m int) []laneBlock {
-	vectors := (m + s.lanes - 1) / s.lanes
-	blocks := (vectors + s.vectors - 1) / s.vectors
+func laneBlocks(s simd.LaneShape, m int) []laneBlock {
+	vectors := (m + s.Lanes - 1) / s.Lanes
+	blocks := (vectors + s.Vectors - 1) / s.Vectors
 	list := make([]laneBlock, blocks)
 	for i := range list {
-		lo, hi := vectors*i/blocks*s.lanes, vectors*(i+1)/blocks*s.lanes
+		lo, hi := vectors*i/blocks*s.Lanes, vectors*(i+1)/blocks*s.Lanes
 		list[i] = laneBlock{lo, min(hi, m) - lo, hi - lo}
 	}
 	return list
@@ -91,8 +75,8 @@ func (p *correlation[T]) runPair(q *correlation[T]) bool {
 // runWide is run for filters in lanes, of one correlation or of a pair.
 func runWide[T Float](all ...*correlation[T]) {
 	p := all[0]
-	shape := laneKernels[T]()
-	blocks := shape.laneBlocks(p.m)
+	shape := simd.NewLaneShape[T]()
+	blocks := laneBlocks(shape, p.m)
 	filled := blocks[len(blocks)-1].first + blocks[len(blocks)-1].width
 	s := takeScratch[T](3)
 	defer s.free()
@@ -111,9 +95,9 @@ func runWide[T Float](all ...*correlation[T]) {
 	// Weights are packed in pieces, of some planes of a block of filters.
 	for _, c := range all {
 		area := len(c.rows) * len(c.cols)
-		planes := max(1, (1<<13)/(area*shape.vectors*shape.lanes))
+		planes := max(1, (1<<13)/(area*shape.Vectors*shape.Lanes))
 		pieces := (c.planes + planes - 1) / planes
-		each(small, len(blocks)*pieces, 1, func(t int) {
+		workers.Each(small, len(blocks)*pieces, 1, func(t int) {
 			first := t % pieces * planes
 			c.packLanes(blocks[t/pieces], first, min(c.planes, first+planes))
 		})
@@ -127,12 +111,12 @@ func runWide[T Float](all ...*correlation[T]) {
 	}
 	pixels := p.outH * p.outW
 	tasks := 1
-	if n := Threads(); n > 1 {
+	if n := workers.Threads(); n > 1 {
 		tasks = 4 * n
 	}
 	together := max(1, min((w.chunk+pixels/2)/pixels, (p.n+tasks-1)/tasks))
 	groups := (p.n + together - 1) / together
-	parts := max(1, min((tasks+groups-1)/groups, together*pixels/(4*laneStep)))
+	parts := max(1, min((tasks+groups-1)/groups, together*pixels/(4*simd.LaneStep)))
 	table := takeInts(together * pixels)
 	defer table.free()
 	w.at = table.ints[:0]
@@ -143,13 +127,13 @@ func runWide[T Float](all ...*correlation[T]) {
 			}
 		}
 	}
-	each(small, groups*parts, 1, func(t int) {
+	workers.Each(small, groups*parts, 1, func(t int) {
 		first := t / parts * together
 		total := min(together, p.n-first) * pixels
 		part := t % parts
-		lo, hi := total*part/parts/laneStep*laneStep, total
+		lo, hi := total*part/parts/simd.LaneStep*simd.LaneStep, total
 		if part+1 < parts {
-			hi = total * (part + 1) / parts / laneStep * laneStep
+			hi = total * (part + 1) / parts / simd.LaneStep * simd.LaneStep
 		}
 		if lo < hi {
 			w.run(first, lo, hi)
@@ -205,7 +189,7 @@ func (p *correlation[T]) packLanes(b laneBlock, c0, c1 int) {
 // A wideRun is what the tasks of runWide share.
 type wideRun[T Float] struct {
 	all    []*correlation[T]
-	shape  laneShape
+	shape  simd.LaneShape
 	blocks []laneBlock
 	bias   []T
 	chunk  int
@@ -230,11 +214,11 @@ func (w *wideRun[T]) run(first, lo, hi int) {
 	chunks := max(1, (hi-lo+w.chunk/2)/w.chunk)
 	s := takeScratch[T](3)
 	defer s.free()
-	t := wideTask[T]{wideRun: w, first: first, x: p.input(s, 0, first, lo, hi), last: takeInts(maxPixels)}
+	t := wideTask[T]{wideRun: w, first: first, x: p.input(s, 0, first, lo, hi), last: takeInts(simd.MaxPixels)}
 	defer t.last.free()
-	t.chunk = ((hi-lo+chunks-1)/chunks + laneStep - 1) / laneStep * laneStep
-	widest := w.shape.vectors * w.shape.lanes
-	t.tile = s.slice(1, phases*(t.chunk+maxPixels)*widest)
+	t.chunk = ((hi-lo+chunks-1)/chunks + simd.LaneStep - 1) / simd.LaneStep * simd.LaneStep
+	widest := w.shape.Vectors * w.shape.Lanes
+	t.tile = s.slice(1, phases*(t.chunk+simd.MaxPixels)*widest)
 	if p.dstCol != 1 || p.dstRow != p.outW {
 		t.rows = s.slice(2, t.chunk*widest)
 	}
@@ -242,7 +226,7 @@ func (w *wideRun[T]) run(first, lo, hi int) {
 		cols := min(t.chunk, hi-col)
 		for _, b := range w.blocks {
 			// Where outputs are too few for the last micro-kernel, the last one stands for the others.
-			whole := cols / w.shape.pixels(b.width) * w.shape.pixels(b.width)
+			whole := cols / w.shape.Pixels(b.width) * w.shape.Pixels(b.width)
 			for i := range t.last.ints {
 				t.last.ints[i] = w.at[min(col+whole+i, col+cols-1)]
 			}
@@ -258,21 +242,21 @@ func (w *wideRun[T]) run(first, lo, hi int) {
 // sum adds the products from k0 on to the sums of the outputs col to col+cols−1 of a phase and a block of filters; after the last products of the last phase the outputs go to their places.
 func (t *wideTask[T]) sum(b laneBlock, phase, k0, col, cols int) {
 	p, c := t.all[0], t.all[phase] // whose outputs are counted as the first's
-	ldc, mr := len(t.all)*b.width, t.shape.pixels(b.width)
+	ldc, mr := len(t.all)*b.width, t.shape.Pixels(b.width)
 	kb := min(laneDepth, c.depth-k0)
 	weights := c.packed[b.first*c.depth+k0*b.width:]
-	var end laneEnd[T]
+	var end simd.LaneEnd[T]
 	final, placed := k0+kb == c.depth, 0
 	switch {
 	case final:
-		end = laneEnd[T]{relu: c.relu, step: c.dstPlane, touches: b.have, next: mr * c.dstCol}
+		end = simd.LaneEnd[T]{ReLU: c.relu, Step: c.dstPlane, Touches: b.have, Next: mr * c.dstCol}
 		if t.bias != nil {
-			end.bias = t.bias[b.first:]
+			end.Bias = t.bias[b.first:]
 		}
 	case t.heavy: // the next weights, shared out among the tiles
-		l := line[T]()
-		end = laneEnd[T]{step: l, touches: (laneDepth*b.width/l + cols/mr) / (cols/mr + 1)}
-		end.next = end.step * end.touches
+		l := simd.Line[T]()
+		end = simd.LaneEnd[T]{Step: l, Touches: (laneDepth*b.width/l + cols/mr) / (cols/mr + 1)}
+		end.Next = end.Step * end.Touches
 	}
 	for i, tiles := 0, 0; i < cols; i += tiles * mr {
 		at := t.last.ints
@@ -282,11 +266,11 @@ func (t *wideTask[T]) sum(b laneBlock, phase, k0, col, cols int) {
 			tiles = 1
 		}
 		if final {
-			end.touch = p.dst[p.place(t.first, b.first, col+i):]
+			end.Touch = p.dst[p.place(t.first, b.first, col+i):]
 		} else {
-			end.touch = weights[min(kb*b.width+i/mr*end.next, len(weights)):]
+			end.Touch = weights[min(kb*b.width+i/mr*end.Next, len(weights)):]
 		}
-		runLanes(t.shape, b.width, tiles, t.x, at, c.offsets[k0:][:kb], weights[:kb*b.width], t.tile[i*ldc+phase*b.width:], ldc, k0 > 0, &end)
+		simd.LaneTile(t.shape, b.width, tiles, t.x, at, c.offsets[k0:][:kb], weights[:kb*b.width], t.tile[i*ldc+phase*b.width:], ldc, k0 > 0, &end)
 		// They go while they are in the nearest cache.
 		if done := min(i+tiles*mr, cols); final && phase+1 == len(t.all) && (done-placed >= placeStep || done == cols) {
 			t.put(t.tile[placed*ldc:], b, col+placed, done-placed)
@@ -306,7 +290,7 @@ func (p *correlation[T]) place(first, m, at int) int {
 func (t *wideTask[T]) put(tile []T, b laneBlock, col, cols int) {
 	p := t.all[0]
 	if len(t.all) == 1 && t.rows != nil {
-		transpose(t.rows, t.chunk, tile, b.width, cols, b.have)
+		simd.Transpose(t.rows, t.chunk, tile, b.width, cols, b.have)
 		for m := range b.have {
 			p.scatter(t.rows[m*t.chunk:][:cols], t.first, col, b.first+m)
 		}
@@ -323,32 +307,8 @@ func (t *wideTask[T]) put(tile []T, b laneBlock, col, cols int) {
 		if len(t.all) == 2 { // the second phase may be narrower
 			lines = min(2*run, side+t.all[1].outW-2*from)
 		}
-		transpose(p.dst[p.place(t.first, b.first, col+i):], p.dstPlane, tile[len(t.all)*i*b.width:], b.width, lines, b.have)
+		simd.Transpose(p.dst[p.place(t.first, b.first, col+i):], p.dstPlane, tile[len(t.all)*i*b.width:], b.width, lines, b.have)
 		i += run
-	}
-}
-
-// transpose is dst[l·ldd+i] = src[i·lds+l] for so many lines i and columns l.
-func transpose[T Float](dst []T, ldd int, src []T, lds, lines, cols int) {
-	doneLines := 0
-	for doneLines < lines {
-		n, c := transposeBlocks(dst[doneLines:], ldd, src[doneLines*lds:], lds, lines-doneLines, cols)
-		if n == 0 {
-			break
-		}
-		doneLines += n
-		for l := c; l < cols; l++ {
-			to := dst[l*ldd+doneLines-n:][:n]
-			for i := range to {
-				to[i] = src[(doneLines-n+i)*lds+l]
-			}
-		}
-	}
-	for l := range cols {
-		to := dst[l*ldd:]
-		for i := doneLines; i < lines; i++ {
-			to[i] = src[i*lds+l]
-		}
 	}
 }
 

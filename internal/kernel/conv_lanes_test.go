@@ -3,6 +3,8 @@ package kernel
 import (
 	"math/rand/v2"
 	"testing"
+
+	"github.com/convgrad/convgrad/internal/simd"
 )
 
 // wideConvs have more filters, or channels for backward-data, than a vector has lanes: every width of a block of filters and its tails, chunks that end inside an image and ones
@@ -48,7 +50,7 @@ func testTranspose[T Float](t *testing.T) {
 			lds, ldd := cols+r.IntN(3), lines+r.IntN(3)
 			src := d.put(integers[T](r, (lines-1)*lds+cols, 100))
 			dst := d.empty((cols-1)*ldd + lines)
-			transpose(dst, ldd, src, lds, lines, cols)
+			simd.Transpose(dst, ldd, src, lds, lines, cols)
 			for i := range lines {
 				for l := range cols {
 					if dst[l*ldd+i] != src[i*lds+l] {

@@ -1,11 +1,16 @@
 package kernel
 
+import (
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
+)
+
 // Without vectors, and with few filters, gathering panels costs more than the products: a row of outputs is then summed tap by tap, straight out of the padded image, four taps to a pass
 // and two filters at a time.
 
 // rowwise reports whether that is the better way.
 func (p *correlation[T]) rowwise() bool {
-	return p.kern.tier == Generic && p.m <= 8 && p.outW >= 8 && p.stepW == 1
+	return simd.CurrentTier() == simd.Generic && p.m <= 8 && p.outW >= 8 && p.stepW == 1
 }
 
 func (p *correlation[T]) runRows(small bool) {
@@ -20,11 +25,11 @@ func (p *correlation[T]) runRows(small bool) {
 	if p.n < 16 {
 		parts = min((16+p.n-1)/p.n, p.outH)
 	}
-	each(small, p.n*parts, 1, func(t int) {
+	workers.Each(small, p.n*parts, 1, func(t int) {
 		n, part := t/parts, t%parts
 		s := takeScratch[T](2)
 		defer s.free()
-		padded := s.slice(0, p.planes*p.hp*p.wp+slack)
+		padded := s.slice(0, p.planes*p.hp*p.wp+simd.Slack)
 		pad(p.frame(), padded, p.src[n*p.srcImage:], 0, p.hp)
 		sums := s.slice(1, 2*p.outW)
 		for i := p.outH * part / parts; i < p.outH*(part+1)/parts; i++ {
@@ -39,7 +44,7 @@ func (p *correlation[T]) runRows(small bool) {
 				for k := range min(2, p.m-m) {
 					row := sums[k*p.outW:][:p.outW]
 					if p.bias != nil || p.relu {
-						finishRow(row, row, p.biasOf(m+k), p.relu)
+						simd.AddBias(row, row, p.biasOf(m+k), p.relu)
 					}
 					p.scatter(row, n, i*p.outW, m+k)
 				}

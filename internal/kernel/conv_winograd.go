@@ -1,5 +1,10 @@
 package kernel
 
+import (
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
+)
+
 // Winograd's algorithm makes a tile of m×m outputs of a 3×3 filter from (m+2)×(m+2) products instead of 9·m²: y = Aᵀ[(G·w·Gᵀ) ⊙ (Bᵀ·x·B)]A (Lavin and Gray, 2016). The sum over the
 // channels is made between the transformations, as one matrix product for each element of the tile. Lanes are channels, then filters.
 
@@ -20,8 +25,8 @@ func WinogradBound(g Conv, unit float64) (forward, backwardData float64) {
 
 // winogradTile is the side of the tiles, 4 or 2, that Winograd's algorithm would make of this correlation; 0 where it cannot or does not pay.
 func (p *correlation[T]) winogradTile() int {
-	s := laneKernels[T]()
-	if !p.winograd || s.vectors == 0 || p.planes < s.lanes || p.m < s.lanes || len(p.rows) != 3 || len(p.cols) != 3 || p.stepH != 1 || p.stepW != 1 || p.dstCol != 1 || p.dstRow != p.outW {
+	s := simd.NewLaneShape[T]()
+	if !p.winograd || s.Vectors == 0 || p.planes < s.Lanes || p.m < s.Lanes || len(p.rows) != 3 || len(p.cols) != 3 || p.stepH != 1 || p.stepW != 1 || p.dstCol != 1 || p.dstRow != p.outW {
 		return 0
 	}
 	for _, taps := range [][]tap{p.rows, p.cols} {
@@ -45,7 +50,7 @@ func (p *correlation[T]) winogradTile() int {
 type winogradPlan[T Float] struct {
 	*correlation[T]
 	m, side        int // outputs of a tile and elements, m + 2
-	shape          laneShape
+	shape          simd.LaneShape
 	blocks         []laneBlock
 	down, across   int // tiles of an image
 	channels       int // filled up to whole vectors
@@ -64,11 +69,11 @@ func (p *correlation[T]) runWinograd(m int) {
 	q := *p
 	q.depth = 9 * p.planes
 	q.rows, q.cols = ascending(p.rows), ascending(p.cols)
-	w := winogradPlan[T]{correlation: &q, m: m, side: m + 2, shape: laneKernels[T]()}
-	w.blocks = w.shape.laneBlocks(p.m)
+	w := winogradPlan[T]{correlation: &q, m: m, side: m + 2, shape: simd.NewLaneShape[T]()}
+	w.blocks = laneBlocks(w.shape, p.m)
 	w.down, w.across = (p.outH+m-1)/m, (p.outW+m-1)/m
 	w.stripH, w.stripW = m+2, m*w.across+2
-	w.channels = (p.planes + w.shape.lanes - 1) / w.shape.lanes * w.shape.lanes
+	w.channels = (p.planes + w.shape.Lanes - 1) / w.shape.Lanes * w.shape.Lanes
 	w.filled = w.blocks[len(w.blocks)-1].first + w.blocks[len(w.blocks)-1].width
 	area := w.side * w.side
 
@@ -80,9 +85,9 @@ func (p *correlation[T]) runWinograd(m int) {
 		w.bias = s.slice(2, w.filled)
 		clear(w.bias[copy(w.bias, p.bias):])
 	}
-	planes := max(1, (1<<13)/(9*w.shape.vectors*w.shape.lanes))
+	planes := max(1, (1<<13)/(9*w.shape.Vectors*w.shape.Lanes))
 	pieces := (p.planes + planes - 1) / planes
-	each(false, len(w.blocks)*pieces, 1, func(t int) {
+	workers.Each(false, len(w.blocks)*pieces, 1, func(t int) {
 		c := t % pieces * planes
 		w.weights(w.blocks[t/pieces], c, min(p.planes, c+planes))
 	})
@@ -90,16 +95,16 @@ func (p *correlation[T]) runWinograd(m int) {
 	total := p.n * w.down
 	w.rows = w.taskRows(total)
 	w.tiles = w.rows * w.across
-	table := takeInts(w.tiles + maxPixels + p.planes)
+	table := takeInts(w.tiles + simd.MaxPixels + p.planes)
 	defer table.free()
-	w.at, w.step = table.ints[:w.tiles+maxPixels], table.ints[w.tiles+maxPixels:]
+	w.at, w.step = table.ints[:w.tiles+simd.MaxPixels], table.ints[w.tiles+simd.MaxPixels:]
 	for i := range w.at {
 		w.at[i] = min(i, w.tiles-1) * w.channels
 	}
 	for i := range w.step {
 		w.step[i] = i
 	}
-	parallel((total+w.rows-1)/w.rows, func(t, _ int) { w.task(t*w.rows, min(total, (t+1)*w.rows)) })
+	workers.Run((total+w.rows-1)/w.rows, func(t, _ int) { w.task(t*w.rows, min(total, (t+1)*w.rows)) })
 }
 
 // heavy reports whether the weights are too many for the second-level cache.
@@ -109,7 +114,7 @@ func (w *winogradPlan[T]) heavy() bool { return w.side*w.side*w.filled*w.planes 
 func (w *winogradPlan[T]) taskRows(total int) int {
 	area := w.side * w.side
 	tasks := 1
-	if n := Threads(); n > 1 {
+	if n := workers.Threads(); n > 1 {
 		tasks = 4 * n
 	}
 	// A task's transformed input stays in the second-level cache.
@@ -121,7 +126,7 @@ func (w *winogradPlan[T]) taskRows(total int) int {
 	most := max(1, min(tiles/w.across, (total+tasks-1)/tasks))
 	// Of the upper half, what fills the micro-kernel's tiles best.
 	best := most
-	mr := w.shape.pixels(w.blocks[0].width)
+	mr := w.shape.Pixels(w.blocks[0].width)
 	waste := func(rows int) float64 {
 		n := rows * w.across
 		return float64((n+mr-1)/mr*mr) / float64(n)
@@ -147,7 +152,7 @@ func (w *winogradPlan[T]) weights(b laneBlock, c0, c1 int) {
 	w.packLanes(b, c0, c1)
 	s := takeScratch[T](1)
 	defer s.free()
-	tmp := s.slice(0, (w.side*w.side+1)*w.shape.lanes)
+	tmp := s.slice(0, (w.side*w.side+1)*w.shape.Lanes)
 	// Position (0, 0) of the correlation is the filter's first element or its last, on each axis.
 	origin, row, col := 0, 3*b.width, b.width
 	if w.correlation.rows[0].at != 0 {
@@ -159,13 +164,13 @@ func (w *winogradPlan[T]) weights(b laneBlock, c0, c1 int) {
 	step := w.filled * w.planes
 	for c := c0; c < c1; c++ {
 		src, dst := w.packed[b.first*9*w.planes+c*9*b.width:][:9*b.width], w.transformed[b.first*w.planes+c*b.width:]
-		winogradWeights(w.shape, w.m, b.width/w.shape.lanes, src, origin, row, col, dst, w.side*step, step, tmp)
+		simd.WinogradWeights(w.m, b.width/w.shape.Lanes, src, origin, row, col, dst, w.side*step, step, tmp)
 	}
 }
 
 // task makes the rows lo to hi−1 of tiles, counted through all images.
 func (w *winogradPlan[T]) task(lo, hi int) {
-	area, lanes := w.side*w.side, w.shape.lanes
+	area, lanes := w.side*w.side, w.shape.Lanes
 	s := takeScratch[T](6)
 	defer s.free()
 	strip := s.slice(0, w.stripH*w.w*w.channels)
@@ -176,16 +181,16 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 	for g := lo; g < hi; g++ {
 		w.strip(turned, strip, g)
 		for j := range w.across {
-			winogradInput(w.shape, w.m, w.channels/lanes, turned[w.m*j*w.channels:], w.stripW*w.channels, w.channels,
+			simd.WinogradInput(w.m, w.channels/lanes, turned[w.m*j*w.channels:], w.stripW*w.channels, w.channels,
 				input[((g-lo)*w.across+j)*w.channels:], w.side*element, element, tmp)
 		}
 	}
 	tiles := (hi - lo) * w.across
-	wide := w.shape.vectors * lanes
-	products := s.slice(4, area*oddLines[T]((w.tiles+maxPixels)*wide)) // of which whole micro-kernel's tiles are used
+	wide := w.shape.Vectors * lanes
+	products := s.slice(4, area*oddLines[T]((w.tiles+simd.MaxPixels)*wide)) // of which whole micro-kernel's tiles are used
 	out := s.slice(5, ((w.m-1)*w.outW+w.m*w.across)*wide)
 	for k, b := range w.blocks {
-		mr := w.shape.pixels(b.width)
+		mr := w.shape.Pixels(b.width)
 		all := (tiles + mr - 1) / mr // micro-kernel's tiles
 		step := oddLines[T](all * mr * b.width)
 		// While they compute, the micro-kernels ask for what comes next: the element's weights after these, or the lines of the images that are read and written next.
@@ -199,7 +204,7 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 				for i := 0; i < all; i += batch {
 					n := min(batch, all-i)
 					end := ahead.next(weights[k0*b.width:], i, n, kb)
-					runLanes(w.shape, b.width, n, from, w.at[i*mr:], w.step[k0:][:kb], weights[k0*b.width:][:kb*b.width], products[e*step+i*mr*b.width:], b.width, k0 > 0, &end)
+					simd.LaneTile(w.shape, b.width, n, from, w.at[i*mr:], w.step[k0:][:kb], weights[k0*b.width:][:kb*b.width], products[e*step+i*mr*b.width:], b.width, k0 > 0, &end)
 				}
 			}
 		}
@@ -211,19 +216,19 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 		for g := lo; g < hi; g++ {
 			// From the last tile to the first: what one writes behind its row's end, the first of the next row writes over.
 			for j := w.across - 1; j >= 0; j-- {
-				winogradOutput(w.shape, w.m, b.width/lanes, products[((g-lo)*w.across+j)*b.width:], w.side*step, step,
+				simd.WinogradOutput(w.m, b.width/lanes, products[((g-lo)*w.across+j)*b.width:], w.side*step, step,
 					out[j*w.m*b.width:], line, b.width, tmp, bias, w.relu)
 			}
 			n, row := g/w.down, g%w.down*w.m
 			rows := min(w.m, w.outH-row)
-			transpose(w.dst[n*w.dstImage+b.first*w.dstPlane+row*w.outW:], w.dstPlane, out, b.width, rows*w.outW, b.have)
+			simd.Transpose(w.dst[n*w.dstImage+b.first*w.dstPlane+row*w.outW:], w.dstPlane, out, b.width, rows*w.outW, b.have)
 		}
 	}
 }
 
 // oddLines is n elements or a few more, an odd number of cache lines: what lies so far apart is spread over all sets of a cache.
 func oddLines[T Float](n int) int {
-	l := line[T]()
+	l := simd.Line[T]()
 	return ((n+l-1)/l | 1) * l
 }
 
@@ -239,7 +244,7 @@ func (w *winogradPlan[T]) strip(dst, tmp []T, g int) {
 	}
 	clear(dst[:(lo-first)*line])
 	clear(dst[(hi-first)*line:])
-	transpose(tmp, w.channels, w.src[n*w.srcImage+lo*w.w:], w.h*w.w, w.planes, (hi-lo)*w.w)
+	simd.Transpose(tmp, w.channels, w.src[n*w.srcImage+lo*w.w:], w.h*w.w, w.planes, (hi-lo)*w.w)
 	for r := range hi - lo {
 		row := dst[(lo+r-first)*line:][:line]
 		clear(row[:w.left*w.channels])
@@ -263,8 +268,8 @@ type winogradAhead[T Float] struct {
 
 // ahead looks ahead from the task of rows lo to hi−1 at its k-th block of filters.
 func (w *winogradPlan[T]) ahead(lo, hi, k int) (a winogradAhead[T]) {
-	b, l := w.blocks[k], line[T]()
-	calls := ((hi-lo)*w.across + w.shape.pixels(b.width) - 1) / w.shape.pixels(b.width)
+	b, l := w.blocks[k], simd.Line[T]()
+	calls := ((hi-lo)*w.across + w.shape.Pixels(b.width) - 1) / w.shape.Pixels(b.width)
 	if w.heavy() {
 		a.weights, a.each = w.filled*w.planes, (min(w.planes, laneDepth)*b.width/l+calls-1)/calls
 		return a
@@ -282,11 +287,11 @@ func (w *winogradPlan[T]) ahead(lo, hi, k int) (a winogradAhead[T]) {
 }
 
 // next is what a call for n micro-tiles from the i-th on, of these weights and sums of kb products, asks for.
-func (a *winogradAhead[T]) next(weights []T, i, n, kb int) laneEnd[T] {
-	end := laneEnd[T]{step: line[T]()}
+func (a *winogradAhead[T]) next(weights []T, i, n, kb int) simd.LaneEnd[T] {
+	end := simd.LaneEnd[T]{Step: simd.Line[T]()}
 	if a.each > 0 {
-		end.touches, end.next = a.each, a.each*end.step
-		end.touch = weights[min(a.weights+i*end.next, len(weights)):]
+		end.Touches, end.Next = a.each, a.each*end.Step
+		end.Touch = weights[min(a.weights+i*end.Next, len(weights)):]
 		return end
 	}
 	p, from, plane, lines := a.plane, a.in, a.inPlane, a.inLines
@@ -296,10 +301,10 @@ func (a *winogradAhead[T]) next(weights []T, i, n, kb int) laneEnd[T] {
 			return end
 		}
 	}
-	end.touch = from[min(p*plane+a.done*end.step, len(from)):]
-	end.touches = min(a.most, kb, (lines-a.done+n-1)/n)
-	end.next = end.touches * end.step
-	if a.done += end.touches * n; a.done >= lines {
+	end.Touch = from[min(p*plane+a.done*end.Step, len(from)):]
+	end.Touches = min(a.most, kb, (lines-a.done+n-1)/n)
+	end.Next = end.Touches * end.Step
+	if a.done += end.Touches * n; a.done >= lines {
 		a.plane, a.done = a.plane+1, 0
 	}
 	return end

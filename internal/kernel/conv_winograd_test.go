@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/convgrad/convgrad/internal/simd"
 )
 
 // winogradConvs reach tiles of 4 and of 2, whole and cut at both ends, blocks of filters of every width, several images to a task.
@@ -91,7 +93,7 @@ func TestWinogradIsUsed(t *testing.T) {
 		for i := range y {
 			differs = differs || y[i] != z[i]
 		}
-		if differs != (laneKernels[float32]().vectors > 0) {
+		if differs != (simd.NewLaneShape[float32]().Vectors > 0) {
 			t.Errorf("differs from the direct sum: %v", differs)
 		}
 	})

@@ -1,5 +1,10 @@
 package kernel
 
+import (
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
+)
+
 // Dropout is y = x/(1−p) where an element is kept and 0 where it is dropped, each dropped with probability p. The mask is a function of (seed, stream, step)
 // and the element's index only, whatever the number of threads, so that the same call on dy is the derivative. y may be x itself.
 //
@@ -14,30 +19,9 @@ func Dropout[T Float](y, x []T, p float64, seed, stream, step uint64) {
 	drop := uint32(min(p*(1<<32)+0.5, 1<<32-1))
 	key := mix(mix(mix(seed)^stream) ^ step)
 	scale := T(1 / (1 - p))
-	sweep(len(x), func(lo, hi int) { dropout(y[lo:hi], x[lo:hi], uint32(lo), uint32(key), uint32(key>>32), drop, scale) })
-}
-
-// dropout drops the elements of a span whose first has index i.
-func dropout[T Float](y, x []T, i, key0, key1, drop uint32, scale T) {
-	y = y[:len(x)]
-	for j := dropoutVector(y, x, i, key0, key1, drop, scale); j < len(x); j++ {
-		// A select by index, not a branch: the mask is as unpredictable as can be.
-		choice, k := [2]T{x[j] * scale, 0}, 0
-		if hash(i+uint32(j), key0, key1) < drop {
-			k = 1
-		}
-		y[j] = choice[k]
-	}
-}
-
-// hash is a bijective 32-bit mixer (two rounds of xor-shift and multiply, constants found by Wellons' hash prospector) of a Weyl sequence, with a key before and one
-// between the rounds, so that two keys do not give the same sequence shifted.
-func hash(i, key0, key1 uint32) uint32 {
-	h := i*0x9E3779B1 + key0
-	h = (h ^ h>>16) * 0x21F0AAAD
-	h += key1
-	h = (h ^ h>>15) * 0x735A2D97
-	return h ^ h>>15
+	workers.Sweep(len(x), func(lo, hi int) {
+		simd.Dropout(y[lo:hi], x[lo:hi], uint32(lo), uint32(key), uint32(key>>32), drop, scale)
+	})
 }
 
 // mix is the finaliser of SplitMix64 (Steele, Lea and Flood, 2014).

@@ -5,10 +5,13 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
 )
 
 // lengths are those around a vector, an unrolled loop, a span and their tails.
-var lengths = []int{0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200, chunk - 1, chunk, chunk + 1, 2*chunk + 77}
+var lengths = []int{0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200, workers.Chunk - 1, workers.Chunk, workers.Chunk + 1, 2*workers.Chunk + 77}
 
 // special returns n values of every kind, most of them ordinary.
 func special[T Float](r *rand.Rand, n int) []T {
@@ -106,7 +109,7 @@ func testDropout[T Float](t *testing.T) {
 		want := make([]T, n)
 		scale := T(1 / (1 - 0.25)) // outside the loop: rounded to T first
 		for i, v := range x {
-			if hash(uint32(i), uint32(key), uint32(key>>32)) >= 1<<30 {
+			if simd.Hash(uint32(i), uint32(key), uint32(key>>32)) >= 1<<30 {
 				want[i] = v * scale
 			}
 		}
@@ -169,7 +172,7 @@ func TestDropoutMasksAreIndependent(t *testing.T) {
 
 func TestElementwiseThreads(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 22))
-	x := uniform[float32](r, 5*chunk+3)
+	x := uniform[float32](r, 5*workers.Chunk+3)
 	everyThreads(t, "Dropout", func() []float32 {
 		y := make([]float32, len(x))
 		Dropout(y, x, 0.5, 1, 2, 3)

@@ -3,6 +3,9 @@ package kernel
 import (
 	"math"
 	"sync"
+
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
 )
 
 // rowsOf is how many rows of n elements, each a matter of exp, are worth handing to another core; it depends on n alone, so that sums split the same way always.
@@ -15,47 +18,15 @@ func Softmax[T Float](y, x []T, m int) {
 		return
 	}
 	n := len(x) / m
-	spans(m, rowsOf(n), func(lo, hi int) {
+	workers.Spans(m, rowsOf(n), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			row, out := x[i*n:][:n], y[i*n:][:n]
-			sum := expRow(out, row, float64(highest(row)))
+			sum := simd.ExpSum(out, row, float64(simd.Max(row)))
 			for j, e := range out {
 				out[j] = T(float64(e) / sum)
 			}
 		}
 	})
-}
-
-// highest is the maximum of a row; NaN if the row holds NaN.
-func highest[T Float](row []T) T {
-	top := T(math.Inf(-1))
-	var lanes [16]T
-	for i := range lanes {
-		lanes[i] = top
-	}
-	done := maxVector(&lanes, row)
-	if done > 0 {
-		for _, v := range lanes {
-			top = max(top, v)
-		}
-	}
-	for _, v := range row[done:] {
-		top = max(top, v)
-	}
-	return top
-}
-
-// expRow is out = exp(row − top) and returns its sum. Differences are taken in float64, where those of two float32 do not overflow; those of two float64 overflow to
-// −Inf, of which exp is 0 as it should be.
-func expRow[T Float](out, row []T, top float64) float64 {
-	out = out[:len(row)]
-	done, sum := expVector(out, row, top)
-	for j := done; j < len(row); j++ {
-		e := math.Exp(float64(row[j]) - top)
-		out[j] = T(e)
-		sum += e
-	}
-	return sum
 }
 
 // partials holds sums that are made in parallel until they are joined in order.
@@ -75,15 +46,15 @@ func CrossEntropy[T Float](x []T, labels []int, m int) float64 {
 		*buf = make([]float64, k)
 	}
 	sums := *buf
-	spans(m, each, func(lo, hi int) {
+	workers.Spans(m, each, func(lo, hi int) {
 		var total float64
 		s := takeScratch[T](1)
 		defer s.free()
 		discard := s.slice(0, n)
 		for i := lo; i < hi; i++ {
 			row := x[i*n:][:n]
-			top := float64(highest(row))
-			sum := expRow(discard, row, top)
+			top := float64(simd.Max(row))
+			sum := simd.ExpSum(discard, row, top)
 			total += math.Log(sum) - (float64(row[labels[i]]) - top)
 		}
 		sums[lo/each] = total

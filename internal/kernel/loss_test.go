@@ -6,6 +6,8 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/convgrad/convgrad/internal/simd"
 )
 
 // refLoss is one row's softmax, −log softmax at the label, in float64, with differences from the maximum taken exactly.
@@ -299,7 +301,7 @@ func testExpRow[T Float](t *testing.T) {
 		x[0], x[n/2], x[n-1] = 0, T(math.Inf(-1)), -709
 		x = d.put(x)
 		y := d.empty(n)
-		total := expRow(y, x, 0)
+		total := simd.ExpSum(y, x, 0)
 		want, bound := make([]float64, n), make([]float64, n)
 		var exact float64
 		for i, v := range x {
@@ -312,7 +314,7 @@ func testExpRow[T Float](t *testing.T) {
 			t.Errorf("%d: the sum is %v, want %v", n, total, exact)
 		}
 		x[n-1] = T(math.NaN())
-		if total = expRow(y, x, 0); total == total || y[n-1] == y[n-1] {
+		if total = simd.ExpSum(y, x, 0); total == total || y[n-1] == y[n-1] {
 			t.Errorf("%d: the sum with a NaN is %v, its exponential %v", n, total, y[n-1])
 		}
 		d.check(t)
@@ -322,11 +324,11 @@ func testExpRow[T Float](t *testing.T) {
 		for i := range x {
 			was := x[i]
 			x[i] = T(math.NaN())
-			if top := highest(x); top == top {
+			if top := simd.Max(x); top == top {
 				t.Fatalf("%d: a NaN at %d, and the maximum is %v", n, i, top)
 			}
 			x[i] = 7
-			if top := highest(x); top != 7 {
+			if top := simd.Max(x); top != 7 {
 				t.Fatalf("%d: 7 at %d, and the maximum is %v", n, i, top)
 			}
 			if x[i] = was; n > 100 && i == 40 {

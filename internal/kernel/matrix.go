@@ -1,6 +1,11 @@
 package kernel
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
+)
 
 // MatMul is c = op(a)·op(b) (+ c where accumulate is set), c m×n, op(a) m×k, op(b) k×n, all row-major with no gaps; op transposes where its flag is set, so that
 // a is then stored k×m and b n×k.
@@ -34,7 +39,7 @@ func Gemm[T Float](c, a, b []T, m, n, k, lda, ldb, ldc int, transA, transB bool,
 		plainGemm(c, a, b, m, n, k, lda, ldb, ldc, transA, transB, alpha, accumulate)
 		return
 	}
-	p := product[T]{c: c, a: a, b: b, lda: lda, ldb: ldb, ldc: ldc, transA: transA, transB: transB, alpha: alpha, kern: microKernel[T]()}
+	p := product[T]{c: c, a: a, b: b, lda: lda, ldb: ldb, ldc: ldc, transA: transA, transB: transB, alpha: alpha, kern: simd.NewTileShape[T]()}
 	if !p.narrow(m, n, k, accumulate) {
 		p.run(m, n, k, accumulate)
 	}
@@ -55,26 +60,17 @@ const (
 	lateN = 6
 )
 
-// A microKernelShape says which micro-kernels are in use: they make tiles of mr×nr and, for the last columns, narrower ones by multiples of vector.
-type microKernelShape struct {
-	tier           Tier
-	mr, nr, vector int
-}
-
-// width is that of the panel which holds so many columns: all nr or as few vectors as do.
-func (s microKernelShape) width(cols int) int { return min(s.nr, (cols+s.vector-1)/s.vector*s.vector) }
-
 type product[T Float] struct {
 	c, a, b        []T
 	lda, ldb, ldc  int
 	transA, transB bool
 	alpha          T
-	kern           microKernelShape
+	kern           simd.TileShape
 	packA, packB   []T
 }
 
 func (p *product[T]) run(m, n, k int, accumulate bool) {
-	mr, nr := p.kern.mr, p.kern.nr
+	mr, nr := p.kern.MR, p.kern.NR
 	s := takeScratch[T](2)
 	defer s.free()
 	for j0 := 0; j0 < n; j0 += blockN {
@@ -95,7 +91,7 @@ func (p *product[T]) run(m, n, k int, accumulate bool) {
 
 // block adds the product of one block of a with one of b to c.
 func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, accumulate bool) {
-	mr, nr := p.kern.mr, p.kern.nr
+	mr, nr := p.kern.MR, p.kern.NR
 	// Where a's block is so small that a task can go through the whole of it, each task packs its own panels of b, just before it reads them.
 	late := mb <= lateM && nPanels >= lateN
 	panels := mPanels
@@ -106,14 +102,14 @@ func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, 
 	panelOfB := func(dst []T, t int) (panel []T, cols, width int) {
 		j := t * nr
 		cols = min(nr, nb-j)
-		width = p.kern.width(cols)
+		width = p.kern.Width(cols)
 		return dst[:width*kb], cols, width
 	}
 	pack := func(dst []T, t int) {
 		panel, cols, width := panelOfB(dst, t)
 		packPanel(panel, p.b, p.ldb, j0+t*nr, cols, width, k0, kb, p.transB, 1)
 	}
-	each(small, panels, 8, func(t int) {
+	workers.Each(small, panels, 8, func(t int) {
 		if t < mPanels {
 			i := t * mr
 			packPanel(p.packA[i*kb:][:mr*kb], p.a, p.lda, i0+i, min(mr, mb-i), mr, k0, kb, !p.transA, p.alpha)
@@ -133,9 +129,9 @@ func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, 
 			nGroups++
 		}
 	}
-	each(small, mGroups*nGroups, 1, func(t int) {
+	workers.Each(small, mGroups*nGroups, 1, func(t int) {
 		gi, gj := t%mGroups, t/mGroups
-		var edge [maxTile]T
+		var edge [simd.MaxTile]T
 		var own []T
 		if late {
 			s := takeScratch[T](1)
@@ -155,10 +151,10 @@ func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, 
 				rows := min(mr, mb-i*mr)
 				tile := p.c[(i0+i*mr)*p.ldc+j0+j*nr:]
 				if rows == mr && cols == width {
-					runTile(p.kern, kb, width, a, b, tile, p.ldc, accumulate)
+					simd.Tile(p.kern, kb, width, a, b, tile, p.ldc, accumulate)
 					continue
 				}
-				runTile(p.kern, kb, width, a, b, edge[:mr*width], width, false)
+				simd.Tile(p.kern, kb, width, a, b, edge[:mr*width], width, false)
 				for r := range rows {
 					to, from := tile[r*p.ldc:][:cols], edge[r*width:][:cols]
 					if !accumulate {
@@ -174,24 +170,6 @@ func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, 
 	})
 }
 
-// maxTile is the largest mr·nr of any micro-kernel.
-const maxTile = 8 * 48
-
-// each calls f for every t in [0, n), batch of them to a task, in parallel unless small.
-func each(small bool, n, batch int, f func(t int)) {
-	if small {
-		for t := range n {
-			f(t)
-		}
-		return
-	}
-	spans(n, batch, func(lo, hi int) {
-		for t := lo; t < hi; t++ {
-			f(t)
-		}
-	})
-}
-
 // packPanel packs have ≤ width lines of a matrix, from line first on, into dst[l·width+i] = α·line i at position k0+l, for kb positions; lines that are missing are zero.
 // Lines are rows of the matrix where rows is set, else columns.
 func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows bool, alpha T) {
@@ -199,7 +177,7 @@ func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows b
 		src := src[first*ld+k0:]
 		lines, cols := 0, 0
 		if alpha == 1 {
-			lines, cols = transposeBlocks(dst, width, src, ld, have, kb)
+			lines, cols = simd.TransposeBlocks(dst, width, src, ld, have, kb)
 		}
 		for i := range width {
 			if i >= have {
@@ -230,7 +208,7 @@ func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows b
 	if have < width {
 		clear(dst[:kb*width])
 	}
-	if alpha == 1 && copyRowsVector(dst, width, src[k0*ld+first:], ld, kb, have) {
+	if alpha == 1 && simd.CopyRows(dst, width, src[k0*ld+first:], ld, kb, have) {
 		return
 	}
 	for l := range kb {
@@ -243,79 +221,6 @@ func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows b
 			}
 		}
 	}
-}
-
-// tileGo2x4 is the micro-kernel in plain Go: eight sums are what the compiler keeps in registers.
-func tileGo2x4[T Float](kc int, a, b, tile []T, ld int, accumulate bool) {
-	var c00, c01, c02, c03, c10, c11, c12, c13 T
-	a, b = a[:kc*2], b[:kc*4]
-	for len(a) >= 8 && len(b) >= 16 { // four at a time: moving two slices on costs as much as a round
-		{
-			a0, a1, b0, b1, b2, b3 := a[0], a[1], b[0], b[1], b[2], b[3]
-			c00 += a0 * b0
-			c01 += a0 * b1
-			c02 += a0 * b2
-			c03 += a0 * b3
-			c10 += a1 * b0
-			c11 += a1 * b1
-			c12 += a1 * b2
-			c13 += a1 * b3
-		}
-		{
-			a0, a1, b0, b1, b2, b3 := a[2], a[3], b[4], b[5], b[6], b[7]
-			c00 += a0 * b0
-			c01 += a0 * b1
-			c02 += a0 * b2
-			c03 += a0 * b3
-			c10 += a1 * b0
-			c11 += a1 * b1
-			c12 += a1 * b2
-			c13 += a1 * b3
-		}
-		{
-			a0, a1, b0, b1, b2, b3 := a[4], a[5], b[8], b[9], b[10], b[11]
-			c00 += a0 * b0
-			c01 += a0 * b1
-			c02 += a0 * b2
-			c03 += a0 * b3
-			c10 += a1 * b0
-			c11 += a1 * b1
-			c12 += a1 * b2
-			c13 += a1 * b3
-		}
-		{
-			a0, a1, b0, b1, b2, b3 := a[6], a[7], b[12], b[13], b[14], b[15]
-			c00 += a0 * b0
-			c01 += a0 * b1
-			c02 += a0 * b2
-			c03 += a0 * b3
-			c10 += a1 * b0
-			c11 += a1 * b1
-			c12 += a1 * b2
-			c13 += a1 * b3
-		}
-		a, b = a[8:], b[16:]
-	}
-	for len(a) >= 2 && len(b) >= 4 {
-		b0, b1, b2, b3 := b[0], b[1], b[2], b[3]
-		a0, a1 := a[0], a[1]
-		c00 += a0 * b0
-		c01 += a0 * b1
-		c02 += a0 * b2
-		c03 += a0 * b3
-		c10 += a1 * b0
-		c11 += a1 * b1
-		c12 += a1 * b2
-		c13 += a1 * b3
-		a, b = a[2:], b[4:]
-	}
-	r0, r1 := tile[:4], tile[ld:][:4]
-	if accumulate {
-		c00, c01, c02, c03 = c00+r0[0], c01+r0[1], c02+r0[2], c03+r0[3]
-		c10, c11, c12, c13 = c10+r1[0], c11+r1[1], c12+r1[2], c13+r1[3]
-	}
-	r0[0], r0[1], r0[2], r0[3] = c00, c01, c02, c03
-	r1[0], r1[1], r1[2], r1[3] = c10, c11, c12, c13
 }
 
 // A scratch is a set of buffers, reused from call to call and freed by the garbage collector when no call needs it for a while.
@@ -362,9 +267,9 @@ func (s *scratch[T]) free() {
 func AddRow[T Float](y, b []T, m int) {
 	n := len(b)
 	y = y[:m*n]
-	spans(m, max(1, chunk/max(n, 1)), func(lo, hi int) {
+	workers.Spans(m, max(1, workers.Chunk/max(n, 1)), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			add(y[i*n:][:n], b)
+			simd.Add(y[i*n:][:n], b)
 		}
 	})
 }
@@ -375,10 +280,10 @@ func SumRows[T Float](b, y []T, m int) {
 	sum := func(b []T, lo, hi int) {
 		clear(b)
 		for i := lo; i < hi; i++ {
-			add(b, y[i*n:][:n])
+			simd.Add(b, y[i*n:][:n])
 		}
 	}
-	each := max(1, chunk/max(n, 1))
+	each := max(1, workers.Chunk/max(n, 1))
 	if m <= each {
 		sum(b, 0, m)
 		return
@@ -387,9 +292,9 @@ func SumRows[T Float](b, y []T, m int) {
 	s := takeScratch[T](1)
 	defer s.free()
 	sums := s.slice(0, groups*n)
-	spans(m, each, func(lo, hi int) { sum(sums[lo/each*n:][:n], lo, hi) })
+	workers.Spans(m, each, func(lo, hi int) { sum(sums[lo/each*n:][:n], lo, hi) })
 	clear(b)
 	for i := range groups {
-		add(b, sums[i*n:][:n])
+		simd.Add(b, sums[i*n:][:n])
 	}
 }

@@ -1,5 +1,10 @@
 package kernel
 
+import (
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
+)
+
 // Where b has so few columns that they fit the lanes of one micro-kernel, packing a would cost as much as the product itself. The convolution's micro-kernels broadcast the
 // elements of a from where they lie, through a table of distances; b alone is packed.
 
@@ -7,17 +12,17 @@ const (
 	// narrowPanel bounds the elements of the panel of b, so that it stays in a near cache.
 	narrowPanel = 1 << 14
 	// narrowRows is how many rows of c make a task.
-	narrowRows = laneStep
+	narrowRows = simd.LaneStep
 )
 
 // narrow makes the product if c is narrow enough, and reports whether it did.
 func (p *product[T]) narrow(m, n, k int, accumulate bool) bool {
-	shape := laneKernels[T]()
-	if n > shape.vectors*shape.lanes {
+	shape := simd.NewLaneShape[T]()
+	if n > shape.Vectors*shape.Lanes {
 		return false
 	}
-	width := (n + shape.lanes - 1) / shape.lanes * shape.lanes
-	pixels := shape.pixels(width)
+	width := (n + shape.Lanes - 1) / shape.Lanes * shape.Lanes
+	pixels := shape.Pixels(width)
 	block := min(k, narrowPanel/width)
 	rowStep, colStep := p.lda, 1
 	if p.transA {
@@ -40,7 +45,7 @@ func (p *product[T]) narrow(m, n, k int, accumulate bool) bool {
 		kb := min(block, k-k0)
 		packPanel(panel[:kb*width], p.b, p.ldb, 0, n, width, k0, kb, p.transB, p.alpha)
 		accumulate := accumulate || k0 > 0
-		each(small, (m+narrowRows-1)/narrowRows, 1, func(t int) {
+		workers.Each(small, (m+narrowRows-1)/narrowRows, 1, func(t int) {
 			s := takeScratch[T](1)
 			defer s.free()
 			edge := s.slice(0, pixels*width)
@@ -51,10 +56,10 @@ func (p *product[T]) narrow(m, n, k int, accumulate bool) bool {
 				}
 				a, c := p.a[k0*colStep+i*rowStep:], p.c[i*p.ldc:]
 				if rows == pixels && n == width {
-					runLanes(shape, width, 1, a, at, off[:kb], panel, c, p.ldc, accumulate, &laneEnd[T]{})
+					simd.LaneTile(shape, width, 1, a, at, off[:kb], panel, c, p.ldc, accumulate, &simd.LaneEnd[T]{})
 					continue
 				}
-				runLanes(shape, width, 1, a, at, off[:kb], panel, edge, width, false, &laneEnd[T]{})
+				simd.LaneTile(shape, width, 1, a, at, off[:kb], panel, edge, width, false, &simd.LaneEnd[T]{})
 				for r := range rows {
 					to, from := c[r*p.ldc:][:n], edge[r*width:][:n]
 					if !accumulate {

@@ -1,6 +1,10 @@
 package kernel
 
-import "math"
+import (
+	"math"
+
+	"github.com/convgrad/convgrad/internal/workers"
+)
 
 // A Norm says which elements of a tensor are normalised together. A group g of the Groups is made
 // of Parts runs of Run elements; run p of it begins at element g·GroupStep + p·PartStep.
@@ -39,7 +43,7 @@ func (g Norm) Count() int { return g.Parts * g.Run }
 func (g *Norm) blocks(f func(lo, hi int)) {
 	size := max(1, 256/max(g.Run, 1))
 	blocks := (g.Groups + size - 1) / size
-	spans(blocks, max(1, chunk/max(1, g.Count()*size)), func(first, last int) {
+	workers.Spans(blocks, max(1, workers.Chunk/max(1, g.Count()*size)), func(first, last int) {
 		for i := first; i < last; i++ {
 			f(i*size, min(g.Groups, (i+1)*size))
 		}

@@ -1,20 +1,14 @@
 package kernel
 
-import "unsafe"
+import "github.com/convgrad/convgrad/internal/simd"
 
 // A frame is how an image's planes, h×w each, lie in planes of hp×wp with zeros around them. What does not fit behind the last row or column is left out.
 type frame struct {
 	planes, h, w, top, left, hp, wp int
 }
 
-// size is the number of elements of a padded image. A buffer needs slack behind it.
+// size is the number of elements of a padded image. A buffer needs simd.Slack behind it.
 func (f frame) size() int { return f.planes * f.hp * f.wp }
-
-// line is how many elements a cache line holds.
-func line[T Float]() int { return 64 / int(unsafe.Sizeof(T(0))) }
-
-// slack is how far behind what it needs a vector may reach, in scratch.
-const slack = 64
 
 // pad copies rows lo to hi−1, counted with the padding, of each plane, with their zeros.
 func pad[T Float](f frame, dst, src []T, lo, hi int) {
@@ -28,7 +22,7 @@ func pad[T Float](f frame, dst, src []T, lo, hi int) {
 		return
 	}
 	from := (first - f.top) * f.w
-	if !padVector(f, dst[first*f.wp:], src[from:], last-first, right) {
+	if !simd.PadRows(f.planes, last-first, f.wp, dst[first*f.wp:], plane, f.wp, src[from:], f.h*f.w, f.w, f.left, right) {
 		for c := range f.planes {
 			for r := range last - first {
 				row := dst[c*plane+(first+r)*f.wp:][:f.wp]

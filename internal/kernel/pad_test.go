@@ -3,6 +3,8 @@ package kernel
 import (
 	"math/rand/v2"
 	"testing"
+
+	"github.com/convgrad/convgrad/internal/simd"
 )
 
 // Rows of padded planes are the image's where it lies and zeros around it, whatever the buffer held; rows that were not asked for may hold anything.
@@ -21,7 +23,7 @@ func testPad[T Float](t *testing.T) {
 		hi := lo + 1 + r.IntN(f.hp-lo)
 		var d yard[T]
 		src := d.put(integers[T](r, f.planes*f.h*f.w, 100))
-		dst := d.put(integers[T](r, f.size()+slack, 100))
+		dst := d.put(integers[T](r, f.size()+simd.Slack, 100))
 		pad(f, dst, src, lo, hi)
 		for c := range f.planes {
 			for i := lo; i < hi; i++ {

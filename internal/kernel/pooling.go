@@ -3,6 +3,9 @@ package kernel
 import (
 	"math"
 	"sync/atomic"
+
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
 )
 
 // A rect is the part of a window that is not padding, in one axis: taps elements of the image from first on, Dilation apart.
@@ -38,8 +41,8 @@ func (w Window) full() (lo, hi int) {
 // planes calls f for each of the N·C planes, in parallel where there is work for it; perPlane is the number of elements that f touches.
 func (g *Pool) planes(f func(plane int)) {
 	n := g.N * g.C
-	each := max(1, chunk/(g.H*g.W))
-	spans(n, each, func(lo, hi int) {
+	each := max(1, workers.Chunk/(g.H*g.W))
+	workers.Spans(n, each, func(lo, hi int) {
 		for plane := lo; plane < hi; plane++ {
 			f(plane)
 		}
@@ -83,7 +86,7 @@ func maxWindows[T Float](g *Pool) func(g *Pool, y []T, winner []int32, x []T) {
 			from, to, done := lo, hi, 0
 			if lo < hi {
 				first := row.first*g.W + lo*g.Cols.Stride - g.Cols.Before
-				done = maxTapsVector(y[lo:hi], win[lo:hi], x, taps[:row.taps*g.S], first, g.Cols.Stride)
+				done = simd.MaxTaps(y[lo:hi], win[lo:hi], x, taps[:row.taps*g.S], first, g.Cols.Stride)
 				switch {
 				case done == hi-lo:
 				case row.taps == 2 && g.S == 2 && dh == g.W && dw == 1:
@@ -123,7 +126,7 @@ func (g *Pool) taps() []int32 {
 
 // maxTiles is maxPool for one plane of tiles.
 func maxTiles[T Float](g *Pool, y []T, winner []int32, x []T) {
-	if done := maxPoolVector(g.P, y, winner, x, g.W); done < g.Q {
+	if done := simd.MaxPool(g.P, y, winner, x, g.W); done < g.Q {
 		maxTilesFrom(g, done, y, winner, x)
 	}
 }
@@ -250,7 +253,7 @@ func firstNaN[T Float](x []T, taps, across, dh, dw int) int {
 // Gather is y[i] = x[winner[i]] in each plane. It returns the position of the first winner outside [0, H·W), in which case y is void, or −1.
 func Gather[T Float](g Pool, y, x []T, winner []int32) (bad int) {
 	in, out := g.H*g.W, g.P*g.Q
-	tiled := g.tiled() && movesInVectors[T](g.Q)
+	tiled := g.tiled() && simd.PoolsInVectors[T](g.Q)
 	least := firstOf{}
 	g.planes(func(plane int) {
 		x, y, winner := x[plane*in:][:in], y[plane*out:][:out], winner[plane*out:][:out]
@@ -271,7 +274,7 @@ func Gather[T Float](g Pool, y, x []T, winner []int32) (bad int) {
 // Scatter is the adjoint of Gather: dx[winner[i]] += dy[i] in each plane, all else 0. It returns the position of the first winner outside [0, H·W), in which case dx is void, or −1.
 func Scatter[T Float](g Pool, dx, dy []T, winner []int32) (bad int) {
 	in, out := g.H*g.W, g.P*g.Q
-	tiled := g.tiled() && movesInVectors[T](g.Q)
+	tiled := g.tiled() && simd.PoolsInVectors[T](g.Q)
 	least := firstOf{}
 	g.planes(func(plane int) {
 		dx, dy, winner := dx[plane*in:][:in], dy[plane*out:][:out], winner[plane*out:][:out]
@@ -337,7 +340,7 @@ func clearRest[T Float](g *Pool, dx []T) {
 
 // gatherTiles is Gather for one plane of tiles; false, and y void, where a winner is outside its tile.
 func gatherTiles[T Float](g *Pool, y, x []T, winner []int32) bool {
-	done, ok := maxGatherVector(g.P, y, x, winner, g.W)
+	done, ok := simd.MaxGather(g.P, y, x, winner, g.W)
 	if !ok {
 		return false
 	}
@@ -356,7 +359,7 @@ func gatherTiles[T Float](g *Pool, y, x []T, winner []int32) bool {
 // scatterTiles is Scatter for one plane of tiles; false, and dx void, where a winner is outside its tile.
 func scatterTiles[T Float](g *Pool, dx, dy []T, winner []int32) bool {
 	clearRest(g, dx)
-	done, ok := maxScatterVector(g.P, dx, dy, winner, g.W)
+	done, ok := simd.MaxScatter(g.P, dx, dy, winner, g.W)
 	if !ok {
 		return false
 	}
@@ -407,7 +410,7 @@ func AvgForward[T Float](g Pool, y, x []T, countPadding bool) {
 			if row.taps > 1 {
 				copy(sums, column)
 				for r := 1; r < row.taps; r++ {
-					add(sums, x[at+r*dh:][:g.W])
+					simd.Add(sums, x[at+r*dh:][:g.W])
 				}
 				column = sums
 			}
@@ -431,7 +434,7 @@ func AvgForward[T Float](g Pool, y, x []T, countPadding bool) {
 
 // avgTiles is AvgForward for one plane of tiles.
 func avgTiles[T Float](g *Pool, y, x []T) {
-	done := avgPoolVector(g.P, y, x, g.W)
+	done := simd.AvgPool(g.P, y, x, g.W)
 	for p := range g.P {
 		r0, r1 := x[2*p*g.W:][:2*g.Q], x[(2*p+1)*g.W:][:2*g.Q]
 		y := y[p*g.Q:][:g.Q]
@@ -476,7 +479,7 @@ func AvgBackward[T Float](g Pool, dx, dy []T, countPadding bool) {
 				}
 			}
 			for r := range row.taps {
-				add(dx[row.first*g.W+r*dh:][:g.W], spread)
+				simd.Add(dx[row.first*g.W+r*dh:][:g.W], spread)
 			}
 		}
 	})
@@ -485,7 +488,7 @@ func AvgBackward[T Float](g Pool, dx, dy []T, countPadding bool) {
 // spreadTiles is AvgBackward for one plane of tiles.
 func spreadTiles[T Float](g *Pool, dx, dy []T) {
 	clearRest(g, dx)
-	done := avgSpreadVector(g.P, dx, dy, g.W)
+	done := simd.AvgSpread(g.P, dx, dy, g.W)
 	for p := range g.P {
 		row0, row1 := dx[2*p*g.W:][:2*g.Q], dx[(2*p+1)*g.W:][:2*g.Q]
 		dy := dy[p*g.Q:][:g.Q]
@@ -618,7 +621,7 @@ func l2Backward32(g Pool, dx, x, y, dy []float32) {
 				}
 			}
 			for r := range row.taps {
-				add(sums[row.first*g.W+r*dh:][:g.W], spread)
+				simd.Add(sums[row.first*g.W+r*dh:][:g.W], spread)
 			}
 		}
 		for h := range g.H {

@@ -1,5 +1,7 @@
 package kernel
 
+import "github.com/convgrad/convgrad/internal/workers"
+
 // An AxisMap says how the elements of an output axis are weighted sums of an input axis: padding,
 // interpolation and averaging windows are such maps, one for each axis of an image. It is comparable.
 type AxisMap struct {
@@ -114,7 +116,7 @@ func Resample[T Float](rows, cols AxisMap, y, x []T, planes int, scale float64) 
 	across, acrossStep := cols.runs()
 	plain := ones(across)
 	in, out := rows.In*cols.In, rows.Out*cols.Out
-	spans(planes, max(1, chunk/max(in, out, 1)), func(lo, hi int) {
+	workers.Spans(planes, max(1, workers.Chunk/max(in, out, 1)), func(lo, hi int) {
 		s := takeScratch[T](1)
 		defer s.free()
 		sum := s.slice(0, cols.In)
@@ -149,7 +151,7 @@ func ResampleBackward[T Float](rows, cols AxisMap, dx, dy []T, planes int, scale
 	down, downStep := rows.runs()
 	across, acrossStep := cols.runs()
 	in, out := rows.In*cols.In, rows.Out*cols.Out
-	spans(planes, max(1, chunk/max(in, out, 1)), func(lo, hi int) {
+	workers.Spans(planes, max(1, workers.Chunk/max(in, out, 1)), func(lo, hi int) {
 		s := takeScratch[T](1)
 		defer s.free()
 		row := s.slice(0, cols.In)
@@ -247,7 +249,7 @@ func spread[T Float](x, y []T, runs []tapRun, step int) {
 // as AdaptiveMean does, by the rule of RefMaxWinners.
 func AdaptiveWinners[T Float](rows, cols Window, winner []int32, x []T, planes int) {
 	in, out := rows.In*cols.In, rows.Out*cols.Out
-	spans(planes, max(1, chunk/max(in, out, 1)), func(lo, hi int) {
+	workers.Spans(planes, max(1, workers.Chunk/max(in, out, 1)), func(lo, hi int) {
 		for n := lo; n < hi; n++ {
 			x, winner := x[n*in:][:in], winner[n*out:][:out]
 			for p := range rows.Out {
@@ -272,7 +274,7 @@ func AdaptiveWinners[T Float](rows, cols Window, winner []int32, x []T, planes i
 // AddChannels is y = x + b[plane mod len(b)] for each of the planes of the given length. y may be x
 // itself.
 func AddChannels[T Float](planes, length int, y, x, b []T) {
-	spans(planes, max(1, chunk/max(length, 1)), func(lo, hi int) {
+	workers.Spans(planes, max(1, workers.Chunk/max(length, 1)), func(lo, hi int) {
 		for n := lo; n < hi; n++ {
 			v, y, x := b[n%len(b)], y[n*length:][:length], x[n*length:][:length]
 			for i := range x {

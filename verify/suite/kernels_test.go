@@ -20,19 +20,19 @@ func TestMistakesInKernels(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range []struct{ mistake, op, file, right, wrong string }{
-		{"the last elements cut at 1, not 0", "ReLU", "elementwise.go", "y[i] = max(x[i], 0)", "y[i] = max(x[i], 1)"},
-		{"the bias's gradient overwritten by each image", "Conv2D", "conv.go", "total += sum(", "total = sum("},
-		{"dilation ignored in dx", "Conv2D", "conv.go", "ph + w.Before - r*w.Dilation", "ph + w.Before - r"},
-		{"the kernel not flipped", "Conv2D, flipped or grouped", "conv.go", "return size - 1 - r", "return r"},
-		{"dilation of the other axis in dw", "Conv2D", "conv_filter.go", "g.element(s, g.S)*g.Cols.Dilation)", "g.element(s, g.S)*g.Rows.Dilation)"},
-		{"a winner of two windows gets the last one's", "MaxPool2D", "pooling.go", "dx[k] += dy[i]", "dx[k] = dy[i]"},
-		{"the divisor is the image's size", "AvgPool2D", "pooling.go", "return g.R * g.S", "return g.H * g.W"},
-		{"kept elements over p, not 1 − p", "Dropout", "dropout.go", "scale := T(1 / (1 - p))", "scale := T(1 / p)"},
-		{"the maximum not put back", "CrossEntropy", "loss.go", "- (float64(row[labels[i]]) - top)", "- float64(row[labels[i]])"},
+		{"the last elements cut at 1, not 0", "ReLU", "simd/elementwise.go", "y[i] = max(x[i], 0)", "y[i] = max(x[i], 1)"},
+		{"the bias's gradient overwritten by each image", "Conv2D", "kernel/conv.go", "total += simd.Sum(", "total = simd.Sum("},
+		{"dilation ignored in dx", "Conv2D", "kernel/conv.go", "ph + w.Before - r*w.Dilation", "ph + w.Before - r"},
+		{"the kernel not flipped", "Conv2D, flipped or grouped", "kernel/conv.go", "return size - 1 - r", "return r"},
+		{"dilation of the other axis in dw", "Conv2D", "kernel/conv_filter.go", "g.element(s, g.S)*g.Cols.Dilation)", "g.element(s, g.S)*g.Rows.Dilation)"},
+		{"a winner of two windows gets the last one's", "MaxPool2D", "kernel/pooling.go", "dx[k] += dy[i]", "dx[k] = dy[i]"},
+		{"the divisor is the image's size", "AvgPool2D", "kernel/pooling.go", "return g.R * g.S", "return g.H * g.W"},
+		{"kept elements over p, not 1 − p", "Dropout", "kernel/dropout.go", "scale := T(1 / (1 - p))", "scale := T(1 / p)"},
+		{"the maximum not put back", "CrossEntropy", "kernel/loss.go", "- (float64(row[labels[i]]) - top)", "- float64(row[labels[i]])"},
 	} {
 		t.Run(m.mistake, func(t *testing.T) {
 			dir := t.TempDir()
-			file := filepath.Join(root, "internal", "kernel", m.file)
+			file := filepath.Join(root, "internal", filepath.FromSlash(m.file))
 			source, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
@@ -40,7 +40,7 @@ func TestMistakesInKernels(t *testing.T) {
 			if n := strings.Count(string(source), m.right); n != 1 {
 				t.Fatalf("%s has %q %d times, want once: choose another expression", m.file, m.right, n)
 			}
-			wrong, overlay, command := filepath.Join(dir, m.file), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "verify")
+			wrong, overlay, command := filepath.Join(dir, "wrong.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "verify")
 			replace, err := json.Marshal(map[string]map[string]string{"Replace": {file: wrong}})
 			if err != nil {
 				t.Fatal(err)

@@ -1,0 +1,320 @@
+package main
+
+// table lists every function that chooses among assembly.
+var table = []entry{
+	// Elementwise: as many elements as fill whole vectors.
+	{
+		doc:       "reluVector is y = max(0, x), NaN where x is NaN and +0 where x is −0, for the first n elements.",
+		signature: "reluVector[T Float](y, x []T) (n int)",
+		kernels:   one("relu{b}{t}"), args: "n; y; x", count: "len(x)", tail: "return n",
+	},
+	{
+		doc:       "gateVector is dx = 0 where x ≤ 0 and dy elsewhere, for the first n elements.",
+		signature: "gateVector[T Float](dx, dy, x []T) (n int)",
+		kernels:   one("gate{b}{t}"), args: "n; dx; dy; x", count: "len(x)", tail: "return n",
+	},
+	{
+		doc:       "addVector is y += x for the first n elements.",
+		signature: "addVector[T Float](y, x []T) (n int)",
+		kernels:   one("add{b}{t}"), args: "n; y; x", count: "len(x)", tail: "return n",
+	},
+	{
+		doc:       "biasVector is y = x + b, then max(0, ·) where relu is set, for the first n elements.",
+		signature: "biasVector[T Float](y, x []T, b T, relu bool) (n int)",
+		kernels:   []kernel{{"relu", "biasReLU{b}{t}", ""}, {"", "bias{b}{t}", ""}},
+		args:      "n; y; x; b", count: "len(x)", tail: "return n",
+	},
+	{
+		doc:       "normaliseVector is y = (x − mean)·scale for the first n elements.",
+		signature: "normaliseVector[T Float](y []T, x []uint8, mean, scale T) (n int)",
+		kernels:   one("normalise{b}{t}"), args: "n; y; unsafe.SliceData(x); mean; scale", count: "len(x)",
+		tail: "return n",
+	},
+	{
+		doc:       "dropoutVector is y[j] = 0 where Hash(i+j, key0, key1) < drop and x[j]·scale elsewhere, for the\nfirst n elements.",
+		signature: "dropoutVector[T Float](y, x []T, i, key0, key1, drop uint32, scale T) (n int)",
+		kernels:   one("dropout{b}{t}"), args: "n; y; x; i; key0; key1; drop; scale", count: "len(x)",
+		tail: "return n",
+	},
+	{
+		doc:       "expVector is y = exp(x − top) for the first n elements, and their sum, for x ≤ top; NaN where\nthe difference is.",
+		signature: "expVector[T Float](y, x []T, top float64) (n int, sum float64)",
+		kernels:   one("expSum{b}{t}"), args: "n; y; x; top", count: "len(x)", step: "{d} - 1",
+		result: "sum = ", tail: "return n, sum",
+	},
+	{
+		doc:       "maxVector is the maximum, lane by lane, of lanes and the first n elements of x.",
+		signature: "maxVector[T Float](lanes *[16]T, x []T) (n int)",
+		kernels:   one("rowMax{b}{t}"), args: "n; x; lanes[:]", count: "len(x)", tail: "return n",
+	},
+
+	// Optimisers.
+	{
+		doc:       "sgdVector is w −= rate·(g + decay·w) for the first n elements.",
+		signature: "sgdVector[T Float](w, g []T, rate, decay T) (n int)",
+		kernels:   one("sgd{b}{t}"), args: "n; w; g; rate; decay", count: "len(w)", tail: "return n",
+	},
+	{
+		doc:       "momentumVector is v = momentum·v + g + decay·w, w −= rate·v for the first n elements; with\nnesterov w −= rate·(g + decay·w + momentum·v).",
+		signature: "momentumVector[T Float](w, g, v []T, rate, momentum, decay T, nesterov bool) (n int)",
+		kernels:   []kernel{{"nesterov", "nesterov{b}{t}", ""}, {"", "momentum{b}{t}", ""}},
+		args:      "n; w; g; v; rate; momentum; decay", count: "len(w)", tail: "return n",
+	},
+	{
+		doc:       "adamVector is m = β₁m + rest₁g, v = β₂v + rest₂g², w −= rate·m/(√(v·unbias₂) + ε) + decay·w for\nthe first n elements.",
+		signature: "adamVector[T Float](w, g, m, v []T, c AdamConstants[T]) (n int)",
+		kernels:   one("adam{b}{t}"), count: "len(w)", tail: "return n",
+		args: "n; w; g; m; v; c.Beta1; c.Rest1; c.Beta2; c.Rest2; c.Rate; c.Unbias2; c.Epsilon; c.Decay",
+	},
+	{
+		doc:       "rmsPropVector is s = ρs + (1−ρ)g², w −= rate·g/(√s + ε) for the first n elements.",
+		signature: "rmsPropVector[T Float](w, g, s []T, rate, rho, epsilon T) (n int)",
+		kernels:   one("rmsProp{b}{t}"), args: "n; w; g; s; rho; 1 - rho; rate; epsilon", count: "len(w)",
+		tail: "return n",
+	},
+
+	// Moving data.
+	{
+		doc: `PadRows is dst[c·dstPlane + r·dstRow + i] = src[c·srcPlane + r·srcRow + i − left] where
+left ≤ i < right, and 0 elsewhere, for 0 ≤ c < planes, 0 ≤ r < rows, 0 ≤ i < n. It reports whether it
+did. Of dst it writes whole vectors, into the slack, the earlier rows' before the later ones'.`,
+		signature: "PadRows[T Float](planes, rows, n int, dst []T, dstPlane, dstRow int, src []T, srcPlane, srcRow, left, right int) bool",
+		before: `_ = dst[(planes-1)*dstPlane+(rows-1)*dstRow+(n+Line[T]()-1)/Line[T]()*Line[T]()-1]
+_ = src[(planes-1)*srcPlane+(rows-1)*srcRow+right-left-1]`,
+		kernels: one("pad{b}{t}"),
+		args:    "planes; rows; n; dst; dstPlane; dstRow; src; srcPlane; srcRow; left; right",
+		after:   "return true", tail: "return false",
+	},
+	{
+		doc:       "CopyRows is dst[r·ldd+i] = src[r·lds+i] for 0 ≤ r < rows, 0 ≤ i < cols. It reports whether it did.",
+		signature: "CopyRows[T Float](dst []T, ldd int, src []T, lds, rows, cols int) bool",
+		before:    "_, _ = dst[(rows-1)*ldd+cols-1], src[(rows-1)*lds+cols-1]",
+		kernels:   one("copyRows{b}{t}"), args: "rows; cols; dst; ldd; src; lds",
+		after: "return true", tail: "return false",
+	},
+	{
+		doc: `gatherVector is Gather for a step of 1 or 2. It reports whether it did. It reads up to two vectors
+from a segment's begin and writes one, into the slack of its operands.`,
+		signature: "gatherVector[T Float](panel []T, width int, src []T, offsets []int, segs []Segment, step int) bool",
+		on:        "step", kernels: []kernel{{"1", "gather1x{b}{t}", ""}, {"2", "gather2x{b}{t}", ""}},
+		args:  "len(offsets); panel; width; src; unsafe.SliceData(offsets); (*int)(unsafe.Pointer(unsafe.SliceData(segs))); len(segs)",
+		after: "return true", tail: "return false",
+	},
+	{
+		doc:       "Spread2 is dst[2i] = src[i] for all i. It reports whether it did.",
+		signature: "Spread2[T Float](dst, src []T) bool",
+		before:    "if len(src) == 0 {\nreturn false\n}\n_ = dst[2*(len(src)-1)]",
+		kernels:   one("spread2x{b}{t}"), args: "len(src); dst; src", after: "return true", tail: "return false",
+	},
+	{
+		doc: `TransposeBlocks is dst[l·ldd+i] = src[i·lds+l] for the first lines i and columns l, as many as it
+returns: what fills whole blocks. The caller does the others.`,
+		signature: "TransposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int) (doneLines, doneCols int)",
+		before: `side, step := 4, 4 // of a block
+switch lanes := Line[T](); {
+case traits[tier].bytes == 64 && lines >= lanes:
+	side, step = lanes, lanes/4
+case lanes == 16 && lines >= 8:
+	side, step = 8, 8
+}
+n := cols / step
+if lines < 4 || n == 0 {
+	return 0, 0
+}
+doneLines, doneCols = lines/side*side, n*step
+_, _ = src[(doneLines-1)*lds+doneCols-1], dst[(doneCols-1)*ldd+doneLines-1]`,
+		loop: "for i := 0; i < doneLines; i += side ", on: "side", last: true,
+		kernels: []kernel{
+			{"16", "transpose16x{b}{t}", ""}, {"8", "transpose8x{b}{t}", ""},
+			{"8", "transpose8x{b}", ""}, {"4", "transpose4x{b}", ""},
+		},
+		args: "n; dst[i:]; ldd; src[i*lds:]; lds", tail: "return doneLines, doneCols",
+	},
+
+	// Micro-kernels.
+	{
+		doc: `Tile is c[i·ld+j] = Σ_k a[k·MR+i]·b[k·width+j] (+ c[i·ld+j] where accumulate is set) for one whole
+tile, 0 ≤ i < MR, 0 ≤ j < width, 0 ≤ k < kc. width is NR or, for the last columns, s.Width of them.`,
+		signature: "Tile[T Float](s TileShape, kc, width int, a, b, c []T, ld int, accumulate bool)",
+		before:    "_, _, _ = a[kc*s.MR-1], b[kc*width-1], c[(s.MR-1)*ld+width-1]",
+		on:        "width", last: true,
+		kernels: []kernel{
+			{"{3v}", "tile8x{3v}x{b}{t}", ""}, {"{2v}", "tile8x{2v}x{b}{t}", ""}, {"{v}", "tile8x{v}x{b}{t}", ""},
+			{"{3v}", "tile4x{3v}x{b}{t}", ""}, {"{2v}", "tile4x{2v}x{b}{t}", ""}, {"{v}", "tile4x{v}x{b}{t}", ""},
+		},
+		args: "kc; a; b; c; ld; flag(accumulate)", after: "return",
+		tail: "tile2x4(kc, a, b, c, ld, accumulate)",
+	},
+	{
+		doc: `LaneTile is c[i·ldc+j] (+)= Σ_k x[at[i]+off[k]]·w[k·width+j] for so many tiles of s.Pixels(width)
+outputs i, and finishes as end says. Of x it reads these elements alone. No tier, no tile.`,
+		signature: "LaneTile[T Float](s LaneShape, width, tiles int, x []T, at, off []int, w, c []T, ldc int, accumulate bool, end *LaneEnd[T])",
+		before: `kc, pixels := len(off), tiles*s.Pixels(width)
+_, _, _ = at[pixels-1], w[kc*width-1], c[(pixels-1)*ldc+width-1]
+if end.Bias != nil {
+	_ = end.Bias[width-1]
+}
+acc, cut := flag(accumulate), flag(end.ReLU)`,
+		on: "width", last: true,
+		kernels: []kernel{
+			{"{v}", "lanes12x{v}x{b}{t}", "tiles; kc; x; &at[0]; &off[0]; w; c; ldc; acc; end.Bias; cut"},
+			{"{2v}", "lanes12x{2v}x{b}{t}", "tiles; kc; x; &at[0]; &off[0]; w; c; ldc; acc; end.Bias; cut"},
+			{"{2v}", "lanes6x{2v}x{b}{t}", ""}, {"{3v}", "lanes8x{3v}x{b}{t}", ""}, {"{4v}", "lanes6x{4v}x{b}{t}", ""},
+		},
+		args: "tiles; kc; x; &at[0]; &off[0]; w; c; ldc; acc; end.Bias; cut; end.Touch; end.Step; end.Touches; end.Next",
+	},
+	{
+		doc: `Dots is sums[i, j, q mod lanes] += Σ_r Σ_q dy[from[i]+r·dyRow+q]·x[off[j]+r·xRow+q] over rows of n
+outputs. from and off hold the shape's filters and taps.`,
+		signature: "Dots[T Float](s DotShape, rows, n int, dy []T, from []int, dyRow int, x []T, off []int, xRow int, sums []T)",
+		before: `for _, o := range from[:s.Filters] {
+	_ = dy[o : o+(rows-1)*dyRow+n]
+}
+for _, o := range off[:s.Taps] {
+	_ = x[o : o+(rows-1)*xRow+n]
+}
+lanes := Lanes[T]()
+_ = sums[s.Filters*s.Taps*lanes-1]`,
+		on: "s.Filters", last: true,
+		kernels: []kernel{
+			{"8", "dots8x3x{b}{t}", ""}, {"6", "dots6x4x{b}{t}", ""}, {"2", "dots2x8x{b}{t}", ""},
+			{"4", "dots4x2x{b}{t}", ""}, {"2", "dots2x4x{b}{t}", ""},
+		},
+		args: "rows; n / lanes; n % lanes; dy; &from[0]; dyRow; x; &off[0]; xRow; sums",
+	},
+	direct(),
+	{
+		doc: `sumTapsVector is SumTaps for a step of 1 or 2. It reports whether it did. It reads whole vectors,
+into the slack of x.`,
+		signature: "sumTapsVector[T Float](rows, cols int, y []T, ldy int, x []T, ldx int, offsets []int, weights []T, step int, accumulate bool) bool",
+		before:    "_ = y[(rows-1)*ldy+cols-1]",
+		on:        "step", kernels: []kernel{{"1", "sumTaps1x{b}{t}", ""}, {"2", "sumTaps2x{b}{t}", ""}},
+		args:  "rows; cols; y; ldy; x; ldx; unsafe.SliceData(offsets); weights; len(offsets); flag(accumulate)",
+		after: "return true", tail: "return false",
+	},
+	{
+		doc: `DotRows is Σ_l sums[l] += Σ_p Σ_q d[p·cols+q]·x[p·ldx+q], 0 ≤ p < rows, 0 ≤ q < cols; each lane l has a
+part of the sum. It reports whether it did.`,
+		signature: "DotRows[T Float](rows, cols int, d, x []T, ldx int, sums []T) bool",
+		before:    "_, _, _ = d[rows*cols-1], x[(rows-1)*ldx+cols-1], sums[Line[T]()-1]",
+		kernels:   one("dotRows{b}{t}"), args: "rows; cols; d; cols; x; ldx; sums",
+		after: "return true", tail: "return false",
+	},
+	{
+		doc: `Apply3 is y[p,q] = max(floor, bias + Σ_r Σ_s weights[3r+s]·x[p+r−Top, q+s−Left]), 0 ≤ r, s < 3, for
+the plane y of Rows×Cols. x is H×W, and 0 outside.`,
+		signature: "Apply3[T Float](d *Plane3, y, x []T, weights *[9]T, bias, floor T)",
+		before:    "_, _ = y[d.Rows*d.Cols-1], x[d.H*d.W-1]",
+		kernels:   one("depthwise3x3x{b}{t}"),
+		args:      "d.Rows; len(d.masks) / 4; y; d.Cols; x; d.W; d.H; d.Top; d.Left; &d.masks[0]; weights[:]; &bias; &floor",
+	},
+	{
+		doc: `Gradient3 adds, for each of the nine taps of Apply3, the products of delta with x under the tap to
+the tap's sums, Lanes of them, one for each lane.`,
+		signature: "Gradient3[T Float](d *Plane3, delta, x, sums []T)",
+		before:    "_, _, _ = delta[d.Rows*d.Cols-1], x[d.H*d.W-1], sums[9*d.Lanes-1]",
+		kernels:   one("depthwiseFilter3x3x{b}{t}"),
+		args:      "d.Rows; len(d.masks) / 4; delta; d.Cols; x; d.W; d.H; d.Top; d.Left; &d.masks[0]; sums",
+	},
+
+	// Winograd's transformations of one tile of m×m outputs, n vectors of channels of it.
+	{
+		doc: `WinogradInput is dst = Bᵀ·src·B for a tile of m×m outputs, m = 4 or 2, and n vectors of channels.
+Element (i, j) of src is at i·srcRow + j·srcCol, that of dst at i·dstRow + j·dstCol.`,
+		signature: "WinogradInput[T Float](m, n int, src []T, srcRow, srcCol int, dst []T, dstRow, dstCol int, tmp []T)",
+		before: `last, lanes := m+1, Lanes[T]()
+_, _, _ = src[last*(srcRow+srcCol)+n*lanes-1], dst[last*(dstRow+dstCol)+n*lanes-1], tmp[(m+2)*(m+2)*lanes-1]`,
+		on: "m", last: true, kernels: []kernel{{"4", "winogradInput4x{b}{t}", ""}, {"2", "winogradInput2x{b}{t}", ""}},
+		args: "n; src; srcRow; srcCol; dst; dstRow; dstCol; tmp",
+	},
+	{
+		doc: `WinogradWeights is dst = G·src·Gᵀ for a tile of m×m outputs, m = 4 or 2, and n vectors of filters.
+Element (0, 0) of src is at origin; the strides of src may be negative.`,
+		signature: "WinogradWeights[T Float](m, n int, src []T, origin, srcRow, srcCol int, dst []T, dstRow, dstCol int, tmp []T)",
+		before: `lanes := Lanes[T]()
+for _, corner := range [...]int{origin, origin + 2*srcRow, origin + 2*srcCol, origin + 2*srcRow + 2*srcCol} {
+	_, _ = src[corner], src[corner+n*lanes-1]
+}
+_, _ = dst[(m+1)*(dstRow+dstCol)+n*lanes-1], tmp[(m+2)*(m+2)*lanes-1]
+src = src[origin:]`,
+		on: "m", last: true, kernels: []kernel{{"4", "winogradWeights4x{b}{t}", ""}, {"2", "winogradWeights2x{b}{t}", ""}},
+		args: "n; src; srcRow; srcCol; dst; dstRow; dstCol; tmp",
+	},
+	{
+		doc: `WinogradOutput is dst = Aᵀ·src·A + bias, then max(0, ·) where relu is set, for a tile of m×m outputs,
+m = 4 or 2, and n vectors of filters. bias may be nil.`,
+		signature: "WinogradOutput[T Float](m, n int, src []T, srcRow, srcCol int, dst []T, dstRow, dstCol int, tmp, bias []T, relu bool)",
+		before: `lanes := Lanes[T]()
+_, _ = src[(m+1)*(srcRow+srcCol)+n*lanes-1], dst[(m-1)*(dstRow+dstCol)+n*lanes-1]
+_ = tmp[((m+2)*(m+2)+1)*lanes-1]
+if bias != nil {
+	_ = bias[n*lanes-1]
+}`,
+		on: "m", last: true, kernels: []kernel{{"4", "winogradOutput4x{b}{t}", ""}, {"2", "winogradOutput2x{b}{t}", ""}},
+		args: "n; src; srcRow; srcCol; dst; dstRow; dstCol; tmp; bias; flag(relu)",
+	},
+
+	// Pooling by tiles of 2×2: n outputs of each of the rows, which are ld apart.
+	{
+		doc:       "maxPool is the winner and the maximum of each tile.",
+		signature: "maxPool[T Float](rows, n, ld int, y []T, winner []int32, x0, x1 []T, first, width uint32)",
+		kernels:   one("maxPool2x2x{b}{t}"),
+		args:      "rows; n; ld; y; unsafe.SliceData(winner); x0; x1; first; width",
+	},
+	{
+		doc:       "maxScatter is the adjoint of maxGather; 0 where a winner lies outside its tile.",
+		signature: "maxScatter[T Float](rows, n, ld int, x0, x1, dy []T, winner []int32, first, width uint32) uint32",
+		kernels:   one("maxScatter2x2x{b}{t}"), result: "return ",
+		args: "rows; n; ld; x0; x1; dy; unsafe.SliceData(winner); first; width", tail: "return 0",
+	},
+	{
+		doc:       "maxGather is y = x[winner]; 0 where a winner lies outside its tile.",
+		signature: "maxGather[T Float](rows, n, ld int, y, x0, x1 []T, winner []int32, first, width uint32) uint32",
+		kernels:   one("maxGather2x2x{b}{t}"), result: "return ",
+		args: "rows; n; ld; y; x0; x1; unsafe.SliceData(winner); first; width", tail: "return 0",
+	},
+	{
+		doc:       "avgPool is the mean of each tile.",
+		signature: "avgPool[T Float](rows, n, ld int, y, x0, x1 []T, width uint32)",
+		kernels:   one("avgPool2x2x{b}{t}"), args: "rows; n; ld; y; x0; x1; width; 0.25",
+	},
+	{
+		doc:       "avgSpread is the adjoint of avgPool.",
+		signature: "avgSpread[T Float](rows, n, ld int, x0, x1, dy []T, width uint32)",
+		kernels:   one("avgSpread2x2x{b}{t}"), args: "rows; n; ld; x0; x1; dy; width; 0.25",
+	},
+	{
+		doc:       "maxTaps is MaxTaps for n windows, 1 or 2 apart.",
+		signature: "maxTaps[T Float](n int, y []T, winner []int32, x []T, taps []int32, at, stride int)",
+		on:        "stride", last: true, kernels: []kernel{{"1", "maxTaps1x{b}{t}", ""}, {"2", "maxTaps2x{b}{t}", ""}},
+		args: "n; y; unsafe.SliceData(winner); x; unsafe.SliceData(taps); len(taps); uint32(at)",
+	},
+	{
+		doc: `peak runs n rounds of independent multiply-adds of the tier and returns the floating-point operations
+of one.`,
+		signature: "peak[T Float](t Tier, n int) int",
+		kernels:   one("peak{b}{t}"), args: "n", tier: "t", after: "return 2 * 12 * {v}", tail: "return peakGo(n)",
+	},
+}
+
+func one(name string) []kernel { return []kernel{{"", name, ""}} }
+
+// direct has a kernel for each group of filters, each distance of neighbouring outputs in the source
+// and each in the destination.
+func direct() entry {
+	e := entry{
+		doc: `Direct is dst[s₁ + i·ldd + spread·j] = max(floor, bias[i] + Σ_k a[k·m+i]·src[offsets[k] + s₀ + step·j]),
+0 ≤ k < depth, 0 ≤ i < m, for DirectVectors(m) segments, triples s, and the j whose bits are set in s₂.
+NaN stays NaN. Of src it reads whole vectors. See CanDirect.`,
+		signature: "Direct[T Float](m, step, spread, depth int, a, src []T, offsets, segments []int, dst []T, ldd int, bias []T, floor T)",
+		before:    "_, _, _ = a[m*depth-1], bias[m-1], segments[3*DirectVectors(m)-1]",
+		on:        "3*m + step - 1 + 2*(spread-1)",
+		args:      "depth; a; src; unsafe.SliceData(offsets); unsafe.SliceData(segments); dst; ldd; bias; &floor",
+	}
+	for _, g := range []struct{ m, vectors string }{{"1", "8"}, {"2", "8"}, {"3", "6"}, {"4", "5"}, {"6", "4"}, {"8", "3"}} {
+		for _, k := range []struct{ at, name string }{{"0", "1to1"}, {"2", "1to2"}, {"1", "2to1"}} {
+			e.kernels = append(e.kernels, kernel{"3*" + g.m + " + " + k.at, "direct" + g.m + "x" + g.vectors + "x" + k.name + "x{b}{t}", ""})
+		}
+	}
+	return e
+}

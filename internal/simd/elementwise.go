@@ -1,0 +1,153 @@
+package simd
+
+import "math"
+
+// The functions of this file do whole vectors in assembly, where the tier has them, and the rest in
+// Go. Both compute the same bits. All slices must be at least as long as the one that is ranged over.
+
+// ReLU is y = max(0, x). NaN stays NaN and −0 becomes +0. y may be x itself.
+func ReLU[T Float](y, x []T) {
+	y = y[:len(x)]
+	for i := reluVector(y, x); i < len(x); i++ {
+		y[i] = max(x[i], 0)
+	}
+}
+
+// Gate is dx = dy where x > 0 or x is NaN, and 0 elsewhere. dx may be dy itself.
+//
+// It moves bits, not floats: the choice is then a conditional move instead of a branch that random
+// data mispredicts.
+func Gate[T Float](dx, dy, x []T) {
+	done := gateVector(dx, dy, x)
+	dx, dy, x = dx[done:], dy[done:], x[done:]
+	switch x := any(x).(type) {
+	case []float32:
+		dx, dy := any(dx).([]float32), any(dy).([]float32)
+		dx, dy = dx[:len(x)], dy[:len(x)]
+		for i, v := range x {
+			d := math.Float32bits(dy[i])
+			if v <= 0 {
+				d = 0
+			}
+			dx[i] = math.Float32frombits(d)
+		}
+	case []float64:
+		dx, dy := any(dx).([]float64), any(dy).([]float64)
+		dx, dy = dx[:len(x)], dy[:len(x)]
+		for i, v := range x {
+			d := math.Float64bits(dy[i])
+			if v <= 0 {
+				d = 0
+			}
+			dx[i] = math.Float64frombits(d)
+		}
+	}
+}
+
+// Add is y += x.
+func Add[T Float](y, x []T) {
+	y = y[:len(x)]
+	for i := addVector(y, x); i < len(x); i++ {
+		y[i] += x[i]
+	}
+}
+
+// AddBias is y = x + b, then max(0, ·) where relu is set. y may be x itself.
+func AddBias[T Float](y, x []T, b T, relu bool) {
+	y = y[:len(x)]
+	i := biasVector(y, x, b, relu)
+	if relu {
+		for ; i < len(x); i++ {
+			y[i] = max(x[i]+b, 0)
+		}
+		return
+	}
+	for ; i < len(x); i++ {
+		y[i] = x[i] + b
+	}
+}
+
+// Normalise is y = (x − mean)·scale.
+func Normalise[T Float](y []T, x []uint8, mean, scale T) {
+	y = y[:len(x)]
+	for i := normaliseVector(y, x, mean, scale); i < len(x); i++ {
+		y[i] = (T(x[i]) - mean) * scale
+	}
+}
+
+// Sum adds in eight interleaved sums, each in a register.
+func Sum[T Float](x []T) T {
+	var s0, s1, s2, s3, s4, s5, s6, s7 T
+	for ; len(x) >= 8; x = x[8:] {
+		s0 += x[0]
+		s1 += x[1]
+		s2 += x[2]
+		s3 += x[3]
+		s4 += x[4]
+		s5 += x[5]
+		s6 += x[6]
+		s7 += x[7]
+	}
+	s := [8]T{s0, s1, s2, s3, s4, s5, s6, s7}
+	for i, v := range x {
+		s[i] += v
+	}
+	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+}
+
+// Dropout is y[j] = 0 where Hash(i+j, key0, key1) < drop and x[j]·scale elsewhere. y may be x itself.
+func Dropout[T Float](y, x []T, i, key0, key1, drop uint32, scale T) {
+	y = y[:len(x)]
+	for j := dropoutVector(y, x, i, key0, key1, drop, scale); j < len(x); j++ {
+		// A select by index, not a branch: the mask is as unpredictable as can be.
+		choice, k := [2]T{x[j] * scale, 0}, 0
+		if Hash(i+uint32(j), key0, key1) < drop {
+			k = 1
+		}
+		y[j] = choice[k]
+	}
+}
+
+// Hash is a bijective 32-bit mixer of a Weyl sequence: two rounds of xor-shift and multiply, with
+// constants found by Wellons' Hash prospector. One key is added before the rounds and one between
+// them, so that two keys do not give the same sequence shifted.
+func Hash(i, key0, key1 uint32) uint32 {
+	h := i*0x9E3779B1 + key0
+	h = (h ^ h>>16) * 0x21F0AAAD
+	h += key1
+	h = (h ^ h>>15) * 0x735A2D97
+	return h ^ h>>15
+}
+
+// Max is the maximum of x, NaN if x holds NaN, and −Inf if x is empty.
+func Max[T Float](x []T) T {
+	top := T(math.Inf(-1))
+	var lanes [16]T
+	for i := range lanes {
+		lanes[i] = top
+	}
+	done := maxVector(&lanes, x)
+	if done > 0 {
+		for _, v := range lanes {
+			top = max(top, v)
+		}
+	}
+	for _, v := range x[done:] {
+		top = max(top, v)
+	}
+	return top
+}
+
+// ExpSum is y = exp(x − top), and returns the sum of y. Differences are taken in float64, where those
+// of two float32 do not overflow. Those of two float64 may overflow to −Inf, and exp(−Inf) is 0 as it
+// should be.
+func ExpSum[T Float](y, x []T, top float64) float64 {
+	y = y[:len(x)]
+	done, sum := expVector(y, x, top)
+	for j := done; j < len(x); j++ {
+		e := math.Exp(float64(x[j]) - top)
+		y[j] = T(e)
+		sum += e
+	}
+	return sum
+}
