@@ -157,8 +157,8 @@ func (o activationBackward) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return in[1], want("dy", in[0], in[1]...)
 }
 
-// rule: the op is linear in dy; its derivative by x is dy·f″(x), and there is none where f is linear
-// piece by piece.
+// rule: the op is linear in dy; its derivative by x is dy·f″(x), and there is none where f is
+// linear piece by piece.
 func (o activationBackward) rule() []*term {
 	byCotangent := apply(o, cotangent(), in(1))
 	if o.Of.Func.PiecewiseLinear() {

@@ -13,14 +13,14 @@ import (
 )
 
 // An Op is an op: a comparable value whose fields are its parameters. It holds no state: its result
-// depends on its fields and operands alone. Apply makes a node of it, which has derivatives of every
-// order, works under every machine, and computes into memory that the executor hands it.
+// depends on its fields and operands alone. Apply makes a node of it, which has derivatives of
+// every order, works under every machine, and computes into memory that the executor hands it.
 //
 // An Op may also implement Namer, Typer, InPlacer and Fuser.
 type Op interface {
-	// Infer returns the result's shape for operands of these shapes. Its error says which operand is
-	// wrong, what it is and what is wanted. The result may be one of the shapes; it must not change
-	// them.
+	// Infer returns the result's shape for operands of these shapes. Its error says which operand
+	// is wrong, what it is and what is wanted. The result may be one of the shapes; it must not
+	// change them.
 	Infer(in []tensor.Shape) (tensor.Shape, error)
 	// Compute computes the whole result, whose memory holds arbitrary numbers, from the operands,
 	// which it must not change. Types and shapes have been checked.
@@ -53,9 +53,9 @@ type InPlacer interface {
 
 // A Fuser is an Op that can compute an op that follows it in the same pass.
 type Fuser interface {
-	// Fuse returns the op that computes next of the result, which is next's operand at. Its operands
-	// are those of the first op, followed by next's others. The executor uses it where nothing else
-	// needs the first result.
+	// Fuse returns the op that computes next of the result, which is next's operand at. Its
+	// operands are those of the first op, followed by next's others. The executor uses it where
+	// nothing else needs the first result.
 	Fuse(next Op, at int) (Op, bool)
 }
 
@@ -69,8 +69,8 @@ type Float interface{ float32 | float64 }
 
 // Apply returns the node of o applied to the operands. Optional operands at the end are left out.
 //
-// It returns an error that names the op if an operand is nil, of no graph or another graph, or of an
-// unknown shape; if the types are not those of Types (without it: floats of one type); if Infer
+// It returns an error that names the op if an operand is nil, of no graph or another graph, or of
+// an unknown shape; if the types are not those of Types (without it: floats of one type); if Infer
 // returns one; or if a field of O is a pointer, slice, map, channel, function or interface, which
 // could hold state and would hash by address.
 func Apply[O interface {
@@ -412,8 +412,8 @@ func In[T Float | int32 | int64 | int](c *Call, i int) []T {
 	return v
 }
 
-// Out is the memory of the result, row-major, with arbitrary contents. It is nil if its elements are
-// of another type than T.
+// Out is the memory of the result, row-major, with arbitrary contents. It is nil if its elements
+// are of another type than T.
 func Out[T Float | int32 | int64 | int](c *Call) []T {
 	v, _ := c.dst.data.([]T)
 	return v

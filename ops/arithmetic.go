@@ -7,8 +7,9 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// The elementwise arithmetic that derivative rules are written in. None of it is on the path of a training step but for what the losses do to their logits; it is there so that the
-// rules' own derivatives exist.
+// The elementwise arithmetic that derivative rules are written in. None of it is on the path of a
+// training step but for what the losses do to their logits; it is there so that the rules' own
+// derivatives exist.
 
 // binary runs an elementwise function of two operands.
 func binary(c *Call, f64 func(a, b float64) float64) {
@@ -19,7 +20,8 @@ func binary(c *Call, f64 func(a, b float64) float64) {
 	}
 }
 
-// each computes in float64 and rounds once: for one sum, difference, product or quotient of two float32 that is the correctly rounded result.
+// each computes in float64 and rounds once: for one sum, difference, product or quotient of two
+// float32 that is the correctly rounded result.
 func each[T kernel.Float](y, a, b []T, f func(a, b float64) float64) {
 	for i := range y {
 		y[i] = T(f(float64(a[i]), float64(b[i])))
@@ -113,7 +115,8 @@ func scaled[T kernel.Float](y, x []T, by float64) {
 	}
 }
 
-// scaleBy is x times a scalar node and a constant; dot, the inner product of two tensors times a constant, is its derivative by the scalar.
+// scaleBy is x times a scalar node and a constant; dot, the inner product of two tensors times a
+// constant, is its derivative by the scalar.
 type scaleBy struct {
 	Rank   int
 	Factor float64

@@ -16,16 +16,19 @@ import (
 //
 //	y[n,c,p,q] = 1/divisor · Σ_r Σ_s x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]
 //
-// Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding counts as zeros, and the
-// divisor is the window's area (PyTorch's default and the article's 1/(N×N)). With ExcludePadding the
+// Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding counts as zeros, and the divisor
+// is the window's area (PyTorch's default and the article's 1/(N×N)). With ExcludePadding the
 // divisor is the number of the window's elements that are in x. Divisor replaces either. Under Ceil
 // what a window spans beyond the padding is not counted.
 //
-// Derivative: each element of a window gets dy/divisor (article, "Pooling Layer"), and the sum of them over the windows that it is in.
+// Derivative: each element of a window gets dy/divisor (article, "Pooling Layer"), and the sum of
+// them over the windows that it is in.
 //
-// NaN and infinities reach the means of the windows that they are in, and no others. dx depends on dy alone.
+// NaN and infinities reach the means of the windows that they are in, and no others. dx depends on
+// dy alone.
 //
-// AvgPool2D returns an error if x is not a float node of rank 4 or the parameters do not describe a pooling.
+// AvgPool2D returns an error if x is not a float node of rank 4 or the parameters do not describe a
+// pooling.
 func AvgPool2D(x *G.Node, p PoolParams) (*G.Node, error) {
 	g, err := p.pool("AvgPool2D", x)
 	if err != nil {

@@ -73,7 +73,8 @@ func TestPaddings(t *testing.T) {
 	}
 }
 
-// Region is the smallest ranges of the output that hold all a pixel reaches, found by moving the pixel; at stride 1 without padding it is the article's Q.
+// Region is the smallest ranges of the output that hold all a pixel reaches, found by moving the
+// pixel; at stride 1 without padding it is the article's Q.
 func TestRegion(t *testing.T) {
 	x, w := tensor.Shape{1, 1, 6, 7}, tensor.Shape{1, 1, 3, 2}
 	for _, p := range []ops.ConvParams{
@@ -249,7 +250,8 @@ func TestMaxPool2DIndices(t *testing.T) {
 	}
 }
 
-// L2Pool2D's derivative is 0 in a window of zeros, where the norm has none, and its norms neither overflow nor underflow.
+// L2Pool2D's derivative is 0 in a window of zeros, where the norm has none, and its norms neither
+// overflow nor underflow.
 func TestL2PoolExtremes(t *testing.T) {
 	for _, c := range []struct {
 		x       [4]float64
@@ -278,8 +280,8 @@ func TestL2PoolExtremes(t *testing.T) {
 	}
 }
 
-// NaN and infinities reach the averages and norms of the windows that they are in, and no others; a norm of a window with NaN is NaN, whatever else is in it. Dropout drops them like any
-// number.
+// NaN and infinities reach the averages and norms of the windows that they are in, and no others; a
+// norm of a window with NaN is NaN, whatever else is in it. Dropout drops them like any number.
 func TestNaNAndInfinitiesSpread(t *testing.T) {
 	inf, nan := math.Inf(1), math.NaN()
 	p := ops.PoolParams{Window: ops.Size{H: 2, W: 3}, Stride: ops.Size{H: 1, W: 2}, Pad: ops.Padding{Top: 1, Right: 1}}
@@ -307,7 +309,8 @@ func TestNaNAndInfinitiesSpread(t *testing.T) {
 			kernel.RefSumWindows(geometry, sums, from)
 			for i, v := range value {
 				want := of(sums[i])
-				// The sums of integers are exact. A mean by a reciprocal has two roundings, a norm of numbers scaled by their greatest fewer than eight.
+				// The sums of integers are exact. A mean by a reciprocal has two roundings, a norm
+				// of numbers scaled by their greatest fewer than eight.
 				if !(math.Abs(v-want) <= 8*0x1p-53*math.Abs(want)) && v != want && (v == v || want == want) {
 					t.Errorf("%s: %s: element %d is %v, want %v", machine, name, i, v, want)
 				}
@@ -322,7 +325,8 @@ func TestNaNAndInfinitiesSpread(t *testing.T) {
 	}
 }
 
-// Winograd's algorithm is used only if it is permitted: without it the sums of integers are exact where it would round.
+// Winograd's algorithm is used only if it is permitted: without it the sums of integers are exact
+// where it would round.
 func TestWinogradIsOnRequest(t *testing.T) {
 	r := rand.New(rand.NewPCG(96, 0))
 	x, w, xv, wv := tensor.Shape{1, 32, 10, 12}, tensor.Shape{48, 32, 3, 3}, integers[float64](r, 32*120, 9), integers[float64](r, 48*32*9, 9)
@@ -400,7 +404,8 @@ func TestLossParameters(t *testing.T) {
 	}
 }
 
-// In float32 the ops that only add and multiply give, on small integers, the numbers that they give in float64.
+// In float32 the ops that only add and multiply give, on small integers, the numbers that they give
+// in float64.
 func TestFloat32OnIntegers(t *testing.T) {
 	const seed = 94
 	t.Logf("seed %d", seed)

@@ -14,14 +14,15 @@ import (
 
 // Add returns the node y = a + b, element by element.
 //
-// Shapes: aligned at their last axes; an axis of one element, or one that is missing, is repeated along
-// the other's. y has the larger of each.
+// Shapes: aligned at their last axes; an axis of one element, or one that is missing, is repeated
+// along the other's. y has the larger of each.
 //
 // Derivatives: da is dy summed over the axes along which a was repeated, and db likewise.
 //
 // NaN and infinities are as in the arithmetic of the elements' type, here and in Sub, Mul and Div.
 //
-// Add returns an error if a and b are not float nodes of one graph and type or the shapes do not match.
+// Add returns an error if a and b are not float nodes of one graph and type or the shapes do not
+// match.
 func Add(a, b *G.Node) (*G.Node, error) { return Apply(binaryOp{plus}, a, b) }
 
 // Sub returns the node y = a − b, element by element. Shapes are Add's.
@@ -99,8 +100,8 @@ func (o binaryOp) Rule(in []*G.Node, y, dy *G.Node) ([]*G.Node, error) {
 	return []*G.Node{t.Do(sumLike(da, in[0].Shape())), t.Do(sumLike(db, in[1].Shape()))}, t.Err()
 }
 
-// A walk goes through the elements of a result and of two operands that are repeated along some axes.
-// Neighbouring axes that both operands go through alike are one.
+// A walk goes through the elements of a result and of two operands that are repeated along some
+// axes. Neighbouring axes that both operands go through alike are one.
 type walk struct {
 	sides, a, b []int // lengths, and distances in the operands
 }
@@ -124,8 +125,8 @@ func newWalk(y, a, b tensor.Shape) walk {
 	return w
 }
 
-// strides are the distances of a row-major tensor's elements along rank axes, aligned at the last: 0
-// along those of one element.
+// strides are the distances of a row-major tensor's elements along rank axes, aligned at the last:
+// 0 along those of one element.
 func strides(s tensor.Shape, rank int) []int {
 	d := make([]int, rank)
 	step := 1
@@ -240,8 +241,8 @@ func sumLike(x *G.Node, shape tensor.Shape) (*G.Node, error) {
 	return Apply(sumTo{sizeOf(shape)}, x)
 }
 
-// sumTo sums x over the axes along which To has one element, or none. expandTo, its adjoint, repeats
-// x along them.
+// sumTo sums x over the axes along which To has one element, or none. expandTo, its adjoint,
+// repeats x along them.
 type sumTo struct{ To size }
 
 func (o sumTo) Name(int) (string, []string) { return "Sum", []string{"x"} }
@@ -333,8 +334,8 @@ func expanded[T kernel.Float](o expandTo, c *Call) error {
 	return nil
 }
 
-// Lerp returns the node y = (1 − t)·a + t·b for a number t: a at t = 0 and b at t = 1. A running mean
-// is Lerp(mean, batch, momentum).
+// Lerp returns the node y = (1 − t)·a + t·b for a number t: a at t = 0 and b at t = 1. A running
+// mean is Lerp(mean, batch, momentum).
 //
 // Shapes: a and b alike. Derivatives: da = (1 − t)·dy, db = t·dy.
 //
@@ -415,8 +416,8 @@ func init() {
 	}})
 }
 
-// at is the index in a tensor of shape small of element i of one of shape large, which it is repeated
-// to. It is for definitions.
+// at is the index in a tensor of shape small of element i of one of shape large, which it is
+// repeated to. It is for definitions.
 func at(i int, large, small tensor.Shape) int {
 	index, step := 0, 1
 	for k := len(large) - 1; k >= 0; k-- {

@@ -13,13 +13,15 @@ import (
 	"github.com/convgrad/convgrad/ops"
 )
 
-// A convolution that both Gorgonia's Conv2d and Conv2D can do, or, if it is not plain, Conv2D alone.
+// A convolution that both Gorgonia's Conv2d and Conv2D can do, or, if it is not plain, Conv2D
+// alone.
 type geometry struct {
 	params ops.ConvParams
 	conv   kernel.Conv
 }
 
-// draw makes geometries until there are n of them. Plain ones have symmetric padding, one group and filters as they are.
+// draw makes geometries until there are n of them. Plain ones have symmetric padding, one group and
+// filters as they are.
 func draw(r *rand.Rand, n int, plain bool) []geometry {
 	var all []geometry
 	for len(all) < n {
@@ -95,11 +97,15 @@ func (g geometry) their(x, w, b *G.Node) (*G.Node, error) {
 
 // A bound is how far two computations of the same sums may be apart.
 //
-// A sum of n products, computed in any order, fused or not, is off by at most γ_n·Σ|products| with γ_n = n·u/(1 − n·u): each product is rounded once and passes through at most n − 1 sums
-// (Higham, Accuracy and Stability of Numerical Algorithms, 2002, §3.1). Products with padding are zeros, which add no error, so n counts the products inside the image. The
-// bias makes it one sum more, γ_(n+1), with its magnitude among those summed. Two such computations differ by at most 2·γ_(n+1)·Σ. The Σ here is itself rounded in float64, with
-// a relative error below γ_n in that type; 2·γ_(n+2) is enough for that, since γ_n·γ_(n+1) is far below u for the n ≤ 1000 here. The operands are uniform in (−1, 1): no product
-// of two that are not zero underflows but with a probability below 10⁻³⁰.
+// A sum of n products, computed in any order, fused or not, is off by at most γ_n·Σ|products| with
+// γ_n = n·u/(1 − n·u): each product is rounded once and passes through at most n − 1 sums (Higham,
+// Accuracy and Stability of Numerical Algorithms, 2002, §3.1). Products with padding are zeros,
+// which add no error, so n counts the products inside the image. The bias makes it one sum more,
+// γ_(n+1), with its magnitude among those summed. Two such computations differ by at most
+// 2·γ_(n+1)·Σ. The Σ here is itself rounded in float64, with a relative error below γ_n in that
+// type; 2·γ_(n+2) is enough for that, since γ_n·γ_(n+1) is far below u for the n ≤ 1000 here. The
+// operands are uniform in (−1, 1): no product of two that are not zero underflows but with a
+// probability below 10⁻³⁰.
 func bound(n int, sum, unit float64) float64 {
 	m := float64(n + 2)
 	return 2 * m * unit / (1 - m*unit) * sum
@@ -141,7 +147,8 @@ var parts = []string{"y", "dx", "dw", "db"}
 
 func (r result[T]) all() [][]T { return append([][]T{r.y}, r.grads...) }
 
-// Conv2D equals Gorgonia's Conv2d with BroadcastAdd, and its three gradients equal Gorgonia's, in every machine, to the rounding of the sums.
+// Conv2D equals Gorgonia's Conv2d with BroadcastAdd, and its three gradients equal Gorgonia's, in
+// every machine, to the rounding of the sums.
 func TestConv2DEqualsBuiltIn(t *testing.T) {
 	const seed = 41
 	t.Logf("seed %d, %d geometries", seed, drawn())
@@ -183,7 +190,8 @@ func testEqualsBuiltIn[T kernel.Float](t *testing.T, seed uint64, unit float64) 
 	}
 }
 
-// apart returns the element at which two results differ most in proportion to their bound, and that proportion: +Inf if they cannot be compared.
+// apart returns the element at which two results differ most in proportion to their bound, and that
+// proportion: +Inf if they cannot be compared.
 func apart[T kernel.Float](got, want []T, limit []float64) (at int, share float64) {
 	if len(got) != len(want) || len(got) != len(limit) {
 		return 0, math.Inf(1)
@@ -203,7 +211,8 @@ func apart[T kernel.Float](got, want []T, limit []float64) (at int, share float6
 	return at, share
 }
 
-// The comparison notices a convolution that is wrong in a small way: in every geometry in which the mistake can show, some element is far beyond its bound.
+// The comparison notices a convolution that is wrong in a small way: in every geometry in which the
+// mistake can show, some element is far beyond its bound.
 func TestBuiltInComparisonNoticesMistakes(t *testing.T) {
 	const seed = 43
 	t.Logf("seed %d", seed)
@@ -259,8 +268,9 @@ func TestBuiltInComparisonNoticesMistakes(t *testing.T) {
 	}
 }
 
-// On integers whose sums a float holds exactly, Conv2D and its gradients equal the reference loop over the article's sums, element for element: with four-sided padding,
-// groups and flipped filters too.
+// On integers whose sums a float holds exactly, Conv2D and its gradients equal the reference loop
+// over the article's sums, element for element: with four-sided padding, groups and flipped filters
+// too.
 func TestConv2DEqualsReferenceExactly(t *testing.T) {
 	const seed = 42
 	t.Logf("seed %d, %d geometries of each kind", seed, drawn())

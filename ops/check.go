@@ -17,8 +17,9 @@ type wanted struct {
 // maxRank is the highest rank that ops of any rank take.
 const maxRank = 8
 
-// check returns an error that names op, argument, got and wanted unless every argument is a node of one graph with a known shape of the wanted rank (any, if negative) and the
-// wanted elements, all floats of one type.
+// check returns an error that names op, argument, got and wanted unless every argument is a node of
+// one graph with a known shape of the wanted rank (any, if negative) and the wanted elements, all
+// floats of one type.
 func check(name string, args ...wanted) error {
 	var first *wanted
 	for i := range args {
@@ -76,7 +77,8 @@ func known(name, operand string, n, first *G.Node, firstName string) error {
 	return nil
 }
 
-// dtypeOf is the type of a node's elements. Node.Dtype panics where a type is not known; this does not.
+// dtypeOf is the type of a node's elements. Node.Dtype panics where a type is not known; this does
+// not.
 func dtypeOf(n *G.Node) (of tensor.Dtype, err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -26,8 +26,9 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// What Gorgonia and ops/vm ask of an op, checked for every op of the package. Each check is a function from an op to the breaches it found, so that it can be turned on ops that are broken
-// on purpose: those at the end of this file.
+// What Gorgonia and ops/vm ask of an op, checked for every op of the package. Each check is a
+// function from an op to the breaches it found, so that it can be turned on ops that are broken on
+// purpose: those at the end of this file.
 
 // A machineOp is what the machines see of an op.
 type machineOp interface {
@@ -36,7 +37,8 @@ type machineOp interface {
 	G.UsePreallocDoer
 }
 
-// A subject is one op of the package and operands that it takes. All sides are 2 or more, since tensor drops sides of 1 when it slices.
+// A subject is one op of the package and operands that it takes. All sides are 2 or more, since
+// tensor drops sides of 1 when it slices.
 type subject struct {
 	spec   spec
 	shapes []tensor.Shape
@@ -138,7 +140,8 @@ func subjects() []subject {
 
 func (s subject) String() string { return fmt.Sprintf("%T", s.spec) }
 
-// tied reports whether a side of an operand must have the length that it has: the spec fixes it, or it is always that of some other operand.
+// tied reports whether a side of an operand must have the length that it has: the spec fixes it, or
+// it is always that of some other operand.
 func (s subject) tied(operand, axis int) bool {
 	if s.others == nil {
 		return true
@@ -211,7 +214,8 @@ func valueOf(shape tensor.Shape, data any) G.Value {
 	panic("no such scalar")
 }
 
-// bits are the elements of memory that a value stands on, as numbers that differ wherever a bit does.
+// bits are the elements of memory that a value stands on, as numbers that differ wherever a bit
+// does.
 func bits(v G.Value) []uint64 {
 	switch d := v.Data().(type) {
 	case float32:
@@ -259,7 +263,8 @@ func memory(v G.Value) (lo, hi uintptr) {
 	return d.Pointer(), d.Pointer() + uintptr(d.Len())*d.Type().Elem().Size()
 }
 
-// spoil overwrites all of a value's elements: floats by NaN, integers by −7, which is neither a label nor a winner.
+// spoil overwrites all of a value's elements: floats by NaN, integers by −7, which is neither a
+// label nor a winner.
 func spoil(v G.Value) {
 	switch s := v.(type) {
 	case *G.F32:
@@ -381,7 +386,8 @@ var checks = []struct {
 	{"wrong nodes", checkWrongNodes},
 }
 
-// checkIdentity: the hash is what WriteHash writes, and all that describes the op stays the same from call to call.
+// checkIdentity: the hash is what WriteHash writes, and all that describes the op stays the same
+// from call to call.
 func checkIdentity(o machineOp, s subject) (b breaches) {
 	h := fnv.New32a()
 	o.WriteHash(h)
@@ -404,7 +410,8 @@ func checkIdentity(o machineOp, s subject) (b breaches) {
 	return b
 }
 
-// checkFields changes each field of a spec in turn, elements of arrays and fields of fields too, and wants another hash and another name or hash each time.
+// checkFields changes each field of a spec in turn, elements of arrays and fields of fields too,
+// and wants another hash and another name or hash each time.
 func checkFields(of any, make func(changed any) G.Op) (b breaches) {
 	v := reflect.New(reflect.TypeOf(of)).Elem()
 	v.Set(reflect.ValueOf(of))
@@ -470,7 +477,8 @@ func TestHashesOfTypesDiffer(t *testing.T) {
 	}
 }
 
-// checkState runs an op on other values and shapes, and from several goroutines, and wants each call to give what it gave the first time, in memory of its own.
+// checkState runs an op on other values and shapes, and from several goroutines, and wants each
+// call to give what it gave the first time, in memory of its own.
 func checkState(o machineOp, s subject) (b breaches) {
 	type job struct {
 		in   []G.Value
@@ -524,7 +532,8 @@ type layout struct {
 	whole []G.Value
 }
 
-// layouts are the ways in which Gorgonia's users come by tensors: slices, lazy and materialised transposes, column-major tensors, and slices and transposes of these.
+// layouts are the ways in which Gorgonia's users come by tensors: slices, lazy and materialised
+// transposes, column-major tensors, and slices and transposes of these.
 func layouts(d *tensor.Dense) []layout {
 	if slices.Contains(d.Shape(), 1) {
 		return nil // tensor drops sides of 1 when it slices
@@ -550,7 +559,8 @@ func layoutsOf[T comparable](shape tensor.Shape, data []T, outside T) []layout {
 		}
 		return t.(*tensor.Dense)
 	}
-	// embed lays the elements into a larger array, with margins before and after and a step on each axis, and slices them out.
+	// embed lays the elements into a larger array, with margins before and after and a step on each
+	// axis, and slices them out.
 	embed := func(name string, columnMajor bool, before, after, step []int) layout {
 		big := make(tensor.Shape, rank)
 		cut := make([]tensor.Slice, rank)
@@ -576,7 +586,8 @@ func layoutsOf[T comparable](shape tensor.Shape, data []T, outside T) []layout {
 		}
 		return layout{name, must(whole.Slice(cut...)), []G.Value{whole}}
 	}
-	// permuted has its axes in another order in memory; order[i] is the axis of memory that becomes axis i.
+	// permuted has its axes in another order in memory; order[i] is the axis of memory that becomes
+	// axis i.
 	permuted := func(order []int) *tensor.Dense {
 		stored := make(tensor.Shape, rank)
 		for i, axis := range order {
@@ -653,7 +664,8 @@ func layoutsOf[T comparable](shape tensor.Shape, data []T, outside T) []layout {
 	return all
 }
 
-// checkLayouts: whatever the strides of an operand, the result is that of a plain copy, bit for bit.
+// checkLayouts: whatever the strides of an operand, the result is that of a plain copy, bit for
+// bit.
 func checkLayouts(o machineOp, s subject) (b breaches) {
 	for _, of := range floats {
 		plain := s.values(of, s.shapes, rand.New(rand.NewPCG(5, 5)))
@@ -689,7 +701,8 @@ func checkLayouts(o machineOp, s subject) (b breaches) {
 	return b
 }
 
-// checkAliases: no operand is changed, and the result is memory of its own: it neither is an operand's nor follows when the operand changes, in whatever layout the operand is.
+// checkAliases: no operand is changed, and the result is memory of its own: it neither is an
+// operand's nor follows when the operand changes, in whatever layout the operand is.
 func checkAliases(o machineOp, s subject) (b breaches) {
 	try := func(name string, vs, whole []G.Value) {
 		before, shapes := bitsOf(whole), make([]tensor.Shape, len(vs))
@@ -768,7 +781,8 @@ func dirty(shape tensor.Shape, of tensor.Dtype) G.Value {
 	return d
 }
 
-// checkDestination: UsePreallocDo returns the memory it is handed, with the bits that Do gives, whatever was in it; it refuses memory that does not fit.
+// checkDestination: UsePreallocDo returns the memory it is handed, with the bits that Do gives,
+// whatever was in it; it refuses memory that does not fit.
 func checkDestination(o machineOp, s subject) (b breaches) {
 	for _, of := range floats {
 		in := s.values(of, s.shapes, rand.New(rand.NewPCG(8, 8)))
@@ -829,12 +843,14 @@ func checkDestination(o machineOp, s subject) (b breaches) {
 	return b
 }
 
-// named reports whether an error begins with package and op, and is no panic, caught by us or by the test.
+// named reports whether an error begins with package and op, and is no panic, caught by us or by
+// the test.
 func named(err error, s subject) bool {
 	return strings.HasPrefix(err.Error(), "ops: "+s.spec.name()) && !strings.Contains(err.Error(), "internal error")
 }
 
-// checkWrongValues hands Do and UsePreallocDo what they cannot take and wants errors that name the op.
+// checkWrongValues hands Do and UsePreallocDo what they cannot take and wants errors that name the
+// op.
 func checkWrongValues(o machineOp, s subject) (b breaches) {
 	fresh := func() []G.Value { return s.values(tensor.Float64, s.shapes, rand.New(rand.NewPCG(9, 9))) }
 	result := b.run(o, fresh())
@@ -1084,7 +1100,8 @@ func checkWrongNodes(o machineOp, s subject) (b breaches) {
 	return b
 }
 
-// The ops below are broken on purpose, each in one way that Gorgonia's built-ins or a hasty hand have been seen to be. Each must be caught, by the check that is for it.
+// The ops below are broken on purpose, each in one way that Gorgonia's built-ins or a hasty hand
+// have been seen to be. Each must be caught, by the check that is for it.
 
 type brokenHash struct{ op }
 
@@ -1140,7 +1157,8 @@ func (o buffered) Do(vs ...G.Value) (G.Value, error) {
 	return v, nil
 }
 
-// A handover is fine alone: it leaves its operands in the op, and computes from what it finds there a moment later.
+// A handover is fine alone: it leaves its operands in the op, and computes from what it finds there
+// a moment later.
 type handover struct {
 	op
 	operands *atomic.Value
@@ -1332,7 +1350,8 @@ func TestBrokenOps(t *testing.T) {
 	}
 }
 
-// Should an op panic after all, the machines get an error: a panic on their goroutines would end the process.
+// Should an op panic after all, the machines get an error: a panic on their goroutines would end
+// the process.
 type panics struct{ relu }
 
 func (panics) exec(*Call) error { panic("on purpose") }

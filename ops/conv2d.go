@@ -12,20 +12,21 @@ import (
 	"github.com/convgrad/convgrad/internal/opset"
 )
 
-// ConvParams are the parameters of a convolution. The zero value slides the filters over every position inside x ("valid").
+// ConvParams are the parameters of a convolution. The zero value slides the filters over every
+// position inside x ("valid").
 type ConvParams struct {
-	// Stride is the distance of neighbouring windows; {0, 0} stands for {1, 1}. One 0 beside another
-	// number is an error, here and in Dilation.
+	// Stride is the distance of neighbouring windows; {0, 0} stands for {1, 1}. One 0 beside
+	// another number is an error, here and in Dilation.
 	Stride Size
 	// Dilation is the distance of a filter's taps; {0, 0} stands for {1, 1}.
 	Dilation Size
 	// Pad is the rows and columns of zeros around x.
 	Pad Padding
-	// OutputPad is the rows below and columns on the right that a transposed convolution adds to its
-	// output. Conv2D takes none.
+	// OutputPad is the rows below and columns on the right that a transposed convolution adds to
+	// its output. Conv2D takes none.
 	OutputPad Size
-	// Groups: input channels C/Groups feed filters K/Groups. 0 stands for 1; Groups = C is a depthwise
-	// convolution.
+	// Groups: input channels C/Groups feed filters K/Groups. 0 stands for 1; Groups = C is a
+	// depthwise convolution.
 	Groups int
 	// Flip turns each filter by 180°: the article's true convolution (Eqs. 2 and 6) instead of
 	// cross-correlation.
@@ -36,7 +37,8 @@ type ConvParams struct {
 	// ReLU computes y = max(0, ·) in the same pass.
 	ReLU bool
 
-	// Data says that x is data whose gradient nobody wants, as in a network's first layer. It is then not computed; asking gorgonia.Grad for it is an error.
+	// Data says that no gradient of x is wanted, as in a network's first layer. It is not computed,
+	// and asking gorgonia.Grad for it is an error.
 	Data bool
 }
 
@@ -63,21 +65,28 @@ func (p ConvParams) geometry(x, w tensor.Shape) (kernel.Conv, error) {
 	return g, errors.Wrapf(err, "x is %v, w is %v", x, w)
 }
 
-// Conv2D returns the node y = x ⋆ w + b, the cross-correlation of x with each filter of w, which frameworks call convolution (article, Eqs. 1, 4 and 7):
+// Conv2D returns the node y = x ⋆ w + b, the cross-correlation of x with each filter of w, which
+// frameworks call convolution (article, Eqs. 1, 4 and 7):
 //
 //	y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left] · w[k,c,r,s] + b[k]
 //
-// Shapes: x N×C×H×W, w K×(C/Groups)×R×S, b K or nil, y N×K×P×Q with P = ⌊(H + top + bottom − (R−1)·dilation − 1)/stride⌋ + 1 and Q likewise. x is zero
-// outside its borders. With Flip, w[k,c,R−1−r,S−1−s] stands in the sum.
+// Shapes: x N×C×H×W, w K×(C/Groups)×R×S, b K or nil, y N×K×P×Q with P = ⌊(H + top + bottom −
+// (R−1)·dilation − 1)/stride⌋ + 1 and Q likewise. x is zero outside its borders. With Flip,
+// w[k,c,R−1−r,S−1−s] stands in the sum.
 //
-// Derivatives, given dy N×K×P×Q: dw is Eq. 13 (Conv2DBackwardFilter), dx is Eq. 20 without f′ (Conv2DBackwardData), and db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q]. With
-// ReLU, dy goes through ReLU's rule first. All of them have derivatives again.
+// Derivatives, given dy N×K×P×Q: dw is Eq. 13 (Conv2DBackwardFilter), dx is Eq. 20 without f′
+// (Conv2DBackwardData), and db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q]. With ReLU, dy goes through ReLU's rule
+// first. All of them have derivatives again.
 //
-// NaN and infinities reach every sum that they are a term's factor of. The padding of x is zeros, which a sum may take in or leave out: an output or a gradient whose filter or cotangent is
-// not finite there may be NaN, as 0·NaN and 0·∞ are. With Winograd they reach their whole tile, of 4×4 outputs at most.
+// A NaN or infinity in an operand propagates to every sum with a product that contains it. The
+// padding of x is zeros, and a sum may include or omit its products with them. Where a filter or a
+// cotangent is not finite, such an output or gradient may therefore be NaN. With Winograd, NaN and
+// infinities reach their whole tile, of at most 4×4 outputs.
 //
-// Conv2D returns an error if an argument is not a float node of the right rank, b is not as long as w has filters, or the shapes do not describe a convolution: channels that do not match,
-// groups that do not divide, a stride or dilation below 1, negative padding, a filter larger than the padded x.
+// Conv2D returns an error if an argument is not a float node of the right rank, b is not as long as
+// w has filters, or the shapes do not describe a convolution: channels that do not match, groups
+// that do not divide, a stride or dilation below 1, negative padding, a filter larger than the
+// padded x.
 func Conv2D(x, w, b *G.Node, p ConvParams) (*G.Node, error) {
 	args := []wanted{float("x", 4, x), float("w", 4, w)}
 	nodes := []*G.Node{x, w}
@@ -172,14 +181,18 @@ func (o conv2D) rule() []*term {
 	return rule
 }
 
-// Conv2DBackwardData returns the node dx of a convolution's input, given the cotangent dy of its output (article, Eq. 20 without f′):
+// Conv2DBackwardData returns the node dx of a convolution's input, given the cotangent dy of its
+// output (article, Eq. 20 without f′):
 //
 //	dx[n,c,i,j] = Σ_k Σ_r Σ_s dy[n, k, p, q] · w[k,c,r,s]  over the p, q with p·stride + r·dilation − top = i and q·stride + s·dilation − left = j
 //
-// Shapes: dy N×K×P×Q, w K×(C/Groups)×R×S; x is the shape N×C×H×W of the convolution's input, which dy alone does not fix at strides above 1.
-// It is bilinear; its derivatives are Conv2D and Conv2DBackwardFilter. NaN and infinities are as in Conv2D. ReLU and Data of p have no meaning here and must not be set.
+// Shapes: dy N×K×P×Q, w K×(C/Groups)×R×S; x is the shape N×C×H×W of the convolution's input, which
+// dy alone does not fix at strides above 1. It is bilinear; its derivatives are Conv2D and
+// Conv2DBackwardFilter. NaN and infinities are as in Conv2D. ReLU and Data of p have no meaning
+// here and must not be set.
 //
-// It returns an error if an argument is not a float node of rank 4 or the shapes are not those of one convolution.
+// It returns an error if an argument is not a float node of rank 4 or the shapes are not those of
+// one convolution.
 func Conv2DBackwardData(dy, w *G.Node, x tensor.Shape, p ConvParams) (*G.Node, error) {
 	const name = "Conv2DBackwardData"
 	if err := check(name, float("dy", 4, dy), float("w", 4, w)); err != nil {
@@ -239,14 +252,17 @@ func (o conv2DBackwardData) rule() []*term {
 	}
 }
 
-// Conv2DBackwardFilter returns the node dw of a convolution's filters, given the cotangent dy of its output (article, Eq. 13):
+// Conv2DBackwardFilter returns the node dw of a convolution's filters, given the cotangent dy of
+// its output (article, Eq. 13):
 //
 //	dw[k,c,r,s] = Σ_n Σ_p Σ_q dy[n,k,p,q] · x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]
 //
-// Shapes: x N×C×H×W, dy N×K×P×Q; w is the shape K×(C/Groups)×R×S of the filters. It is bilinear; its derivatives are Conv2DBackwardData and Conv2D. NaN and
-// infinities are as in Conv2D. ReLU and Data of p have no meaning here and must not be set.
+// Shapes: x N×C×H×W, dy N×K×P×Q; w is the shape K×(C/Groups)×R×S of the filters. It is bilinear;
+// its derivatives are Conv2DBackwardData and Conv2D. NaN and infinities are as in Conv2D. ReLU and
+// Data of p have no meaning here and must not be set.
 //
-// It returns an error if an argument is not a float node of rank 4 or the shapes are not those of one convolution.
+// It returns an error if an argument is not a float node of rank 4 or the shapes are not those of
+// one convolution.
 func Conv2DBackwardFilter(x, dy *G.Node, w tensor.Shape, p ConvParams) (*G.Node, error) {
 	const name = "Conv2DBackwardFilter"
 	if err := check(name, float("x", 4, x), float("dy", 4, dy)); err != nil {
@@ -291,7 +307,8 @@ func (o conv2DBackwardFilter) rule() []*term {
 	}
 }
 
-// sumChannels is db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q], the derivative of a bias per filter; spreadChannels, dy[n,k,p,q] = db[k], is its adjoint.
+// sumChannels is db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q], the derivative of a bias per filter;
+// spreadChannels, dy[n,k,p,q] = db[k], is its adjoint.
 type sumChannels struct{ Of size }
 
 func (o sumChannels) geometry() kernel.Conv {
@@ -342,10 +359,13 @@ func spreadOver[T kernel.Float](s size, y, b []T) {
 	}
 }
 
-// Region returns Q, the region of a convolution's output that the input pixel (i, j) reaches (article, Eqs. 16 and 17), as the half-open ranges of rows and of columns. At stride 1 without
-// padding, Q is rows i−R+1 … i and columns j−S+1 … j, cut to the output. With a dilation, the outputs inside the ranges that step over the pixel are not part of Q.
+// Region returns Q, the region of a convolution's output that the input pixel (i, j) reaches
+// (article, Eqs. 16 and 17), as the half-open ranges of rows and of columns. At stride 1 without
+// padding, Q is rows i−R+1 … i and columns j−S+1 … j, cut to the output. With a dilation, the
+// outputs inside the ranges that step over the pixel are not part of Q.
 //
-// Shapes are those of Conv2D. Region returns an error if they do not describe a convolution or the pixel is not in x.
+// Shapes are those of Conv2D. Region returns an error if they do not describe a convolution or the
+// pixel is not in x.
 func Region(x, w tensor.Shape, p ConvParams, i, j int) (rows, cols [2]int, err error) {
 	g, err := p.ofShapes("Region", x, w)
 	if err != nil {
@@ -359,7 +379,8 @@ func Region(x, w tensor.Shape, p ConvParams, i, j int) (rows, cols [2]int, err e
 	return rows, cols, nil
 }
 
-// Conv2DShape returns the shape C×H×W of one image of Conv2D's output for such inputs and filters, and Conv2D's error where there is none.
+// Conv2DShape returns the shape C×H×W of one image of Conv2D's output for such inputs and filters,
+// and Conv2D's error where there is none.
 func Conv2DShape(x, w tensor.Shape, p ConvParams) (tensor.Shape, error) {
 	g, err := p.ofShapes("Conv2DShape", x, w)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/convgrad/convgrad/internal/opset"
 )
 
-// ConvTranspose2D returns the node y, the transposed convolution of x: the adjoint of the convolution
-// Conv2D that would take an image of y's shape to one of x's, plus a bias:
+// ConvTranspose2D returns the node y, the transposed convolution of x: the adjoint of the
+// convolution Conv2D that would take an image of y's shape to one of x's, plus a bias:
 //
 //	y[n,k,i,j] = Σ_c Σ_r Σ_s x[n,c,p,q] · w[c,k,r,s] + b[k]
 //	             over the p, q with p·stride + r·dilation − top = i and q·stride + s·dilation − left = j
@@ -22,15 +22,15 @@ import (
 // P = (H−1)·stride − top − bottom + (R−1)·dilation + 1 + OutputPad.H and Q likewise. OutputPad adds
 // rows below and columns on the right; those which no tap reaches hold the bias alone.
 //
-// Derivatives, given dy: dx is Conv2D of dy with w, dw is Conv2DBackwardFilter with x in the place of
-// the cotangent, and db[k] = Σ_n Σ_i Σ_j dy[n,k,i,j]. All of them have derivatives again.
+// Derivatives, given dy: dx is Conv2D of dy with w, dw is Conv2DBackwardFilter with x in the place
+// of the cotangent, and db[k] = Σ_n Σ_i Σ_j dy[n,k,i,j]. All of them have derivatives again.
 //
 // NaN and infinities are as in Conv2D. With SameUpper or SameLower y is stride times as large as x.
 //
 // ConvTranspose2D returns an error if an argument is not a float node of the right rank, or the
-// shapes and parameters do not describe a transposed convolution: channels that do not match, groups
-// that do not divide, an output padding that is not smaller than the larger of stride and dilation,
-// an output of no rows or no columns.
+// shapes and parameters do not describe a transposed convolution: channels that do not match,
+// groups that do not divide, an output padding that is not smaller than the larger of stride and
+// dilation, an output of no rows or no columns.
 func ConvTranspose2D(x, w, b *G.Node, p ConvParams) (*G.Node, error) {
 	const name = "ConvTranspose2D"
 	args := []wanted{float("x", 4, x), float("w", 4, w)}
@@ -92,8 +92,9 @@ func (p ConvParams) transposed(name string, x, w, b *G.Node) (*G.Node, error) {
 	return node(addChannels{sizeOf(y.Shape())}, y, b)
 }
 
-// transposedSides are one axis of a transposed convolution: the length of what the adjoint gives, the
-// padding of the convolution that it is the adjoint of, and what zeros remain to be added after it.
+// transposedSides are one axis of a transposed convolution: the length of what the adjoint gives,
+// the padding of the convolution that it is the adjoint of, and what zeros remain to be added after
+// it.
 type transposedSides struct{ out, before, after, rest int }
 
 func transposedAxis(axis string, in, window, stride, dilation, extra, before, after int, same int8) (t transposedSides, err error) {
@@ -127,9 +128,9 @@ func transposedAxis(axis string, in, window, stride, dilation, extra, before, af
 	if out < 1 {
 		return t, errors.Errorf("the %s of y is %d, want 1 or more: %d − %d − %d of padding + %d", axis, out, full, before, after, extra)
 	}
-	// Output padding first takes back what the padding after cuts off. Beyond the last tap there are
-	// zeros, of which the adjoint makes less than a stride: a convolution of a longer image would have
-	// one window more.
+	// Output padding first takes back what the padding after cuts off. Beyond the last tap there
+	// are zeros, of which the adjoint makes less than a stride: a convolution of a longer image
+	// would have one window more.
 	beyond := max(0, extra-after)
 	inside := min(beyond, stride-1)
 	return transposedSides{out: out - (beyond - inside), before: before, after: max(0, after-extra), rest: beyond - inside}, nil

@@ -13,7 +13,8 @@ import (
 	"github.com/convgrad/convgrad/internal/opset"
 )
 
-// CrossEntropyParams are the parameters of a cross-entropy. The zero value is the mean over the batch.
+// CrossEntropyParams are the parameters of a cross-entropy. The zero value is the mean over the
+// batch.
 type CrossEntropyParams struct {
 	Reduction Reduction
 	// Weights is one weight per class, or nil.
@@ -24,23 +25,24 @@ type CrossEntropyParams struct {
 	Smoothing float64
 }
 
-// CrossEntropy returns the scalar node E, the cross-entropy of the softmax along axis 1 against labels:
+// CrossEntropy returns the scalar node E, the cross-entropy of the softmax along axis 1 against
+// labels:
 //
 //	E = Σ_n ( log Σ_j exp(x[n,j]) − x[n, label[n]] )     divided by the number of labels for the mean
 //
-// Shapes: logits x N×M or N×M×d₁×…, labels N or N×d₁×…, of Int, Int32 or Int64 in [0, M). Each row is
-// taken relative to its own greatest element, so any finite logits are safe.
+// Shapes: logits x N×M or N×M×d₁×…, labels N or N×d₁×…, of Int, Int32 or Int64 in [0, M). Each row
+// is taken relative to its own greatest element, so any finite logits are safe.
 //
-// Derivative, given dE: dx[n,j] = (softmax(x)[n,j] − [j = label[n]]) · dE, divided as E is. Labels have
-// none.
+// Derivative, given dE: dx[n,j] = (softmax(x)[n,j] − [j = label[n]]) · dE, divided as E is. Labels
+// have none.
 //
 // A logit of −Inf is a class of probability 0: E is +Inf if it is the label's. A row with a NaN or
 // +Inf, or of nothing but −Inf, makes E NaN, and its row of dx.
 //
 // CrossEntropy returns an error if logits is not a float node of rank 2 or more, labels is not an
 // integer node of logits' shape without axis 1, either is empty, or a parameter is set that is not
-// supported yet (Weights, Ignore, Smoothing, ReductionNone). A run returns an error if a label is out
-// of range.
+// supported yet (Weights, Ignore, Smoothing, ReductionNone). A run returns an error if a label is
+// out of range.
 func CrossEntropy(logits, labels *G.Node, p CrossEntropyParams) (*G.Node, error) {
 	const name = "CrossEntropy"
 	kind := tensor.Int

@@ -15,8 +15,9 @@ import (
 	"github.com/convgrad/convgrad/ops"
 )
 
-// What Gorgonia v0.9.18 gets wrong and this package must get right, one test each. Where it can be shown without ending the process, the test shows the built-in's mistake
-// too: should a later version mend it, the test says so, and the documentation that tells of it can be mended as well.
+// What Gorgonia v0.9.18 gets wrong and this package must get right, one test each. Where it can be
+// shown without ending the process, the test shows the built-in's mistake too: should a later
+// version mend it, the test says so, and the documentation that tells of it can be mended as well.
 
 // mended fails a test whose subject Gorgonia gets right by now.
 func mended(t *testing.T, what string) {
@@ -73,7 +74,8 @@ func referenceOf(t *testing.T, x, w tensor.Shape, p ops.ConvParams, xv, wv, dy [
 	return r
 }
 
-// Two convolutions of one input by one filter that differ only in dilation, and whose outputs have one shape, are two.
+// Two convolutions of one input by one filter that differ only in dilation, and whose outputs have
+// one shape, are two.
 func TestDilationTellsConvolutionsApart(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 0))
 	xs, ws := tensor.Shape{1, 1, 9, 9}, tensor.Shape{1, 1, 3, 3}
@@ -172,8 +174,9 @@ func consumers[T kernel.Float]() map[string]func(x *G.Node) (*G.Node, error) {
 	}
 }
 
-// One input that feeds two consumers gets the sum of the gradients that each would give it alone, whichever two of the ops they are. Both gradients reach one addition to zero or to
-// each other, so the sum is the same in every bit.
+// One input that feeds two consumers gets the sum of the gradients that each would give it alone,
+// whichever two of the ops they are. Both gradients reach one addition to zero or to each other, so
+// the sum is the same in every bit.
 func TestOneInputTwoConsumers(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 0))
 	xs := tensor.Shape{2, 2, 4, 6}
@@ -288,7 +291,8 @@ func TestAsymmetricPadding(t *testing.T) {
 	}); err == nil {
 		mended(t, "Conv2d takes no padding of four sides")
 	}
-	// Gorgonia's MaxPool2D takes the padding below and to the right for the offset of its first window.
+	// Gorgonia's MaxPool2D takes the padding below and to the right for the offset of its first
+	// window.
 	y := must(t)(G.MaxPool2D(x, tensor.Shape{2, 2}, []int{0, 1, 0, 1}, []int{2, 2}))
 	pg, err := kernel.NewPool(2, 3, 5, 6, 2, 2, kernel.Spatial{StrideH: 2, StrideW: 2, DilationH: 1, DilationW: 1, PadBottom: 1, PadRight: 1})
 	if err != nil {
@@ -313,7 +317,8 @@ func maxPoolReference(g kernel.Pool, y, dx, x, dy []float64) {
 	}
 }
 
-// A NaN wins its window, the first of several; −Inf and the least finite number win where there is nothing above them. The gradient goes to the winner.
+// A NaN wins its window, the first of several; −Inf and the least finite number win where there is
+// nothing above them. The gradient goes to the winner.
 func TestMaxPoolSpecialValues(t *testing.T) {
 	nan, low := math.NaN(), math.Inf(-1)
 	for _, c := range []struct {
@@ -396,7 +401,8 @@ func TestMaxPoolSpecialValues(t *testing.T) {
 	}
 }
 
-// The mean of a window is divided by the window's size, not by anything of the image's, at stride 2 and elsewhere.
+// The mean of a window is divided by the window's size, not by anything of the image's, at stride 2
+// and elsewhere.
 func TestAvgPoolStride2(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 0))
 	xs := tensor.Shape{2, 3, 6, 8}
@@ -434,7 +440,8 @@ func TestAvgPoolStride2(t *testing.T) {
 	}
 }
 
-// Each row of logits is taken relative to its own greatest element, however far from the other rows it is.
+// Each row of logits is taken relative to its own greatest element, however far from the other rows
+// it is.
 func TestLogitsFarApart(t *testing.T) {
 	t.Run("float32", func(t *testing.T) { testLogitsFarApart[float32](t, 0x1p-24) })
 	t.Run("float64", func(t *testing.T) { testLogitsFarApart[float64](t, 0x1p-53) })
@@ -465,7 +472,8 @@ func testLogitsFarApart[T kernel.Float](t *testing.T, unit float64) {
 				xv = append(xv, T(v))
 			}
 		}
-		// In float64, from the rounded logits: differences from the greatest are integers here, or so large that the exponential is 0, so they are exact.
+		// In float64, from the rounded logits: differences from the greatest are integers here, or
+		// so large that the exponential is 0, so they are exact.
 		wantP, wantE, magnitude := make([]float64, len(xv)), 0.0, 0.0
 		for i := range rows {
 			row := xv[i*m:][:m]
@@ -490,8 +498,9 @@ func testLogitsFarApart[T kernel.Float](t *testing.T, unit float64) {
 			y := must(t)(ops.Softmax(x, -1))
 			p, grads := mustEvaluate[T](t, machine, must(t)(G.Sum(y)), y, x)
 			for i, v := range p {
-				// An exponential within 2 units of its last place, m of them added and one quotient: (2 + m + 1) roundings, as many again for what is compared with. Below the least
-				// normal number of float32 a result may be 0.
+				// An exponential within 2 units of its last place, m of them added and one
+				// quotient: (2 + m + 1) roundings, as many again for what is compared with. Below
+				// the least normal number of float32 a result may be 0.
 				if limit := (float64(2*m+6)*unit*wantP[i] + 0x1p-126); !(math.Abs(float64(v)-wantP[i]) <= limit) {
 					t.Errorf("%s: softmax of %v: element %d is %v, want %v ± %.2g", machine, rows, i, v, wantP[i], limit)
 				}
@@ -505,7 +514,8 @@ func testLogitsFarApart[T kernel.Float](t *testing.T, unit float64) {
 			x = leaf(g, "x", shape, xv)
 			y = must(t)(ops.CrossEntropy(x, labels(g, classes...), ops.CrossEntropyParams{Reduction: ops.ReductionSum}))
 			e, grads := mustEvaluate[T](t, machine, y, y, x)
-			// A logarithm of m exponentials, each within 2 units, a difference and a sum: m + 6 roundings of magnitudes up to 1 + |loss| a row.
+			// A logarithm of m exponentials, each within 2 units, a difference and a sum: m + 6
+			// roundings of magnitudes up to 1 + |loss| a row.
 			limit := float64(m+6+len(rows)) * unit * 2 * (float64(len(rows)) + magnitude)
 			if !(math.Abs(float64(e[0])-wantE) <= limit) && !(math.IsInf(float64(T(wantE)), 1) && math.IsInf(float64(e[0]), 1)) {
 				t.Errorf("%s: cross-entropy of %v is %v, want %v ± %.2g", machine, rows, e[0], wantE, limit)
@@ -523,7 +533,8 @@ func testLogitsFarApart[T kernel.Float](t *testing.T, unit float64) {
 	}
 }
 
-// A filter that two convolutions share, or a convolution and a penalty, gets the sum of their gradients.
+// A filter that two convolutions share, or a convolution and a penalty, gets the sum of their
+// gradients.
 func TestSharedFilter(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 0))
 	as, bs, ws := tensor.Shape{2, 3, 6, 5}, tensor.Shape{1, 3, 7, 8}, tensor.Shape{4, 3, 2, 3}
@@ -665,7 +676,8 @@ func TestOneNodeTwoOperands(t *testing.T) {
 	}
 }
 
-// An op may stand at several nodes and in a clone of its graph, which share it, and be run from both at once: it has no state. Gorgonia's MaxPool2D keeps its winners in the op.
+// An op may stand at several nodes and in a clone of its graph, which share it, and be run from
+// both at once: it has no state. Gorgonia's MaxPool2D keeps its winners in the op.
 func TestSharedOps(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 0))
 	xs := tensor.Shape{2, 3, 4, 6}
@@ -720,7 +732,8 @@ func TestSharedOps(t *testing.T) {
 	}
 }
 
-// The tensor package gives a column-major tensor of one element no strides; it is a filter like any other.
+// The tensor package gives a column-major tensor of one element no strides; it is a filter like any
+// other.
 func TestColumnMajorOfOneElement(t *testing.T) {
 	g := G.NewGraph()
 	x := G.NodeFromAny(g, tensor.New(tensor.WithShape(1, 1, 1, 3), tensor.WithBacking([]float64{1, 2, 3})), G.WithName("x"))

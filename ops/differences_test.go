@@ -11,7 +11,8 @@ import (
 	"github.com/convgrad/convgrad/ops/vm"
 )
 
-// A projection is a number S = Σ_i ⟨r_i, t_i⟩ made of tensors t_i of a graph, whose gradients by the leaves are to be compared with differences.
+// A projection is a number S = Σ_i ⟨r_i, t_i⟩ made of tensors t_i of a graph, whose gradients by
+// the leaves are to be compared with differences.
 type projection struct {
 	s      *G.Node
 	leaves []*G.Node
@@ -40,11 +41,15 @@ func elementsOf(v []float64, n int) []int {
 	return at[:min(n, len(at))]
 }
 
-// apart compares gradients with central differences of S, at some elements of each leaf, and returns the largest difference in proportion to its bound, and where it is.
+// apart compares gradients with central differences of S, at some elements of each leaf, and
+// returns the largest difference in proportion to its bound, and where it is.
 //
-// With D(h) = (S(x+h) − S(x−h))/2h and E(h) = (4·D(h/2) − D(h))/3, whose error is of order h⁴, R = (16·E(h/2) − E(h))/15 is Richardson's extrapolation, with an error of order h⁶; |R − E(h/2)|, of
-// order h⁴, is the estimate of it. If S is computed to within e, D(h) is to within e/h, and R to within (16·(4·4 + 2)/3 + (4·2 + 1)/3)/15 < 7 times that. S sums n products ⟨r, t⟩, and t
-// itself is made by some tens of roundings in these small samples: e is taken as (n + 100)·u·Σ|r·t|, twice, since the terms of t are larger than it where they cancel.
+// With D(h) = (S(x+h) − S(x−h))/2h and E(h) = (4·D(h/2) − D(h))/3, whose error is of order h⁴, R =
+// (16·E(h/2) − E(h))/15 is Richardson's extrapolation, with an error of order h⁶; |R − E(h/2)|, of
+// order h⁴, is the estimate of it. If S is computed to within e, D(h) is to within e/h, and R to
+// within (16·(4·4 + 2)/3 + (4·2 + 1)/3)/15 < 7 times that. S sums n products ⟨r, t⟩, and t itself
+// is made by some tens of roundings in these small samples: e is taken as (n + 100)·u·Σ|r·t|,
+// twice, since the terms of t are larger than it where they cancel.
 func (d projection) apart(test *testing.T, grads [][]float64) (worst float64, where string) {
 	test.Helper()
 	m, err := vm.New(d.s.Graph(), append(G.Nodes{d.s}, d.t...)...)

@@ -1,5 +1,5 @@
-// Package ops holds the Gorgonia ops of a convolutional network, each with its hand-written derivative
-// rule under it.
+// Package ops holds the Gorgonia ops of a convolutional network, each with its hand-written
+// derivative rule under it.
 //
 // The rules are those of "Backpropagation In Convolutional Neural Networks" (Jefkine, 2016), here
 // called the article. Its letters and ours:
@@ -32,22 +32,22 @@
 //
 // # Machines
 //
-// Every op works under Gorgonia's TapeMachine with Grad, under its LispMachine, and under the machine
-// of ops/vm; in float32 and float64; on plain, sliced, transposed and column-major values. Ops are
-// values without state: the same op may stand at several nodes and in several graphs, and graphs may
-// run at once. No op returns or changes its operands. (Gorgonia's own ops do change theirs under
-// TapeMachine: read a value there with gorgonia.Read.)
+// Every op works under Gorgonia's TapeMachine with Grad, under its LispMachine, and under the
+// machine of ops/vm; in float32 and float64; on plain, sliced, transposed and column-major values.
+// Ops are values without state: the same op may stand at several nodes and in several graphs, and
+// graphs may run at once. No op returns or changes its operands. (Gorgonia's own ops do change
+// theirs under TapeMachine: read a value there with gorgonia.Read.)
 //
-// Derivatives have derivatives: Grad can be called on its own results. gorgonia.Grad cannot; its second
-// call in a graph gives wrong numbers.
+// Derivatives have derivatives: Grad can be called on its own results. gorgonia.Grad cannot; its
+// second call in a graph gives wrong numbers.
 //
-// Constructors return errors that name the op, the argument, what was got and what was wanted; nothing
-// here panics.
+// Constructors return errors that name the op, the argument, what was got and what was wanted;
+// nothing here panics.
 //
 // # Adding an op
 //
-// A user's op is a value with the methods of Op, and Apply makes a node of it. An op of this package is
-// the same, in one file:
+// A user's op is a value with the methods of Op, and Apply makes a node of it. An op of this
+// package is the same, in one file:
 //
 //  1. The constructor with its doc comment: equation, shapes, derivative, borders, ties and NaN,
 //     errors. It checks what Apply cannot know and calls Apply.
@@ -59,8 +59,8 @@
 //     by chance, and the definition by plain loops. From it follow the tests of definition,
 //     derivatives, and contract with the machines, of this op and of those in its derivatives.
 //
-// Borders, ties, NaN and texts of errors get tests of their own in a file beside it. No other file is
-// touched. reduce.go is an example.
+// Borders, ties, NaN and texts of errors get tests of their own in a file beside it. No other file
+// is touched. reduce.go is an example.
 package ops
 
 import (

@@ -10,8 +10,8 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// A Random is a graph's source of dropout masks. A mask is a pure function of the seed, the Dropout it
-// is for, the step and the element, so that a run can be repeated, resumed and checked.
+// A Random is a graph's source of dropout masks. A mask is a pure function of the seed, the Dropout
+// it is for, the step and the element, so that a run can be repeated, resumed and checked.
 //
 // A source counts the steps by itself: each run of the graph draws new masks. Once SetStep has been
 // called, the caller counts, and runs of one step have the same masks.
@@ -23,8 +23,8 @@ type Random struct {
 	streams uint64
 }
 
-// NewRandom returns a source for the graph g, in training at step 0. One is enough for a graph; two of
-// one graph must differ in their seeds.
+// NewRandom returns a source for the graph g, in training at step 0. One is enough for a graph; two
+// of one graph must differ in their seeds.
 func NewRandom(g *G.ExprGraph, seed uint64) (*Random, error) {
 	if g == nil {
 		return nil, errors.New("ops: NewRandom: the graph is nil")
@@ -39,16 +39,16 @@ func NewRandom(g *G.ExprGraph, seed uint64) (*Random, error) {
 	return r, nil
 }
 
-// SetStep says which step the next runs are. Masks of different steps are independent. A source that is
-// nil, as in a graph without dropout, takes no notice.
+// SetStep says which step the next runs are. Masks of different steps are independent. A source
+// that is nil, as in a graph without dropout, takes no notice.
 func (r *Random) SetStep(step int) {
 	if r != nil && r.leaf != nil {
 		r.state[0], r.state[2] = step, 1
 	}
 }
 
-// SetTraining switches between training, where Dropout drops, and evaluation, where it passes its input
-// on.
+// SetTraining switches between training, where Dropout drops, and evaluation, where it passes its
+// input on.
 func (r *Random) SetTraining(training bool) {
 	if r == nil || r.leaf == nil {
 		return
@@ -62,8 +62,8 @@ func (r *Random) SetTraining(training bool) {
 // Training reports which of the two it is.
 func (r *Random) Training() bool { return r != nil && r.leaf != nil && r.state[1] == 1 }
 
-// advance gives the run's step and whether it is training, and counts the steps where the caller does
-// not. It is the one op that writes to its operand: a leaf that belongs to the source alone.
+// advance gives the run's step and whether it is training, and counts the steps where the caller
+// does not. It is the one op that writes to its operand: a leaf that belongs to the source alone.
 type advance struct{}
 
 func (o advance) name() string  { return "Step" }
@@ -83,14 +83,14 @@ func (o advance) exec(c *Call) error {
 	return nil
 }
 
-// Dropout returns the node y that is x with each element dropped with probability p in training, and x
-// itself in evaluation:
+// Dropout returns the node y that is x with each element dropped with probability p in training,
+// and x itself in evaluation:
 //
 //	y[i] = 0 with probability p, x[i]/(1 − p) otherwise
 //
-// for x of any rank. Each call draws its masks from a stream of its own, so two dropouts never share
-// one. y is a copy, in evaluation too. A NaN or infinity that is dropped becomes 0. Without a source,
-// r = nil, the graph only evaluates, and Dropout returns x.
+// for x of any rank. Each call draws its masks from a stream of its own, so two dropouts never
+// share one. y is a copy, in evaluation too. A NaN or infinity that is dropped becomes 0. Without a
+// source, r = nil, the graph only evaluates, and Dropout returns x.
 //
 // Derivative: dx[i] = 0 where x[i] was dropped and dy[i]/(1 − p) elsewhere; in evaluation dx = dy.
 //

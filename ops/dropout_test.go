@@ -15,7 +15,8 @@ import (
 	"github.com/convgrad/convgrad/ops/vm"
 )
 
-// A masked is a run of dropouts of one input: their outputs, and the gradients by the input under a cotangent for each.
+// A masked is a run of dropouts of one input: their outputs, and the gradients by the input under a
+// cotangent for each.
 type masked[T kernel.Float] struct{ y, dx [][]T }
 
 // runDropouts applies dropouts of probabilities p, one by one, to x under a source set up by set.
@@ -49,7 +50,8 @@ func runDropouts[T kernel.Float](t *testing.T, machine string, seed uint64, set 
 	return m
 }
 
-// In training each element is 0 or x/(1 − p), and its gradient 0 or dy/(1 − p) alike. No two dropouts, steps or seeds share a mask; the same ones give the same bits in every machine.
+// In training each element is 0 or x/(1 − p), and its gradient 0 or dy/(1 − p) alike. No two
+// dropouts, steps or seeds share a mask; the same ones give the same bits in every machine.
 func TestDropoutMasks(t *testing.T) {
 	t.Run("float32", testDropoutMasks[float32])
 	t.Run("float64", testDropoutMasks[float64])
@@ -89,7 +91,8 @@ func testDropoutMasks[T kernel.Float](t *testing.T) {
 					t.Fatalf("%s, dropout %d, element %d: y is %v and dx %v, want %v and %v", name, i, j, v, m.dx[i][j], want, wantX)
 				}
 			}
-			// A binomial count: six standard deviations have a chance of 2·10⁻⁹, and the seeds are fixed.
+			// A binomial count: six standard deviations have a chance of 2·10⁻⁹, and the seeds are
+			// fixed.
 			if d := math.Abs(float64(dropped) - n*p[i]); d > 6*math.Sqrt(n*p[i]*(1-p[i])) {
 				t.Errorf("%s, dropout %d: %d of %d dropped, want about %v", name, i, dropped, n, n*p[i])
 			}
@@ -125,7 +128,8 @@ func testDropoutMasks[T kernel.Float](t *testing.T) {
 	}
 }
 
-// In evaluation Dropout passes its input and its gradient on, as a copy; with p = 0 it does so in training.
+// In evaluation Dropout passes its input and its gradient on, as a copy; with p = 0 it does so in
+// training.
 func TestDropoutInEvaluation(t *testing.T) {
 	x, dy := []float64{1, -2, 3e300, 0, 5, 6, 7, 8}, []float64{8, 7, 6, 5, 4, 3, 2, 1}
 	for _, machine := range machines {
@@ -146,7 +150,8 @@ func TestDropoutInEvaluation(t *testing.T) {
 	}
 }
 
-// Training and evaluation may take turns on one machine, and a step that is set again gives its mask again.
+// Training and evaluation may take turns on one machine, and a step that is set again gives its
+// mask again.
 func TestDropoutTakesTurns(t *testing.T) {
 	g := G.NewGraph()
 	r, err := ops.NewRandom(g, 9)
@@ -191,8 +196,8 @@ func TestNoRandom(t *testing.T) {
 	}
 }
 
-// O11: a source that never hears SetStep draws new masks at each run, the gradient's the output's; from
-// SetStep on the caller counts. Without a source, and in evaluation, nothing is dropped.
+// O11: a source that never hears SetStep draws new masks at each run, the gradient's the output's;
+// from SetStep on the caller counts. Without a source, and in evaluation, nothing is dropped.
 func TestDropoutAdvances(t *testing.T) {
 	ones := make([]float64, 64)
 	for i := range ones {

@@ -192,8 +192,8 @@ func TestLinearOfHigherRank(t *testing.T) {
 	}
 }
 
-// O8: labels of any integer type, and logits with axes behind the classes, are the sum over their rows;
-// -1 is out of range at a run.
+// O8: labels of any integer type, and logits with axes behind the classes, are the sum over their
+// rows; -1 is out of range at a run.
 func TestLabels(t *testing.T) {
 	xv := []float64{1, 4, 2, -1, 0, 3, 2, 2, 5, 1, -2, 0} // 2×3×2: classes on axis 1
 	for name, labels := range map[string]*tensor.Dense{

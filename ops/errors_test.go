@@ -241,7 +241,8 @@ func dropout(shape []int, p float64) func(n nodes) error {
 	}
 }
 
-// A wrong call of a constructor is an error that says op, argument, got and wanted, and leaves the graph as it was.
+// A wrong call of a constructor is an error that says op, argument, got and wanted, and leaves the
+// graph as it was.
 func TestWrongCalls(t *testing.T) {
 	for _, c := range wrongCalls() {
 		t.Run(c.name, func(t *testing.T) {
@@ -264,7 +265,8 @@ func TestWrongCalls(t *testing.T) {
 	}
 }
 
-// What only a run can see is an error of the run in every machine, and names op, argument, got and wanted.
+// What only a run can see is an error of the run in every machine, and names op, argument, got and
+// wanted.
 func TestWrongValuesAtRun(t *testing.T) {
 	for _, c := range []struct {
 		name   string

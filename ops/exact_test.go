@@ -13,10 +13,12 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// Most ops are affine in each operand by itself. Then ⟨dy, f(… x + e_j …)⟩ − ⟨dy, f(… x …)⟩ is element j of the derivative, with no error of truncation, and on small integers with none of
+// Most ops are affine in each operand by itself. Then ⟨dy, f(… x + e_j …)⟩ − ⟨dy, f(… x …)⟩ is
+// element j of the derivative, with no error of truncation, and on small integers with none of
 // rounding: the rule must give that very number.
 
-// affine are the subjects of which this is true, and more geometries and flags of them. ReLU is one on odd integers, where a step of 1 crosses no kink.
+// affine are the subjects of which this is true, and more geometries and flags of them. ReLU is one
+// on odd integers, where a step of 1 crosses no kink.
 func affine(t *testing.T) []subject {
 	t.Helper()
 	var all []subject
@@ -122,7 +124,8 @@ func floatsIn(v G.Value) []float64 {
 	panic(fmt.Sprintf("%T has no floats", v.Data()))
 }
 
-// checkRule compares the rule, as DoDiff applies it to gradients that hold something already, with the differences.
+// checkRule compares the rule, as DoDiff applies it to gradients that hold something already, with
+// the differences.
 func checkRule(o op, s subject, of tensor.Dtype, r *rand.Rand) (b breaches) {
 	in := s.odd(of, r)
 	y := b.run(o, in)

@@ -41,8 +41,8 @@ func ExampleGrad() {
 	// Output: [3 12 27] [6 0 -18]
 }
 
-// Under TapeMachine a value is read with gorgonia.Read: Gorgonia's ops overwrite the values of their
-// operands, here Square those of y.
+// Under TapeMachine a value is read with gorgonia.Read: Gorgonia's ops overwrite the values of
+// their operands, here Square those of y.
 func Example_tapeMachine() {
 	g := gorgonia.NewGraph()
 	image := tensor.New(tensor.WithShape(1, 1, 3, 3), tensor.WithBacking([]float64{1, 2, 3, 4, 5, 6, 7, 8, 9}))

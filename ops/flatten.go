@@ -6,8 +6,9 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Flatten returns the node y of shape N×M with the elements of x, N×…, in their order: what stands between the last feature maps and a Linear layer. y is a copy: it
-// never shares memory with x, so nothing that is done to y in place can reach x.
+// Flatten returns the node y of shape N×M with the elements of x, N×…, in their order: what stands
+// between the last feature maps and a Linear layer. y is a copy: it never shares memory with x, so
+// nothing that is done to y in place can reach x.
 //
 // Derivative: dx is dy in x's shape. NaN and infinities are copied like any number.
 //

@@ -12,7 +12,8 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// Winners and their values in one pass are those of the two ops, in dirty memory and of any layout of x; what does not fit is an error.
+// Winners and their values in one pass are those of the two ops, in dirty memory and of any layout
+// of x; what does not fit is an error.
 func TestFusedMaxPool(t *testing.T) {
 	g, err := kernel.NewPool(2, 3, 6, 5, 3, 2, kernel.Spatial{StrideH: 2, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: 1, PadRight: 1})
 	if err != nil {
@@ -79,7 +80,8 @@ func TestFusedMaxPool(t *testing.T) {
 	}
 }
 
-// A quotient by 0 is 0, which is what the derivative of a norm of zeros is made of, and its derivative is finite there.
+// A quotient by 0 is 0, which is what the derivative of a norm of zeros is made of, and its
+// derivative is finite there.
 func TestQuotientByZero(t *testing.T) {
 	for _, of := range floats {
 		a, b := floatsValue(tensor.Shape{4}, of, []float64{1, 0, math.Inf(1), 6}), floatsValue(tensor.Shape{4}, of, []float64{0, 0, 0, -3})
@@ -93,7 +95,8 @@ func TestQuotientByZero(t *testing.T) {
 	}
 }
 
-// InPlace names an operand only where UsePreallocDo into that operand's memory is right, which TestInPlace shows for each; of the others none claims it.
+// InPlace names an operand only where UsePreallocDo into that operand's memory is right, which
+// TestInPlace shows for each; of the others none claims it.
 func TestInPlaceIsClaimedByElementwiseOpsOnly(t *testing.T) {
 	for _, s := range subjects() {
 		o := op{s.spec}

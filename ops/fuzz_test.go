@@ -34,7 +34,8 @@ func (w window) outputs() (*big.Int, bool) {
 	return room.Quo(room, n(w.stride)).Add(room, big.NewInt(1)), true
 }
 
-// empty reports whether some window has no tap in the input, by looking at all of them; the caller sees to it that they are few.
+// empty reports whether some window has no tap in the input, by looking at all of them; the caller
+// sees to it that they are few.
 func (w window) empty(outputs int) bool {
 	for p := range outputs {
 		inside := false
@@ -71,8 +72,9 @@ func small(shape tensor.Shape) bool {
 	return true
 }
 
-// Whatever the shapes and parameters, Conv2D returns an error that begins with its name or a node of the shape that the sums have, never panics, and runs to the
-// reference's values where that is quick.
+// Whatever the shapes and parameters, Conv2D returns an error that begins with its name or a node
+// of the shape that the sums have, never panics, and runs to the reference's values where that is
+// quick.
 func FuzzConv2D(f *testing.F) {
 	f.Add(2, 3, 7, 8, 4, 3, 3, 2, 1, 1, 1, 1, 0, 0, 0, 0, 1, false)
 	f.Add(2, 4, 9, 6, 6, 2, 2, 3, 2, 1, 1, 2, 1, 0, 2, 3, 2, true)
@@ -140,7 +142,8 @@ func FuzzConv2D(f *testing.F) {
 	})
 }
 
-// fuzzValues runs a convolution of integers, small enough to be exact in either type, and its gradients.
+// fuzzValues runs a convolution of integers, small enough to be exact in either type, and its
+// gradients.
 func fuzzValues[T kernel.Float](t *testing.T, xs, ws tensor.Shape, p ops.ConvParams, xv, wv, dy, y, dx, dw []T) {
 	graph := G.NewGraph()
 	x, filters := leaf(graph, "x", xs, xv), leaf(graph, "w", ws, wv)

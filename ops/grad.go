@@ -10,20 +10,21 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// Grad returns the derivatives of y by each node of wrt, as nodes: Σ dy·∂y/∂w, of w's shape. dy is a
-// node of y's shape; nil stands for 1, for a scalar y.
+// Grad returns the derivatives of y by each node of wrt, as nodes: Σ dy·∂y/∂w, of w's shape. dy is
+// a node of y's shape; nil stands for 1, for a scalar y.
 //
-// Grad walks the graph from y back and calls the rule of every op on the way, ours and Gorgonia's. It
-// writes nothing to the nodes, so it may be called many times in one graph, on its own results too:
-// Grad(dw, v, w), with dw = Grad(y, nil, w), is the Hessian times v. (gorgonia.Grad keeps a derivative
-// at each node; its second call in a graph gives wrong numbers.) The nodes of wrt may be leaves or
-// results of ops; a derivative by a result does not look behind it, except for other nodes of wrt.
+// Grad walks the graph from y back and calls the rule of every op on the way, ours and Gorgonia's.
+// It writes nothing to the nodes, so it may be called many times in one graph, on its own results
+// too: Grad(dw, v, w), with dw = Grad(y, nil, w), is the Hessian times v. (gorgonia.Grad keeps a
+// derivative at each node; its second call in a graph gives wrong numbers.) The nodes of wrt may be
+// leaves or results of ops; a derivative by a result does not look behind it, except for other
+// nodes of wrt.
 //
-// A derivative by a node that y does not depend on is zeros. Integer operands have no derivative and
-// count as constants.
+// A derivative by a node that y does not depend on is zeros. Integer operands have no derivative
+// and count as constants.
 //
-// Grad returns an error if a node is nil or of another graph, dy's shape or type is not y's, y is not a
-// scalar where dy is nil, or an op on the way has no derivative.
+// Grad returns an error if a node is nil or of another graph, dy's shape or type is not y's, y is
+// not a scalar where dy is nil, or an op on the way has no derivative.
 func Grad(y, dy *G.Node, wrt ...*G.Node) (G.Nodes, error) {
 	const name = "Grad"
 	if err := check(name, float("y", -1, y)); err != nil {
@@ -79,8 +80,8 @@ func Grad(y, dy *G.Node, wrt ...*G.Node) (G.Nodes, error) {
 	return grads, nil
 }
 
-// dependents lists the nodes that y is made of, operands before results, and notes those that are in
-// wrt or depend on it.
+// dependents lists the nodes that y is made of, operands before results, and notes those that are
+// in wrt or depend on it.
 func dependents(y *G.Node, wrt []*G.Node, needed map[*G.Node]bool) []*G.Node {
 	for _, w := range wrt {
 		needed[w] = true
@@ -158,9 +159,9 @@ func pull(n, d *G.Node, in []*G.Node, needed map[*G.Node]bool, cotangents map[*G
 	return nil
 }
 
-// JVP returns ∂y/∂x·v, the derivative of y along v, a node of x's shape. It is of y's shape, and made
-// by differentiating the transposed product twice: Σ u·∂y/∂x is linear in u, and its derivative by u
-// applied to v is ∂y/∂x·v.
+// JVP returns ∂y/∂x·v, the derivative of y along v, a node of x's shape. It is of y's shape, and
+// made by differentiating the transposed product twice: Σ u·∂y/∂x is linear in u, and its
+// derivative by u applied to v is ∂y/∂x·v.
 //
 // Errors are Grad's.
 func JVP(y, x, v *G.Node) (*G.Node, error) {

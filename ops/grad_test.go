@@ -34,8 +34,8 @@ func runNodes(t *testing.T, nodes ...*G.Node) [][]float64 {
 	return all
 }
 
-// M1: several calls in one graph give right numbers, where Gorgonia's second gives wrong ones. Integers
-// make them exact: y = Σ x², z = Σ x³ and their sum.
+// M1: several calls in one graph give right numbers, where Gorgonia's second gives wrong ones.
+// Integers make them exact: y = Σ x², z = Σ x³ and their sum.
 func TestGradTwiceInOneGraph(t *testing.T) {
 	g := G.NewGraph()
 	m := must(t)
@@ -66,8 +66,8 @@ func TestGradTwiceInOneGraph(t *testing.T) {
 	equal(t, "Gorgonia's", runNodes(t, x.Deriv())[0], []float64{4, 6})
 }
 
-// A derivative by what y does not depend on is zeros; one by a result, and by what it is made of, are
-// both right; so is one by y itself. Gorgonia's ops lie on the way.
+// A derivative by what y does not depend on is zeros; one by a result, and by what it is made of,
+// are both right; so is one by y itself. Gorgonia's ops lie on the way.
 func TestGradOfAnyNode(t *testing.T) {
 	g := G.NewGraph()
 	m := must(t)

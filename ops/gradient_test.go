@@ -92,7 +92,8 @@ func (s sample) values(r *rand.Rand) [][]float64 {
 	return all
 }
 
-// cost builds Σ y ⊙ dy with a fixed random dy, so that the gradients are those of a random cotangent.
+// cost builds Σ y ⊙ dy with a fixed random dy, so that the gradients are those of a random
+// cotangent.
 func (s sample) cost(t *testing.T, values [][]float64) projection {
 	t.Helper()
 	g := G.NewGraph()
@@ -119,7 +120,8 @@ func number(t *testing.T, v G.Value) float64 {
 	return f
 }
 
-// Every op's gradient in every machine is that of central differences, and the machines agree in every bit. verify checks the same ops far more sharply; this test stands alone.
+// Every op's gradient in every machine is that of central differences, and the machines agree in
+// every bit. verify checks the same ops far more sharply; this test stands alone.
 func TestGradients(t *testing.T) {
 	const seed = 11
 	t.Logf("seed %d", seed)

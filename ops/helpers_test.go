@@ -33,7 +33,8 @@ func valued(g *G.ExprGraph, name string, v *tensor.Dense) *G.Node {
 	return G.NewTensor(g, v.Dtype(), v.Dims(), G.WithShape(v.Shape()...), G.WithName(name), G.WithValue(v))
 }
 
-// costOf is Σ y ⊙ dy, or y itself if that is a scalar: the gradients of the cost are those of y under the cotangent dy.
+// costOf is Σ y ⊙ dy, or y itself if that is a scalar: the gradients of the cost are those of y
+// under the cotangent dy.
 func costOf[T any](y *G.Node, dy []T) (*G.Node, error) {
 	if y.IsScalar() {
 		return y, nil
@@ -45,7 +46,8 @@ func costOf[T any](y *G.Node, dy []T) (*G.Node, error) {
 	return G.Sum(product)
 }
 
-// evaluate runs the graph of cost on a machine and returns copies of the values of y and of cost's gradients.
+// evaluate runs the graph of cost on a machine and returns copies of the values of y and of cost's
+// gradients.
 func evaluate[T kernel.Float](machine string, cost, y *G.Node, in ...*G.Node) (value []T, grads [][]T, err error) {
 	g := cost.Graph()
 	var read G.Value

@@ -8,7 +8,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Ops that say they may write over an operand give the same bits when they do, at every length around a vector and its tail.
+// Ops that say they may write over an operand give the same bits when they do, at every length
+// around a vector and its tail.
 func TestInPlace(t *testing.T) {
 	const seed = 4
 	t.Logf("seed %d", seed)

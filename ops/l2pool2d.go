@@ -7,17 +7,22 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// L2Pool2D returns the node y whose elements are the Euclidean norms of each window of x (the article's L2-norm pooling, for which it gives no derivative):
+// L2Pool2D returns the node y whose elements are the Euclidean norms of each window of x (the
+// article's L2-norm pooling, for which it gives no derivative):
 //
 //	y[n,c,p,q] = √ Σ_r Σ_s x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]²
 //
-// Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding counts as zeros. y neither overflows nor underflows where the norm itself does not.
+// Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding counts as zeros. y neither
+// overflows nor underflows where the norm itself does not.
 //
-// Derivative: ∂y/∂x = x/y, and 0 where y = 0, where the norm has none; so dx = x · Σ dy/y over the windows that an element is in.
+// Derivative: ∂y/∂x = x/y, and 0 where y = 0, where the norm has none; so dx = x · Σ dy/y over the
+// windows that an element is in.
 //
-// A window with a NaN has the norm NaN, one with an infinity and no NaN +Inf. In dx, an infinite x beside an infinite y is NaN.
+// A window with a NaN has the norm NaN, one with an infinity and no NaN +Inf. In dx, an infinite x
+// beside an infinite y is NaN.
 //
-// L2Pool2D returns an error if x is not a float node of rank 4 or the parameters do not describe a pooling.
+// L2Pool2D returns an error if x is not a float node of rank 4 or the parameters do not describe a
+// pooling.
 func L2Pool2D(x *G.Node, p PoolParams) (*G.Node, error) {
 	g, err := p.pool("L2Pool2D", x)
 	if err != nil {
@@ -48,7 +53,8 @@ func (o l2Pool) exec(c *Call) error {
 	return nil
 }
 
-// l2PoolBackward is dx[i] = x[i] · Σ dy/y over i's windows, as a function of x, y and dy, each by itself.
+// l2PoolBackward is dx[i] = x[i] · Σ dy/y over i's windows, as a function of x, y and dy, each by
+// itself.
 type l2PoolBackward struct{ Geometry kernel.Pool }
 
 func (o l2PoolBackward) name() string { return "L2Pool2DBackward" }
@@ -84,7 +90,8 @@ func (o l2PoolBackward) rule() []*term {
 	}
 }
 
-// sumWindows is the sum of each window; spreadWindows, its adjoint, gives each element the sum of its windows' dy.
+// sumWindows is the sum of each window; spreadWindows, its adjoint, gives each element the sum of
+// its windows' dy.
 type sumWindows struct{ Geometry kernel.Pool }
 
 func (o sumWindows) name() string  { return "SumWindows" }

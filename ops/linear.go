@@ -21,9 +21,10 @@ import (
 //
 // Derivatives: dx = dy·w, dw = dyᵀ·x, db[o] = Σ_n dy[n,o].
 //
-// NaN and infinities reach every sum that they are a term's factor of.
+// A NaN or infinity in an operand propagates to every sum with a product that contains it.
 //
-// Linear returns an error if an argument is not a float node of the right rank or the shapes do not match.
+// Linear returns an error if an argument is not a float node of the right rank or the shapes do not
+// match.
 func Linear(x, w, b *G.Node) (*G.Node, error) {
 	if x != nil && x.Dims() > 2 {
 		return linearOfMany(x, w, b)
@@ -125,7 +126,8 @@ func (o linear) rule() []*term {
 	return rule
 }
 
-// matMul is c = op(a)·op(b), M×N, with op(a) M×K and op(b) K×N; op transposes where its flag is set.
+// matMul is c = op(a)·op(b), M×N, with op(a) M×K and op(b) K×N; op transposes where its flag is
+// set.
 type matMul struct {
 	M, N, K        int
 	TransA, TransB bool

@@ -16,7 +16,8 @@ import (
 // L1 returns the absolute error of predictions y against targets t, |y − t| element by element, and
 // its mean or sum by the reduction.
 //
-// Shapes: y and t alike, of any rank; the result is a scalar, or of their shape without a reduction.
+// Shapes: y and t alike, of any rank; the result is a scalar, or of their shape without a
+// reduction.
 //
 // Derivatives, given dE: dy = sign(y − t)·dE, divided by the number of elements for the mean, and
 // dt = −dy. Where y = t, which has no derivative, it is taken as 0.
@@ -30,10 +31,11 @@ func L1(y, t *G.Node, r Reduction) (*G.Node, error) {
 //
 //	½·d² where |d| ≤ delta,   delta·(|d| − ½·delta) elsewhere
 //
-// and its mean or sum by the reduction. PyTorch's smooth L1 loss of β is Huber's of delta β, over β.
+// and its mean or sum by the reduction. PyTorch's smooth L1 loss of β is Huber's of delta β, over
+// β.
 //
-// Shapes are L1's. Derivatives, given dE: dy = min(max(d, −delta), delta)·dE, divided by the number of
-// elements for the mean, and dt = −dy. NaN in y or t makes E NaN.
+// Shapes are L1's. Derivatives, given dE: dy = min(max(d, −delta), delta)·dE, divided by the number
+// of elements for the mean, and dt = −dy. NaN in y or t makes E NaN.
 //
 // Huber returns an error if y and t are not float nodes of one shape, or delta is not positive and
 // finite.
@@ -50,8 +52,8 @@ func Huber(y, t *G.Node, delta float64, r Reduction) (*G.Node, error) {
 //
 // and its mean or sum by the reduction. The right side neither overflows nor cancels.
 //
-// Shapes are L1's. Derivatives, given dE: dy = (σ(y) − t)·dE and dt = −y·dE, divided by the number of
-// elements for the mean. NaN in y or t makes E NaN; t is not held to [0, 1].
+// Shapes are L1's. Derivatives, given dE: dy = (σ(y) − t)·dE and dt = −y·dE, divided by the number
+// of elements for the mean. NaN in y or t makes E NaN; t is not held to [0, 1].
 //
 // BCEWithLogits returns an error if y and t are not float nodes of one shape.
 func BCEWithLogits(y, t *G.Node, r Reduction) (*G.Node, error) {

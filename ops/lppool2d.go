@@ -18,11 +18,11 @@ import (
 //	y[n,c,p,q] = (Σ_r Σ_s |x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]|ᵖ)^(1/p)
 //
 // Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding counts as zeros. y neither
-// overflows nor underflows where the norm itself does not. Under Ceil the sum is that of the elements
-// that are there; PyTorch scales it up to a whole window.
+// overflows nor underflows where the norm itself does not. Under Ceil the sum is that of the
+// elements that are there; PyTorch scales it up to a whole window.
 //
-// Derivative: ∂y/∂x = sign(x)·(|x|/y)ᵖ⁻¹, and 0 where y = 0 and, for p = 1, where x = 0, where there is
-// none. A second derivative exists wherever the first is differentiable.
+// Derivative: ∂y/∂x = sign(x)·(|x|/y)ᵖ⁻¹, and 0 where y = 0 and, for p = 1, where x = 0, where
+// there is none. A second derivative exists wherever the first is differentiable.
 //
 // A window with a NaN has the norm NaN, one with an infinity and no NaN +Inf.
 //
@@ -68,8 +68,8 @@ func (o lpPool) exec(c *call) error {
 	return nil
 }
 
-// lpPoolBackward is dx[i] = Σ dy·sign(x[i])·(|x[i]|/y)ᵖ⁻¹ over i's windows, as a function of x, y and dy,
-// each by itself.
+// lpPoolBackward is dx[i] = Σ dy·sign(x[i])·(|x[i]|/y)ᵖ⁻¹ over i's windows, as a function of x, y
+// and dy, each by itself.
 type lpPoolBackward lpPool
 
 func (o lpPoolBackward) name() string { return "LpPool2DBackward" }

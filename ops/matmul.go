@@ -16,14 +16,15 @@ import (
 //
 //	y[…,i,j] = Σ_k a[…,i,k]·b[…,k,j]
 //
-// Shapes: a …×M×K, b …×K×N, y …×M×N. The axes in front are a batch, repeated where one operand has 1
-// or none, as in Add. Linear is the product with a transposed b and a bias.
+// Shapes: a …×M×K, b …×K×N, y …×M×N. The axes in front are a batch, repeated where one operand has
+// 1 or none, as in Add. Linear is the product with a transposed b and a bias.
 //
 // Derivatives: da = dy·bᵀ and db = aᵀ·dy, summed over the batch where an operand was repeated.
 //
 // NaN and infinities propagate to every sum with a product that contains them; 0·∞ is NaN.
 //
-// MatMul returns an error if a or b is not a float node of rank 2 or more, or the shapes do not match.
+// MatMul returns an error if a or b is not a float node of rank 2 or more, or the shapes do not
+// match.
 func MatMul(a, b *G.Node) (*G.Node, error) { return Apply(matProduct{}, a, b) }
 
 // matProduct is the product of a or, where TransA is set, aᵀ, with b or bᵀ.

@@ -12,19 +12,23 @@ import (
 //
 //	y[n,c,p,q] = max x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]  over the window's r, s that are not padding
 //
-// Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding never wins. Of equal elements the first in row-major order wins; the first NaN wins over every number, where PyTorch takes the last; a window of
-// −Inf has a winner like any other.
+// Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding never wins. Of equal elements
+// the first in row-major order wins; the first NaN wins over every number, where PyTorch takes the
+// last; a window of −Inf has a winner like any other.
 //
-// Derivative: the winner gets dy, all others 0 (article, "Pooling Layer"), whatever x is; an element that wins several windows gets their sum.
+// Derivative: the winner gets dy, all others 0 (article, "Pooling Layer"), whatever x is; an
+// element that wins several windows gets their sum.
 //
-// MaxPool2D returns an error if x is not a float node of rank 4 or the parameters do not describe a pooling.
+// MaxPool2D returns an error if x is not a float node of rank 4 or the parameters do not describe a
+// pooling.
 func MaxPool2D(x *G.Node, p PoolParams) (*G.Node, error) {
 	y, _, err := MaxPool2DIndices(x, p)
 	return y, err
 }
 
-// MaxPool2DIndices is MaxPool2D and returns the winners too, as the forward pass notes them: an Int32 node of y's shape that holds each window's winner as its
-// index h·W + w in the plane (n, c) of x. winner has no derivative. Errors are MaxPool2D's.
+// MaxPool2DIndices is MaxPool2D and returns the winners too, as the forward pass notes them: an
+// Int32 node of y's shape that holds each window's winner as its index h·W + w in the plane (n, c)
+// of x. winner has no derivative. Errors are MaxPool2D's.
 func MaxPool2DIndices(x *G.Node, p PoolParams) (y, winner *G.Node, err error) {
 	g, err := p.pool("MaxPool2D", x)
 	if err != nil {
@@ -111,7 +115,8 @@ func (o scatter) exec(c *Call) error {
 	return checkWinner(&o.Geometry, winner, bad)
 }
 
-// checkWinner is the error where the winner at some position is an index that no forward pass of this geometry noted; a negative position stands for none.
+// checkWinner is the error where the winner at some position is an index that no forward pass of
+// this geometry noted; a negative position stands for none.
 func checkWinner(g *kernel.Pool, winner []int32, at int) error {
 	if at < 0 {
 		return nil

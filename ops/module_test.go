@@ -9,10 +9,13 @@ import (
 	"testing"
 )
 
-// Gorgonia and its tensors import go4.org/unsafe/assume-no-moving-gc, which panics as a program starts if it does not know the version of Go. Before 2023-11-21 it knew versions by a list,
-// since then it asks the runtime. The tensors alone would bring a version of 2022-06-17: with that, every program ends in "Something in this program imports go4.org/unsafe/assume-no-moving-gc
-// […] but your version […] hasn't been updated to assert that it's safe against the go1.26 runtime" (gorgonia#523, #531). So go.mod must ask for a later one, which also reaches everyone
-// who imports this module, and a package of the module must import it, or go mod tidy could let it go.
+// Gorgonia and its tensors import go4.org/unsafe/assume-no-moving-gc, which panics as a program
+// starts if it does not know the version of Go. Before 2023-11-21 it knew versions by a list, since
+// then it asks the runtime. The tensors alone would bring a version of 2022-06-17: with that, every
+// program ends in "Something in this program imports go4.org/unsafe/assume-no-moving-gc […] but
+// your version […] hasn't been updated to assert that it's safe against the go1.26 runtime"
+// (gorgonia#523, #531). So go.mod must ask for a later one, which also reaches everyone who imports
+// this module, and a package of the module must import it, or go mod tidy could let it go.
 const (
 	noMovingGC = "go4.org/unsafe/assume-no-moving-gc"
 	cured      = "v0.0.0-20231121" // versions without a tag are ordered by their time
@@ -55,7 +58,8 @@ func TestModuleStartsOnThisGo(t *testing.T) {
 	}
 }
 
-// The requirement is needed: what the tensors ask for by themselves is too old. Once it is not, the requirement can go.
+// The requirement is needed: what the tensors ask for by themselves is too old. Once it is not, the
+// requirement can go.
 func TestModuleRequirementIsNeeded(t *testing.T) {
 	mod, err := exec.Command("go", "list", "-m", "-f", "{{.GoMod}}", "gorgonia.org/tensor").Output()
 	if err != nil {

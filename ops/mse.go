@@ -47,16 +47,16 @@ func (r Reduction) check(name string) error {
 //
 // by ReductionMean, ReductionSum and ReductionNone.
 //
-// Shapes: y and t alike, of any rank; n is their number of elements. E is a scalar, or of their shape
-// without a reduction. The sum is formed in float64.
+// Shapes: y and t alike, of any rank; n is their number of elements. E is a scalar, or of their
+// shape without a reduction. The sum is formed in float64.
 //
 // Derivatives, given dE: dy = 2·(y − t)·dE, divided by n for the mean, and dt = −dy.
 //
 // NaN in y or t makes E and that element's dy and dt NaN; so do infinities of one sign in both. An
 // infinity in one of them makes E and that dy and dt infinite.
 //
-// MSE returns an error if y and t are not float nodes of one shape, or if they are empty and there is a
-// reduction.
+// MSE returns an error if y and t are not float nodes of one shape, or if they are empty and there
+// is a reduction.
 func MSE(y, t *G.Node, r Reduction) (*G.Node, error) {
 	if err := r.check("MSE"); err != nil {
 		return nil, err

@@ -21,8 +21,8 @@ type Stats struct {
 	Var *G.Node
 }
 
-// BatchNorm returns the node y, x with each channel normalised by its own mean and variance over the
-// batch and the image (Ioffe and Szegedy, 2015):
+// BatchNorm returns the node y, x with each channel normalised by its own mean and variance over
+// the batch and the image (Ioffe and Szegedy, 2015):
 //
 //	x̂ = (x − mean_c)/√(var_c + eps),   y = scale_c·x̂ + bias_c
 //
@@ -32,21 +32,23 @@ type Stats struct {
 //
 //	dx = scale/√(var + eps)·(dy − mean(dy) − x̂·mean(dy·x̂)),   dscale = Σ dy·x̂,   dbias = Σ dy
 //
-// dx contains what mean and variance owe to x. They have derivatives again, but none of third order.
+// dx contains what mean and variance owe to x. They have derivatives again, but none of third
+// order.
 //
-// NaN and infinities make NaN of their whole channel. A channel whose elements are equal gives bias.
+// NaN and infinities make NaN of their whole channel. A channel whose elements are equal gives
+// bias.
 //
-// BatchNorm returns an error if an argument is not a float node of the right rank and length, one of
-// scale and bias is nil, eps is not positive and finite, or a channel has a single element, whose
-// variance says nothing.
+// BatchNorm returns an error if an argument is not a float node of the right rank and length, one
+// of scale and bias is nil, eps is not positive and finite, or a channel has a single element,
+// whose variance says nothing.
 func BatchNorm(x, scale, bias *G.Node, eps float64) (*G.Node, error) {
 	y, _, err := batchNorm(x, scale, bias, eps)
 	return y, err
 }
 
-// BatchNormStats is BatchNorm and returns the statistics too, as the forward pass notes them. They have
-// derivatives of their own; y has none by them. LispMachine refuses a graph in which one of them is
-// used for nothing.
+// BatchNormStats is BatchNorm and returns the statistics too, as the forward pass notes them. They
+// have derivatives of their own; y has none by them. LispMachine refuses a graph in which one of
+// them is used for nothing.
 func BatchNormStats(x, scale, bias *G.Node, eps float64) (y *G.Node, s Stats, err error) {
 	y, m, err := batchNorm(x, scale, bias, eps)
 	if err != nil {
@@ -77,11 +79,11 @@ func batchNorm(x, scale, bias *G.Node, eps float64) (y, m *G.Node, err error) {
 	return y, m, err
 }
 
-// BatchNormEval is BatchNorm by given statistics, such as running means, which are constants: y has no
-// derivative by them, and dx = scale/√(var + eps)·dy. Negative variances give NaN.
+// BatchNormEval is BatchNorm by given statistics, such as running means, which are constants: y has
+// no derivative by them, and dx = scale/√(var + eps)·dy. Negative variances give NaN.
 //
-// It returns an error as BatchNorm does, but takes channels of one element, and if Stats are not float
-// nodes of one number a channel.
+// It returns an error as BatchNorm does, but takes channels of one element, and if Stats are not
+// float nodes of one number a channel.
 func BatchNormEval(x, scale, bias *G.Node, s Stats, eps float64) (*G.Node, error) {
 	const name = "BatchNormEval"
 	o, operands, err := channels(name, kernel.NormFixed, x, scale, bias, eps)
@@ -98,10 +100,12 @@ func BatchNormEval(x, scale, bias *G.Node, s Stats, eps float64) (*G.Node, error
 	return node(o, append(operands, m)...)
 }
 
-// LayerNorm returns the node y, x with each item normalised over its last axes, lastAxes of them (Ba,
-// Kiros and Hinton, 2016), by the equation of BatchNorm, and then scale·x̂ + bias element by element.
+// LayerNorm returns the node y, x with each item normalised over its last axes, lastAxes of them
+// (Ba, Kiros and Hinton, 2016), by the equation of BatchNorm, and then scale·x̂ + bias element by
+// element.
 //
-// Shapes: x of rank 2 or more, y as x; scale and bias have the shape of x's last axes, or are both nil.
+// Shapes: x of rank 2 or more, y as x; scale and bias have the shape of x's last axes, or are both
+// nil.
 //
 // Derivatives are BatchNorm's, with the item in the place of the channel for dx, and sums over all
 // items for dscale and dbias.
@@ -136,9 +140,9 @@ func LayerNorm(x, scale, bias *G.Node, lastAxes int, eps float64) (*G.Node, erro
 	return node(normalise{Of: sizeOf(s), Norm: kernel.ChannelNorm(m, d, 1, kernel.NormPlain), Affine: true}, y, flat[0], flat[1])
 }
 
-// GroupNorm returns the node y, x with each image's channels normalised in groups of neighbours (Wu and
-// He, 2018) by the equation of BatchNorm, and then scale_c·x̂ + bias_c. One group normalises a whole
-// image, as many groups as channels each plane by itself (instance norm).
+// GroupNorm returns the node y, x with each image's channels normalised in groups of neighbours (Wu
+// and He, 2018) by the equation of BatchNorm, and then scale_c·x̂ + bias_c. One group normalises a
+// whole image, as many groups as channels each plane by itself (instance norm).
 //
 // Shapes: x N×C, N×C×L or N×C×H×W, y as x; scale and bias C, or both nil.
 //
@@ -217,10 +221,10 @@ func channels(name string, mode kernel.NormMode, x, scale, bias *G.Node, eps flo
 	return o, []*G.Node{x, scale, bias}, nil
 }
 
-// The ops of normalisation. Mean and variance of each group are the two rows of one matrix, moments,
-// and so are the sums of dy and of dy·x̂. Where a Norm's mode is NormBatch or NormRaw the moments
-// operand holds those of x: the derivatives by x contain what goes through them, and there is none by
-// the operand.
+// The ops of normalisation. Mean and variance of each group are the two rows of one matrix,
+// moments, and so are the sums of dy and of dy·x̂. Where a Norm's mode is NormBatch or NormRaw the
+// moments operand holds those of x: the derivatives by x contain what goes through them, and there
+// is none by the operand.
 
 // moments is the matrix of means and variances.
 type moments struct {
@@ -263,8 +267,8 @@ type normalise struct {
 	Eps    float64
 }
 
-// withMoments lists terms, argument descriptions or values: first, then scale, then more, then moments, as
-// far as the op has them.
+// withMoments lists terms, argument descriptions or values: first, then scale, then more, then
+// moments, as far as the op has them.
 func withMoments[E any](o normalise, first []E, scale, moments E, more ...E) []E {
 	all := first
 	if o.Affine {
@@ -505,7 +509,8 @@ func scaleSecondOf[T kernel.Float](o normScaleSecond, c *call) {
 	kernel.NormScaleSecond(o.Norm, slice[T](c.dst), byName[T](c, a, "v"), byName[T](c, a, "dy"), byName[T](c, a, "moments"), byName[T](c, a, "sums"), byName[T](c, a, "sums of v"), o.Eps)
 }
 
-// momentRow is row I of a matrix of two rows; fromRow, its adjoint, the matrix with that row and zeros.
+// momentRow is row I of a matrix of two rows; fromRow, its adjoint, the matrix with that row and
+// zeros.
 type momentRow struct{ Length, I int }
 
 func (o momentRow) name() string  { return "Row" }

@@ -14,19 +14,23 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// A spec is an op of this package: a comparable value whose fields are all that its result depends on besides its operands. It has no state.
+// A spec is an op as the machinery below sees it: a comparable value without state. Its result
+// depends on its fields and its operands alone.
 type spec interface {
 	// name is what errors and drawings call the op.
 	name() string
-	// args are the operands, and result what comes out.
+	// args describes the operands and result the result.
 	args() []arg
 	result() arg
-	// infer checks the operands' shapes, whose ranks are right already, and returns the result's, which may be one of them. Its error says argument, got and wanted.
+	// infer checks the operands' shapes, whose ranks are right already, and returns the result's,
+	// which may be one of them. Its error says argument, got and wanted.
 	infer(in []tensor.Shape) (tensor.Shape, error)
-	// exec computes the whole of c.dst, whose contents are arbitrary, from c.in. Types and shapes have been checked.
+	// exec computes the whole of c.dst, whose contents are arbitrary, from c.in. Types and shapes
+	// have been checked.
 	exec(c *Call) error
-	// rule is the derivative: for each operand the cotangent that it gets, as an expression, or nil where there is none. A spec may be asked for its
-	// rule only when all its fields are final; the expressions are made anew at each call.
+	// rule is the derivative: for each operand the cotangent that it gets, as an expression, or nil
+	// where there is none. A spec may be asked for its rule only when all its fields are final; the
+	// expressions are made anew at each call.
 	rule() []*term
 }
 
@@ -51,7 +55,8 @@ func (a arg) hmType() hm.Type {
 	return G.TensorType{Dims: a.rank, Of: of}
 }
 
-// A term is an expression of a derivative rule. The same expression becomes nodes under SymDiff and values under DoDiff, so that the two cannot disagree.
+// A term is an expression of a derivative rule. SymDiff turns it into nodes and DoDiff into values,
+// so the two cannot disagree.
 type term struct {
 	kind  termKind
 	i     int // of an input
@@ -108,7 +113,8 @@ func out() *term                        { return &term{kind: outputTerm} }
 func cotangent() *term                  { return &term{kind: cotangentTerm} }
 func apply(s spec, args ...*term) *term { return &term{spec: s, args: args} }
 
-// An op makes a Gorgonia op of a spec. Both machines call Do; the executor of ops/vm calls UsePreallocDo.
+// An op makes a Gorgonia op of a spec. Both machines call Do; the executor of ops/vm calls
+// UsePreallocDo.
 type op struct{ spec }
 
 var (
@@ -117,7 +123,8 @@ var (
 	_ G.UsePreallocDoer = op{}
 )
 
-// node applies a spec to nodes. Shapes are checked here, since Gorgonia wraps that error in one of its own.
+// node applies a spec to nodes. Shapes are checked here, since Gorgonia wraps that error in one of
+// its own.
 func node(s spec, children ...*G.Node) (*G.Node, error) {
 	shapes := make([]tensor.Shape, len(children))
 	for i, c := range children {
@@ -144,7 +151,8 @@ func (o op) Type() hm.Type {
 	return hm.NewFnType(append(ts, o.result().hmType())...)
 }
 
-// The flags under which TapeMachine calls Do, gives no memory of its own, and overwrites no operand.
+// The flags under which TapeMachine calls Do, gives no memory of its own, and overwrites no
+// operand.
 func (o op) ReturnsPtr() bool     { return false }
 func (o op) CallsExtern() bool    { return false }
 func (o op) OverwritesInput() int { return -1 }
@@ -200,7 +208,8 @@ func (o op) FuseNext(next G.Op, at int) (G.Op, bool) {
 // String is the op's name, which is what a drawing of the graph has room for.
 func (o op) String() string { return o.name() }
 
-// WriteHash writes the spec's type and every one of its fields, so that two ops that differ are never merged.
+// WriteHash writes the spec's type and every one of its fields, so that two ops that differ are
+// never merged.
 func (o op) WriteHash(h hash.Hash) {
 	if a, ok := o.spec.(applied); ok {
 		a.writeHash(h)
@@ -256,7 +265,8 @@ func (a arg) sized(s tensor.Shape) error {
 // Do computes the op into new memory.
 func (o op) Do(vs ...G.Value) (G.Value, error) { return o.do(newValue, vs) }
 
-// UsePreallocDo computes the op into dst and returns it: a plain dense tensor of the result's shape and type with arbitrary contents, or, for a result of rank 0, a *gorgonia.F32 or F64.
+// UsePreallocDo computes the op into dst and returns it: a plain dense tensor of the result's shape
+// and type with arbitrary contents, or, for a result of rank 0, a *gorgonia.F32 or F64.
 func (o op) UsePreallocDo(dst G.Value, vs ...G.Value) (G.Value, error) {
 	return o.do(func(shape tensor.Shape, of tensor.Dtype) (operand, G.Value, error) {
 		to, err := destination(dst, shape, of)
@@ -287,8 +297,9 @@ func (o op) do(place placer, vs []G.Value) (res G.Value, err error) {
 	return res, nil
 }
 
-// compute runs the spec but where there is nothing to compute: kernels know no empty tensors. An empty
-// result is there already, and a sum over nothing is zeros; the specs that sum are linear maps.
+// compute runs the spec but where there is nothing to compute: kernels know no empty tensors. An
+// empty result is there already, and a sum over nothing is zeros; the specs that sum are linear
+// maps.
 func (o op) compute(c *Call) error {
 	if volume(c.dst.shape) == 0 {
 		return nil
@@ -300,8 +311,9 @@ func (o op) compute(c *Call) error {
 	return o.exec(c)
 }
 
-// prepare checks the operands and places the result. It is apart from do so that its frame is gone when the op runs: TapeMachine runs a graph on a new goroutine, whose stack
-// has to grow, and be copied, for what is deep.
+// prepare checks the operands and places the result. It is apart from do so that its frame is gone
+// when the op runs: TapeMachine runs a graph on a new goroutine, whose stack has to grow, and be
+// copied, for what is deep.
 func (o op) prepare(place placer, vs []G.Value) (*Call, G.Value, error) {
 	args := o.args()
 	c, shapes, of, err := operands(args, vs)
@@ -320,7 +332,8 @@ func (o op) prepare(place placer, vs []G.Value) (*Call, G.Value, error) {
 	return c, res, err
 }
 
-// operands takes values apart and checks their number and types. float is the type of those that are not integers.
+// operands takes values apart and checks their number and types. float is the type of those that
+// are not integers.
 func operands(args []arg, vs []G.Value) (c *Call, shapes []tensor.Shape, float tensor.Dtype, err error) {
 	if len(vs) != len(args) {
 		return nil, nil, float, errors.Errorf("got %d values, want %d", len(vs), len(args))
@@ -338,7 +351,8 @@ func operands(args []arg, vs []G.Value) (c *Call, shapes []tensor.Shape, float t
 	return c, shapes, float, nil
 }
 
-// typed returns an error if elements are not of the type that is wanted: for floats that of the operands before, if there is one. It returns what is wanted of floats from then on.
+// typed returns an error if elements are not of the type that is wanted: for floats that of the
+// operands before, if there is one. It returns what is wanted of floats from then on.
 func (a arg) typed(got, float tensor.Dtype) (tensor.Dtype, error) {
 	switch {
 	case a.integer():
@@ -455,7 +469,8 @@ func (o op) SymDiff(inputs G.Nodes, output, grad *G.Node) (G.Nodes, error) {
 	return grads, nil
 }
 
-// DoDiff computes the rule on values and adds each result to the gradient that its operand has already: an operand may have other consumers.
+// DoDiff computes the rule on values and adds each result to the gradient that its operand has
+// already: an operand may have other consumers.
 func (o op) DoDiff(_ G.ExecutionContext, inputs G.Nodes, output *G.Node) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -500,7 +515,7 @@ func (o op) DoDiff(_ G.ExecutionContext, inputs G.Nodes, output *G.Node) (err er
 		made[t] = v
 		return v, err
 	}
-	// Everything is computed before anything is added: one node may be several operands, and its gradient is not its value, but an error should leave no half of a sum.
+	// All values are computed before the first is added, so that an error leaves no half of a sum.
 	values := make([]G.Value, len(rule))
 	for i, t := range rule {
 		if t == nil {

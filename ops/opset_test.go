@@ -112,8 +112,8 @@ func valuesOf(n *G.Node, known map[*G.Node]G.Value) (G.Value, error) {
 	return v, err
 }
 
-// Every registered op is its definition, in both types. The bound is a rounding of each operation on
-// the way, Terms and eight more, of numbers as large as the largest operand or result.
+// Every registered op is its definition, in both types. The bound is a rounding of each operation
+// on the way, Terms and eight more, of numbers as large as the largest operand or result.
 func TestDefinitions(t *testing.T) {
 	drawn(t, func(t *testing.T, c opset.Case, seed uint64) {
 		if c.Want == nil {
@@ -177,8 +177,8 @@ func float64s[T float32 | int | int32 | int64](v []T) []float64 {
 	return w
 }
 
-// Every registered op passes the public checker: its derivatives are those of its values, under every
-// machine and in both types.
+// Every registered op passes the public checker: its derivatives are those of its values, under
+// every machine and in both types.
 func TestDerivatives(t *testing.T) {
 	drawn(t, func(t *testing.T, c opset.Case, seed uint64) {
 		if testing.Short() && seed > 1 {
@@ -197,8 +197,8 @@ func TestDerivatives(t *testing.T) {
 	})
 }
 
-// derived are the ops that the registered ones are made of, and those of their derivatives, first and
-// second, each once, with operands as they come up there.
+// derived are the ops that the registered ones are made of, and those of their derivatives, first
+// and second, each once, with operands as they come up there.
 func derived(t *testing.T) []subject {
 	var all []subject
 	seen := map[string]bool{}

@@ -24,8 +24,9 @@ type PoolParams struct {
 	Dilation Size
 	// Pad is the rows and columns around x. Every window must hold at least one element of x.
 	Pad Padding
-	// Ceil adds a last window where the stride leaves elements over: it begins in x, or in the padding
-	// before it, and may end beyond the padding. What lies beyond is in no sum, maximum or divisor.
+	// Ceil adds a last window where the stride leaves elements over: it begins in x, or in the
+	// padding before it, and may end beyond the padding. What lies beyond is in no sum, maximum or
+	// divisor.
 	Ceil bool
 	// ExcludePadding divides an average by the number of the window's elements that are in x.
 	ExcludePadding bool

@@ -12,13 +12,13 @@ import (
 	"github.com/convgrad/convgrad/internal/opset"
 )
 
-// PReLU returns the node that is x where x > 0 and slope·x elsewhere, with slopes that are learned (He
-// et al., 2015).
+// PReLU returns the node that is x where x > 0 and slope·x elsewhere, with slopes that are learned
+// (He et al., 2015).
 //
 // Shapes: x N×C×… of rank 2 or more; slopes of one element, for all of x, or C, one a channel.
 //
-// Derivatives: dx = dy where x > 0 and slope·dy elsewhere, at 0 too; dslope = Σ dy·min(x, 0) over the
-// elements that share it. NaN stays NaN.
+// Derivatives: dx = dy where x > 0 and slope·dy elsewhere, at 0 too; dslope = Σ dy·min(x, 0) over
+// the elements that share it. NaN stays NaN.
 //
 // PReLU returns an error if x and slopes are not float nodes of these shapes.
 func PReLU(x, slopes *G.Node) (*G.Node, error) {

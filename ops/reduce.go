@@ -13,8 +13,8 @@ import (
 	"github.com/convgrad/convgrad/internal/opset"
 )
 
-// Sum returns the node of the sums of x over the axes, which y lacks; without axes, the scalar sum of
-// all elements. A negative axis counts from the end. The sums are formed in float64.
+// Sum returns the node of the sums of x over the axes, which y lacks; without axes, the scalar sum
+// of all elements. A negative axis counts from the end. The sums are formed in float64.
 //
 // Derivative: dx is dy repeated along the axes. A NaN or infinity reaches the sum that it is in.
 //
@@ -27,8 +27,8 @@ func Sum(x *G.Node, axes ...int) (*G.Node, error) {
 	return reduced(x, sumTo{sizeOf(kept)}, dropped)
 }
 
-// Mean returns the node of the means of x over the axes, which y lacks; without axes, the scalar mean
-// of all elements. The mean of nothing is NaN. Errors are Sum's.
+// Mean returns the node of the means of x over the axes, which y lacks; without axes, the scalar
+// mean of all elements. The mean of nothing is NaN. Errors are Sum's.
 //
 // Derivative: dx is dy divided by the number of elements and repeated along the axes.
 func Mean(x *G.Node, axes ...int) (*G.Node, error) {
@@ -49,9 +49,9 @@ func Mean(x *G.Node, axes ...int) (*G.Node, error) {
 	return Affine(y, 1/n, 0)
 }
 
-// Max returns the node of the greatest elements of x over the axes, which y lacks; without axes, the
-// greatest of all. Of equal elements the first in row-major order wins; the first NaN wins over every
-// number.
+// Max returns the node of the greatest elements of x over the axes, which y lacks; without axes,
+// the greatest of all. Of equal elements the first in row-major order wins; the first NaN wins over
+// every number.
 //
 // Derivative: the winner gets dy, all others 0.
 //

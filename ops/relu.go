@@ -10,9 +10,11 @@ import (
 	"github.com/convgrad/convgrad/internal/opset"
 )
 
-// ReLU returns the node y = max(0, x), the article's activation f, for x of any rank. NaN stays NaN, and −0 becomes 0.
+// ReLU returns the node y = max(0, x), the article's activation f, for x of any rank. NaN stays
+// NaN, and −0 becomes 0.
 //
-// Derivative: dx = dy where x > 0 and 0 elsewhere; at x = 0, where ReLU has none, it is taken as 0. Where x is NaN, dx is dy.
+// Derivative: dx = dy where x > 0 and 0 elsewhere; at x = 0, where ReLU has none, it is taken as 0.
+// Where x is NaN, dx is dy.
 //
 // ReLU returns an error if x is not a float node.
 func ReLU(x *G.Node) (*G.Node, error) {
@@ -40,7 +42,8 @@ func (o relu) exec(c *Call) error {
 	return nil
 }
 
-// gate is dx = dy where y > 0 and 0 elsewhere. It is linear in dy and constant in y almost everywhere.
+// gate is dx = dy where y > 0 and 0 elsewhere. It is linear in dy and constant in y almost
+// everywhere.
 type gate struct{ Rank int }
 
 func (o gate) InPlace() int { return 0 }

@@ -94,8 +94,8 @@ const (
 //
 // Derivative: each element of x gets dy of the elements that it has a part in, times that part.
 //
-// Upsample returns an error if x is not a float node of rank 4, a side of to is below 1, or the mode
-// is none of the constants.
+// Upsample returns an error if x is not a float node of rank 4, a side of to is below 1, or the
+// mode is none of the constants.
 func Upsample(x *G.Node, to Size, mode ResampleMode) (*G.Node, error) {
 	const name = "Upsample"
 	kinds := map[ResampleMode]kernel.MapKind{Nearest: kernel.Nearest, Bilinear: kernel.Linear, BilinearAligned: kernel.LinearAligned}
@@ -135,8 +135,8 @@ func AdaptiveMaxPool2D(x *G.Node, to Size) (*G.Node, error) {
 	return node(gather{g}, x, winner)
 }
 
-// GlobalAvgPool returns the node y N×C×1×1 of the means of x's planes, for x N×C×H×W. Derivative: dx is
-// dy/(H·W). It returns an error if x is not a float node of rank 4.
+// GlobalAvgPool returns the node y N×C×1×1 of the means of x's planes, for x N×C×H×W. Derivative:
+// dx is dy/(H·W). It returns an error if x is not a float node of rank 4.
 func GlobalAvgPool(x *G.Node) (*G.Node, error) {
 	return toSize("GlobalAvgPool", x, Both(1), kernel.AdaptiveMean)
 }
@@ -335,7 +335,8 @@ func init() {
 						sum, top, n := 0.0, math.Inf(-1), 0
 						for i := range h {
 							for j := range w {
-								// The window is what its part of the image, as a stretch of real numbers, touches.
+								// The window is what its part of the image, as a stretch of real
+								// numbers, touches.
 								if (i+1)*to.H > p*h && i*to.H < (p+1)*h && (j+1)*to.W > q*w && j*to.W < (q+1)*w {
 									sum, top, n = sum+x[i*w+j], max(top, x[i*w+j]), n+1
 								}

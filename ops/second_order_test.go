@@ -44,8 +44,9 @@ func (o mutilated) SymDiff(in G.Nodes, out, dy *G.Node) (G.Nodes, error) {
 func (o mutilated) WriteHash(h hash.Hash) { fmt.Fprint(h, "mutilated", o.operand); o.SDOp.WriteHash(h) }
 func (o mutilated) Hashcode() uint32      { return o.SDOp.Hashcode() + 1 + uint32(o.operand) }
 
-// derive makes the projection of an op's first derivatives dx, under a cotangent dy that is a leaf like the op's inputs: what gorgonia.Grad makes of it, once, are the op's
-// second derivatives. If of ≥ 0, the op that computes dx of that input forgets one of its own operands.
+// derive makes the projection of an op's first derivatives dx, under a cotangent dy that is a leaf
+// like the op's inputs: what gorgonia.Grad makes of it, once, are the op's second derivatives. If
+// of ≥ 0, the op that computes dx of that input forgets one of its own operands.
 func (s sample) derive(t *testing.T, values [][]float64, of, operand int) projection {
 	t.Helper()
 	m, g := must(t), G.NewGraph()
@@ -98,7 +99,8 @@ func (s sample) derive(t *testing.T, values [][]float64, of, operand int) projec
 	return d
 }
 
-// reached are the leaves from which differentiable steps lead to S; by the others its derivative is zero, and gorgonia.Grad refuses to be asked.
+// reached are the leaves from which differentiable steps lead to S; by the others its derivative is
+// zero, and gorgonia.Grad refuses to be asked.
 func (d projection) reached() map[*G.Node]bool {
 	seen := map[*G.Node]bool{}
 	var walk func(n *G.Node)
@@ -142,8 +144,9 @@ func (d projection) gradients(t *testing.T, machine string) [][]float64 {
 	return all
 }
 
-// The second derivatives of every op, by its inputs and its cotangent, in every machine, are those of central differences of the first; and they are no longer when the op of the first
-// derivative forgets any one of its operands.
+// The second derivatives of every op, by its inputs and its cotangent, in every machine, are those
+// of central differences of the first; and they are no longer when the op of the first derivative
+// forgets any one of its operands.
 func TestSecondDerivatives(t *testing.T) {
 	const seed = 60
 	t.Logf("seed %d", seed)
@@ -172,8 +175,9 @@ func TestSecondDerivatives(t *testing.T) {
 	}
 }
 
-// A gradient penalty, the usual reason for a second derivative: d/dw of ½ Σ dx², with dx the derivative by the input of ½ Σ y². On integers it equals what the three kernels of the closed family
-// say, dw(x, J) + dw(dx, y) with J = dx ⋆ w, exactly.
+// A gradient penalty, the usual reason for a second derivative: d/dw of ½ Σ dx², with dx the
+// derivative by the input of ½ Σ y². On integers it equals what the three kernels of the closed
+// family say, dw(x, J) + dw(dx, y) with J = dx ⋆ w, exactly.
 func TestGradientPenalty(t *testing.T) {
 	r := rand.New(rand.NewPCG(63, 0))
 	xs, ws := tensor.Shape{2, 3, 5, 6}, tensor.Shape{4, 3, 2, 3}

@@ -13,9 +13,9 @@ import (
 	"github.com/convgrad/convgrad/internal/opset"
 )
 
-// Reshape returns the node y of x's elements, in row-major order, under another shape. One side may be
-// −1, which stands for what is left. No sides make a scalar of one element. y is a copy: nothing that
-// is done to y in place can reach x.
+// Reshape returns the node y of x's elements, in row-major order, under another shape. One side may
+// be −1, which stands for what is left. No sides make a scalar of one element. y is a copy: nothing
+// that is done to y in place can reach x.
 //
 // Derivative: dx is dy in x's shape.
 //
@@ -52,11 +52,11 @@ func Reshape(x *G.Node, shape ...int) (*G.Node, error) {
 	return node(reshape{From: sizeOf(from), To: sizeOf(to)}, x)
 }
 
-// Unsqueeze returns x with axes of one element put in, at these places of the result. A negative axis
-// counts from the result's end.
+// Unsqueeze returns x with axes of one element put in, at these places of the result. A negative
+// axis counts from the result's end.
 //
-// Derivative: dx is dy in x's shape. Unsqueeze returns an error if x is not a float node, or an axis is
-// not the result's or occurs twice.
+// Derivative: dx is dy in x's shape. Unsqueeze returns an error if x is not a float node, or an
+// axis is not the result's or occurs twice.
 func Unsqueeze(x *G.Node, axes ...int) (*G.Node, error) {
 	if err := check("Unsqueeze", float("x", -1, x)); err != nil {
 		return nil, err
@@ -89,8 +89,8 @@ func Unsqueeze(x *G.Node, axes ...int) (*G.Node, error) {
 	return Reshape(x, to...)
 }
 
-// Transpose returns the node y of x with its axes in another order: axis i of y is axis axes[i] of x.
-// Without axes the order is turned around. y is a copy.
+// Transpose returns the node y of x with its axes in another order: axis i of y is axis axes[i] of
+// x. Without axes the order is turned around. y is a copy.
 //
 // Derivative: dx is dy with the axes put back.
 //
@@ -175,14 +175,14 @@ func permuted[T kernel.Float](o permute, c *Call) error {
 	return nil
 }
 
-// Concat returns the node y of the xs one after another along an axis. A negative axis counts from the
-// end.
+// Concat returns the node y of the xs one after another along an axis. A negative axis counts from
+// the end.
 //
-// Shapes: alike but for that axis, along which y's side is the sum of theirs. Derivatives: each x gets
-// its part of dy.
+// Shapes: alike but for that axis, along which y's side is the sum of theirs. Derivatives: each x
+// gets its part of dy.
 //
-// Concat returns an error if there is no x, one is not a float node of the others' graph and type, or
-// the shapes do not match.
+// Concat returns an error if there is no x, one is not a float node of the others' graph and type,
+// or the shapes do not match.
 func Concat(axis int, xs ...*G.Node) (*G.Node, error) {
 	if len(xs) == 0 {
 		return nil, errors.New("ops: Concat: there is nothing to put together, want at least one node")
@@ -250,13 +250,13 @@ func volume(s tensor.Shape) int {
 	return n
 }
 
-// Slice returns the node y of x's elements from, from+step, … before to, along an axis. A negative axis
-// counts from the end.
+// Slice returns the node y of x's elements from, from+step, … before to, along an axis. A negative
+// axis counts from the end.
 //
 // Derivative: dx is dy at those elements and 0 elsewhere.
 //
-// Slice returns an error if x is not a float node, the axis is not x's, step is not positive, or from
-// and to are not 0 ≤ from < to ≤ the axis' side.
+// Slice returns an error if x is not a float node, the axis is not x's, step is not positive, or
+// from and to are not 0 ≤ from < to ≤ the axis' side.
 func Slice(x *G.Node, axis, from, to, step int) (*G.Node, error) {
 	if err := check("Slice", float("x", -1, x)); err != nil {
 		return nil, err

@@ -17,8 +17,8 @@ import (
 //	y[…,j,…] = exp(x[…,j,…]) / Σ_l exp(x[…,l,…])
 //
 // Shapes: x and y alike, of any rank but 0; a negative axis counts from the end. Each sum is taken
-// relative to its own greatest element, so any finite x is safe. Where the elements along the axis have
-// a NaN or +Inf, or are nothing but −Inf, y is NaN.
+// relative to its own greatest element, so any finite x is safe. Where the elements along the axis
+// have a NaN or +Inf, or are nothing but −Inf, y is NaN.
 //
 // Derivative: dx[…,j,…] = y[…,j,…] · (dy[…,j,…] − Σ_l dy[…,l,…]·y[…,l,…]).
 //
@@ -76,7 +76,8 @@ func (o softmax) exec(c *Call) error {
 	return nil
 }
 
-// softmaxBackward is dx = y·(dy − Σ dy·y) by rows, as a function of y and dy, each by itself. It is symmetric as a map of dy.
+// softmaxBackward is dx = y·(dy − Σ dy·y) by rows, as a function of y and dy, each by itself. It is
+// symmetric as a map of dy.
 type softmaxBackward struct{}
 
 func (o softmaxBackward) name() string { return "SoftmaxBackward" }
@@ -117,7 +118,8 @@ func (o softmaxBackward) rule() []*term {
 	return []*term{byY, apply(o, y, ddx)}
 }
 
-// dotRows is the inner product of each row of a with that row of b; scaleRows multiplies each row of x by an element of s.
+// dotRows is the inner product of each row of a with that row of b; scaleRows multiplies each row
+// of x by an element of s.
 type dotRows struct{}
 
 func (o dotRows) name() string { return "DotRows" }

@@ -260,8 +260,9 @@ func stream(n int, seed uint64, kind string) []float64 {
 	return v
 }
 
-// TestPyTorch compares values and derivatives of first and second order with PyTorch's, in both float types. The bound
-// of an inner product is that of its terms' rounding, for the few hundred operations of an element.
+// TestPyTorch compares values and derivatives of first and second order with PyTorch's, in both
+// float types. The bound of an inner product is that of its terms' rounding, for the few hundred
+// operations of an element.
 func TestPyTorch(t *testing.T) {
 	raw, err := os.ReadFile("testdata/torch_cases.json")
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 //	y := t.Do(ops.ReLU(t.Do(ops.Add(a, b))))
 //	return y, t.Err()
 //
-// After an error, Do returns a stand-in: a node of a graph of its own, of rank 8 with sides of 1. It
-// can be asked for its shape and handed to constructors like any node, so that nothing panics before
-// Err is read; it must not be used afterwards. The zero value is ready.
+// After an error, Do returns a stand-in: a node of a graph of its own, of rank 8 with sides of 1.
+// It can be asked for its shape and handed to constructors like any node, so that nothing panics
+// before Err is read; it must not be used afterwards. The zero value is ready.
 type Try struct {
 	err     error
 	standIn *G.Node

@@ -44,7 +44,8 @@ func count(g *G.ExprGraph, name string) (n int) {
 	return n
 }
 
-// The gradient by a network's input, which nobody asks for, is not computed: with Data there is no op for it in the graph at all, in any machine; without, ops/vm leaves it out.
+// The gradient by a network's input, which nobody asks for, is not computed: with Data there is no
+// op for it in the graph at all, in any machine; without, ops/vm leaves it out.
 func TestUnaskedGradientIsNotComputed(t *testing.T) {
 	grads := map[bool]map[string][][]float64{true: {}, false: {}}
 	for _, data := range []bool{true, false} {

@@ -11,7 +11,8 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// An operand is a value as the kernels take it: row-major, without gaps. It shares memory with the value wherever that is plain already.
+// An operand is a value as the kernels take it: row-major, without gaps. It shares the value's
+// memory if that has this form already, and is a copy otherwise.
 type operand struct {
 	shape tensor.Shape
 	data  any // []float32, []float64, []int32, []int64 or []int
@@ -57,7 +58,8 @@ func (o operand) store(to G.Value) {
 	}
 }
 
-// plain takes a value apart. Strides decide what is plain, not the flags that Gorgonia leaves on a tensor; slices, transposes and column-major tensors are copied.
+// plain returns a value as an operand. Strides decide whether it is copied; Gorgonia's flags on a
+// tensor do not count. Slices, transposes and column-major tensors are copied.
 func plain(v G.Value) (operand, error) {
 	switch s := v.(type) {
 	case *G.F32:
@@ -79,9 +81,9 @@ func plain(v G.Value) (operand, error) {
 	return operand{}, errors.New("there is no value")
 }
 
-// countable returns an error if a side is negative, or a tensor of that shape would have more elements
-// than the kernels' 32-bit indices reach. Sides of 0 count as 1 there, so that no part of a shape
-// overflows.
+// countable returns an error if a side is negative, or a tensor of that shape would have more
+// elements than the kernels' 32-bit indices reach. Sides of 0 count as 1 there, so that no part of
+// a shape overflows.
 func countable(shape tensor.Shape) error {
 	n := 1
 	for _, side := range shape {
@@ -133,7 +135,8 @@ func longAxis(shape tensor.Shape) (axis, count int) {
 	return axis, count
 }
 
-// flat is the tensor's elements in row-major order: its own memory if they lie so, a copy otherwise.
+// flat is the tensor's elements in row-major order: its own memory if they lie so, a copy
+// otherwise.
 func flat[T any](d *tensor.Dense, data []T) ([]T, error) {
 	shape, strides := d.Shape(), d.Strides()
 	n := shape.TotalSize()
@@ -143,8 +146,8 @@ func flat[T any](d *tensor.Dense, data []T) ([]T, error) {
 	return copied(shape, strides, data)
 }
 
-// spelled is the strides of a tensor, one for each axis. The tensor package gives a column-major tensor
-// of one element none, and a row or column, (1, n) or (n, 1), one.
+// spelled is the strides of a tensor, one for each axis. The tensor package gives a column-major
+// tensor of one element none, and a row or column, (1, n) or (n, 1), one.
 func spelled(shape tensor.Shape, strides []int) []int {
 	if len(strides) == len(shape) {
 		return strides
@@ -188,7 +191,8 @@ func copied[T any](shape tensor.Shape, strides []int, data []T) ([]T, error) {
 	return flat, nil
 }
 
-// isPlain reports whether the strides are those of a row-major tensor without gaps. The stride of an axis of one element does not matter.
+// isPlain reports whether the strides are those of a row-major tensor without gaps. The stride of
+// an axis of one element does not matter.
 func isPlain(shape tensor.Shape, strides []int) bool {
 	if len(strides) != len(shape) {
 		return len(shape) == 0
@@ -203,7 +207,8 @@ func isPlain(shape tensor.Shape, strides []int) bool {
 	return true
 }
 
-// destination takes memory apart that a result is to be written into. It must be plain: a copy would be lost.
+// destination takes memory apart that a result is to be written into. It must be plain: a copy
+// would be lost.
 func destination(v G.Value, shape tensor.Shape, of tensor.Dtype) (operand, error) {
 	if shape.Dims() == 0 {
 		switch s := v.(type) {
@@ -256,7 +261,8 @@ func newValue(shape tensor.Shape, of tensor.Dtype) (operand, G.Value, error) {
 	}
 }
 
-// accumulate adds v to the gradient of n in place: it may hold what other consumers gave, and others may hold it.
+// accumulate adds v to the gradient of n in place: it may hold what other consumers gave, and
+// others may hold it.
 func accumulate(n *G.Node, v G.Value) error {
 	g, err := n.Grad()
 	if err != nil {

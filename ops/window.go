@@ -40,8 +40,8 @@ func Around(n int) Padding { return Padding{Top: n, Bottom: n, Left: n, Right: n
 // AroundHW is h rows above and below and w columns on the left and right, as in PyTorch's pairs.
 func AroundHW(h, w int) Padding { return Padding{Top: h, Bottom: h, Left: w, Right: w} }
 
-// BeginEnd is begin.H rows above, begin.W columns on the left, end.H rows below and end.W columns on
-// the right, as in ONNX's pads.
+// BeginEnd is begin.H rows above, begin.W columns on the left, end.H rows below and end.W columns
+// on the right, as in ONNX's pads.
 func BeginEnd(begin, end Size) Padding {
 	return Padding{Top: begin.H, Left: begin.W, Bottom: end.H, Right: end.W}
 }

@@ -2,8 +2,9 @@
 //
 //	blas.Use()
 //
-// After that, every product of float32 or float64 matrices that Gorgonia and its tensors make (Mul, BatchedMatMul, tensordot, and the im2col convolution)
-// is made by the vector code of this module, on its worker pool, with the same bits at any number of threads.
+// After that, every product of float32 or float64 matrices that Gorgonia and its tensors make (Mul,
+// BatchedMatMul, tensordot, and the im2col convolution) is made by the vector code of this module,
+// on its worker pool, with the same bits at any number of threads.
 package blas
 
 import (
@@ -14,10 +15,12 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// Implementation is gonum's BLAS with Sgemm and Dgemm replaced. All else, and what is said about arguments (they panic with gonum's messages), is gonum's.
+// Implementation is gonum's BLAS with Sgemm and Dgemm replaced. All else, and what is said about
+// arguments (they panic with gonum's messages), is gonum's.
 //
-// Sgemm and Dgemm are C = α·op(A)·op(B) + β·C. As in the reference BLAS, β = 0 overwrites whatever C holds and α = 0 does not read A and B. Unlike gonum's, a
-// product with an element of A that is 0 is not left out: 0·NaN and 0·Inf are NaN.
+// Sgemm and Dgemm are C = α·op(A)·op(B) + β·C. As in the reference BLAS, β = 0 overwrites whatever
+// C holds and α = 0 does not read A and B. Unlike gonum's, a product with an element of A that is 0
+// is not left out: 0·NaN and 0·Inf are NaN.
 type Implementation struct{ gonum.Implementation }
 
 var (
@@ -26,7 +29,8 @@ var (
 	_ blas.Float64 = Implementation{}
 )
 
-// Use installs the Implementation in Gorgonia and in its tensors. Call it before a graph runs: Gorgonia does not guard the change against one that does.
+// Use installs the Implementation in Gorgonia and in its tensors. Call it before a graph runs:
+// Gorgonia does not guard the change against one that does.
 func Use() { G.Use(Implementation{}) }
 
 // Sgemm is C = α·op(A)·op(B) + β·C in float32.
@@ -59,7 +63,8 @@ func gemm[T kernel.Float](transA, transB bool, m, n, k int, alpha T, a []T, lda 
 	kernel.Gemm(c, a, b, m, n, k, lda, ldb, ldc, transA, transB, alpha, beta != 0)
 }
 
-// fits reports whether the arguments describe a product that is not empty; gonum knows what to do, or say, if they do not.
+// fits reports whether the arguments describe a product that is not empty; gonum knows what to do,
+// or say, if they do not.
 func fits(tA, tB blas.Transpose, m, n, k, lenA, lda, lenB, ldb, lenC, ldc int) bool {
 	rowsA, colsA, rowsB, colsB := m, k, k, n
 	switch tA {

@@ -100,7 +100,8 @@ func TestStatementsAreRefused(t *testing.T) {
 	}
 }
 
-// A call of BindDualValues that fails leaves the machine as it was; one that succeeds replaces the one before.
+// A call of BindDualValues that fails leaves the machine as it was; one that succeeds replaces the
+// one before.
 func TestBindDualValuesAgain(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 0))
 	g, x, w, cost := builtins(r)
@@ -141,7 +142,8 @@ func TestBindDualValuesAgain(t *testing.T) {
 	}
 }
 
-// A step of a small network of ours allocates next to nothing: no intermediate, gradient or scratch buffer is made anew.
+// A step of a small network of ours allocates next to nothing: no intermediate, gradient or scratch
+// buffer is made anew.
 func TestSteadyStepAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector makes sync.Pool forget at random")
@@ -172,7 +174,8 @@ func TestSteadyStepAllocatesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The kernels' scratch lives in pools that a collection empties, and a pool may hold one buffer too few for the threads that happen to run: the least of some rounds counts.
+	// The kernels' scratch lives in pools that a collection empties, and a pool may hold one buffer
+	// too few for the threads that happen to run: the least of some rounds counts.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	least := uint64(math.MaxUint64)
 	for range 10 {

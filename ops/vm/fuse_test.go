@@ -31,8 +31,8 @@ func copies(t *testing.T, outputs ...*G.Node) (values [][]float64, steps int) {
 	return values, m.Steps()
 }
 
-// A ReLU behind a convolution is computed in the convolution's pass, and only where nothing else needs
-// the convolution's own values; the results and gradients have the same bits either way.
+// A ReLU behind a convolution is computed in the convolution's pass, and only where nothing else
+// needs the convolution's own values; the results and gradients have the same bits either way.
 func TestReLUIsComputedWithItsConvolution(t *testing.T) {
 	const seed = 3
 	r := rand.New(rand.NewPCG(seed, 0))

@@ -9,7 +9,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// A slot is memory for one node's value. Slots whose values never live at the same time lie over each other.
+// A slot is memory for one node's value. Slots whose values never live at the same time lie over
+// each other.
 type slot struct {
 	dtype       tensor.Dtype
 	length      int
@@ -29,8 +30,8 @@ func (s *slot) root() *slot {
 	return s
 }
 
-// tensor is the slot's memory as a dense tensor. The header is kept, except where somebody else may have given it back to the tensor package's pool, as
-// ExprGraph.UnbindAll does with bound values.
+// tensor is the slot's memory as a dense tensor. The header is kept, except where somebody else may
+// have given it back to the tensor package's pool, as ExprGraph.UnbindAll does with bound values.
 func (s *slot) tensor(n *G.Node) *tensor.Dense {
 	if s.header == nil || s.output && n.Value() != G.Value(s.header) {
 		s.header = tensor.New(tensor.WithShape(n.Shape()...), tensor.WithBacking(s.backing))
@@ -84,8 +85,9 @@ func (m *Machine) plan(g *G.ExprGraph) (err error) {
 	return m.place(last)
 }
 
-// schedule orders what the outputs need so that a node comes after its arguments and otherwise in the order of creation: Grad makes a layer's gradients together, so that what
-// they read dies together.
+// schedule orders what the outputs need so that a node comes after its arguments and otherwise in
+// the order of creation: Grad makes a layer's gradients together, so that what they read dies
+// together.
 func schedule(g *G.ExprGraph, outputs []*G.Node) ([]*G.Node, error) {
 	born := make(map[*G.Node]int, len(g.AllNodes()))
 	for i, n := range g.AllNodes() {
@@ -161,7 +163,8 @@ func children(g *G.ExprGraph, n *G.Node) []*G.Node {
 	return c
 }
 
-// isConstant recognises Gorgonia's constants, whose value is bound when they are made. The types are not exported.
+// isConstant recognises Gorgonia's constants, whose value is bound when they are made. The types
+// are not exported.
 func isConstant(op G.Op) bool {
 	switch fmt.Sprintf("%T", op) {
 	case "gorgonia.constantScalar", "gorgonia.constantTensor":
@@ -170,7 +173,8 @@ func isConstant(op G.Op) bool {
 	return false
 }
 
-// isStatement recognises the nodes of gorgonia.Read and Let, which have no value. Their ops have no type.
+// isStatement recognises the nodes of gorgonia.Read and Let, which have no value. Their ops have no
+// type.
 func isStatement(n *G.Node) bool { return n.Op() != nil && !isConstant(n.Op()) && n.Op().Type() == nil }
 
 // planned reports whether the machine owns the memory of the step's result.
@@ -179,7 +183,8 @@ func (s *step) planned() bool {
 	return (ours || s.add) && s.node.Dims() > 0 && plannable(s.node.Dtype())
 }
 
-// isSum recognises the addition of two float tensors of one shape. Gorgonia does not export its elementwise ops, so the op is known by what it prints.
+// isSum recognises the addition of two float tensors of one shape. Gorgonia does not export its
+// elementwise ops, so the op is known by what it prints.
 func isSum(s step) bool {
 	if len(s.args) != 2 || fmt.Sprint(s.op) != "+ false" || s.node.Dims() == 0 {
 		return false
@@ -187,8 +192,9 @@ func isSum(s step) bool {
 	return s.node.Dtype() == tensor.Float32 || s.node.Dtype() == tensor.Float64
 }
 
-// lifetimes returns the last step that reads each step's memory; an output's is beyond the end. An op of which nothing is known may return a view of an operand, as Gorgonia's
-// Reshape does: its operands' memory lives as long as its result.
+// lifetimes returns the last step that reads each step's memory; an output's is beyond the end. An
+// op of which nothing is known may return a view of an operand, as Gorgonia's Reshape does: its
+// operands' memory lives as long as its result.
 func (m *Machine) lifetimes() []int {
 	last := make([]int, len(m.steps))
 	for i := len(m.steps) - 1; i >= 0; i-- { // consumers come later, so last[i] is final when step i is reached
@@ -210,8 +216,8 @@ func (m *Machine) lifetimes() []int {
 	return last
 }
 
-// absorb replaces a step and its only consumer by one step where the ops have a common pass, so that
-// the first result is never stored.
+// absorb replaces a step and its only consumer by one step where the ops have a common pass, so
+// that the first result is never stored.
 func (m *Machine) absorb() {
 	readers := make([][]int, len(m.steps)) // a step that reads twice is there twice
 	for i := range m.steps {
@@ -264,7 +270,8 @@ func (m *Machine) absorb() {
 	m.steps = kept
 }
 
-// fuse lets a step compute its consumer too where the pair has a common kernel: both then live from the earlier of the two on.
+// fuse lets a step compute its consumer too where the pair has a common kernel: both then live from
+// the earlier of the two on.
 func (m *Machine) fuse(last []int) {
 	for i := range m.steps {
 		s := &m.steps[i]
@@ -298,8 +305,8 @@ func sameInputs(s, c *step, i int) bool {
 	return uses
 }
 
-// place gives every value its memory: by falling size, each at the lowest offset where nothing lies that lives at the same time (the greedy-by-size
-// plan of Pisarchyk and Lee, 2020).
+// place gives every value its memory: by falling size, each at the lowest offset where nothing lies
+// that lives at the same time (the greedy-by-size plan of Pisarchyk and Lee, 2020).
 func (m *Machine) place(last []int) error {
 	byType := map[tensor.Dtype][]*slot{}
 	for i := range m.steps {
@@ -337,8 +344,8 @@ func (m *Machine) place(last []int) error {
 	return nil
 }
 
-// inPlace returns the slot of an operand of step i over which the result may be written: one of its length, read by nothing after the step. It returns nil if there is none or the op
-// cannot.
+// inPlace returns the slot of an operand of step i over which the result may be written: one of its
+// length, read by nothing after the step. It returns nil if there is none or the op cannot.
 func (m *Machine) inPlace(i int, last []int) *slot {
 	s := &m.steps[i]
 	if s.first != i || s.fused != nil {
@@ -366,7 +373,8 @@ func (m *Machine) inPlace(i int, last []int) *slot {
 
 const lineElements = 16 // offsets are whole cache lines of the smallest element, so that tensors do not share lines
 
-// lowest is the smallest offset at which s overlaps none of the placed slots that live while it does.
+// lowest is the smallest offset at which s overlaps none of the placed slots that live while it
+// does.
 func lowest(s *slot, placed []*slot) int {
 	var busy [][2]int
 	for _, p := range placed {

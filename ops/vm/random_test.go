@@ -13,8 +13,10 @@ import (
 	"github.com/convgrad/convgrad/ops/vm"
 )
 
-// grow makes a graph of our ops and Gorgonia's, at random: every node has one shape, so any may feed any other, and most memory could be shared wrongly. It returns the leaves that
-// have gradients, all nodes made, and a cost that depends on many of them. With views it uses Gorgonia's Reshape, whose results share memory with its operand.
+// grow makes a graph of our ops and Gorgonia's, at random: every node has one shape, so any may
+// feed any other, and most memory could be shared wrongly. It returns the leaves that have
+// gradients, all nodes made, and a cost that depends on many of them. With views it uses Gorgonia's
+// Reshape, whose results share memory with its operand.
 func grow(r *rand.Rand, size int, views bool) (leaves, made G.Nodes, cost *G.Node) {
 	g := G.NewGraph()
 	shape := tensor.Shape{2, 3, 5, 4}
@@ -123,8 +125,9 @@ func tape(t *testing.T, outputs G.Nodes) [][]float64 {
 	return got
 }
 
-// Whatever the graph and whichever nodes are asked for, the machine gives the bits that every op gives on its own, at every run; and so TapeMachine's, but where that lets an op overwrite
-// what a view still shows (it does so after Reshape).
+// Whatever the graph and whichever nodes are asked for, the machine gives the bits that every op
+// gives on its own, at every run; and so TapeMachine's, but where that lets an op overwrite what a
+// view still shows (it does so after Reshape).
 func TestRandomGraphs(t *testing.T) {
 	const graphs = 120
 	for seed := range uint64(graphs) {

@@ -11,7 +11,8 @@ import (
 	"github.com/convgrad/convgrad/ops/vm"
 )
 
-// A built-in op may return a view of its operand, as Reshape does: the operand's memory is in use for as long as the view is, though nothing reads the operand itself any more.
+// A built-in op may return a view of its operand, as Reshape does: the operand's memory is in use
+// for as long as the view is, though nothing reads the operand itself any more.
 func TestViewsKeepTheirMemory(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 0))
 	for _, name := range []string{"read later", "output"} {

@@ -1,8 +1,11 @@
-// Package vm runs a fixed graph again and again without leaving anything of a tensor's size to the garbage collector.
+// Package vm runs a fixed graph again and again without leaving anything of a tensor's size to the
+// garbage collector.
 //
-// Gorgonia's machines allocate every intermediate anew at every run, and keep all of them until the next. A Machine plans once: it takes the nodes that the wanted outputs
-// need and no others, in an order in which values die early, works out how long each intermediate lives, and gives those that never live at the same time
-// the same memory. Ops that can write into memory they are handed (as those of package ops) do so; the others run as they do under Gorgonia's machines.
+// Gorgonia's machines allocate every intermediate anew at every run, and keep all of them until the
+// next. A Machine plans once: it takes the nodes that the wanted outputs need and no others, in an
+// order in which values die early, works out how long each intermediate lives, and gives those that
+// never live at the same time the same memory. Ops that can write into memory they are handed (as
+// those of package ops) do so; the others run as they do under Gorgonia's machines.
 //
 // A Machine is a gorgonia.VM. It differs from Gorgonia's in what it promises:
 //   - RunAll always runs; Reset does nothing and need not be called.
@@ -23,26 +26,26 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// preallocated is implemented by ops that can compute into memory they are handed, as all of package
-// ops. UsePreallocDo must overwrite all of its first argument, a row-major dense tensor of the node's
-// shape with arbitrary contents, and return it.
+// preallocated is implemented by ops that can compute into memory they are handed, as all of
+// package ops. UsePreallocDo must overwrite all of its first argument, a row-major dense tensor of
+// the node's shape with arbitrary contents, and return it.
 type preallocated interface {
 	G.Op
 	G.UsePreallocDoer
 	Preallocated()
 }
 
-// paired is implemented by an op that can be computed in one pass with a consumer while both results
-// are kept. FuseWith returns nil if the pair has no common pass; otherwise a function that computes
-// both into dst, of this op, and consumerDst, from this op's inputs.
+// paired is implemented by an op that can be computed in one pass with a consumer while both
+// results are kept. FuseWith returns nil if the pair has no common pass; otherwise a function that
+// computes both into dst, of this op, and consumerDst, from this op's inputs.
 type paired interface {
 	preallocated
 	FuseWith(consumer G.Op) func(dst, consumerDst G.Value, inputs []G.Value) error
 }
 
-// fused is implemented by an op that an op which follows it can be computed with in one pass, so that
-// its own result is not needed. FuseNext returns the op of both; its operands are this op's, followed
-// by next's others. at is the operand of next that is this op's result.
+// fused is implemented by an op that an op which follows it can be computed with in one pass, so
+// that its own result is not needed. FuseNext returns the op of both; its operands are this op's,
+// followed by next's others. at is the operand of next that is this op's result.
 type fused interface {
 	preallocated
 	FuseNext(next G.Op, at int) (G.Op, bool)
@@ -100,7 +103,8 @@ type param struct {
 	copy  *tensor.Dense // where the derivative's own memory is not the parameter's alone
 }
 
-// New plans a machine that computes the outputs, nodes of g. Without outputs it computes the roots of g.
+// New plans a machine that computes the outputs, nodes of g. Without outputs it computes the roots
+// of g.
 //
 // It returns an error if an output is nil or of another graph.
 func New(g *G.ExprGraph, outputs ...*G.Node) (*Machine, error) {
@@ -128,9 +132,11 @@ func New(g *G.ExprGraph, outputs ...*G.Node) (*Machine, error) {
 	return m, nil
 }
 
-// BindDualValues makes the gradients of params, as worked out by gorgonia.Grad, outputs too, and binds each to its parameter after every run, so that
-// gorgonia.NodesToValueGrads and a Solver see them. Unlike Gorgonia's option of that name, the gradients are those of the last run, not a sum over runs, and no two parameters
-// share one tensor. The parameters of a second call replace those of the first.
+// BindDualValues makes the gradients of params, as worked out by gorgonia.Grad, outputs too, and
+// binds each to its parameter after every run, so that gorgonia.NodesToValueGrads and a Solver see
+// them. Unlike Gorgonia's option of that name, the gradients are those of the last run, not a sum
+// over runs, and no two parameters share one tensor. The parameters of a second call replace those
+// of the first.
 //
 // It returns an error, and changes nothing, if a parameter has no gradient.
 func (m *Machine) BindDualValues(params ...*G.Node) error {
@@ -180,7 +186,8 @@ func (m *Machine) BindDualValues(params ...*G.Node) error {
 	return nil
 }
 
-// PeakBytes is the memory that the machine holds for intermediates and outputs. It does not grow while the machine runs.
+// PeakBytes is the memory that the machine holds for intermediates and outputs. It does not grow
+// while the machine runs.
 func (m *Machine) PeakBytes() int {
 	if m == nil {
 		return 0
@@ -188,7 +195,8 @@ func (m *Machine) PeakBytes() int {
 	return m.peak
 }
 
-// UnsharedBytes is what the same intermediates and outputs would take if each had memory of its own.
+// UnsharedBytes is what the same intermediates and outputs would take if each had memory of its
+// own.
 func (m *Machine) UnsharedBytes() int {
 	if m == nil {
 		return 0
@@ -218,7 +226,8 @@ func (m *Machine) Close() error {
 
 // RunAll computes the outputs from the values that the leaves have now.
 //
-// It returns an error that names the node if a leaf has no value or an op fails or panics; outputs then hold no meaningful values.
+// It returns an error that names the node if a leaf has no value or an op fails or panics; outputs
+// then hold no meaningful values.
 func (m *Machine) RunAll() error {
 	if m == nil || m.graph == nil {
 		return errors.New("vm: RunAll: the machine is nil or empty, want one of New")
@@ -281,7 +290,8 @@ func (m *Machine) run(i int) (err error) {
 	return nil
 }
 
-// sum computes a step that adds two tensors into its slot, and reports whether it could: Gorgonia's own op handles what is not plain.
+// sum computes a step that adds two tensors into its slot, and reports whether it could: Gorgonia's
+// own op handles what is not plain.
 func sum(s *step) bool {
 	a, ok := s.in[0].(*tensor.Dense)
 	b, ok2 := s.in[1].(*tensor.Dense)

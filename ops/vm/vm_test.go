@@ -49,7 +49,8 @@ func equal(a, b []float64) bool {
 	return true
 }
 
-// builtins is a graph of Gorgonia's own ops only, with several consumers of one value, so that Grad makes sums.
+// builtins is a graph of Gorgonia's own ops only, with several consumers of one value, so that Grad
+// makes sums.
 func builtins(r *rand.Rand) (g *G.ExprGraph, x, w, cost *G.Node) {
 	g = G.NewGraph()
 	x, w = input(g, "x", random(r, 5, 3)), input(g, "w", random(r, 3, 4))
