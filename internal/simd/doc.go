@@ -20,8 +20,8 @@
 //
 //  1. tier.go: a constant, and its row of traits.
 //  2. tier_ARCH.go: how to detect it.
-//  3. _asm/*/main.go: a row of flavours in each program whose kernels the tier has. Kernels that it
-//     lacks fall back to Go.
+//  3. _asm/*/main.go: a row of flavours for each element type in every program, and the sizes of
+//     tiles in gemm and lanes. A tier has all kernels: not each has a fallback for one that lacks.
 //  4. _asm/dispatch/main.go: a row of tiers.
 //  5. go generate, and CONVGRAD_TIER=name go test ./internal/...
 //
