@@ -46,6 +46,7 @@ func (t *trial) differences(i int) {
 		direction := make([][]float64, len(t.x))
 		direction[i] = v
 		p := t.probe(t.fwd.forward, t.base.y, noise, direction)
+		p.scale = greatest(t.base.dx[i])
 		got := dot(t.base.dx[i], v)
 		f, err := p.judge(got, t.dy, t.more(i, v))
 		if err != nil {
@@ -59,7 +60,7 @@ func (t *trial) differences(i int) {
 			}
 			probes = append(probes, p)
 		}
-		j.found(got, f, e)
+		j.found(t, got, f, e)
 	}
 	if unit != nil && len(unit) == len(t.x[i]) {
 		if t.probes == nil {
@@ -82,4 +83,15 @@ func (t *trial) differences(i int) {
 	}
 	t.explain(&r, i)
 	t.add(r)
+}
+
+// greatest is the largest absolute value of the finite ones.
+func greatest(v []float64) float64 {
+	m := 0.0
+	for _, x := range v {
+		if finite(x) {
+			m = max(m, abs(x))
+		}
+	}
+	return m
 }

@@ -58,12 +58,16 @@ pairs:
 			got += dot(t.base.dx[i], v[i])
 			more += t.more(i, v[i])
 		}
+		if !finite(got) { // judged element by element
+			j.kinks, j.unknown = j.kinks+1, j.unknown+1
+			continue
+		}
 		f, err := t.probe(t.fwd.forward, t.base.y, t.noises(), v).judge(got, t.dy, more)
 		if err != nil {
 			t.note("gradients", ByKinks, NotJudged, err)
 			return
 		}
-		j.found(got, f, -1)
+		j.found(t, got, f, -1)
 	}
 	t.add(j.row("gradients", ByKinks, nil, true))
 }

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"math"
+	"slices"
 
 	"github.com/pkg/errors"
 	"gorgonia.org/tensor"
@@ -51,6 +52,7 @@ type probe struct {
 	left, right   [3][]float64 // one-sided differences at the latest steps; nil outside of the domain
 	last          [3]float64   // those steps
 	sampled, done bool
+	scale         float64 // of the gradient: what is small beside it need not be known well
 }
 
 // probe prepares one along v, which has an array for each input or nil.
@@ -180,7 +182,11 @@ func (p *probe) central(l, r, h [3]float64, noise float64) (e, b float64, ok boo
 		}
 	}
 	rest := 4*noise/h[2] + 0x1p-1000
-	if a, c := math.Abs(d[1]-d[0]), math.Abs(d[2]-d[1]); 8*c > a+8*rest {
+	a, c := math.Abs(d[1]-d[0]), math.Abs(d[2]-d[1])
+	if c > 0.6*a+rest { // they do not converge
+		return 0, 0, false
+	}
+	if 8*c > a+8*rest {
 		// A joint: the second derivative jumps at x, and the error is of order h, not h².
 		e1, e2 := (4*d[1]-d[0])/3, (4*d[2]-d[1])/3
 		return e2, 4*math.Abs(e2-e1) + 0.01*c + 4*rest + 64*p.t.u*math.Abs(e2), true
@@ -288,7 +294,7 @@ func (p *probe) sample() error {
 					distinct++
 				}
 			}
-			if ring == 1 && len(seen) >= 4 && distinct >= len(seen)-1 {
+			if ring == 1 && len(seen) >= 8 && 5*distinct >= 3*len(seen) {
 				different = 1
 			}
 		}
@@ -330,7 +336,7 @@ func (t *trial) neighbours(f function) ([2]ring, error) {
 	if t.rings != nil && t.ringed == t.fwd {
 		return *t.rings, nil
 	}
-	most := 0x1p-2
+	most := 0.0
 	for i, x := range t.x {
 		if i < len(t.c.Inputs) && t.c.Inputs[i].whole() {
 			continue
@@ -338,6 +344,9 @@ func (t *trial) neighbours(f function) ([2]ring, error) {
 		for _, v := range x {
 			most = max(most, math.Abs(v))
 		}
+	}
+	if most < 1e-290 {
+		most = 1
 	}
 	h, near := 0x1p-26*most, 0x1p-13*most
 	if t.of == tensor.Float32 {
@@ -371,6 +380,9 @@ func (t *trial) neighbours(f function) ([2]ring, error) {
 	t.rings, t.ringed = &rings, t.fwd
 	return rings, nil
 }
+
+// broken reports whether an element has a kink along the direction, or no derivative.
+func (p *probe) broken() bool { return slices.Contains(p.is, kinked) || slices.Contains(p.is, rough) }
 
 // A finding is what a probe says of a weighted sum of the function's elements: its derivative is of
 // [lo, hi], give or take the bound.
@@ -417,7 +429,8 @@ func (p *probe) judge(got float64, w []float64, extra float64) (finding, error) 
 	for {
 		f := p.weigh(w)
 		f.bound += extra
-		if !f.open && !f.kinked && !f.rough && f.admits(got) {
+		if !f.open && !f.kinked && !f.rough && f.admits(got) &&
+			f.bound <= 1e-5*max(math.Abs(got), math.Abs(f.lo), p.scale) {
 			return f, nil
 		}
 		more, err := p.refine()
@@ -437,9 +450,18 @@ func (p *probe) judge(got float64, w []float64, extra float64) (finding, error) 
 	if err := p.sample(); err != nil {
 		return f, err
 	}
-	f = p.weigh(w)
-	f.bound += extra
-	return f, nil
+	for more := 0; ; more++ {
+		f = p.weigh(w)
+		f.bound += extra
+		if f.rough || f.admits(got) || more == 4 || p.t.n > 64 || !p.broken() || !finite(got) {
+			return f, nil
+		}
+		p.t.rings = nil // other points may see other pieces
+		p.sampled = false
+		if err := p.sample(); err != nil {
+			return f, err
+		}
+	}
 }
 
 // measured is the noise of each element of a function: what rounding does to it between points that

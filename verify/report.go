@@ -64,6 +64,8 @@ type Row struct {
 	At       string    `json:"at,omitempty"`    // the shapes or values at which it fails, if they were varied
 	Note     string    `json:"note,omitempty"`  // an error, a panic, or why the row was skipped
 	Mismatch *Mismatch `json:"mismatch,omitempty"`
+
+	same bool // the rule is compared with itself
 }
 
 // A Report is what Check found out about a case.

@@ -119,7 +119,7 @@ func (r *Report) settle(c *Case) {
 	active := slices.ContainsFunc(c.Inputs, func(in Input) bool { return in.active() })
 	r.Blind = active && len(c.Only) == 0 && !slices.ContainsFunc(r.Rows, func(row Row) bool {
 		o := oracleOf(row.Oracle)
-		return row.Verdict == Holds && o != nil && o.independent
+		return row.Verdict == Holds && o != nil && o.independent && !row.same
 	})
 }
 

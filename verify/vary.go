@@ -274,7 +274,11 @@ func (c *Case) shrink(t *trial, clock *effort) *trial {
 	var found *trial
 	for budget, smaller := 60, true; smaller; {
 		smaller = false
-		for _, s := range c.smaller() {
+		all := c.smaller()
+		if s := c.small(); s.shapes() != c.shapes() && found == nil && !t.brief {
+			all = append([]Case{s}, all...)
+		}
+		for _, s := range all {
 			if budget--; budget < 0 || clock.over() {
 				return found
 			}

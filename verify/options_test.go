@@ -1,0 +1,201 @@
+package verify_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/verify"
+)
+
+func check(t *testing.T, c verify.Case) *verify.Report {
+	t.Helper()
+	r, err := c.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func verdicts(r *verify.Report, by verify.Oracle) map[verify.Verdict]int {
+	all := map[verify.Verdict]int{}
+	for _, row := range r.Rows {
+		if row.Oracle == by {
+			all[row.Verdict]++
+		}
+	}
+	return all
+}
+
+// What is not offered is skipped, and fails where it is required.
+func TestStrictAndSecond(t *testing.T) {
+	c := verify.Case{Build: tanhOf.build, Inputs: []verify.Input{verify.Normal("x", 2, 3)}, Seed: 1, Fixed: true}
+	if r := check(t, c); !r.Passed() || verdicts(r, verify.BySecond)[verify.Skipped] == 0 {
+		t.Errorf("second derivatives that are not offered: %v", r)
+	}
+	c.Second = true
+	if r := check(t, c); verdicts(r, verify.BySecond)[verify.Fails] == 0 {
+		t.Errorf("second derivatives are required, and are not offered: %v", r)
+	}
+	c.Second, c.Strict = false, true
+	if r := check(t, c); verdicts(r, verify.ByDoDiff)[verify.Fails] == 0 {
+		t.Errorf("strict, and there is no DoDiff: %v", r)
+	}
+}
+
+// A tolerance is relative, by element type, and the smallest that is needed suffices.
+func TestTolerance(t *testing.T) {
+	off := simple("off", math.Tanh, func(_, y float64) float64 { return (1 - y*y) * (1 + 1e-5) })
+	c := verify.Case{Build: off.build, Inputs: []verify.Input{verify.Normal("x", 2, 3)}, Seed: 1, Fixed: true}
+	for tolerance, passes := range map[float64]bool{0: false, 1e-6: false, 2e-5: true} {
+		c.Tolerance = map[tensor.Dtype]float64{tensor.Float64: tolerance}
+		if r := check(t, c); r.Passed() != passes {
+			t.Errorf("a gradient off by 1e-5 with a tolerance of %v: %v", tolerance, r)
+		}
+	}
+}
+
+func TestOnlyAndSkip(t *testing.T) {
+	c := verify.Case{Build: tanhOf.build, Inputs: []verify.Input{verify.Normal("x", 2, 3)}, Seed: 1}
+	c.Only = []verify.Oracle{verify.ByZero}
+	for _, row := range check(t, c).Rows {
+		if row.Oracle != verify.ByZero {
+			t.Errorf("only %s was asked for: %v", verify.ByZero, row)
+		}
+	}
+	c.Only, c.Skip = nil, []verify.Oracle{verify.ByZero}
+	r := check(t, c)
+	if len(verdicts(r, verify.ByZero)) > 0 || !r.Passed() {
+		t.Errorf("%s was to be skipped: %v", verify.ByZero, r)
+	}
+}
+
+// Seeds are draws at the case's shapes, and a mistake at one of them is found.
+func TestSeeds(t *testing.T) {
+	rare := simple("rare", math.Tanh, func(x, y float64) float64 { return pick(x > 2, 5, 1-y*y) })
+	c := verify.Case{Build: rare.build, Inputs: []verify.Input{verify.Normal("x", 2)}, Seed: 1, Fixed: true}
+	if r := check(t, c); !r.Passed() {
+		t.Errorf("the first draw does not show it: %v", r)
+	}
+	c.Seeds = 200
+	if r := check(t, c); !r.Failed() || !strings.HasPrefix(r.First().At, "seed ") {
+		t.Errorf("200 draws of 2 numbers, and none above 2 was judged: %v", r)
+	}
+}
+
+// Several outputs are judged together, each in rows of its own; outputs of integers have no cotangent.
+func TestOutputs(t *testing.T) {
+	for factor, passes := range map[float64]bool{1: true, 2: false} {
+		second := simple("second output", math.Sin, func(x, _ float64) float64 { return factor * math.Cos(x) })
+		c := verify.Case{Inputs: []verify.Input{verify.Normal("x", 2, 3)}, Seed: 1,
+			Outputs: func(in []*G.Node) (G.Nodes, error) {
+				a, err := tanhOf.build(in)
+				if err != nil {
+					return nil, err
+				}
+				b, err := second.build(in)
+				return G.Nodes{a, b}, err
+			}}
+		r := check(t, c)
+		if r.Passed() != passes {
+			t.Errorf("two outputs, one with a factor of %v: %v", factor, r)
+		}
+		if !passes && !strings.Contains(r.String(), "∂y1/∂x") {
+			t.Errorf("the second output is not named: %v", r)
+		}
+	}
+}
+
+// Labels of every integer type, and one that is ignored.
+func TestIntegerInputs(t *testing.T) {
+	g := gather("gather", -1)
+	for _, typ := range []tensor.Dtype{tensor.Int, tensor.Int32, tensor.Int64} {
+		seen := tensor.Dtype{}
+		c := verify.Case{Seed: 1, Fixed: true, Inputs: []verify.Input{verify.Normal("x", 3, 2), verify.Labels("l", 3, 4).AsType(typ)},
+			Build: func(in []*G.Node) (*G.Node, error) {
+				seen = in[1].Dtype()
+				if typ != tensor.Int {
+					return tanhOf.build(in[:1])
+				}
+				return g.build(in)
+			}}
+		if r := check(t, c); seen != typ || !r.Passed() {
+			t.Errorf("labels of %v came as %v: %v", typ, seen, r)
+		}
+	}
+	c := verify.Case{Seed: 1, Fixed: true, Build: func(in []*G.Node) (*G.Node, error) { return tanhOf.build(in[:1]) },
+		Inputs: []verify.Input{verify.Normal("x", 2), verify.Bools("b", 3), verify.Labels("l", 3, 40).Ignoring(-100)}}
+	c.Outputs, c.Build = func(in []*G.Node) (G.Nodes, error) {
+		y, err := tanhOf.build(in[:1])
+		return G.Nodes{y, in[2]}, err
+	}, nil
+	if r := check(t, c); !r.Passed() {
+		t.Error(r)
+	}
+}
+
+// A time budget ends a check, and what was left out says so.
+func TestBudget(t *testing.T) {
+	slow := simple("slow", func(x float64) float64 { time.Sleep(time.Millisecond); return x }, func(_, _ float64) float64 { return 1 })
+	began := time.Now()
+	r := check(t, verify.Case{Build: slow.build, Inputs: []verify.Input{verify.Normal("x", 10)}, Seed: 1, Budget: 100 * time.Millisecond})
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	left := 0
+	for _, row := range r.Rows {
+		if row.Verdict == verify.NotJudged {
+			left++
+		}
+	}
+	if left == 0 || r.Failed() {
+		t.Errorf("nothing was left out: %v", r)
+	}
+}
+
+// A check in which no gradient was judged is no pass: here every value is at a jump.
+func TestNothingJudged(t *testing.T) {
+	root := simple("cube root's", func(x float64) float64 { return math.Cbrt(x) }, func(x, _ float64) float64 { return math.Inf(1) })
+	c := verify.Case{Build: root.build, Inputs: []verify.Input{fixed(0)}, Seed: 1, Fixed: true}
+	r := check(t, c)
+	told := &listener{}
+	c.Test(told)
+	if r.Passed() || r.Failed() || !strings.Contains(told.failed, "no gradient could be judged") {
+		t.Errorf("passed %v, failed %v, and Test was told %q", r.Passed(), r.Failed(), told.failed)
+	}
+}
+
+// The numbers of a failing case are Go text.
+func TestValuesAsGoText(t *testing.T) {
+	wrong := simple("wrong", math.Tanh, func(_, y float64) float64 { return 1 - y })
+	r := check(t, verify.Case{Build: wrong.build, Inputs: []verify.Input{verify.Normal("x.1", 2, 3)}, Seed: 1})
+	if !strings.HasPrefix(r.Values, "x_1 := []float64{") || !strings.Contains(r.Values, "dy := []float64{") {
+		t.Errorf("%q", r.Values)
+	}
+}
+
+// Another graph whose shape is not the case's is a row, not a panic.
+func TestOtherOfAnotherShape(t *testing.T) {
+	r := check(t, verify.Case{Build: tanhOf.build, Inputs: []verify.Input{verify.Normal("x", 2, 3)}, Seed: 1,
+		Other: func(in []*G.Node) (*G.Node, error) { return G.Sum(in[0]) }})
+	if !r.Failed() || r.First().Oracle != verify.ByOther || !strings.Contains(r.First().Note, "its y has shape") {
+		t.Error(r)
+	}
+}
+
+// A norm at 0 has no derivative: no row judges it, whatever the rule says.
+func TestNormAtZero(t *testing.T) {
+	c := rightOps()["length"]
+	r := check(t, verify.Case{Build: c.build, Seed: 1, Fixed: true,
+		Inputs: []verify.Input{{Name: "x", Shape: tensor.Shape{1, 3}, Draw: fixed(0).Draw}}})
+	for _, by := range []verify.Oracle{verify.ByDifferences, verify.ByJacobian, verify.BySecond} {
+		v := verdicts(r, by)
+		if v[verify.Fails] > 0 || by == verify.ByDifferences && v[verify.NotJudged] != 1 {
+			t.Errorf("%s: %v\n%v", by, v, r)
+		}
+	}
+}
