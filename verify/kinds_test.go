@@ -925,6 +925,8 @@ func wrongOps() map[string]kindCase {
 		curve(absolute[float32], func(x, _ float32) float32 { return pick(x > 0, float32(1), pick(x == 0, float32(5), -1)) }))
 	return map[string]kindCase{
 		"tanh, its second derivative": one(tanhOp(-1), x(1, 1)),
+		"|x| as √(x²), 0/0 at 0":      one(simple("√x²", func(x float64) float64 { return math.Sqrt(x * x) }, func(x, y float64) float64 { return x / y }), x(2, 3)),
+		"2x²/x, 0/0 at 0":             one(simple("2x²/x", func(x float64) float64 { return x * x }, func(x, y float64) float64 { return 2 * y / x }), x(2, 3)),
 		"gather keeps its buffer":     one(kept, x(4, 1), verify.Labels("rows", 4, 2)),
 		"N−1 at 1e4":                  one(norm("norm n−1", func(n int) int { return n - 1 }), verify.Uniform("x", 1e4, 1e4+1, 8, 3)),
 		"dy's memory":                 one(raw, x(2, 2)),

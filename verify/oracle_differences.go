@@ -60,7 +60,7 @@ func (t *trial) differences(i int) {
 			}
 			probes = append(probes, p)
 		}
-		j.found(t, got, f, e)
+		j.found(got, f, e)
 	}
 	if unit != nil && len(unit) == len(t.x[i]) {
 		if t.probes == nil {

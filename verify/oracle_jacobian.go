@@ -78,7 +78,7 @@ func (t *trial) jacobian(i int) {
 				if !finite(t.base.dx[i][e]) && probes[e].broken() {
 					f.rough = true // 0·∞, of another element of y
 				}
-				rows[o].found(t, got, f, (at-1)*n+e)
+				rows[o].found(got, f, (at-1)*n+e)
 				sum[e] += t.dy[at-1] * got
 				if finite(got) {
 					size = max(size, math.Abs(t.dy[at-1]*got))

@@ -67,7 +67,7 @@ pairs:
 			t.note("gradients", ByKinks, NotJudged, err)
 			return
 		}
-		j.found(t, got, f, -1)
+		j.found(got, f, -1)
 	}
 	t.add(j.row("gradients", ByKinks, nil, true))
 }

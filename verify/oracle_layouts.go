@@ -100,6 +100,9 @@ func (t *trial) layouts(by Oracle, axes int, form func(of tensor.Dtype, shape te
 		}
 		rows := len(t.rows)
 		t.alike(by, o, func(r *Row) {
+			if r.Mismatch.Hint = ""; !t.steady() {
+				return
+			}
 			r.Mismatch.Hint = where
 			switch {
 			case by == BySlices && math.IsNaN(float64(r.Mismatch.Got)):

@@ -201,7 +201,7 @@ func (t *trial) second() {
 			if unit != nil {
 				e = unit[k]
 			}
-			j.found(t, g, found, e)
+			j.found(g, found, e)
 		}
 		r := j.row(v.name, BySecond, []int{len(v.x)}, unit == nil)
 		if m := r.Mismatch; m != nil {
