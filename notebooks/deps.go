@@ -1,5 +1,6 @@
-// Package notebooks is the article "Backpropagation In Convolutional Neural Networks" as Jupyter notebooks for the GoNB kernel. The sources are src/*.md,
-// run.sh makes the notebooks of them and executes them; see README.md.
+// Package notebooks is the article "Backpropagation In Convolutional Neural Networks" as Jupyter
+// notebooks for the GoNB kernel. The sources are src/*.md, run.sh makes the notebooks of them and
+// executes them; see README.md.
 package notebooks
 
 // What the cells import, so that go.mod keeps it.

@@ -17,7 +17,8 @@ import (
 //   - x has any rank and float elements, and y has its shape;
 //   - dx = dy·f′(x), and derivatives of second order exist wherever f″ does;
 //   - values are computed in float64 and rounded once, from forms that neither overflow nor cancel;
-//   - NaN stays NaN; at ±∞ f and f′ are their limits, but SiLU and GELU of −∞ are NaN, as in PyTorch;
+//   - NaN stays NaN; at ±∞ f and f′ are their limits, but SiLU and GELU of −∞ are NaN, as in
+//     PyTorch;
 //   - the error says that x is not a float node, or which parameter is wrong.
 
 // Sigmoid returns the node σ(x) = 1/(1 + e⁻ˣ). Derivative: σ′ = σ·(1 − σ).

@@ -107,14 +107,17 @@ func TestRegion(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if rows[1] == 0 { // no output sees the pixel: one of the ranges is empty, or a dilation or stride steps over it
+				// no output sees the pixel: one of the ranges is empty, or a dilation or stride
+				// steps over it
+				if rows[1] == 0 {
 					if p.Dilation == (ops.Size{}) && gotRows[0] < gotRows[1] && gotCols[0] < gotCols[1] {
 						t.Errorf("%+v: pixel (%d, %d) reaches nothing, Region says %v %v", p, i, j, gotRows, gotCols)
 					}
 					continue
 				}
 				tight := gotRows == rows && gotCols == cols
-				if p.Dilation != (ops.Size{}) { // what a dilation steps over may be at the ranges' ends
+				// what a dilation steps over may be at the ranges' ends
+				if p.Dilation != (ops.Size{}) {
 					tight = gotRows[0] <= rows[0] && gotRows[1] >= rows[1] && gotCols[0] <= cols[0] && gotCols[1] >= cols[1]
 				}
 				if !tight {
@@ -358,7 +361,8 @@ func TestLossParameters(t *testing.T) {
 		name  string
 		build func(y, t *G.Node) (*G.Node, error)
 		e     []float64
-		d0    float64 // the derivative of the sum of e by the first element of y, whose difference is −1
+		// the derivative of the sum of e by the first element of y, whose difference is −1
+		d0 float64
 	}{
 		{"sum", by(ops.ReductionSum), []float64{25}, -2},
 		{"mean", by(ops.ReductionMean), []float64{25.0 / 6}, -2.0 / 6},

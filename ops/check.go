@@ -105,7 +105,8 @@ func want(name string, got tensor.Shape, sides ...int) error {
 			return nil
 		}
 	}
-	return errors.Errorf("%s has shape %v, want %v", name, got, slices.Clone(tensor.Shape(sides))) // a clone, so that sides themselves need no memory
+	// a clone, so that sides themselves need no memory
+	return errors.Errorf("%s has shape %v, want %v", name, got, slices.Clone(tensor.Shape(sides)))
 }
 
 // A size is a tensor's shape as a comparable value.

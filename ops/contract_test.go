@@ -656,7 +656,8 @@ func layoutsOf[T comparable](shape tensor.Shape, data []T, outside T) []layout {
 				at[k] = rest % shape[k]
 				rest /= shape[k]
 			}
-			if got, err := l.value.At(at...); err != nil || got != any(want) && want == want { // a NaN is as good as another
+			// a NaN is as good as another
+			if got, err := l.value.At(at...); err != nil || got != any(want) && want == want {
 				panic(fmt.Sprintf("%s of %v at %v: %v, %v, want %v", l.name, shape, at, got, err, want))
 			}
 		}
@@ -758,7 +759,8 @@ func checkAliases(o machineOp, s subject) (b breaches) {
 					vs := s.values(of, s.shapes, rand.New(rand.NewPCG(6, 6)))
 					vs[i] = l.value
 					whole := append(append([]G.Value(nil), vs...), l.whole...)
-					whole = append(whole[:i], whole[i+1:]...) // the slice itself is part of its whole
+					// the slice itself is part of its whole
+					whole = append(whole[:i], whole[i+1:]...)
 					try(fmt.Sprintf("%v, operand %d as %s", of, i, l.name), vs, whole)
 				}
 			}

@@ -271,11 +271,13 @@ func TestAsymmetricPadding(t *testing.T) {
 			kernel.RefSpreadWindows(pg, wantX, dy)
 			value, grads = mustEvaluate[float64](t, machine, m(costOf(y, dy)), y, x)
 			for i, v := range value {
-				if !(math.Abs(v-wantY[i]/12) <= 4*0x1p-53*math.Abs(v)) { // a factor and a product, or a quotient, on either side
+				// a factor and a product, or a quotient, on either side
+				if !(math.Abs(v-wantY[i]/12) <= 4*0x1p-53*math.Abs(v)) {
 					t.Fatalf("%s: AvgPool2D, padding %v: element %d is %v, want %v", machine, pad, i, v, wantY[i]/12)
 				}
 			}
-			for i, v := range grads[0] { // at most 12 windows, each share rounded and added: γ_13 of at most 12·9/12
+			// at most 12 windows, each share rounded and added: γ_13 of at most 12·9/12
+			for i, v := range grads[0] {
 				if !(math.Abs(v-wantX[i]/12) <= 14*0x1p-53*9) {
 					t.Fatalf("%s: AvgPool2D, padding %v: dx %d is %v, want %v", machine, pad, i, v, wantX[i]/12)
 				}
@@ -505,7 +507,9 @@ func testLogitsFarApart[T kernel.Float](t *testing.T, unit float64) {
 					t.Errorf("%s: softmax of %v: element %d is %v, want %v ± %.2g", machine, rows, i, v, wantP[i], limit)
 				}
 			}
-			for i, v := range grads[0] { // rows add up to 1, whatever the logits: m roundings of numbers below 1, and the products with them
+			// rows add up to 1, whatever the logits: m roundings of numbers below 1, and the
+			// products with them
+			for i, v := range grads[0] {
 				if !(math.Abs(float64(v)) <= float64(4*m)*unit) {
 					t.Errorf("%s: softmax of %v: the gradient of the sum is %v at %d, want 0", machine, rows, v, i)
 				}
@@ -545,7 +549,8 @@ func TestSharedFilter(t *testing.T) {
 		a, b, w := leaf(g, "a", as, av), leaf(g, "b", bs, bv), leaf(g, "w", ws, wv)
 		y1, y2 := m(ops.Conv2D(a, w, nil, near)), m(ops.Conv2D(b, w, nil, far))
 		dy1, dy2 := integers[float64](r, y1.Shape().TotalSize(), 5), integers[float64](r, y2.Shape().TotalSize(), 5)
-		penalty := m(ops.ArticleError(w, leaf(g, "zero", ws, make([]float64, len(wv))))) // ½ Σ w², whose gradient is w
+		// ½ Σ w², whose gradient is w
+		penalty := m(ops.ArticleError(w, leaf(g, "zero", ws, make([]float64, len(wv)))))
 		cost := m(G.Add(m(G.Add(m(costOf(y1, dy1)), m(costOf(y2, dy2)))), penalty))
 		_, grads := mustEvaluate[float64](t, machine, cost, y1, a, b, w)
 		want1, want2 := referenceOf(t, as, ws, near, av, wv, dy1), referenceOf(t, bs, ws, far, bv, wv, dy2)

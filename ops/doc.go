@@ -53,16 +53,18 @@
 //     errors. It checks what Apply cannot know and calls Apply.
 //  2. The op, a struct of numbers, with Infer, Compute and Rule; Name, so that errors name the
 //     operands; and what else applies of Types, InPlace, Fuse and MACs.
-//  3. The ops that its rule is made of, likewise, with rules of their own. What the forward pass notes
-//     (winners, statistics) is a node.
-//  4. In init, its registration in internal/opset: a function that draws a small call with parameters
-//     by chance, and the definition by plain loops. From it follow the tests of definition,
-//     derivatives, and contract with the machines, of this op and of those in its derivatives.
+//  3. The ops that its rule is made of, likewise, with rules of their own. What the forward pass
+//     notes (winners, statistics) is a node.
+//  4. In init, its registration in internal/opset: a function that draws a small call with
+//     parameters by chance, and the definition by plain loops. From it follow the tests of
+//     definition, derivatives, and contract with the machines, of this op and of those in its
+//     derivatives.
 //
 // Borders, ties, NaN and texts of errors get tests of their own in a file beside it. No other file
 // is touched. reduce.go is an example.
 package ops
 
+// Gorgonia panics at start on a current Go without this version
 import (
-	_ "go4.org/unsafe/assume-no-moving-gc" // Gorgonia panics at start on a current Go without this version
+	_ "go4.org/unsafe/assume-no-moving-gc"
 )

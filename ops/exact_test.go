@@ -184,7 +184,8 @@ func checkRule(o op, s subject, of tensor.Dtype, r *rand.Rand) (b breaches) {
 		}
 		got, x := floatsIn(v), floatsIn(in[i])
 		if _, isGate := s.spec.(gate); isGate && i == 1 {
-			differentiable = false // it is constant almost everywhere in y, but a step of 1 need not be small
+			// it is constant almost everywhere in y, but a step of 1 need not be small
+			differentiable = false
 			x = nil
 		}
 		for j := range x {

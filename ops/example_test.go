@@ -22,7 +22,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	cost := gorgonia.Must(gorgonia.Sum(gorgonia.Must(gorgonia.Square(y)))) // Gorgonia's own ops mix with ours
+	// Gorgonia's own ops mix with ours
+	cost := gorgonia.Must(gorgonia.Sum(gorgonia.Must(gorgonia.Square(y))))
 	grads, err := gorgonia.Grad(cost, w)
 	if err != nil {
 		log.Fatal(err)

@@ -82,7 +82,8 @@ func (o l2PoolBackward) exec(c *Call) error {
 
 func (o l2PoolBackward) rule() []*term {
 	x, y, dy, ddx := in(0), in(1), in(2), cotangent()
-	t := apply(quotient{4}, apply(sumWindows(o), apply(product{4}, ddx, x)), y) // Σ ddx·x / y over each window
+	// Σ ddx·x / y over each window
+	t := apply(quotient{4}, apply(sumWindows(o), apply(product{4}, ddx, x)), y)
 	return []*term{
 		apply(o, ddx, y, dy),
 		apply(scale{4, -1}, apply(quotient{4}, apply(product{4}, t, dy), y)),

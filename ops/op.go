@@ -38,7 +38,8 @@ type spec interface {
 type arg struct {
 	name string
 	rank int
-	of   tensor.Dtype // of integers; the zero Dtype stands for float32 or float64, the same for all operands
+	// of integers; the zero Dtype stands for float32 or float64, the same for all operands
+	of tensor.Dtype
 }
 
 func (a arg) integer() bool { return a.of.Type != nil }
@@ -279,7 +280,8 @@ type placer func(tensor.Shape, tensor.Dtype) (operand, G.Value, error)
 
 // do computes the op and names it in errors.
 func (o op) do(place placer, vs []G.Value) (res G.Value, err error) {
-	defer func() { // a panic in an op kills the process: both machines run ops on goroutines of their own
+	// a panic in an op kills the process: both machines run ops on goroutines of their own
+	defer func() {
 		if r := recover(); r != nil {
 			res, err = nil, errors.Errorf("ops: %s: internal error: %v", o.name(), r)
 		}

@@ -184,15 +184,17 @@ func TestGradientPenalty(t *testing.T) {
 	p := ops.ConvParams{Stride: ops.Size{H: 2, W: 1}, Pad: ops.Padding{Top: 1, Left: 2}}
 	xv, wv := integers[float64](r, xs.TotalSize(), 3), integers[float64](r, ws.TotalSize(), 3)
 	forward := referenceOf(t, xs, ws, p, xv, wv, nil)
-	first := referenceOf(t, xs, ws, p, xv, wv, forward.y)        // dx = BackwardData(y, w)
-	second := referenceOf(t, xs, ws, p, first.dx, wv, forward.y) // J = Forward(dx, w), and BackwardFilter(dx, y)
-	third := referenceOf(t, xs, ws, p, xv, wv, second.y)         // BackwardFilter(x, J)
+	first := referenceOf(t, xs, ws, p, xv, wv, forward.y) // dx = BackwardData(y, w)
+	// J = Forward(dx, w), and BackwardFilter(dx, y)
+	second := referenceOf(t, xs, ws, p, first.dx, wv, forward.y)
+	third := referenceOf(t, xs, ws, p, xv, wv, second.y) // BackwardFilter(x, J)
 	want := sum(second.dw, third.dw)
 	for _, machine := range machines {
 		m, g := must(t), G.NewGraph()
 		x, w := leaf(g, "x", xs, xv), leaf(g, "w", ws, wv)
 		y := m(ops.Conv2D(x, w, nil, p))
-		grads, err := y.Op().(G.SDOp).SymDiff(G.Nodes{x, w}, y, y) // the derivative of ½ Σ y² by y is y
+		// the derivative of ½ Σ y² by y is y
+		grads, err := y.Op().(G.SDOp).SymDiff(G.Nodes{x, w}, y, y)
 		if err != nil {
 			t.Fatal(err)
 		}

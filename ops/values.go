@@ -140,7 +140,8 @@ func longAxis(shape tensor.Shape) (axis, count int) {
 func flat[T any](d *tensor.Dense, data []T) ([]T, error) {
 	shape, strides := d.Shape(), d.Strides()
 	n := shape.TotalSize()
-	if (n <= 1 || isPlain(shape, strides)) && len(data) >= n { // the tensor package gives a column-major tensor of one element no strides at all
+	// the tensor package gives a column-major tensor of one element no strides at all
+	if (n <= 1 || isPlain(shape, strides)) && len(data) >= n {
 		return data[:n:n], nil
 	}
 	return copied(shape, strides, data)

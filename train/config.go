@@ -14,9 +14,10 @@ import (
 // A Config is a named recipe: a Trainer said in words and numbers, as flags have them. It is
 // written to the run directory as it was used.
 type Config struct {
-	Data      string   `json:"data"`
-	DataDir   string   `json:"data_dir,omitempty"`   // of its files; for those who open the sets
-	ImageSize int      `json:"image_size,omitempty"` // height and width, if they are chosen; likewise
+	Data    string `json:"data"`
+	DataDir string `json:"data_dir,omitempty"` // of its files; for those who open the sets
+	// height and width, if they are chosen; likewise
+	ImageSize int      `json:"image_size,omitempty"`
 	Model     string   `json:"model"`
 	Loss      string   `json:"loss"` // cross-entropy or mse
 	Epochs    int      `json:"epochs"`

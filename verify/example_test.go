@@ -52,7 +52,8 @@ func (cube) SymDiff(in G.Nodes, y, dy *G.Node) (G.Nodes, error) {
 	return G.Nodes{dx}, err
 }
 
-// An op of one's own is checked in one call. In a test that call is verify.Op(t, build, verify.Normal("x", 2, 3)).
+// An op of one's own is checked in one call. In a test that call is verify.Op(t, build,
+// verify.Normal("x", 2, 3)).
 func Example() {
 	report, err := verify.Case{
 		Name:   "cube",

@@ -8,12 +8,14 @@ import (
 	"github.com/convgrad/convgrad/verify"
 )
 
-// FuzzCheck gives the checker correct and wrong ops of random shapes: it must never panic, must say nothing about the correct one, and must find the fault wherever the shapes let it show.
+// FuzzCheck gives the checker correct and wrong ops of random shapes: it must never panic, must say
+// nothing about the correct one, and must find the fault wherever the shapes let it show.
 func FuzzCheck(f *testing.F) {
 	f.Add(uint64(1), byte(3), byte(4), byte(2), byte(0))
 	f.Add(uint64(2), byte(1), byte(1), byte(1), byte(1))
 	f.Fuzz(func(t *testing.T, seed uint64, n, i, o, fault byte) {
-		in := inputs(int(n%4)+1, int(i%4)+1, int(o%4)+1) // small: the fuzzer takes ten seconds on a busy machine for a deadlock
+		// small: the fuzzer takes ten seconds on a busy machine for a deadlock
+		in := inputs(int(n%4)+1, int(i%4)+1, int(o%4)+1)
 		faults := []string{"", "factor of 2", "sign", "zero", "writes into its input", "panics", "DoDiff forgets w", "overwrites the gradient", "adds to dirty memory"}
 		name := faults[int(fault)%len(faults)]
 		r, err := verify.Case{Build: multiply(name), Inputs: in, Seed: seed, Reference: generic}.Check()

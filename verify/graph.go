@@ -34,7 +34,8 @@ type world struct {
 	preallocs int // ops that were run by UsePreallocDo
 }
 
-// A flaw is an error that an op must not give, whatever it is asked: a panic, or a result that is not what it announced.
+// A flaw is an error that an op must not give, whatever it is asked: a panic, or a result that is
+// not what it announced.
 type flaw struct{ error }
 
 // guarded turns a panic into an error that says where it was.
@@ -232,7 +233,8 @@ func floats(v G.Value) ([]float64, error) {
 		return nil, errors.Errorf("a value of type %T", v)
 	}
 	shape, strides := t.Shape(), t.Strides()
-	if len(strides) != len(shape) { // the tensor package gives scalars none, and a column-major (1, n) or (n, 1) only one
+	// the tensor package gives scalars none, and a column-major (1, n) or (n, 1) only one
+	if len(strides) != len(shape) {
 		step := 1
 		if len(strides) == 1 {
 			step = strides[0]
@@ -302,7 +304,9 @@ func order(g *G.ExprGraph, roots ...*G.Node) []*G.Node {
 // A values maps nodes to their values in one run by hand.
 type values map[*G.Node]G.Value
 
-// evaluate runs the ops of the nodes by hand, on this goroutine: a panic that would end the process under Gorgonia's machines is an error here. dirty computes into memory full of NaN where an op offers UsePreallocDo.
+// evaluate runs the ops of the nodes by hand, on this goroutine: a panic that would end the process
+// under Gorgonia's machines is an error here. dirty computes into memory full of NaN where an op
+// offers UsePreallocDo.
 func (w *world) evaluate(nodes []*G.Node, at values, dirty bool) error {
 	for _, n := range nodes {
 		if _, ok := at[n]; ok {
@@ -355,7 +359,8 @@ func (w *world) evaluate(nodes []*G.Node, at values, dirty bool) error {
 	return nil
 }
 
-// fits wants of a value what the node's type and shape say. A tensor of one element stands for a scalar, and a scalar for one.
+// fits wants of a value what the node's type and shape say. A tensor of one element stands for a
+// scalar, and a scalar for one.
 func fits(n *G.Node, v G.Value, by string) error {
 	switch {
 	case v == nil:
@@ -428,7 +433,8 @@ func (w *world) wrt() []int {
 	return all
 }
 
-// active are the nodes that an input with a gradient reaches through arguments in which ops say that they are differentiable. closed says where ops say the contrary.
+// active are the nodes that an input with a gradient reaches through arguments in which ops say
+// that they are differentiable. closed says where ops say the contrary.
 func (w *world) active(nodes []*G.Node) (on map[*G.Node]bool, closed string) {
 	on = map[*G.Node]bool{}
 	for _, i := range w.wrt() {
@@ -453,7 +459,8 @@ func (w *world) active(nodes []*G.Node) (on map[*G.Node]bool, closed string) {
 	return on, closed
 }
 
-// symbolic differentiates by SymDiff, node by node, and returns dy and the gradients' nodes; nil for an input without one.
+// symbolic differentiates by SymDiff, node by node, and returns dy and the gradients' nodes; nil
+// for an input without one.
 func (w *world) symbolic() (dy, grads []*G.Node, err error) {
 	err = guarded(func() error {
 		nodes := order(w.g, w.y...)
@@ -583,7 +590,8 @@ type outcome struct {
 	dx [][]float64 // nil for an input without a gradient
 }
 
-// accumulating runs DoDiff by hand, as LispMachine does: every node bound to its value and a gradient of zeros, y's being dy.
+// accumulating runs DoDiff by hand, as LispMachine does: every node bound to its value and a
+// gradient of zeros, y's being dy.
 func (w *world) accumulating(x [][]float64, dy []float64) (o outcome, err error) {
 	err = guarded(func() error {
 		nodes := order(w.g, w.y...)

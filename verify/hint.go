@@ -8,7 +8,8 @@ import (
 )
 
 // hint is the pattern of a gradient's mismatches: what a person would see in the two arrays side by
-// side. It says nothing that few numbers could show by chance, and returns "" where it sees nothing.
+// side. It says nothing that few numbers could show by chance, and returns "" where it sees
+// nothing.
 func hint(shape []int, got, want []float64, bad []bool) string {
 	n := len(got)
 	if n < 2 {

@@ -11,7 +11,8 @@ func TestHints(t *testing.T) {
 	const seed = 11
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	// moved is want with its elements taken from elsewhere; from returns false for an element that is to be made up.
+	// moved is want with its elements taken from elsewhere; from returns false for an element that
+	// is to be made up.
 	moved := func(from func(x, shape []int) bool) func(want []float64, shape []int) []float64 {
 		return func(want []float64, shape []int) []float64 {
 			got := make([]float64, len(want))
@@ -81,7 +82,8 @@ func TestHints(t *testing.T) {
 			return v
 		})},
 		{"", []int{3, 5}, each(func(_, _ []int, v float64) float64 { return r.NormFloat64() })},
-		{"", []int{3, 5}, each(func(_, _ []int, v float64) float64 { return v * (1 + 1e-9) })}, // too little to be called a factor
+		// too little to be called a factor
+		{"", []int{3, 5}, each(func(_, _ []int, v float64) float64 { return v * (1 + 1e-9) })},
 	} {
 		n := 1
 		for _, s := range c.shape {

@@ -112,7 +112,8 @@ func (r rationals) Sqrt(a Rational) Rational {
 // A Bound is a number with a bound on the error that a computation in floating point, of unit
 // roundoff u, can have made in it, whatever the order in which it added. A sum remembers its terms:
 // k of them of absolute sum a, which any order adds up with an error of at most
-// (k−1)·u/(1−(k−1)·u)·a (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 4.2).
+// (k−1)·u/(1−(k−1)·u)·a (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section
+// 4.2).
 type Bound struct {
 	v float64 // the value
 	e float64 // the error of the terms
@@ -152,7 +153,8 @@ func (b bounds) Less(x, y Bound) bool {
 }
 func (b bounds) Mul(x, y Bound) Bound {
 	ex, ey := b.errorOf(x), b.errorOf(y)
-	if x.k == 0 && x.v == 0 || y.k == 0 && y.v == 0 { // a product with the constant 0 is no term at all
+	// a product with the constant 0 is no term at all
+	if x.k == 0 && x.v == 0 || y.k == 0 && y.v == 0 {
 		return Bound{}
 	}
 	v := x.v * y.v

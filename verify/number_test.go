@@ -33,7 +33,8 @@ func (doubles) Exp(a float64) float64    { return math.Exp(a) }
 func (doubles) Log(a float64) float64    { return math.Log(a) }
 func (doubles) Less(a, b float64) bool   { return a < b }
 
-// program is a straight-line computation on a stack of positive numbers near 1, by a string of opcodes.
+// program is a straight-line computation on a stack of positive numbers near 1, by a string of
+// opcodes.
 func program[T any](f Field[T], code []byte, x []T) T {
 	s := append([]T(nil), x...)
 	top := func(k int) T { return s[(len(s)-1-k%len(s)+len(s))%len(s)] }
@@ -67,7 +68,8 @@ func program[T any](f Field[T], code []byte, x []T) T {
 	return s[len(s)-1]
 }
 
-// A bound covers what float32 really does, and is finite; the derivative along with the value. Beside a float64 result the truth is off by a 2⁻²⁹th of the same bound.
+// A bound covers what float32 really does, and is finite; the derivative along with the value.
+// Beside a float64 result the truth is off by a 2⁻²⁹th of the same bound.
 func TestBoundsCover(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		code := rapid.SliceOfN(rapid.Byte(), 1, 12).Draw(t, "code")
@@ -149,7 +151,8 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// Errors of operands reach the result: a bound covers what the operation makes of the ends of their intervals, and is little more than that.
+// Errors of operands reach the result: a bound covers what the operation makes of the ends of their
+// intervals, and is little more than that.
 func TestErrorsPropagate(t *testing.T) {
 	b := bounds{u: u64}
 	x, y := Bound{3, 0.01, 0, 1}, Bound{2, 0.02, 0, 1}

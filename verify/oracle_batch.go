@@ -8,8 +8,8 @@ import (
 )
 
 // ByBatch compares a batch with its samples one by one, where inputs say that they have a batch
-// axis: y and the gradients of such inputs sample by sample, and the others' gradients with the sums
-// over the samples.
+// axis: y and the gradients of such inputs sample by sample, and the others' gradients with the
+// sums over the samples.
 const ByBatch Oracle = "its samples one by one"
 
 var _ = register(oracle{name: ByBatch, rank: 230, judge: (*trial).batch,

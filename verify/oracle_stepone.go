@@ -7,7 +7,8 @@ import (
 )
 
 // ByStepOne is the difference of an op that is affine in an input, with step 1: there is no
-// truncation error. ByAdjoint is ⟨dy, Jv⟩ = ⟨Jᵀdy, v⟩ along real directions, with Jv = f(x+v) − f(x).
+// truncation error. ByAdjoint is ⟨dy, Jv⟩ = ⟨Jᵀdy, v⟩ along real directions, with Jv = f(x+v) −
+// f(x).
 const (
 	ByStepOne Oracle = "differences with step 1"
 	ByAdjoint Oracle = "the adjoint identity"
@@ -46,9 +47,9 @@ var _ = register(oracle{name: ByAdjoint, rank: 70, gradient: true, independent: 
 		}
 	}})
 
-// step compares the gradient of an input with differences of step 1. Terms may cancel inside the op,
-// where they are not seen: n terms of random sign by √n, which the bound allows for. The step back
-// must give the same, or the op is not affine.
+// step compares the gradient of an input with differences of step 1. Terms may cancel inside the
+// op, where they are not seen: n terms of random sign by √n, which the bound allows for. The step
+// back must give the same, or the op is not affine.
 func (t *trial) step(by Oracle, i int, all [][]float64, unit []int) {
 	var j judged
 	n := float64(t.n + 16)

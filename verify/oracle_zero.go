@@ -1,7 +1,7 @@
 package verify
 
-// ByZero gives the rule a cotangent of zeros. The gradient is then zero, except where the derivative
-// itself is infinite.
+// ByZero gives the rule a cotangent of zeros. The gradient is then zero, except where the
+// derivative itself is infinite.
 const ByZero Oracle = "a zero cotangent"
 
 var _ = register(oracle{name: ByZero, rank: 110, gradient: true, says: another(ByZero),

@@ -19,7 +19,8 @@ import (
 	"github.com/convgrad/convgrad/verify"
 )
 
-// user is an op such as a user writes: y[i] = f(x₀[i], x₁[i], …), with everything about it to be broken.
+// user is an op such as a user writes: y[i] = f(x₀[i], x₁[i], …), with everything about it to be
+// broken.
 type user struct {
 	name  string
 	args  int
@@ -29,8 +30,9 @@ type user struct {
 	rule  func(in G.Nodes, y, dy *G.Node) (G.Nodes, error) // SymDiff
 	shape func(in ...G.DimSizer) (tensor.Shape, error)     // if not the first argument's
 	types func() hm.Type                                   // if not any float
-	only  tensor.Dtype                                     // the element type it has, if it has not both
-	naive bool                                             // takes memory to be row-major
+	// the element type it has, if it has not both
+	only  tensor.Dtype
+	naive bool // takes memory to be row-major
 }
 
 func (o *user) Arity() int { return max(o.args, 1) }
@@ -133,7 +135,8 @@ func right(x, dy float64) float64 { return 2 * x * dy }
 
 func with(o *user, change func(o *user)) *user { change(o); return o }
 
-// What users' ops are told: the first sentence of the report names what is wrong, whatever it is, and nothing panics.
+// What users' ops are told: the first sentence of the report names what is wrong, whatever it is,
+// and nothing panics.
 func TestWhatUsersAreTold(t *testing.T) {
 	x := verify.Normal("x", 2, 3)
 	one := func(o *user) verify.Build {
@@ -274,7 +277,8 @@ func (l *listener) Helper()                   {}
 func (l *listener) Logf(f string, a ...any)   { l.logged += fmt.Sprintf(f, a...) }
 func (l *listener) Errorf(f string, a ...any) { l.failed += fmt.Sprintf(f, a...) }
 
-// A random cotangent can weigh two elements of y alike, and then a rule that exchanges them looks right; the unit cotangents of the full Jacobian see it.
+// A random cotangent can weigh two elements of y alike, and then a rule that exchanges them looks
+// right; the unit cotangents of the full Jacobian see it.
 func TestJacobianSeesWhatOneCotangentHides(t *testing.T) {
 	o := squares("exchanged", right)
 	g := &user{name: "exchanged'", args: 2, wrt: constants}
@@ -356,7 +360,8 @@ func elements(name string, d func(x, dy []float64) []float64) *user {
 	return o
 }
 
-// Large inputs are differentiated along few directions, of random signs, and where one fails the element is named.
+// Large inputs are differentiated along few directions, of random signs, and where one fails the
+// element is named.
 func TestLargeInputs(t *testing.T) {
 	large := []verify.Input{verify.Normal("x", 20, 30)}
 	if row := judged(t, squares("right", right), verify.ByDifferences, verify.Case{Inputs: large, Fixed: true})[0]; row.Verdict != verify.Holds || row.Compared == 0 || row.Compared > 20 {
@@ -383,7 +388,8 @@ func TestLargeInputs(t *testing.T) {
 	}
 }
 
-// What float32 may be off does not grow with an input's size as fast as the size: a thousandth is too much for ten thousand elements, too.
+// What float32 may be off does not grow with an input's size as fast as the size: a thousandth is
+// too much for ten thousand elements, too.
 func TestTwinsOfLargeInputs(t *testing.T) {
 	rough := func(factor float32) *user {
 		o := squares("rough", right)
@@ -403,7 +409,8 @@ func TestTwinsOfLargeInputs(t *testing.T) {
 	}
 }
 
-// Differences are extrapolated: a rule that is off by 10⁻⁹ of itself shows in a function that bends.
+// Differences are extrapolated: a rule that is off by 10⁻⁹ of itself shows in a function that
+// bends.
 func TestDifferencesArePrecise(t *testing.T) {
 	exp := func(off float64) *user {
 		o := squares("exp", func(x, dy float64) float64 { return math.Exp(x) * dy * (1 + off) })
@@ -419,7 +426,8 @@ func TestDifferencesArePrecise(t *testing.T) {
 	}
 }
 
-// A reference that bounds its rounding allows each element its own error: a small one beside a large one must be precise, too.
+// A reference that bounds its rounding allows each element its own error: a small one beside a
+// large one must be precise, too.
 func TestBoundsAreForEachElement(t *testing.T) {
 	wide := []verify.Input{{Name: "x", Shape: tensor.Shape{1, 2}, Draw: func(_ *rand.Rand, v []float64) {
 		for i := range v {

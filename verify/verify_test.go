@@ -20,7 +20,8 @@ import (
 	"github.com/convgrad/convgrad/verify"
 )
 
-// product is y = x·wᵀ of x (N×I) and w (O×I), as an op of a user's own, with a fault of choice. backward gives dx or dw, the products of dy with the other argument.
+// product is y = x·wᵀ of x (N×I) and w (O×I), as an op of a user's own, with a fault of choice.
+// backward gives dx or dw, the products of dy with the other argument.
 type product struct {
 	fault string
 	part  string // "": y, "x": dx of (dy, w), "w": dw of (x, dy)
@@ -414,7 +415,8 @@ func TestGorgoniasOwnOps(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, row := range r.Rows { // Mul reads past the rows of a slice, and hands column-major matrices to BLAS as they are
+		// Mul reads past the rows of a slice, and hands column-major matrices to BLAS as they are
+		for _, row := range r.Rows {
 			if known := name == "Mul" && (row.Oracle == verify.BySlices || row.Oracle == verify.ByColumnMajor); known != (row.Verdict == verify.Fails) {
 				t.Errorf("%s: %v", name, row)
 			}
@@ -468,7 +470,8 @@ func TestAnyShapeHolds(t *testing.T) {
 	})
 }
 
-// A kink nearer to x than a step of the differences, but not at it: the difference of the two one-sided slopes is either seen or reported, never taken for the derivative.
+// A kink nearer to x than a step of the differences, but not at it: the difference of the two
+// one-sided slopes is either seen or reported, never taken for the derivative.
 func TestKinksNearby(t *testing.T) {
 	const seed = 5
 	t.Logf("seed %d", seed)

@@ -9,7 +9,8 @@ import (
 // A Side says at which end of its pages an operand lies.
 type Side bool
 
-// Begin puts an operand's first element behind a page that may not be touched, End its last before one.
+// Begin puts an operand's first element behind a page that may not be touched, End its last before
+// one.
 const (
 	Begin Side = false
 	End   Side = true
@@ -22,8 +23,9 @@ func (s Side) String() string {
 	return "begin"
 }
 
-// A Fence holds operands on pages of their own, between pages that may be neither read nor written: a kernel that reaches beyond an operand, even
-// if it only reads and does not use what it read, faults. On systems other than Linux operands are ordinary slices.
+// A Fence holds operands on pages of their own, between pages that may be neither read nor written:
+// a kernel that reaches beyond an operand, even if it only reads and does not use what it read,
+// faults. On systems other than Linux operands are ordinary slices.
 type Fence struct {
 	side  Side
 	pages [][]byte
@@ -32,8 +34,9 @@ type Fence struct {
 // NewFence returns an empty fence whose operands lie at that side of their pages.
 func NewFence(side Side) *Fence { return &Fence{side: side} }
 
-// Catch runs f and returns what it panics with, a fault at a fenced page among them, as an error. Faults on other goroutines than the caller's end the process: a test
-// has its kernels run on one thread.
+// Catch runs f and returns what it panics with, a fault at a fenced page among them, as an error.
+// Faults on other goroutines than the caller's end the process: a test has its kernels run on one
+// thread.
 func Catch(f func()) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

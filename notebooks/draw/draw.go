@@ -1,6 +1,7 @@
-// Package draw makes the notebooks' pictures: heat maps with the numbers in their cells, kernels, regions, wiring between layers and curves, put beside
-// each other and shown as one PNG. A picture is finished pixels from the start, so that everything composes: a Figure is an image and a row of figures is
-// a Figure. The same numbers give the same pixels on every machine.
+// Package draw makes the notebooks' pictures: heat maps with the numbers in their cells, kernels,
+// regions, wiring between layers and curves, put beside each other and shown as one PNG. A picture
+// is finished pixels from the start, so that everything composes: a Figure is an image and a row of
+// figures is a Figure. The same numbers give the same pixels on every machine.
 package draw
 
 import (
@@ -64,7 +65,8 @@ func (f Figure) PNG() []byte {
 	return b.Bytes()
 }
 
-// paletted returns the figure with a palette if its colours fit one, which makes a file of a third of the size.
+// paletted returns the figure with a palette if its colours fit one, which makes a file of a third
+// of the size.
 func (f Figure) paletted() image.Image {
 	index := make(map[color.RGBA]uint8)
 	var pal color.Palette
@@ -259,7 +261,8 @@ func textWidth(s string, f font.Face) int {
 
 func crossWidth(f font.Face) int { return f.Metrics().Ascent.Ceil() }
 
-// text writes s with its baseline's left end at (x, y). It panics if the font lacks one of the characters, so that no box is printed for it.
+// text writes s with its baseline's left end at (x, y). It panics if the font lacks one of the
+// characters, so that no box is printed for it.
 func (f Figure) text(s string, x, y int, face font.Face, c color.Color) {
 	for i, part := range strings.Split(s, cross) {
 		if i > 0 {

@@ -35,7 +35,8 @@ func TestFigures(t *testing.T) {
 	}
 }
 
-// A heat map's cells have the colours of their values: zero white, a sign its own hue, the mark outside.
+// A heat map's cells have the colours of their values: zero white, a sign its own hue, the mark
+// outside.
 func TestHeatColours(t *testing.T) {
 	h := heat{}
 	h.span([][]float64{{-4, 2}})

@@ -29,10 +29,12 @@ type mark struct {
 // An Option changes how Heat draws.
 type Option func(*heat)
 
-// Cell sets the side of a cell in pixels; cells of less than 26 show no numbers. The default depends on the matrix.
+// Cell sets the side of a cell in pixels; cells of less than 26 show no numbers. The default
+// depends on the matrix.
 func Cell(px int) Option { return func(h *heat) { h.cell = px } }
 
-// Range sets the values of the palette's two ends. The default is symmetric around 0 and reaches the largest magnitude.
+// Range sets the values of the palette's two ends. The default is symmetric around 0 and reaches
+// the largest magnitude.
 func Range(lo, hi float64) Option { return func(h *heat) { h.lo, h.hi, h.ranged = lo, hi, true } }
 
 // Gray draws from black (the lowest value) to white, as a photograph.
@@ -193,7 +195,8 @@ func (h *heat) string(i, j int, v float64) string {
 	return Number(v, h.digits)
 }
 
-// Number formats v as the cells do: digits decimals, or as many as needed up to three if digits is negative.
+// Number formats v as the cells do: digits decimals, or as many as needed up to three if digits is
+// negative.
 func Number(v float64, digits int) string {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return strconv.FormatFloat(v, 'g', -1, 64)

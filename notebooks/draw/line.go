@@ -9,8 +9,9 @@ import (
 //
 //	draw.Line("o", o, "⊗", "w", w, draw.Digits(1), "=", "x", x)
 //
-// A matrix is drawn as a Heat, with the string before it as its title and the options after it; a string before anything else stands for itself. An Option
-// that comes first holds for all matrices. A matrix is a [][]float64 or a type made of it.
+// A matrix is drawn as a Heat, with the string before it as its title and the options after it; a
+// string before anything else stands for itself. An Option that comes first holds for all matrices.
+// A matrix is a [][]float64 or a type made of it.
 func Line(items ...any) Figure {
 	var figs []Figure
 	var all []Option

@@ -116,7 +116,8 @@ func (p Plot) legend() Figure {
 	return f
 }
 
-// Bars draws one horizontal bar per value, with its name before and its number behind. With log, lengths are logarithms, for values that are decades apart.
+// Bars draws one horizontal bar per value, with its name before and its number behind. With log,
+// lengths are logarithms, for values that are decades apart.
 func Bars(title string, names []string, values []float64, log bool) Figure {
 	left, hi := 0, 0.0
 	for i, n := range names {

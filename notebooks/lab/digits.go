@@ -24,8 +24,8 @@ import (
 // DigitSide is the side of the images that Digits draws.
 const DigitSide = 20
 
-// Digits draws n digits in the Go fonts, turned, scaled, shifted and with noise, in values from 0 to about 1: images N×1×20×20 and their labels 0 to 9. The
-// same seed draws the same digits.
+// Digits draws n digits in the Go fonts, turned, scaled, shifted and with noise, in values from 0
+// to about 1: images N×1×20×20 and their labels 0 to 9. The same seed draws the same digits.
 func Digits(n int, seed uint64) (images *tensor.Dense, labels []int) {
 	const side = DigitSide
 	r := rand.New(rand.NewPCG(seed, 2))
@@ -95,7 +95,8 @@ type saved struct {
 	Data  []float64
 }
 
-// Save keeps tensors for later cells: every cell is a program of its own. Load returns them. They live as long as the notebook's session.
+// Save keeps tensors for later cells: every cell is a program of its own. Load returns them. They
+// live as long as the notebook's session.
 func Save(name string, ts ...*tensor.Dense) {
 	f := Must(os.Create(stored(name)))
 	var all []saved
@@ -118,7 +119,8 @@ func Load(name string) (ts []*tensor.Dense) {
 	return ts
 }
 
-// stored is a file in the directory in which the kernel compiles the session's cells, or, outside a notebook, a temporary one.
+// stored is a file in the directory in which the kernel compiles the session's cells, or, outside a
+// notebook, a temporary one.
 func stored(name string) string {
 	dir := os.Getenv("GONB_TMP_DIR")
 	if dir == "" {

@@ -16,8 +16,10 @@ func Forward(build Build, in ...*tensor.Dense) *tensor.Dense {
 	return y
 }
 
-// Backward runs build's graph on the inputs and returns its value and, for each input, the gradient of E = Σ dy·y by the derivative rules of the ops: what
-// backpropagation hands to the input when dy arrives at the output. dy nil means that y is a scalar, E itself. The gradient of an input of integers is nil.
+// Backward runs build's graph on the inputs and returns its value and, for each input, the gradient
+// of E = Σ dy·y by the derivative rules of the ops: what backpropagation hands to the input when dy
+// arrives at the output. dy nil means that y is a scalar, E itself. The gradient of an input of
+// integers is nil.
 func Backward(build Build, dy *tensor.Dense, in ...*tensor.Dense) (y *tensor.Dense, grads []*tensor.Dense) {
 	return run(build, dy, true, in)
 }

@@ -49,7 +49,8 @@ func TestBackward(t *testing.T) {
 	}
 }
 
-// Digits are the same for the same seed, differ for another, and look like something: bright where the strokes are.
+// Digits are the same for the same seed, differ for another, and look like something: bright where
+// the strokes are.
 func TestDigits(t *testing.T) {
 	a, la := Digits(50, 1)
 	b, lb := Digits(50, 1)

@@ -1,5 +1,6 @@
-// Package lab holds what the notebooks' cells need over and over: matrices that can be printed, their way into tensors and back, and a Gorgonia graph run
-// in one line. A cell has nobody to hand an error to, so what fails here panics, and the cell fails.
+// Package lab holds what the notebooks' cells need over and over: matrices that can be printed,
+// their way into tensors and back, and a Gorgonia graph run in one line. A cell has nobody to hand
+// an error to, so what fails here panics, and the cell fails.
 package lab
 
 import (
@@ -35,7 +36,8 @@ func Fill(rows, cols int, f func(i, j int) float64) Mat {
 	return m
 }
 
-// Ints returns a matrix of integers from −4 to 4, the same ones for the same seed: sums of products of such are exact in float64.
+// Ints returns a matrix of integers from −4 to 4, the same ones for the same seed: sums of products
+// of such are exact in float64.
 func Ints(rows, cols int, seed uint64) Mat {
 	r := rand.New(rand.NewPCG(seed, 0))
 	return Fill(rows, cols, func(int, int) float64 { return float64(r.IntN(9) - 4) })
@@ -55,7 +57,8 @@ func (m Mat) Size() (rows, cols int) {
 	return len(m), len(m[0])
 }
 
-// At returns m[i][j], and 0 outside the matrix: the zero border that the article's sums take for granted.
+// At returns m[i][j], and 0 outside the matrix: the zero border that the article's sums take for
+// granted.
 func (m Mat) At(i, j int) float64 {
 	if i < 0 || i >= len(m) || j < 0 || j >= len(m[i]) {
 		return 0

@@ -61,7 +61,8 @@ func (m *Machine) plan(g *G.ExprGraph) (err error) {
 		if isConstant(op) {
 			continue
 		}
-		if o, ok := op.(interface{ SetTraining(bool) error }); ok { // as Gorgonia's machines do; evaluation is the graph's own affair here
+		// as Gorgonia's machines do; evaluation is the graph's own affair here
+		if o, ok := op.(interface{ SetTraining(bool) error }); ok {
 			if err := o.SetTraining(true); err != nil {
 				return errors.Wrapf(err, "vm: New: node %v", n)
 			}
@@ -197,7 +198,8 @@ func isSum(s step) bool {
 // operands' memory lives as long as its result.
 func (m *Machine) lifetimes() []int {
 	last := make([]int, len(m.steps))
-	for i := len(m.steps) - 1; i >= 0; i-- { // consumers come later, so last[i] is final when step i is reached
+	// consumers come later, so last[i] is final when step i is reached
+	for i := len(m.steps) - 1; i >= 0; i-- {
 		s := &m.steps[i]
 		if s.output = slices.Contains(m.outputs, s.node); s.output {
 			last[i] = len(m.steps)
@@ -371,7 +373,8 @@ func (m *Machine) inPlace(i int, last []int) *slot {
 	return nil
 }
 
-const lineElements = 16 // offsets are whole cache lines of the smallest element, so that tensors do not share lines
+// offsets are whole cache lines of the smallest element, so that tensors do not share lines
+const lineElements = 16
 
 // lowest is the smallest offset at which s overlaps none of the placed slots that live while it
 // does.

@@ -31,7 +31,8 @@ func grow(r *rand.Rand, size int, views bool) (leaves, made G.Nodes, cost *G.Nod
 	}
 	drop.SetStep(0) // the same masks at every run
 	pool := G.Nodes{leaves[0], leaves[1]}
-	pick := func() *G.Node { return pool[max(r.IntN(len(pool)), r.IntN(len(pool)))] } // later nodes more often: depth
+	// later nodes more often: depth
+	pick := func() *G.Node { return pool[max(r.IntN(len(pool)), r.IntN(len(pool)))] }
 	reshape := func(x *G.Node, s ...int) *G.Node { return G.Must(G.Reshape(x, tensor.Shape(s))) }
 	for range size {
 		var y *G.Node

@@ -9,8 +9,10 @@
 //
 // A Machine is a gorgonia.VM. It differs from Gorgonia's in what it promises:
 //   - RunAll always runs; Reset does nothing and need not be called.
-//   - Only outputs get values. They are valid until the next RunAll, which overwrites them in place; copy what is to be kept.
-//   - Nodes are told apart by identity, not by hash, and no value is overwritten while something still needs it.
+//   - Only outputs get values. They are valid until the next RunAll, which overwrites them in
+//     place; copy what is to be kept.
+//   - Nodes are told apart by identity, not by hash, and no value is overwritten while something
+//     still needs it.
 //   - An op that panics yields an error that names the node.
 //
 // A Machine may be used by one goroutine at a time; machines of different graphs may run at once.
@@ -75,13 +77,15 @@ var _ G.VM = (*Machine)(nil)
 
 // A step computes one node.
 type step struct {
-	node   *G.Node
-	op     G.Op
-	args   []source
-	slot   *slot // memory of the result, nil where the op brings its own
-	value  G.Value
-	add    bool                                                   // a sum of two tensors of one shape, which Gorgonia's Grad makes for each further consumer
-	fused  func(dst, consumerDst G.Value, inputs []G.Value) error // computes this step and the one at partner
+	node  *G.Node
+	op    G.Op
+	args  []source
+	slot  *slot // memory of the result, nil where the op brings its own
+	value G.Value
+	// a sum of two tensors of one shape, which Gorgonia's Grad makes for each further consumer
+	add bool
+	// computes this step and the one at partner
+	fused  func(dst, consumerDst G.Value, inputs []G.Value) error
 	with   int
 	skip   bool // computed by an earlier step, first
 	first  int  // the step that writes the value

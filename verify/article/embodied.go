@@ -9,7 +9,8 @@ import (
 	"github.com/convgrad/convgrad/ops"
 )
 
-// Each equation's function, run on a world. The numbers are small integers (and quarters), so float64 computes them without rounding and both sides are equal to the bit.
+// Each equation's function, run on a world. The numbers are small integers (and quarters), so
+// float64 computes them without rounding and both sides are equal to the bit.
 
 func image(m matrix) graphs.Array { return graphs.Of([]int{1, 1, m.rows, m.cols}, m.floats()) }
 
@@ -80,7 +81,8 @@ func embodiedError(w *world) (got, want []float64, err error) {
 	return got, []float64{e.times(ratio(1, 2)).float()}, err
 }
 
-// embodiedFilter is the gradient of Eq. 9's error by w, through the graph of Conv2D and MSE that a network has: Conv2DBackwardFilter is what computes it.
+// embodiedFilter is the gradient of Eq. 9's error by w, through the graph of Conv2D and MSE that a
+// network has: Conv2DBackwardFilter is what computes it.
 func embodiedFilter(w *world) (got, want []float64, err error) {
 	t := image(w.delta).Clone()
 	for i, y := range rowsOf(w.P(), w.Q(), w.eq7) {

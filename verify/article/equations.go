@@ -47,7 +47,8 @@ type equation struct {
 	// readings are tried where the claim fails, in order; all of them are evaluated and reported.
 	readings []reading
 	function string // what embodies it
-	// embodied runs that function on the world and returns what it got and what the equation says, both exact.
+	// embodied runs that function on the world and returns what it got and what the equation says,
+	// both exact.
 	embodied func(w *world) (got, want []float64, err error)
 }
 
@@ -60,18 +61,22 @@ type ReadingResult struct {
 
 // An Result is the decision about one equation.
 type Result struct {
-	Equation       string          `json:"equation"`
-	Says           string          `json:"says"`
-	Verdict        Verdict         `json:"verdict"`
-	Reading        string          `json:"reading,omitempty"`        // the first under which it holds
-	CounterExample string          `json:"counterExample,omitempty"` // the smallest to the equation as printed
+	Equation string  `json:"equation"`
+	Says     string  `json:"says"`
+	Verdict  Verdict `json:"verdict"`
+	// the first under which it holds
+	Reading string `json:"reading,omitempty"`
+	// the smallest to the equation as printed
+	CounterExample string          `json:"counterExample,omitempty"`
 	Readings       []ReadingResult `json:"readings,omitempty"`
 	Worlds         int             `json:"worlds"` // assignments of numbers that were evaluated
 	Function       string          `json:"function"`
-	Embodied       bool            `json:"embodied"` // whether Function computes the equation, bit for bit
-	EmbodiedError  string          `json:"embodiedError,omitempty"`
-	Test           string          `json:"test"`
-	Notebook       string          `json:"notebook"` // the section that shows it, from the repository's root
+	// whether Function computes the equation, bit for bit
+	Embodied      bool   `json:"embodied"`
+	EmbodiedError string `json:"embodiedError,omitempty"`
+	Test          string `json:"test"`
+	// the section that shows it, from the repository's root
+	Notebook string `json:"notebook"`
 }
 
 // Passed reports whether the equation holds in some reading and its function computes it.
@@ -84,7 +89,8 @@ func (r Result) Section() string {
 	return "notebook " + strings.TrimPrefix(number, "0") + ": " + place
 }
 
-// Equations decides every equation of the article in exact arithmetic, over all small worlds and then over n random ones drawn from the seed.
+// Equations decides every equation of the article in exact arithmetic, over all small worlds and
+// then over n random ones drawn from the seed.
 func Equations(seed uint64, n int) []Result {
 	var all []Result
 	for _, e := range equations() {
@@ -160,7 +166,8 @@ func same(got, want []float64) error {
 	return nil
 }
 
-// try evaluates a claim in all small worlds and n random ones. The counter-example is the first found, so the smallest.
+// try evaluates a claim in all small worlds and n random ones. The counter-example is the first
+// found, so the smallest.
 func (e equation) try(of func(w *world) claim, seed uint64, n int) (holds bool, counter string, worlds int) {
 	check := func(w *world) bool {
 		worlds++
@@ -185,7 +192,8 @@ func (e equation) try(of func(w *world) claim, seed uint64, n int) (holds bool, 
 
 // The article's functions of a world, in dual numbers.
 
-// forward7 is Eq. 7, x[i,j] = Σ_m Σ_n w[m,n] o[i+m, j+n] + b, with the element (a, c) of w (by w) or of o given an ε.
+// forward7 is Eq. 7, x[i,j] = Σ_m Σ_n w[m,n] o[i+m, j+n] + b, with the element (a, c) of w (by w)
+// or of o given an ε.
 func (w *world) forward7(i, j int, o func(i, j int) dual, k func(m, n int) dual) dual {
 	s := dual{v: integer(w.b)}
 	for m := range w.k1 {
@@ -243,7 +251,8 @@ func (w *world) E(values matrix, o, k func(i, j int) dual) dual {
 	return half.times(e)
 }
 
-// dEdw is ∂E/∂w[m′,n′], and dEdx is ∂E/∂x[i′,j′] through o = f(x): by dual numbers, from Eqs. 7, 8 and 9 alone.
+// dEdw is ∂E/∂w[m′,n′], and dEdx is ∂E/∂x[i′,j′] through o = f(x): by dual numbers, from Eqs. 7, 8
+// and 9 alone.
 func (w *world) dEdw(m, n int) rational {
 	return w.E(w.o, plainOf(w.o), variable(w.w, m, n)).e
 }
@@ -419,7 +428,8 @@ func equations() []equation {
 			number: "Eq. 11", says: "∂x[i,j]/∂w[m′,n′] = ∂/∂w[m′,n′] (Σ_m Σ_n w[m,n] o[i+m, j+n] + b)", letters: "o w",
 			claim: func(w *world) claim {
 				return w.outputsByWeights(func(i, j, m, n int) rational { return w.forward7(i, j, plainOf(w.o), variable(w.w, m, n)).e }, func(i, j, m, n int) rational {
-					moved := matrix{w.k1, w.k2, append([]int64(nil), w.w.v...)} // the parentheses are affine in w: a difference of step 1 is the derivative
+					// the parentheses are affine in w: a difference of step 1 is the derivative
+					moved := matrix{w.k1, w.k2, append([]int64(nil), w.w.v...)}
 					moved.v[m*w.k2+n]++
 					return w.forward7(i, j, plainOf(w.o), plainOf(moved)).v.minus(w.eq7(i, j))
 				})
@@ -499,7 +509,8 @@ func equations() []equation {
 			number: "Eq. 18", says: "∂x[i′−m, j′−n]/∂x[i′,j′] = ∂/∂x[i′,j′] (Σ_m′ Σ_n′ w[m′,n′] f(x[i′−m+m′, j′−n+n′]) + b)", letters: "w x",
 			claim: func(w *world) claim {
 				return w.inputsByTaps(func(i, j, m, n int) rational { return w.dxdx(i-m, j-n, i, j) }, func(i, j, m, n int) rational {
-					value := func(by int64) rational { // f is a square: a central difference of step 1 is the derivative
+					// f is a square: a central difference of step 1 is the derivative
+					value := func(by int64) rational {
 						moved := matrix{w.H, w.W, append([]int64(nil), w.x.v...)}
 						moved.v[i*w.W+j] += by
 						return w.forward7(i-m, j-n, activated(plainOf(moved)), plainOf(w.w)).v
@@ -525,7 +536,8 @@ func equations() []equation {
 		{
 			number: "Eq. 21", says: "Eq. 20 = rot180{Σ_m Σ_n δ[i′+m, j′+n] w[m,n]} f′(x[i′,j′])", letters: "δ w x",
 			claim: func(w *world) claim {
-				return on(w.H, w.W, w.eq20, func(i, j int) rational { // the sum as an H×W matrix, turned
+				// the sum as an H×W matrix, turned
+				return on(w.H, w.W, w.eq20, func(i, j int) rational {
 					return crossCorrelation(w.delta, w.w, w.H-1-i, w.W-1-j).times(w.fPrime(i, j))
 				})
 			},
@@ -628,7 +640,8 @@ func equations() []equation {
 					if x.n == 0 {
 						return rational{}
 					}
-					return relu(x.plus(ratio(1, 2))).minus(relu(x.minus(ratio(1, 2)))) // no kink within ½ of an integer but 0
+					// no kink within ½ of an integer but 0
+					return relu(x.plus(ratio(1, 2))).minus(relu(x.minus(ratio(1, 2))))
 				}, func(i, j int) rational {
 					if (rational{}).less(w.o.at(i, j)) {
 						return integer(1)
@@ -681,7 +694,8 @@ func (w *world) grey(star func(I, K matrix, i, j int) rational) claim {
 	})
 }
 
-// outputsByWeights is a claim about every pair of an output and a weight, laid out in blocks of k₁×k₂.
+// outputsByWeights is a claim about every pair of an output and a weight, laid out in blocks of
+// k₁×k₂.
 func (w *world) outputsByWeights(left, right func(i, j, m, n int) rational) claim {
 	split := func(f func(i, j, m, n int) rational) func(a, c int) rational {
 		return func(a, c int) rational { return f(a/w.k1, c/w.k2, a%w.k1, c%w.k2) }

@@ -52,7 +52,8 @@ func TestEquations(t *testing.T) {
 	}
 }
 
-// TestEquationsLeadSomewhere: the functions that the table names are declared, and the sections that it links exist.
+// TestEquationsLeadSomewhere: the functions that the table names are declared, and the sections
+// that it links exist.
 func TestEquationsLeadSomewhere(t *testing.T) {
 	declared := map[string]bool{}
 	for pkg, dir := range map[string]string{"ops": "../../ops", "kernel": "../../internal/kernel", "train": "../../train"} {
@@ -153,7 +154,8 @@ func TestTamperedEquations(t *testing.T) {
 	}
 }
 
-// What does not hold as printed does once it is mended, so a verdict is no property of the row's name.
+// What does not hold as printed does once it is mended, so a verdict is no property of the row's
+// name.
 func TestMendedEquations(t *testing.T) {
 	for _, e := range equations() {
 		for _, r := range e.readings {

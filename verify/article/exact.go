@@ -2,8 +2,9 @@ package article
 
 import "fmt"
 
-// Exact arithmetic for the article's equations: rational numbers, and dual numbers over them, which differentiate without an error. The equations' matrices are small integers, so
-// numerators and denominators of 64 bits are far from overflowing.
+// Exact arithmetic for the article's equations: rational numbers, and dual numbers over them, which
+// differentiate without an error. The equations' matrices are small integers, so numerators and
+// denominators of 64 bits are far from overflowing.
 
 // A rational is n/(d+1) in lowest terms, so its zero value is 0 and equal numbers are ==.
 type rational struct{ n, d int64 }
@@ -105,7 +106,8 @@ func rot180(m matrix) matrix {
 	return r
 }
 
-// sum is Σ over m in [m0, m1] and n in [n0, n1], both ends included, as the article writes its sums.
+// sum is Σ over m in [m0, m1] and n in [n0, n1], both ends included, as the article writes its
+// sums.
 func sum(m0, m1, n0, n1 int, term func(m, n int) rational) rational {
 	var s rational
 	for m := m0; m <= m1; m++ {

@@ -14,7 +14,8 @@ import (
 	"github.com/convgrad/convgrad/ops"
 )
 
-// What the article's readers asked in its comment thread, answered in whole numbers, so that every equality is one of bits. E = ⟨δ, x⟩ with a random δ, unless said otherwise: it is linear in every
+// What the article's readers asked in its comment thread, answered in whole numbers, so that every
+// equality is one of bits. E = ⟨δ, x⟩ with a random δ, unless said otherwise: it is linear in every
 // operand, and nudging an element by 1 gives the derivative without an error.
 func TestReadersQuestions(t *testing.T) {
 	const seed = 2016
@@ -73,7 +74,8 @@ func gradients(t *testing.T, build graphs.Build, delta graphs.Array, in ...graph
 	return dx
 }
 
-// nudged is the gradient of ⟨δ, output⟩ by operand k of a linear function: how much it grows with each element.
+// nudged is the gradient of ⟨δ, output⟩ by operand k of a linear function: how much it grows with
+// each element.
 func nudged(t *testing.T, build graphs.Build, delta graphs.Array, k int, in ...graphs.Array) []float64 {
 	t.Helper()
 	energy := func() (e float64) {
@@ -124,7 +126,8 @@ func biasGradient(t *testing.T, r *rand.Rand) {
 	equal(t, "nudging", nudged(t, build, delta, 2, x, w, b), want)
 }
 
-// The deltas lie stride apart: with as many zeros between them, everything is as for stride 1, up to rows and columns that no window reached.
+// The deltas lie stride apart: with as many zeros between them, everything is as for stride 1, up
+// to rows and columns that no window reached.
 func strideTwo(t *testing.T, r *rand.Rand) {
 	const s = 2
 	x, w, delta := whole(r, 1, 1, 8, 9), whole(r, 1, 1, 3, 2), whole(r, 1, 1, 3, 4)
@@ -142,7 +145,8 @@ func strideTwo(t *testing.T, r *rand.Rand) {
 	}
 }
 
-// Each filter's gradient is of its own delta with every channel; each channel's delta is summed over the filters.
+// Each filter's gradient is of its own delta with every channel; each channel's delta is summed
+// over the filters.
 func depths(t *testing.T, r *rand.Rand) {
 	x, w, delta := whole(r, 1, 3, 32, 32), whole(r, 6, 3, 5, 5), whole(r, 1, 6, 28, 28)
 	g := gradients(t, correlate(ops.ConvParams{}), delta, x, w)
@@ -165,7 +169,8 @@ func depths(t *testing.T, r *rand.Rand) {
 	equal(t, "the deltas of the channels", g[0].Data, sum)
 }
 
-// By Eq. 20: the first layers' gradients, taken layer by layer from the end, are those of the whole network's graph, whose softmax is told the true label.
+// By Eq. 20: the first layers' gradients, taken layer by layer from the end, are those of the whole
+// network's graph, whose softmax is told the true label.
 func secondConvolution(t *testing.T, r *rand.Rand) {
 	pool := func(x *G.Node) (*G.Node, error) { return ops.MaxPool2D(x, ops.PoolParams{Window: ops.Both(2)}) }
 	layer := func(in []*G.Node) (*G.Node, error) { // conv → relu → max
@@ -234,7 +239,8 @@ func pooledDelta(t *testing.T, r *rand.Rand) {
 	equal(t, "dx", gradients(t, build, delta, x)[0].Data, want)
 }
 
-// δ: as a convolution (Eq. 2) of o with rot180(δ), and so a cross-correlation with δ as it is. Turning o too would turn the gradient.
+// δ: as a convolution (Eq. 2) of o with rot180(δ), and so a cross-correlation with δ as it is.
+// Turning o too would turn the gradient.
 func whatIsRotated(t *testing.T, r *rand.Rand) {
 	o, w, delta := whole(r, 1, 1, 6, 7), whole(r, 1, 1, 3, 2), whole(r, 1, 1, 4, 6)
 	dw := gradients(t, correlate(ops.ConvParams{}), delta, o, w)[1].Data
@@ -243,7 +249,8 @@ func whatIsRotated(t *testing.T, r *rand.Rand) {
 	different(t, "δ * o", output(t, correlate(ops.ConvParams{Flip: true}), o, delta), dw)
 }
 
-// A cross-correlation of the delta, with zeros around it, with rot180(w); which is the convolution with w.
+// A cross-correlation of the delta, with zeros around it, with rot180(w); which is the convolution
+// with w.
 func equation22(t *testing.T, r *rand.Rand) {
 	o, w, delta := whole(r, 1, 1, 6, 7), whole(r, 1, 1, 3, 2), whole(r, 1, 1, 4, 6)
 	dx := gradients(t, correlate(ops.ConvParams{}), delta, o, w)[0].Data
@@ -255,7 +262,8 @@ func equation22(t *testing.T, r *rand.Rand) {
 	different(t, "δ * rot180(w)", output(t, correlate(flipped), delta, turned(w)), dx)
 }
 
-// For a forward cross-correlation the kernel alone, and only for the delta's way back; for a forward convolution nothing is on the way back, and the weights' gradient is turned.
+// For a forward cross-correlation the kernel alone, and only for the delta's way back; for a
+// forward convolution nothing is on the way back, and the weights' gradient is turned.
 func whatIsFlipped(t *testing.T, r *rand.Rand) {
 	o, w, delta := whole(r, 1, 1, 6, 7), whole(r, 1, 1, 3, 2), whole(r, 1, 1, 4, 6)
 	full := ops.ConvParams{Pad: ops.AroundHW(2, 1)}
@@ -274,7 +282,8 @@ func flippedUpdate(t *testing.T, r *rand.Rand) {
 	different(t, "the flipped pairing", output(t, correlate(ops.ConvParams{}), o, turned(delta)), right)
 }
 
-// The bank has four dimensions, and each channel has a kernel of its own: a kernel's gradient depends on its channel alone.
+// The bank has four dimensions, and each channel has a kernel of its own: a kernel's gradient
+// depends on its channel alone.
 func filterBank(t *testing.T, r *rand.Rand) {
 	x, w, delta := whole(r, 1, 2, 5, 6), whole(r, 3, 2, 2, 3), whole(r, 1, 3, 4, 4)
 	before := gradients(t, correlate(ops.ConvParams{}), delta, x, w)[1]
@@ -305,7 +314,8 @@ func onePerFilter(t *testing.T, r *rand.Rand) {
 	}
 }
 
-// Neither: they are the gradient, which the rate multiplies and the step subtracts. A small enough step lowers E.
+// Neither: they are the gradient, which the rate multiplies and the step subtracts. A small enough
+// step lowers E.
 func gradientNotWeights(t *testing.T, r *rand.Rand) {
 	o, w := whole(r, 1, 1, 6, 7), whole(r, 1, 1, 3, 2)
 	target := whole(r, 1, 1, 4, 6)
@@ -346,8 +356,9 @@ func moreOutputs(t *testing.T, r *rand.Rand) {
 	equal(t, "dx by nudging", nudged(t, correlate(ops.ConvParams{}), delta, 0, x, w), sum)
 }
 
-// Only one term of the sum over m, n holds w[m′,n′], and its factor is o[i+m′, j+n′]. What lies at negative indices, or behind the borders, does not exist and counts as 0: Eq. 17 with such
-// zeros is Eq. 16 over Q.
+// Only one term of the sum over m, n holds w[m′,n′], and its factor is o[i+m′, j+n′]. What lies at
+// negative indices, or behind the borders, does not exist and counts as 0: Eq. 17 with such zeros
+// is Eq. 16 over Q.
 func fromTenToTwelve(t *testing.T, r *rand.Rand) {
 	o, w := whole(r, 1, 1, 5, 6), whole(r, 1, 1, 2, 3)
 	for at := range 4 * 4 {

@@ -6,18 +6,20 @@ import (
 	"strings"
 )
 
-// A world is one assignment of numbers to the article's letters: two layers, the lower of which has the pre-activations x and the outputs o = f(x), the upper the kernel w, the bias b,
-// and the deltas δ that reach it.
+// A world is one assignment of numbers to the article's letters: two layers, the lower of which has
+// the pre-activations x and the outputs o = f(x), the upper the kernel w, the bias b, and the
+// deltas δ that reach it.
 type world struct {
 	H, W, k1, k2 int // o is H×W, w is k₁×k₂
 	C, D         int // channels and filters of Eq. 4
 
 	o, w, delta matrix
-	x           matrix // pre-activations of the lower layer in Eqs. 15 to 22, where o = f(x) with f(x) = x²
-	b           int64
-	I           []matrix   // channels of Eq. 4
-	K           [][]matrix // its filters
-	bias        []int64
+	// pre-activations of the lower layer in Eqs. 15 to 22, where o = f(x) with f(x) = x²
+	x    matrix
+	b    int64
+	I    []matrix   // channels of Eq. 4
+	K    [][]matrix // its filters
+	bias []int64
 
 	blocks matrix // 2P×2Q distinct numbers, for max pooling with N = 2
 	norms  matrix // 2P×2Q, blocks whose norms are integers
@@ -111,8 +113,10 @@ func (w *world) describe(letters string) string {
 	return strings.Join(s, ", ")
 }
 
-// small visits worlds in order of size, each with few ones and otherwise zeros in the letters (x is all ones, distinct blocks as they come), until visit returns false. For a claim
-// that is linear in each of its letters, one one in each letter decides a size: so the first counter-example is the smallest.
+// small visits worlds in order of size, each with few ones and otherwise zeros in the letters (x is
+// all ones, distinct blocks as they come), until visit returns false. For a claim that is linear in
+// each of its letters, one one in each letter decides a size: so the first counter-example is the
+// smallest.
 func small(letters string, visit func(w *world) bool) {
 	const most = 3
 	names := strings.Fields(letters)

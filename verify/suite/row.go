@@ -7,7 +7,8 @@ import (
 	"github.com/convgrad/convgrad/ops"
 )
 
-// WorstText is the worst error as a share of its bound, or "equal" where equality was asked for and found.
+// WorstText is the worst error as a share of its bound, or "equal" where equality was asked for and
+// found.
 func (r Row) WorstText() string {
 	if r.Equality {
 		return "equal"

@@ -7,7 +7,8 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// A rule is an op and its derivative written plainly, in float64: the ground that mistakes are planted in. It shares nothing with the formulas but the geometry.
+// A rule is an op and its derivative written plainly, in float64: the ground that mistakes are
+// planted in. It shares nothing with the formulas but the geometry.
 type rule interface {
 	forward(in [][]float64) []float64
 	backward(in [][]float64, y, dy []float64) [][]float64
@@ -61,7 +62,8 @@ func (c convRule) gate(y, dy []float64) []float64 {
 	return dy
 }
 
-// data and filter are the two derivatives with geometries that may be wrong; taps that a wrong geometry puts outside are left out.
+// data and filter are the two derivatives with geometries that may be wrong; taps that a wrong
+// geometry puts outside are left out.
 func (c convRule) data(g kernel.Conv, dy, w []float64) []float64 {
 	dx := make([]float64, c.g.XLen())
 	g.Taps(func(yi, xi, wi int) {
@@ -185,7 +187,8 @@ func (c convRule) mistakes() []mistake {
 	return all
 }
 
-// dataRule and filterRule are the two backward ops as ops of their own, whose derivatives are the family's other members.
+// dataRule and filterRule are the two backward ops as ops of their own, whose derivatives are the
+// family's other members.
 type dataRule struct{ convRule }
 
 func (d dataRule) forward(in [][]float64) []float64 { return d.data(d.g, in[0], in[1]) }
@@ -439,7 +442,8 @@ func newReLURule() rule {
 
 func newCopyRule() rule {
 	identity := each(func(x float64) float64 { return x })
-	columnMajor := func(v []float64) []float64 { // the even elements, then the odd ones: what a column-major copy makes of pairs
+	// the even elements, then the odd ones: what a column-major copy makes of pairs
+	columnMajor := func(v []float64) []float64 {
 		var r []float64
 		for first := range 2 {
 			for i := first; i < len(v); i += 2 {

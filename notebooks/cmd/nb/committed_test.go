@@ -11,7 +11,8 @@ import (
 
 const room = "../.." // the notebooks' directory
 
-// Each committed notebook is the one that its source makes, is executed without a failure, and can be shown by a viewer that runs no scripts.
+// Each committed notebook is the one that its source makes, is executed without a failure, and can
+// be shown by a viewer that runs no scripts.
 func TestCommittedNotebooks(t *testing.T) {
 	sources, err := filepath.Glob(filepath.Join(room, "src", "*.md"))
 	if err != nil || len(sources) == 0 {
@@ -73,7 +74,8 @@ func TestCommittedNotebooks(t *testing.T) {
 	}
 }
 
-// Every link between the notebooks, and from the READMEs, leads to a file that exists, and in a notebook to an anchor that exists.
+// Every link between the notebooks, and from the READMEs, leads to a file that exists, and in a
+// notebook to an anchor that exists.
 func TestLinks(t *testing.T) {
 	pages, err := filepath.Glob(filepath.Join(room, "*.ipynb"))
 	if err != nil || len(pages) == 0 {

@@ -1,6 +1,7 @@
-// Command nb makes the notebooks: it turns src/*.md into Jupyter notebooks, executes them headless with nbconvert and the GoNB kernel, and writes the
-// result, freed of everything that changes from run to run, as *.ipynb. It fails if a cell fails. With -check it writes nothing and compares what the cells
-// print and draw with the committed notebooks, except for cells tagged "varies".
+// Command nb makes the notebooks: it turns src/*.md into Jupyter notebooks, executes them headless
+// with nbconvert and the GoNB kernel, and writes the result, freed of everything that changes from
+// run to run, as *.ipynb. It fails if a cell fails. With -check it writes nothing and compares what
+// the cells print and draw with the committed notebooks, except for cells tagged "varies".
 //
 // run.sh installs what it needs and calls it.
 package main
@@ -32,7 +33,8 @@ func main() {
 	}
 }
 
-// run executes the notebooks whose names start with one of the prefixes, all of them if there is none.
+// run executes the notebooks whose names start with one of the prefixes, all of them if there is
+// none.
 func run(dir, html string, check bool, jobs int, prefixes []string) error {
 	sources, err := filepath.Glob(filepath.Join(dir, "src", "*.md"))
 	if err != nil {
@@ -89,7 +91,8 @@ func one(dir, html, name string, check bool) error {
 		return err
 	}
 	book := parse(string(text))
-	// The kernel works in the notebook's directory, so the unfinished notebook lies there too, under a name that git ignores.
+	// The kernel works in the notebook's directory, so the unfinished notebook lies there too,
+	// under a name that git ignores.
 	tmp := filepath.Join(dir, ".run-"+name+".ipynb")
 	defer os.Remove(tmp)
 	if err := book.write(tmp); err != nil {

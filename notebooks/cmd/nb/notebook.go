@@ -46,7 +46,8 @@ type output struct {
 	ErrValue string           `json:"evalue,omitempty"`
 }
 
-// lines is a text, which the format has either as a string or as a list of lines; it is written as a list.
+// lines is a text, which the format has either as a string or as a list of lines; it is written as
+// a list.
 type lines string
 
 func (l lines) MarshalJSON() ([]byte, error) {
@@ -71,7 +72,8 @@ func (l *lines) UnmarshalJSON(b []byte) error {
 // varies tags a cell whose outputs differ from run to run.
 const varies = "varies"
 
-// parse reads a notebook's source: Markdown in which each fence ```go is a code cell. Words behind "go" are the cell's tags. Every heading starts a cell.
+// parse reads a notebook's source: Markdown in which each fence ```go is a code cell. Words behind
+// "go" are the cell's tags. Every heading starts a cell.
 func parse(text string) *notebook {
 	n := &notebook{
 		Metadata: map[string]any{
@@ -114,8 +116,9 @@ func parse(text string) *notebook {
 	return n
 }
 
-// normalise takes out of an executed notebook what differs from run to run for no reason of its own: what the kernel says about itself, how a text was cut
-// into messages, and the order in which texts and pictures arrived.
+// normalise takes out of an executed notebook what differs from run to run for no reason of its
+// own: what the kernel says about itself, how a text was cut into messages, and the order in which
+// texts and pictures arrived.
 func (n *notebook) normalise() {
 	fresh := parse("")
 	n.Metadata, n.Format, n.Minor = fresh.Metadata, fresh.Format, fresh.Minor
@@ -143,7 +146,8 @@ func (n *notebook) normalise() {
 			}
 			streams[i].Text += o.Text
 		}
-		slices.SortFunc(streams, func(a, b output) int { return -strings.Compare(a.Name, b.Name) }) // stdout first
+		// stdout first
+		slices.SortFunc(streams, func(a, b output) int { return -strings.Compare(a.Name, b.Name) })
 		all := slices.Concat(streams, shown)
 		if all == nil {
 			all = []output{}
@@ -154,8 +158,9 @@ func (n *notebook) normalise() {
 
 var tag = regexp.MustCompile(`(?s)<style>.*?</style>|<[^>]*>`)
 
-// failures returns an error that shows every cell that failed: one whose program did not compile or exited with an error, or that wrote to standard error,
-// which is where a failed shell line of the kernel ends.
+// failures returns an error that shows every cell that failed: one whose program did not compile or
+// exited with an error, or that wrote to standard error, which is where a failed shell line of the
+// kernel ends.
 func (n *notebook) failures() error {
 	var b strings.Builder
 	for _, c := range n.Cells {
@@ -183,7 +188,8 @@ func (n *notebook) failures() error {
 	return nil
 }
 
-// compare returns an error that names the cells in which got differs from the committed notebook. Outputs of cells tagged varies may differ.
+// compare returns an error that names the cells in which got differs from the committed notebook.
+// Outputs of cells tagged varies may differ.
 func compare(want, got *notebook) error {
 	if len(want.Cells) != len(got.Cells) {
 		return fmt.Errorf("the committed notebook has %d cells and its source %d: run run.sh and commit the result", len(want.Cells), len(got.Cells))
@@ -208,7 +214,8 @@ func compare(want, got *notebook) error {
 	return nil
 }
 
-// difference says how two lists of outputs differ; it is empty if they do not. Pictures are equal if their pixels are.
+// difference says how two lists of outputs differ; it is empty if they do not. Pictures are equal
+// if their pixels are.
 func difference(want, got []output) string {
 	if len(want) != len(got) {
 		return fmt.Sprintf("committed: %d outputs, now %d", len(want), len(got))

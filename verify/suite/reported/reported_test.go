@@ -2,8 +2,8 @@ package reported
 
 import "testing"
 
-// With nothing declared, at least 95 of 100 mistakes that varying can show are caught, no right rule
-// is refused, and each hint is true of the mistake.
+// With nothing declared, at least 95 of 100 mistakes that varying can show are caught, no right
+// rule is refused, and each hint is true of the mistake.
 func TestMistakes(t *testing.T) {
 	const seed = 1
 	all, err := Check(seed)
