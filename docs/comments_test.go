@@ -48,11 +48,13 @@ func wideComments(name string) ([]int, error) {
 	return wide, s.Err()
 }
 
+// unfinished are rooms whose comments are still being rewritten. Their wide lines are counted and
+// do not fail.
+var unfinished = []string{"cmd/verify", "internal/kernel", "internal/simd", "internal/workers",
+	"notebooks/page", "verify"}
+
 // No line with a comment is wider than a reader's window.
 func TestCommentsFit(t *testing.T) {
-	if os.Getenv("CONVGRAD_COMMENTS") == "" {
-		t.Skip("set CONVGRAD_COMMENTS to count the wide comments of each room")
-	}
 	wide, order := map[string]int{}, []string{}
 	goFiles(t, func(dir, name string) {
 		lines, err := wideComments(name)
@@ -71,6 +73,12 @@ func TestCommentsFit(t *testing.T) {
 		}
 	})
 	for _, dir := range order {
-		t.Errorf("%s has %d lines with a comment wider than %d columns", dir, wide[dir], columns)
+		report := t.Errorf
+		for _, room := range unfinished {
+			if dir == room || strings.HasPrefix(dir, room+"/") {
+				report = t.Logf
+			}
+		}
+		report("%s has %d lines with a comment wider than %d columns", dir, wide[dir], columns)
 	}
 }

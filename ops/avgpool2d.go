@@ -14,7 +14,9 @@ import (
 
 // AvgPool2D returns the node y whose elements are the means of each window of x:
 //
-//	y[n,c,p,q] = 1/divisor · Σ_r Σ_s x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]
+//	y[n,c,p,q] = 1/divisor · Σ_r Σ_s x[n, c, i, j]
+//
+// with i = p·stride + r·dilation − top and j = q·stride + s·dilation − left.
 //
 // Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding counts as zeros, and the divisor
 // is the window's area (PyTorch's default and the article's 1/(N×N)). With ExcludePadding the

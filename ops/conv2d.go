@@ -68,7 +68,9 @@ func (p ConvParams) geometry(x, w tensor.Shape) (kernel.Conv, error) {
 // Conv2D returns the node y = x ⋆ w + b, the cross-correlation of x with each filter of w, which
 // frameworks call convolution (article, Eqs. 1, 4 and 7):
 //
-//	y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left] · w[k,c,r,s] + b[k]
+//	y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, i, j] · w[k,c,r,s] + b[k]
+//
+// with i = p·stride + r·dilation − top and j = q·stride + s·dilation − left.
 //
 // Shapes: x N×C×H×W, w K×(C/Groups)×R×S, b K or nil, y N×K×P×Q with P = ⌊(H + top + bottom −
 // (R−1)·dilation − 1)/stride⌋ + 1 and Q likewise. x is zero outside its borders. With Flip,
@@ -184,7 +186,9 @@ func (o conv2D) rule() []*term {
 // Conv2DBackwardData returns the node dx of a convolution's input, given the cotangent dy of its
 // output (article, Eq. 20 without f′):
 //
-//	dx[n,c,i,j] = Σ_k Σ_r Σ_s dy[n, k, p, q] · w[k,c,r,s]  over the p, q with p·stride + r·dilation − top = i and q·stride + s·dilation − left = j
+//	dx[n,c,i,j] = Σ_k Σ_r Σ_s dy[n, k, p, q] · w[k,c,r,s]
+//
+// over the p and q with i = p·stride + r·dilation − top and j = q·stride + s·dilation − left.
 //
 // Shapes: dy N×K×P×Q, w K×(C/Groups)×R×S; x is the shape N×C×H×W of the convolution's input, which
 // dy alone does not fix at strides above 1. It is bilinear; its derivatives are Conv2D and
@@ -255,7 +259,9 @@ func (o conv2DBackwardData) rule() []*term {
 // Conv2DBackwardFilter returns the node dw of a convolution's filters, given the cotangent dy of
 // its output (article, Eq. 13):
 //
-//	dw[k,c,r,s] = Σ_n Σ_p Σ_q dy[n,k,p,q] · x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]
+//	dw[k,c,r,s] = Σ_n Σ_p Σ_q dy[n,k,p,q] · x[n, c, i, j]
+//
+// with i = p·stride + r·dilation − top and j = q·stride + s·dilation − left.
 //
 // Shapes: x N×C×H×W, dy N×K×P×Q; w is the shape K×(C/Groups)×R×S of the filters. It is bilinear;
 // its derivatives are Conv2DBackwardData and Conv2D. NaN and infinities are as in Conv2D. ReLU and

@@ -16,7 +16,8 @@ import (
 // convolution Conv2D that would take an image of y's shape to one of x's, plus a bias:
 //
 //	y[n,k,i,j] = Σ_c Σ_r Σ_s x[n,c,p,q] · w[c,k,r,s] + b[k]
-//	             over the p, q with p·stride + r·dilation − top = i and q·stride + s·dilation − left = j
+//	             over the p, q with p·stride + r·dilation − top = i
+//	             and q·stride + s·dilation − left = j
 //
 // Shapes: x N×C×H×W, w C×(K/Groups)×R×S, b K or nil, and y N×K×P×Q with
 // P = (H−1)·stride − top − bottom + (R−1)·dilation + 1 + OutputPad.H and Q likewise. OutputPad adds

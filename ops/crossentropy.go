@@ -28,7 +28,9 @@ type CrossEntropyParams struct {
 // CrossEntropy returns the scalar node E, the cross-entropy of the softmax along axis 1 against
 // labels:
 //
-//	E = Σ_n ( log Σ_j exp(x[n,j]) − x[n, label[n]] )     divided by the number of labels for the mean
+//	E = Σ_n ( log Σ_j exp(x[n,j]) − x[n, label[n]] )
+//
+// divided by the number of labels for the mean.
 //
 // Shapes: logits x N×M or N×M×d₁×…, labels N or N×d₁×…, of Int, Int32 or Int64 in [0, M). Each row
 // is taken relative to its own greatest element, so any finite logits are safe.

@@ -15,7 +15,9 @@ import (
 
 // LpPool2D returns the node y whose elements are the Lᵖ norms of each window of x, p being Norm:
 //
-//	y[n,c,p,q] = (Σ_r Σ_s |x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]|ᵖ)^(1/p)
+//	y[n,c,p,q] = (Σ_r Σ_s |x[n, c, i, j]|ᵖ)^(1/p)
+//
+// with i = p·stride + r·dilation − top and j = q·stride + s·dilation − left.
 //
 // Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding counts as zeros. y neither
 // overflows nor underflows where the norm itself does not. Under Ceil the sum is that of the

@@ -10,7 +10,9 @@ import (
 
 // MaxPool2D returns the node y whose elements are the greatest of each window of x:
 //
-//	y[n,c,p,q] = max x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]  over the window's r, s that are not padding
+//	y[n,c,p,q] = max x[n, c, p·stride + r·dilation − top, q·stride + s·dilation − left]
+//
+// over the window's r, s that are not padding.
 //
 // Shapes: x N×C×H×W, y N×C×P×Q with P and Q as for Conv2D. Padding never wins. Of equal elements
 // the first in row-major order wins; the first NaN wins over every number, where PyTorch takes the

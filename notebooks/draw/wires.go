@@ -2,7 +2,8 @@ package draw
 
 import "image/color"
 
-// A Wire joins unit From of the left layer to unit To of the right one. Wires of one Colour share one weight; a negative Colour is pale.
+// A Wire joins unit From of the left layer to unit To of the right one. Wires of one Colour share
+// one weight; a negative Colour is pale.
 type Wire struct{ From, To, Colour int }
 
 // Wiring draws two layers of units, one above the other, and the weights between them.
@@ -33,7 +34,8 @@ func Wiring(title string, lower, upper []string, wires []Wire) Figure {
 	return f
 }
 
-// Flow draws boxes from left to right with arrows between them, each box of the lines of text given: the stations of a network.
+// Flow draws boxes from left to right with arrows between them, each box of the lines of text
+// given: the stations of a network.
 func Flow(boxes ...[]string) Figure {
 	const pad, lineH, between = 8, 16, 34
 	w, h := 0, 0
