@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"github.com/convgrad/convgrad/verify/article"
+	"github.com/convgrad/convgrad/verify/builtin"
 	"github.com/convgrad/convgrad/verify/suite"
+	"github.com/convgrad/convgrad/verify/suite/reported"
 )
 
 func main() {
-	if suite.Child() {
+	if builtin.Child() {
 		return
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
@@ -96,11 +98,16 @@ func fill(r *Report, o suite.Options, selfTest, everything bool) (err error) {
 		}
 		if o.Op == "" {
 			r.Equations = article.Equations(o.Seed, 200)
-			r.BuiltIns = suite.BuiltIns()
+			r.BuiltIns = builtin.Check()
 		}
 	}
 	if selfTest || everything {
-		r.Kills, err = suite.SelfTest(o.Seed, o.Op)
+		if r.Kills, err = suite.SelfTest(o.Seed, o.Op); err == nil && o.Op == "" {
+			var found []reported.Finding
+			if found, err = reported.Check(o.Seed); err == nil {
+				r.Reported = reported.Kinds(found)
+			}
+		}
 	}
 	return err
 }

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/convgrad/convgrad/verify/article"
+	"github.com/convgrad/convgrad/verify/builtin"
 	"github.com/convgrad/convgrad/verify/suite"
+	"github.com/convgrad/convgrad/verify/suite/reported"
 )
 
 // A Report is everything that a run of the suite found.
@@ -27,7 +29,8 @@ type Report struct {
 	Seconds   float64          `json:"seconds"`
 	Rows      []suite.Row      `json:"rows,omitempty"`
 	Equations []article.Result `json:"equations,omitempty"`
-	BuiltIns  []suite.BuiltIn  `json:"builtIns,omitempty"`
+	BuiltIns  []builtin.Result `json:"builtIns,omitempty"`
+	Reported  []reported.Kind  `json:"reported,omitempty"`
 	Kills     []suite.Kill     `json:"kills,omitempty"`
 }
 
@@ -50,6 +53,11 @@ func (r *Report) Passed() bool {
 	}
 	for _, b := range r.BuiltIns {
 		if b.Failed != "" {
+			return false
+		}
+	}
+	for _, k := range r.Reported {
+		if len(k.Missed)+len(k.Refused) > 0 {
 			return false
 		}
 	}
@@ -128,6 +136,13 @@ func (r *Report) Text(w io.Writer, all bool) error {
 		}
 		fmt.Fprintln(t)
 	}
+	if len(r.Reported) > 0 {
+		fmt.Fprintf(t, "reported mistakes\tat one shape\tby varying\tcannot be seen\n")
+		for _, k := range r.Reported {
+			fmt.Fprintf(t, "%s\t%d\t%d\t%d\n", k.Kind, k.AtOnce, k.Varying, k.Invisible)
+		}
+		fmt.Fprintln(t)
+	}
 	if len(r.Kills) > 0 {
 		fmt.Fprintf(t, "op\tplanted mistake\tcaught\tby\n")
 		for _, k := range r.Kills {
@@ -186,6 +201,14 @@ func (r *Report) Summary() string {
 			}
 		}
 		s = append(s, fmt.Sprintf("Gorgonia's own ops: %d defects found, %d checks passed", defects, n-defects))
+	}
+	if len(r.Reported) > 0 {
+		seen, n := 0, 0
+		for _, k := range r.Reported {
+			seen += k.AtOnce + k.Varying
+			n += len(k.Reports)
+		}
+		s = append(s, fmt.Sprintf("%d of %d reported mistakes caught", seen, n))
 	}
 	if n := len(r.Kills); n > 0 {
 		s = append(s, fmt.Sprintf("%d of %d planted mistakes caught", n-r.Survivors(), n))
@@ -286,6 +309,14 @@ func (r *Report) Failures() []string {
 			all = append(all, b.Title()+" was not checked: "+b.Failed)
 		}
 	}
+	for _, k := range r.Reported {
+		for _, m := range k.Missed {
+			all = append(all, "a reported mistake is not seen: "+m)
+		}
+		for _, m := range k.Refused {
+			all = append(all, "a right rule is refused: "+m)
+		}
+	}
 	for _, k := range r.Kills {
 		if !k.Caught {
 			all = append(all, fmt.Sprintf("%s: %q survived %d cases", k.Op, k.Mistake, k.Cases))
@@ -351,7 +382,7 @@ func (r *Report) Matrix() KillTable {
 	return t
 }
 
-// Markdown writes one section as a table: "suite", "equations", "built-ins" or "mistakes".
+// Markdown writes one section as a table: "suite", "equations", "built-ins", "reported" or "mistakes".
 func (r *Report) Markdown(section string) (string, error) {
 	var b strings.Builder
 	cell := func(s string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(s) }
@@ -401,6 +432,18 @@ func (r *Report) Markdown(section string) (string, error) {
 		for _, x := range r.BuiltIns {
 			row(text(x.Title()), x.Verdict(), text(x.Finding))
 		}
+	case "reported":
+		head("kind of mistake", "caught at one shape", "only by varying", "cannot be", "public reports")
+		var sum reported.Kind
+		for _, k := range r.Reported {
+			never := fmt.Sprint(k.Invisible)
+			if k.Invisible > 0 {
+				never += ": " + strings.Join(k.Why, "; ")
+			}
+			row(k.Kind, fmt.Sprint(k.AtOnce), fmt.Sprint(k.Varying), never, text(strings.Join(k.Reports, ", ")))
+			sum.AtOnce, sum.Varying, sum.Invisible = sum.AtOnce+k.AtOnce, sum.Varying+k.Varying, sum.Invisible+k.Invisible
+		}
+		row("**all**", fmt.Sprint(sum.AtOnce), fmt.Sprint(sum.Varying), fmt.Sprint(sum.Invisible), "")
 	case "mistakes":
 		m := r.Matrix()
 		head(append([]string{"op", "planted mistake"}, m.Oracles...)...)
@@ -421,13 +464,13 @@ func (r *Report) Markdown(section string) (string, error) {
 			}
 		}
 	default:
-		return "", fmt.Errorf("suite: no section is called %q: want suite, equations, built-ins or mistakes", section)
+		return "", fmt.Errorf("suite: no section is called %q: want suite, equations, built-ins, reported or mistakes", section)
 	}
 	return b.String(), nil
 }
 
 // Sections are the names that Markdown knows.
-func Sections() []string { return []string{"suite", "equations", "built-ins", "mistakes"} }
+func Sections() []string { return []string{"suite", "equations", "built-ins", "reported", "mistakes"} }
 
 // Fill replaces what stands between the markers <!-- verify:NAME --> and <!-- /verify:NAME --> in a document by that section's table, for every section that has a marker.
 //

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/convgrad/convgrad/verify/article"
+	"github.com/convgrad/convgrad/verify/builtin"
 	"github.com/convgrad/convgrad/verify/suite"
 )
 
@@ -17,7 +18,7 @@ func TestReportFails(t *testing.T) {
 		"NaN":         {Rows: []suite.Row{{Op: "Conv2D", Quantity: "dx", Oracle: "exact arithmetic", Cases: 3, Numbers: 9, Worst: math.NaN(), Failed: 1, Failure: "the culprit"}}},
 		"an equation": {Equations: []article.Result{{Equation: "Eq. 0", Verdict: article.DoesNotHold, Embodied: true, CounterExample: "the culprit", EmbodiedError: "the culprit"}}},
 		"a function":  {Equations: []article.Result{{Equation: "Eq. 0", Verdict: article.HoldsAsPrinted, EmbodiedError: "the culprit"}}},
-		"a built-in":  {BuiltIns: []suite.BuiltIn{{Name: "Conv2d", Use: "somehow", Failed: "the culprit"}}},
+		"a built-in":  {BuiltIns: []builtin.Result{{Name: "Conv2d", Use: "somehow", Failed: "the culprit"}}},
 		"a survivor":  {Kills: []suite.Kill{{Op: "Conv2D", Mistake: "the culprit", Cases: 60}}},
 	} {
 		if r.Passed() {
@@ -32,7 +33,7 @@ func TestReportFails(t *testing.T) {
 			}
 		}
 	}
-	fine := &Report{BuiltIns: []suite.BuiltIn{{Name: "Conv2d", Use: "somehow", Defect: true, Finding: "wrong"}}}
+	fine := &Report{BuiltIns: []builtin.Result{{Name: "Conv2d", Use: "somehow", Defect: true, Finding: "wrong"}}}
 	if !fine.Passed() {
 		t.Error("a defect of Gorgonia's fails the run")
 	}

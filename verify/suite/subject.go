@@ -4,12 +4,17 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
 	"github.com/convgrad/convgrad/ops"
+	"github.com/convgrad/convgrad/verify"
+	"github.com/convgrad/convgrad/verify/internal/graphs"
+	"github.com/convgrad/convgrad/verify/internal/reference"
 )
 
 // A subject is one op with random parameters and shapes, and what is known of it.
@@ -18,52 +23,74 @@ type subject struct {
 	params string
 	shapes [][]int
 	y      []int // shape of the result, nil for a scalar
-	build  builder
-	formula
-	integral bool                         // on integers the result and its derivatives are integers or exact binary fractions: every oracle is then an equality
-	affine   []bool                       // per input: the result is affine in it
-	distinct bool                         // inputs must be distinct integers, none 0, so that no kink or tie is within ½
-	identity bool                         // the op moves nothing
-	away     bool                         // inputs are away from 0, where the op has no derivative
-	pre      func(in [][]number) []number // what a fused ReLU cuts: no derivative where it is within its bound of 0
-	rule     rule                         // a plain implementation, the ground that mistakes are planted in
-	// beyond is what an algorithm's own rounding bound adds to the formula's, by quantity, in an element type whose unit roundoff is given.
-	beyond  func(in []array, dy array, unit float64) map[string]float64
-	winners builder                    // the node of integers beside the result
-	won     func(in []array) []float64 // what its elements are
+	build  verify.Build
+	// outputs is in place of build, for ops of several results.
+	outputs   func(in []*G.Node) (G.Nodes, error)
+	reference verify.Reference
+	alone     verify.Reference // the reference of the first output, where there are several
+	affine    []bool           // per input: the result is affine in it
+	distinct  bool             // inputs are distinct, none 0, so that no kink or tie is near
+	away      bool             // inputs are away from 0, where the op has no derivative
+	identity  bool             // the op moves nothing
+	planted   bool             // a mistake stands in place of the op
+	rough     bool             // the op has no second derivatives, or they are not to be checked
+	rule      rule             // a plain implementation, the ground that mistakes are planted in
+	// rounding is what an algorithm's own rounding bound adds to the formula's.
+	rounding func(x [][]float64, dy []float64, u float64) (y float64, dx []float64)
+	// inputs are the inputs' names and draws, if they are not by the flags above.
+	inputs []verify.Input
 
-	another     builder // another graph of the same function
+	another     verify.Build // another graph of the same function
 	anotherName string
 }
 
 // A family draws subjects of one op.
 type family struct {
-	op   string
-	draw func(r *rand.Rand) *subject
+	op         string
+	draw       func(r *rand.Rand) *subject
+	registered bool // it has no rule to plant mistakes in
 }
 
-// families has the library's ops, in the table's order.
+// families are the ops that have a reference and planted mistakes here, and then all others that are
+// registered.
 func families() []family {
-	return []family{
-		{"Conv2D", func(r *rand.Rand) *subject { return drawConv(r, false, false) }},
-		{"Conv2D, flipped or grouped", func(r *rand.Rand) *subject { return drawConv(r, true, false) }},
-		{"Conv2D with ReLU", func(r *rand.Rand) *subject { return drawConv(r, true, true) }},
-		{"Conv2D, wide", drawWide},
-		{"Conv2D, depthwise", drawDepthwise},
-		{"Conv2D by Winograd's algorithm", drawWinograd},
-		{"Conv2DBackwardData", drawBackwardData},
-		{"Conv2DBackwardFilter", drawBackwardFilter},
-		{"MaxPool2D", drawMaxPool},
-		{"AvgPool2D", drawAvgPool},
-		{"L2Pool2D", drawL2Pool},
-		{"ReLU", drawReLU},
-		{"Linear", drawLinear},
-		{"Flatten", drawFlatten},
-		{"MSE", drawMSE},
-		{"Softmax", drawSoftmax},
-		{"CrossEntropy", drawCrossEntropy},
-		{"Dropout", drawDropout},
+	all := []family{
+		{op: "Conv2D", draw: func(r *rand.Rand) *subject { return drawConv(r, false, false) }},
+		{op: "Conv2D, flipped or grouped", draw: func(r *rand.Rand) *subject { return drawConv(r, true, false) }},
+		{op: "Conv2D with ReLU", draw: func(r *rand.Rand) *subject { return drawConv(r, true, true) }},
+		{op: "Conv2D, wide", draw: drawWide},
+		{op: "Conv2D, depthwise", draw: drawDepthwise},
+		{op: "Conv2D by Winograd's algorithm", draw: drawWinograd},
+		{op: "Conv2DBackwardData", draw: drawBackwardData},
+		{op: "Conv2DBackwardFilter", draw: drawBackwardFilter},
+		{op: "MaxPool2D", draw: drawMaxPool},
+		{op: "AvgPool2D", draw: drawAvgPool},
+		{op: "L2Pool2D", draw: drawL2Pool},
+		{op: "ReLU", draw: drawReLU},
+		{op: "Linear", draw: drawLinear},
+		{op: "Flatten", draw: drawFlatten},
+		{op: "MSE", draw: drawMSE},
+		{op: "Softmax", draw: drawSoftmax},
+		{op: "CrossEntropy", draw: drawCrossEntropy},
+		{op: "Dropout", draw: drawDropout},
 	}
+	for _, e := range opset.All() {
+		if !slices.ContainsFunc(all, func(f family) bool { return f.op == e.Name }) {
+			all = append(all, family{op: e.Name, draw: func(r *rand.Rand) *subject { return drawRegistered(e, r) }, registered: true})
+		}
+	}
+	return all
+}
+
+// drawRegistered takes a case of the list of ops. It has no reference: the checker's own oracles judge.
+func drawRegistered(e opset.Entry, r *rand.Rand) *subject {
+	c := e.Draw(r)
+	s := &subject{params: c.Params, build: c.Build, rough: c.Rough}
+	for _, in := range c.Inputs {
+		s.shapes = append(s.shapes, in.Shape)
+		s.inputs = append(s.inputs, verify.Input{Name: in.Name, Shape: in.Shape, Draw: in.Draw, Type: in.Of, Fixed: in.Of.Type != nil})
+	}
+	return s
 }
 
 func between(r *rand.Rand, lo, hi int) int { return lo + r.IntN(hi-lo+1) }
@@ -159,23 +186,23 @@ func drawWinograd(r *rand.Rand) *subject {
 		}
 		s := convolution2D(r, g, p, true, false)
 		s.params += ", Winograd"
-		s.integral, s.exact, s.affine = false, nil, nil
-		s.beyond = func(in []array, dy array, unit float64) map[string]float64 {
-			y, dx := kernel.WinogradBound(g, unit)
+		s.reference.Exact, s.affine = nil, nil
+		s.rounding = func(x [][]float64, dy []float64, u float64) (float64, []float64) {
+			y, dx := kernel.WinogradBound(g, u)
 			b := 0.0
-			if len(in) > 2 {
-				b = greatest(in[2])
+			if len(x) > 2 {
+				b = greatest(x[2])
 			}
-			return map[string]float64{"y": y * (greatest(in[0])*greatest(in[1]) + b), "dx": dx * greatest(dy) * greatest(in[1])}
+			return y * (greatest(x[0])*greatest(x[1]) + b), []float64{dx * greatest(dy) * greatest(x[1]), 0, 0}[:len(x)]
 		}
 		return s
 	}
 }
 
 // greatest is max|a|.
-func greatest(a array) float64 {
+func greatest(a []float64) float64 {
 	m := 0.0
-	for _, v := range a.data {
+	for _, v := range a {
 		m = max(m, math.Abs(v))
 	}
 	return m
@@ -185,12 +212,9 @@ func convolution2D(r *rand.Rand, g kernel.Conv, p ops.ConvParams, general, relu 
 	p.ReLU = relu
 	s := &subject{
 		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesW(g)}, y: sidesY(g),
-		integral: true, affine: []bool{true, true},
-		formula: formula{
-			func(in [][]number) []number { return conv(roundly{}, g, in, relu) },
-			func(in [][]dual) []dual { return conv(exactly{}, g, in, relu) },
-		},
-		rule: convRule{g: g, relu: relu, grouped: general && !p.Winograd, dense: p.Winograd},
+		affine:    []bool{true, true},
+		reference: reference.OfConv(g, relu),
+		rule:      convRule{g: g, relu: relu, grouped: general && !p.Winograd, dense: p.Winograd},
 	}
 	bias := r.IntN(3) > 0
 	if bias {
@@ -199,7 +223,6 @@ func convolution2D(r *rand.Rand, g kernel.Conv, p ops.ConvParams, general, relu 
 	}
 	if relu { // piecewise affine: an integer step of 1 could cross the kink
 		s.affine = make([]bool, len(s.shapes))
-		s.pre = func(in [][]number) []number { return conv(roundly{}, g, in, false) }
 	}
 	s.build = func(in []*G.Node) (*G.Node, error) {
 		var b *G.Node
@@ -231,26 +254,20 @@ func convolution2D(r *rand.Rand, g kernel.Conv, p ops.ConvParams, general, relu 
 func drawBackwardData(r *rand.Rand) *subject {
 	g, p := drawGeometry(r, false)
 	return &subject{
-		params: describeConv(g, p), shapes: [][]int{sidesY(g), sidesW(g)}, y: sidesX(g), integral: true, affine: []bool{true, true},
-		build: func(in []*G.Node) (*G.Node, error) { return ops.Conv2DBackwardData(in[0], in[1], sidesX(g), p) },
-		formula: formula{
-			func(in [][]number) []number { return convData(roundly{}, g, in) },
-			func(in [][]dual) []dual { return convData(exactly{}, g, in) },
-		},
-		rule: dataRule{convRule{g: g}},
+		params: describeConv(g, p), shapes: [][]int{sidesY(g), sidesW(g)}, y: sidesX(g), affine: []bool{true, true},
+		build:     func(in []*G.Node) (*G.Node, error) { return ops.Conv2DBackwardData(in[0], in[1], sidesX(g), p) },
+		reference: reference.OfConvData(g),
+		rule:      dataRule{convRule{g: g}},
 	}
 }
 
 func drawBackwardFilter(r *rand.Rand) *subject {
 	g, p := drawGeometry(r, false)
 	return &subject{
-		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesY(g)}, y: sidesW(g), integral: true, affine: []bool{true, true},
-		build: func(in []*G.Node) (*G.Node, error) { return ops.Conv2DBackwardFilter(in[0], in[1], sidesW(g), p) },
-		formula: formula{
-			func(in [][]number) []number { return convFilter(roundly{}, g, in) },
-			func(in [][]dual) []dual { return convFilter(exactly{}, g, in) },
-		},
-		rule: filterRule{convRule{g: g}},
+		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesY(g)}, y: sidesW(g), affine: []bool{true, true},
+		build:     func(in []*G.Node) (*G.Node, error) { return ops.Conv2DBackwardFilter(in[0], in[1], sidesW(g), p) },
+		reference: reference.OfConvFilter(g),
+		rule:      filterRule{convRule{g: g}},
 	}
 }
 
@@ -290,21 +307,16 @@ func drawMaxPool(r *rand.Rand) *subject {
 	plain := r.IntN(2) == 0
 	g, p := drawPool(r, plain)
 	s := poolSubject(g, p)
-	s.integral, s.distinct, s.affine = true, true, []bool{false}
+	s.distinct, s.affine = true, []bool{false}
 	s.build = func(in []*G.Node) (*G.Node, error) { return ops.MaxPool2D(in[0], p) }
-	s.formula = formula{
-		func(in [][]number) []number { return maxPool(roundly{}, g, in[0]) },
-		func(in [][]dual) []dual { return maxPool(exactly{}, g, in[0]) },
-	}
+	s.reference = reference.OfMaxPool(g)
 	s.rule = poolRule{g: g, kind: "max"}
-	s.winners = func(in []*G.Node) (*G.Node, error) {
-		_, winner, err := ops.MaxPool2DIndices(in[0], p)
-		return winner, err
-	}
-	s.won = func(in []array) []float64 {
-		won := make([]float64, g.YLen())
-		g.Windows(func(yi, _ int, at []int) { won[yi] = float64(winnerOf(in[0].data, at) % (g.H * g.W)) })
-		return won
+	if r.IntN(2) == 0 { // with the winners beside it
+		s.alone, s.reference = s.reference, reference.OfWinners(g)
+		s.outputs = func(in []*G.Node) (G.Nodes, error) {
+			y, winner, err := ops.MaxPool2DIndices(in[0], p)
+			return G.Nodes{y, winner}, err
+		}
 	}
 	if plain {
 		s.anotherName = "Gorgonia's MaxPool2D"
@@ -322,11 +334,11 @@ func planesOf(g kernel.Pool, x *G.Node, filter float64, p ops.PoolParams) (*G.No
 		return nil, err
 	}
 	of := x.Dtype()
-	ones := newArray(1, 1, g.R, g.S)
-	for i := range ones.data {
-		ones.data[i] = filter
+	ones := graphs.Zeros(1, 1, g.R, g.S)
+	for i := range ones.Data {
+		ones.Data[i] = filter
 	}
-	w := G.NewTensor(x.Graph(), of, 4, G.WithShape(1, 1, g.R, g.S), G.WithName("filter"), G.WithValue(ones.value(of)))
+	w := G.NewTensor(x.Graph(), of, 4, G.WithShape(1, 1, g.R, g.S), G.WithName("filter"), G.WithValue(ones.Value(of)))
 	y, err := G.Conv2d(planes, w, tensor.Shape{g.R, g.S}, []int{p.Pad.Top, p.Pad.Left}, pair(p.Stride), pair(p.Dilation))
 	if err != nil {
 		return nil, err
@@ -340,12 +352,9 @@ func drawAvgPool(r *rand.Rand) *subject {
 	s := poolSubject(g, p)
 	p.ExcludePadding = !count
 	s.params += fmt.Sprintf(", ExcludePadding %v", !count)
-	s.integral, s.affine = count && g.R*g.S&(g.R*g.S-1) == 0, []bool{true}
+	s.affine = []bool{true}
 	s.build = func(in []*G.Node) (*G.Node, error) { return ops.AvgPool2D(in[0], p) }
-	s.formula = formula{
-		func(in [][]number) []number { return avgPool(roundly{}, g, in[0], count) },
-		func(in [][]dual) []dual { return avgPool(exactly{}, g, in[0], count) },
-	}
+	s.reference = reference.OfAvgPool(g, count)
 	s.rule = poolRule{g: g, kind: "average", count: count}
 	if count {
 		s.anotherName = "Gorgonia's Conv2d with a filter of 1/(R·S)"
@@ -360,7 +369,7 @@ func drawL2Pool(r *rand.Rand) *subject {
 	s := poolSubject(g, p)
 	s.away, s.affine = true, []bool{false}
 	s.build = func(in []*G.Node) (*G.Node, error) { return ops.L2Pool2D(in[0], p) }
-	s.formula = formula{round: func(in [][]number) []number { return l2Pool(roundly{}, g, in[0]) }}
+	s.reference = reference.OfL2Pool(g)
 	s.rule = poolRule{g: g, kind: "norm"}
 	if plain {
 		s.anotherName = "√ of Gorgonia's Conv2d of x²"
@@ -382,12 +391,9 @@ func drawL2Pool(r *rand.Rand) *subject {
 func drawReLU(r *rand.Rand) *subject {
 	shape := []int{between(r, 1, 3), between(r, 2, 4), between(r, 1, 5), between(r, 2, 7)}[:between(r, 1, 4)]
 	return &subject{
-		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: shape, integral: true, distinct: true, affine: []bool{false},
-		build: func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) },
-		formula: formula{
-			func(in [][]number) []number { return positivePart(roundly{}, append([]number(nil), in[0]...)) },
-			func(in [][]dual) []dual { return positivePart(exactly{}, append([]dual(nil), in[0]...)) },
-		},
+		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: shape, distinct: true, affine: []bool{false},
+		build:       func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) },
+		reference:   reference.OfReLU(),
 		rule:        newReLURule(),
 		anotherName: "Gorgonia's Rectify, away from 0", another: func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) },
 	}
@@ -396,12 +402,9 @@ func drawReLU(r *rand.Rand) *subject {
 func drawLinear(r *rand.Rand) *subject {
 	n, i, o := between(r, 2, 5), between(r, 2, 9), between(r, 2, 7)
 	s := &subject{
-		params: fmt.Sprintf("x [%d %d], w [%d %d]", n, i, o, i), shapes: [][]int{{n, i}, {o, i}}, y: []int{n, o}, integral: true, affine: []bool{true, true},
-		formula: formula{
-			func(in [][]number) []number { return linear(roundly{}, n, i, o, in) },
-			func(in [][]dual) []dual { return linear(exactly{}, n, i, o, in) },
-		},
-		rule: newLinearRule(n, i, o),
+		params: fmt.Sprintf("x [%d %d], w [%d %d]", n, i, o, i), shapes: [][]int{{n, i}, {o, i}}, y: []int{n, o}, affine: []bool{true, true},
+		reference: reference.OfLinear(n, i, o),
+		rule:      newLinearRule(n, i, o),
 	}
 	bias := r.IntN(3) > 0
 	if bias {
@@ -436,13 +439,10 @@ func drawFlatten(r *rand.Rand) *subject {
 		n *= s
 	}
 	return &subject{
-		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: []int{shape[0], n}, integral: true, affine: []bool{true},
-		build: func(in []*G.Node) (*G.Node, error) { return ops.Flatten(in[0]) },
-		formula: formula{
-			func(in [][]number) []number { return in[0] },
-			func(in [][]dual) []dual { return in[0] },
-		},
-		rule: newCopyRule(), identity: true,
+		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: []int{shape[0], n}, affine: []bool{true},
+		build:     func(in []*G.Node) (*G.Node, error) { return ops.Flatten(in[0]) },
+		reference: reference.OfCopy(),
+		rule:      newCopyRule(), identity: true,
 		anotherName: "Gorgonia's Reshape", another: func(in []*G.Node) (*G.Node, error) { return G.Reshape(in[0], tensor.Shape{shape[0], n}) },
 	}
 }
@@ -457,12 +457,9 @@ func drawMSE(r *rand.Rand) *subject {
 		build = func(in []*G.Node) (*G.Node, error) { return ops.MSE(in[0], in[1], reduction) }
 	}
 	return &subject{
-		params: fmt.Sprintf("y and t %v, %s", shape, name), shapes: [][]int{shape, shape}, integral: !mean, affine: []bool{false, false},
-		build: build,
-		formula: formula{
-			func(in [][]number) []number { return squaredError(roundly{}, in, factor, mean) },
-			func(in [][]dual) []dual { return squaredError(exactly{}, in, factor, mean) },
-		},
+		params: fmt.Sprintf("y and t %v, %s", shape, name), shapes: [][]int{shape, shape}, affine: []bool{false, false},
+		build:       build,
+		reference:   reference.OfSquaredError(factor, mean),
 		rule:        newMSERule(factor, mean),
 		anotherName: "Gorgonia's Sub, Square, Mean", another: func(in []*G.Node) (*G.Node, error) {
 			d, err := G.Sub(in[0], in[1])
@@ -498,7 +495,7 @@ func drawSoftmax(r *rand.Rand) *subject {
 	return &subject{
 		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: shape, affine: []bool{false},
 		build:       func(in []*G.Node) (*G.Node, error) { return ops.Softmax(in[0], 1) },
-		formula:     formula{round: func(in [][]number) []number { return softmax(roundly{}, in[0], shape[0]) }},
+		reference:   reference.OfSoftmax(shape[0]),
 		rule:        newSoftmaxRule(shape[0]),
 		anotherName: "Gorgonia's SoftMax", another: func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0]) },
 	}
@@ -520,17 +517,17 @@ func drawCrossEntropy(r *rand.Rand) *subject {
 			l := G.NewTensor(in[0].Graph(), tensor.Int, 1, G.WithShape(n), G.WithName("labels"), G.WithValue(tensor.New(tensor.WithShape(n), tensor.WithBacking(append([]int(nil), labels...)))))
 			return ops.CrossEntropy(in[0], l, ops.CrossEntropyParams{Reduction: reduction})
 		},
-		formula:     formula{round: func(in [][]number) []number { return crossEntropy(roundly{}, in[0], labels, mean) }},
+		reference:   reference.OfCrossEntropy(labels, mean),
 		rule:        newEntropyRule(labels, mean),
 		anotherName: "Gorgonia's −Σ t·log(SoftMax)", another: func(in []*G.Node) (*G.Node, error) {
-			hot := newArray(n, m)
+			hot := graphs.Zeros(n, m)
 			for i, l := range labels {
-				hot.data[i*m+l] = -1
+				hot.Data[i*m+l] = -1
 				if mean {
-					hot.data[i*m+l] = -1 / float64(n)
+					hot.Data[i*m+l] = -1 / float64(n)
 				}
 			}
-			t := G.NewTensor(in[0].Graph(), in[0].Dtype(), 2, G.WithShape(n, m), G.WithName("targets"), G.WithValue(hot.value(in[0].Dtype())))
+			t := G.NewTensor(in[0].Graph(), in[0].Dtype(), 2, G.WithShape(n, m), G.WithName("targets"), G.WithValue(hot.Value(in[0].Dtype())))
 			p, err := G.SoftMax(in[0])
 			if err != nil {
 				return nil, err
@@ -562,17 +559,14 @@ func drawDropout(r *rand.Rand) *subject {
 		return ops.Dropout(in[0], p, source)
 	}
 	// Which elements fall is the op's own choice; that it is a choice of 0 or 1/(1−p), and the same for the gradient, is what is checked.
-	m, err := forward(build, []array{{shape, mask}}, tensor.Float64)
+	m, err := graphs.Forward(graphs.Build(build), graphs.Of(shape, mask))
 	if err != nil {
 		return &subject{params: err.Error(), build: build, shapes: [][]int{shape}, y: shape, rule: newCopyRule()}
 	}
 	return &subject{
 		params: fmt.Sprintf("x %v, p %v", shape, p), shapes: [][]int{shape}, y: shape, affine: []bool{true},
-		build: build,
-		formula: formula{
-			func(in [][]number) []number { return masked(roundly{}, in[0], m.data, 1-p) },
-			func(in [][]dual) []dual { return masked(exactly{}, in[0], m.data, 1-p) },
-		},
-		rule: newMaskRule(m.data),
+		build:     build,
+		reference: reference.OfMasked(m.Data, 1-p),
+		rule:      newMaskRule(m.Data),
 	}
 }

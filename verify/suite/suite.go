@@ -1,16 +1,19 @@
-// Package suite checks this library: its ops against every oracle that applies, the article's equations in exact arithmetic, the checker itself by planted mistakes, and Gorgonia's own ops
-// by the same checker.
+// Package suite checks this library: its ops by package verify, each with its reference, another graph
+// and this library's executor where there are such, and the checker itself by planted mistakes.
 package suite
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
 	"time"
 
-	"github.com/pkg/errors"
-	"gorgonia.org/tensor"
+	G "gorgonia.org/gorgonia"
+
+	"github.com/convgrad/convgrad/ops/vm"
+	"github.com/convgrad/convgrad/verify"
 )
 
 // subject draws one and names it.
@@ -29,7 +32,7 @@ func chosen(only string) ([]family, error) {
 		}
 	}
 	if len(all) == 0 {
-		return nil, errors.Errorf("suite: got the op %q, want a part of one of %q", only, Ops())
+		return nil, fmt.Errorf("suite: got the op %q, want a part of one of %q", only, Ops())
 	}
 	return all, nil
 }
@@ -43,6 +46,100 @@ func Ops() []string {
 	return all
 }
 
+// arguments are the names of an op's differentiable inputs.
+func arguments(op string) []string {
+	switch op {
+	case "Conv2DBackwardData":
+		return []string{"dy", "w"}
+	case "Conv2DBackwardFilter":
+		return []string{"x", "dy"}
+	case "MSE":
+		return []string{"y", "t"}
+	}
+	return []string{"x", "w", "b"}
+}
+
+// executor is this library's machine.
+var executor = verify.Machine{Name: "ops/vm", New: func(g *G.ExprGraph, outputs ...*G.Node) (G.VM, error) {
+	return vm.New(g, outputs...)
+}}
+
+// check is the subject as a case of the checker. On whole numbers the reference and every machine must
+// give equality; on others each is within its rounding bound.
+func (s *subject) check(seed uint64, whole bool) verify.Case {
+	c := verify.Case{
+		Name: s.op, Build: s.build, Seed: seed, Reference: s.reference, Rounding: s.rounding,
+		Machines: []verify.Machine{executor}, Fixed: true, Sample: 3, NoShrink: true, SameBits: true,
+		Inputs: s.inputs,
+	}
+	if s.outputs != nil {
+		c.Build, c.Outputs = nil, s.outputs
+	} else {
+		c.Other = s.another
+	}
+	if s.rough {
+		c.Skip = append(c.Skip, verify.BySecond)
+	}
+	for i, shape := range s.shapes {
+		if s.inputs != nil {
+			break
+		}
+		name := arguments(s.op)[i]
+		in := verify.Normal(name, shape...)
+		switch {
+		case s.distinct:
+			in = verify.Permutation(name, shape...)
+		case s.away:
+			in.Draw = func(r *rand.Rand, v []float64) {
+				for k := range v {
+					v[k] = r.NormFloat64()
+					v[k] += math.Copysign(0.5, v[k])
+				}
+			}
+		case whole:
+			in = verify.Integers(name, 4, shape...)
+		}
+		in.Linear = s.affine != nil && s.affine[i]
+		in.Batch = i == 0 && s.independent()
+		c.Inputs = append(c.Inputs, in)
+	}
+	return c
+}
+
+// independent reports whether the op treats the items along its first axis each by itself, with
+// nothing of the batch size in its parameters.
+func (s *subject) independent() bool {
+	return (strings.HasPrefix(s.op, "Conv2D") && !strings.Contains(s.op, "Backward") ||
+		strings.HasSuffix(s.op, "Pool2D") || s.op == "ReLU" || s.op == "Linear" || s.op == "Flatten" ||
+		s.op == "Softmax") && len(s.y) > 0 && s.outputs == nil && !s.planted
+}
+
+// Theirs is a case of the graph of Gorgonia's own ops that an op of ours is compared with, and its
+// parameters. Build is nil where the subject drawn has none.
+func Theirs(op string, r *rand.Rand) (params string, c verify.Case) {
+	for _, f := range families() {
+		if f.op == op {
+			s := f.subject(r)
+			c = s.check(1, true)
+			c.Build, c.Other, c.Machines, c.SameBits = s.another, nil, nil, false
+			return s.params, c
+		}
+	}
+	return "", c
+}
+
+// judged is what the checker says: its first complaint, and all of its rows.
+func (s *subject) judged(seed uint64, whole bool) (error, []verify.Row) {
+	r, err := s.check(seed, whole).Check()
+	if err != nil {
+		return err, nil
+	}
+	if f := r.First(); f != nil {
+		return errors.New(f.String()), r.Rows
+	}
+	return nil, r.Rows
+}
+
 // A Row is one line of the suite's table.
 type Row struct {
 	Op       string  `json:"op"`
@@ -51,7 +148,7 @@ type Row struct {
 	Cases    int     `json:"cases"`    // random subjects in which the oracle applied
 	Numbers  int     `json:"numbers"`  // elements compared
 	Worst    float64 `json:"worst"`    // the largest error as a fraction of its bound
-	Equality bool    `json:"equality"` // no comparison allowed any error
+	Equality bool    `json:"equality"` // every comparison found equality
 	Failed   int     `json:"failed"`   // cases with a failure
 	Failure  string  `json:"failure,omitempty"`
 }
@@ -67,7 +164,8 @@ type Options struct {
 	Op    string // only ops whose name contains it
 }
 
-// Run checks the library's ops. A failing row says what is wrong, in the smallest case found, and how to repeat it.
+// Run checks the library's ops. A failing row says what is wrong, in the smallest case found, and how
+// to repeat it.
 //
 // It returns an error if no op has such a name.
 func Run(o Options) ([]Row, error) {
@@ -78,8 +176,7 @@ func Run(o Options) ([]Row, error) {
 	t := table{at: map[[3]string]int{}}
 	began := time.Now()
 	for i := 0; i < o.Cases || time.Since(began) < o.Time; i++ {
-		f := all[i%len(all)]
-		t.add(f, o.Seed, uint64(i), i/len(all)%every == 0)
+		t.add(all[i%len(all)], o.Seed, uint64(i))
 	}
 	return t.sorted(all), nil
 }
@@ -89,78 +186,80 @@ type table struct {
 	at   map[[3]string]int
 }
 
-// numbered is the subject of a seed and a number, its element type, and the generator for its values.
-func numbered(f family, seed, number uint64) (*subject, tensor.Dtype, *rand.Rand) {
+// one is the subject of a seed and a number, and what the checker says of it.
+func one(f family, seed, number uint64) (*subject, error, []verify.Row) {
 	r := rand.New(rand.NewPCG(seed, number))
-	of := []tensor.Dtype{tensor.Float64, tensor.Float32}[r.IntN(2)]
-	return f.subject(r), of, r
+	whole := r.IntN(2) == 0
+	s := f.subject(r)
+	err, rows := s.judged(seed+number, whole)
+	return s, err, rows
 }
 
-// one checks the subject of a number, also by package verify's checker if asked to.
-func one(f family, seed, number uint64, checker bool) (*subject, *judge) {
-	s, of, r := numbered(f, seed, number)
-	j := check(s, r, of)
-	if checker {
-		j.throughChecker(seed + number)
+func (t *table) add(f family, seed, number uint64) {
+	s, err, rows := one(f, seed, number)
+	if err != nil && rows == nil {
+		rows = []verify.Row{{Quantity: "y", Oracle: verify.ByRunning, Verdict: verify.Fails, Note: err.Error()}}
 	}
-	return s, j
-}
-
-func (t *table) add(f family, seed, number uint64, checker bool) {
-	s, j := one(f, seed, number, checker)
 	seen, failed := map[int]bool{}, map[int]bool{}
-	for _, c := range j.rows {
-		key := [3]string{f.op, c.quantity, c.oracle}
+	for _, c := range rows {
+		if c.Verdict == verify.Skipped || c.Verdict == verify.NotJudged || c.Verdict == verify.Holds && c.Compared == 0 {
+			continue
+		}
+		key := [3]string{f.op, c.Quantity, string(c.Oracle)}
 		i, ok := t.at[key]
 		if !ok {
 			i = len(t.rows)
 			t.at[key] = i
-			t.rows = append(t.rows, Row{Op: f.op, Quantity: c.quantity, Oracle: c.oracle, Equality: true})
+			t.rows = append(t.rows, Row{Op: f.op, Quantity: c.Quantity, Oracle: key[2], Equality: true})
 		}
 		row := &t.rows[i]
-		row.Numbers++
+		row.Numbers += c.Compared
 		if !seen[i] {
 			seen[i] = true
 			row.Cases++
 		}
-		row.Worst = math.Max(row.Worst, c.worst)
-		row.Equality = row.Equality && c.worst == 0
-		if c.failure != "" && !failed[i] {
+		row.Worst = math.Max(row.Worst, float64(c.Worst))
+		row.Equality = row.Equality && c.Worst == 0
+		if c.Verdict == verify.Fails && !failed[i] {
 			failed[i] = true
-			row.Failed++
-			if row.Failed == 1 {
-				row.Failure = smallest(f, s, j, c, seed, number, checker)
+			if row.Failed++; row.Failed == 1 {
+				row.Failure = smallest(f, s, c, seed, number)
 			}
 		}
 	}
 }
 
-// smallest looks for the smallest case of the op that fails in the same quantity and oracle, and describes it.
-func smallest(f family, s *subject, j *judge, c comparison, seed, number uint64, checker bool) string {
-	size := func(s *subject) int {
-		n := 0
-		for _, shape := range s.shapes {
-			n += len(newArray(shape...).data)
+func (s *subject) size() int {
+	n := 0
+	for _, shape := range s.shapes {
+		m := 1
+		for _, side := range shape {
+			m *= side
 		}
-		return n
+		n += m
 	}
-	tries := uint64(400)
-	if checker { // it shrinks by itself
-		tries = 20
-	}
-	for i := range tries {
+	return n
+}
+
+// smallest looks for the smallest case of the op that fails in the same quantity and oracle, and
+// describes it. The checker cannot make the shapes smaller: the parameters go with them.
+func smallest(f family, s *subject, c verify.Row, seed, number uint64) string {
+	for i := range uint64(200) {
 		n := 1<<32 + i
-		if other, _, _ := numbered(f, seed, n); size(other) < size(s) {
-			t, k := one(f, seed, n, checker)
-			for _, d := range k.rows {
-				if d.failure != "" && d.oracle == c.oracle && d.quantity == c.quantity {
-					s, j, c, number = t, k, d, n
-					break
-				}
+		r := rand.New(rand.NewPCG(seed, n))
+		r.IntN(2)
+		if f.subject(r).size() >= s.size() {
+			continue
+		}
+		t, _, rows := one(f, seed, n)
+		for _, d := range rows {
+			if d.Verdict == verify.Fails && d.Oracle == c.Oracle && d.Quantity == c.Quantity {
+				s, c, number = t, d, n
+				break
 			}
 		}
 	}
-	return fmt.Sprintf("%s, %v: %s (seed %d, case %d)", s.params, j.of, c.failure, seed, number)
+	return fmt.Sprintf("%s: %s (seed %d, case %d)", s.params, c, seed, number)
 }
 
 func (t *table) sorted(all []family) []Row {

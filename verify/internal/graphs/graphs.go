@@ -50,26 +50,57 @@ func (a Array) Value(of tensor.Dtype) *tensor.Dense {
 	return tensor.New(shape, tensor.WithBacking(append([]float64(nil), a.Data...)))
 }
 
-// Floats reads the elements of a value that lies row-major in memory.
+// Floats reads the elements of a value of floats, in the order of their indices.
 func Floats(v G.Value) ([]float64, error) {
 	if v == nil {
 		return nil, errors.New("no value")
 	}
-	switch d := v.Data().(type) {
-	case []float64:
-		return append([]float64(nil), d...), nil
-	case []float32:
-		f := make([]float64, len(d))
-		for i, x := range d {
-			f[i] = float64(x)
-		}
-		return f, nil
-	case float64:
-		return []float64{d}, nil
-	case float32:
-		return []float64{float64(d)}, nil
+	d, ok := v.(*tensor.Dense)
+	if !ok || d.IsScalar() {
+		x, err := Number(v.Data())
+		return []float64{x}, err
 	}
-	return nil, errors.Errorf("a value of type %T", v.Data())
+	f := make([]float64, d.Shape().TotalSize())
+	for k := range f {
+		x, err := Number(d.Get(Place(d, k)))
+		if err != nil {
+			return nil, err
+		}
+		f[k] = x
+	}
+	return f, nil
+}
+
+// Place is where the element with the row-major number k lies in memory. A column-major tensor with
+// at most one long axis has fewer strides than axes.
+func Place(d *tensor.Dense, k int) int {
+	shape, strides := d.Shape(), d.Strides()
+	if len(strides) != len(shape) {
+		return k * strides[0]
+	}
+	at := 0
+	for a := len(shape) - 1; a >= 0; a-- {
+		at += k % shape[a] * strides[a]
+		k /= shape[a]
+	}
+	return at
+}
+
+// Number is an element of a tensor of floats or Ints, or a scalar's.
+func Number(v any) (float64, error) {
+	switch x := v.(type) {
+	case float64:
+		return x, nil
+	case float32:
+		return float64(x), nil
+	case int:
+		return float64(x), nil
+	case []float64:
+		return x[0], nil
+	case []float32:
+		return float64(x[0]), nil
+	}
+	return 0, errors.Errorf("an element is a %T", v)
 }
 
 // A Build makes a node from its inputs.

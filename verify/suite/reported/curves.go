@@ -87,7 +87,7 @@ func curves() []Mistake {
 			Hints: []string{"zero everywhere"}, op: twice("cube", func(x float64) float64 { return x * x * x }, func(x float64) float64 { return 3 * x * x }, func(x float64) float64 { return 6 * x }, func(x float64) float64 { return 0 }, false)},
 		{Kind: "second order", Report: "pytorch#59477", What: "the derivative of the gradient by dy is 1, not f′", Inputs: []verify.Input{verify.Normal("x", 2, 2)}, Seen: AtOneShape,
 			op: twice("softplus", softplus, sigmoid, func(x float64) float64 { return sigmoid(x) * sigmoid(-x) }, nil, true)},
-		{Kind: "second order", Report: "pytorch#78355", What: "the sign of the derivative of the derivative", Inputs: []verify.Input{verify.Normal("x", 1, 1)}, Seen: AtOneShape,
+		{Kind: "second order", Report: "pytorch#33999", What: "the sign of the derivative of the derivative", Inputs: []verify.Input{verify.Normal("x", 1, 1)}, Seen: AtOneShape,
 			Hints: []string{"the sign is wrong", "a constant factor"}, op: twice("sine", math.Sin, math.Cos, func(x float64) float64 { return -math.Sin(x) }, math.Sin, false)},
 		{Kind: "a negative base", Report: "tfjs#346", What: "aᵇ: the exponent's gradient aᵇ·log a is NaN at a = 0", Inputs: []verify.Input{verify.Uniform("a", 0, 4, 2, 3), verify.Uniform("b", 1, 3, 2, 3)}, Seen: Never,
 			Why: "numbers of [0, 4) are never exactly 0 here", op: powers},

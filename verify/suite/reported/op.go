@@ -10,6 +10,8 @@ import (
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/verify/internal/graphs"
 )
 
 // A def is a small op of this corpus: what it computes, and how its rule differentiates it. It is
@@ -221,9 +223,9 @@ func accumulate(to, by G.Value) error {
 	case *tensor.Dense:
 		for k, v := range held[0] {
 			if t.Dtype() == tensor.Float32 {
-				t.Set(place(t, k), float32(v))
+				t.Set(graphs.Place(t, k), float32(v))
 			} else {
-				t.Set(place(t, k), v)
+				t.Set(graphs.Place(t, k), v)
 			}
 		}
 		return nil
@@ -296,7 +298,7 @@ func numbers(in []G.Value, raw bool) ([][]float64, error) {
 	for _, v := range in {
 		d, ok := v.(*tensor.Dense)
 		if !ok || d.IsScalar() {
-			x, err := number(v.Data())
+			x, err := graphs.Number(v.Data())
 			if err != nil {
 				return nil, err
 			}
@@ -308,9 +310,9 @@ func numbers(in []G.Value, raw bool) ([][]float64, error) {
 		for k := range n {
 			at := k
 			if !raw {
-				at = place(d, k)
+				at = graphs.Place(d, k)
 			}
-			x, err := number(d.Get(at))
+			x, err := graphs.Number(d.Get(at))
 			if err != nil {
 				return nil, err
 			}
@@ -319,37 +321,6 @@ func numbers(in []G.Value, raw bool) ([][]float64, error) {
 		all = append(all, f)
 	}
 	return all, nil
-}
-
-// place is where the element with the row-major number k lies in memory. A column-major tensor with
-// at most one long axis has fewer strides than axes.
-func place(d *tensor.Dense, k int) int {
-	shape, strides := d.Shape(), d.Strides()
-	if len(strides) != len(shape) {
-		return k * strides[0]
-	}
-	at := 0
-	for a := len(shape) - 1; a >= 0; a-- {
-		at += k % shape[a] * strides[a]
-		k /= shape[a]
-	}
-	return at
-}
-
-func number(v any) (float64, error) {
-	switch x := v.(type) {
-	case float64:
-		return x, nil
-	case float32:
-		return float64(x), nil
-	case int:
-		return float64(x), nil
-	case []float64:
-		return x[0], nil
-	case []float32:
-		return float64(x[0]), nil
-	}
-	return 0, errors.Errorf("reported: an element is a %T", v)
 }
 
 // result is numbers as a value of an element type.

@@ -59,9 +59,16 @@ func Check(seed uint64) ([]Finding, error) {
 	var all []Finding
 	for _, m := range Mistakes() {
 		f := Finding{Mistake: m}
-		bad, err := verify.Case{Name: m.Report, Build: m.Wrong(), Inputs: m.Inputs, Seed: seed}.Check()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", m.Report, err)
+		var bad *verify.Report
+		var err error
+		for range 3 { // on a busy machine the checker leaves long axes out, as its report says
+			bad, err = verify.Case{Name: m.Report, Build: m.Wrong(), Inputs: m.Inputs, Seed: seed}.Check()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", m.Report, err)
+			}
+			if bad.Failed() || m.Seen == Never {
+				break
+			}
 		}
 		f.Judged, f.Caught = bad, bad.Failed()
 		if f.Caught {
@@ -119,4 +126,46 @@ func Mistakes() []Mistake {
 		all = append(all, some...)
 	}
 	return all
+}
+
+// A Kind is what became of the mistakes of one kind.
+type Kind struct {
+	Kind      string   `json:"kind"`
+	AtOnce    int      `json:"atOnce"`    // caught at the shapes and values given
+	Varying   int      `json:"varying"`   // caught at others
+	Invisible int      `json:"invisible"` // known not to be seen
+	Missed    []string `json:"missed,omitempty"`
+	Refused   []string `json:"refused,omitempty"` // right rules that the checker refuses
+	Reports   []string `json:"reports"`
+	Why       []string `json:"why,omitempty"` // what is never varied
+}
+
+// Kinds counts findings by kind, in the order of the corpus.
+func Kinds(all []Finding) []Kind {
+	var kinds []Kind
+	at := map[string]int{}
+	for _, f := range all {
+		i, ok := at[f.Kind]
+		if !ok {
+			i = len(kinds)
+			at[f.Kind], kinds = i, append(kinds, Kind{Kind: f.Kind})
+		}
+		k := &kinds[i]
+		k.Reports = append(k.Reports, f.Report)
+		switch {
+		case f.Caught && f.Varied:
+			k.Varying++
+		case f.Caught:
+			k.AtOnce++
+		case f.Seen == Never:
+			k.Invisible++
+			k.Why = append(k.Why, f.Why)
+		default:
+			k.Missed = append(k.Missed, f.Report+": "+f.What)
+		}
+		if f.Refused {
+			k.Refused = append(k.Refused, f.Report+": "+f.OfRight)
+		}
+	}
+	return kinds
 }

@@ -43,7 +43,7 @@ func windowed() []Mistake {
 		{Kind: "padding counted", Report: "AMDMIGraphX#5007", What: "the backward pass has the padding on the other side", Inputs: []verify.Input{x, w}, Seen: AtOneShape,
 			op: convolution(padded, 1, func(g *kernel.Conv) { g.Rows.Before, g.Cols.Before = 0, 0 }, nil)},
 		{Kind: "a bias not summed over space", Report: "nd4j#2424", What: "the bias's gradient is that of the first row and column", Inputs: []verify.Input{image(2, 3, 3, 2), verify.Normal("b", 3)}, Seen: AtOneShape, op: channelBias(func(i, l int) float64 { return step(i%l == 0) })},
-		{Kind: "a bias not summed over space", Report: "pytorch/xla#6409", What: "the bias's gradient is a mean over space", Inputs: []verify.Input{image(2, 3, 3, 2), verify.Normal("b", 3)}, Seen: AtOneShape, Hints: []string{"a constant factor"}, op: channelBias(func(_, l int) float64 { return 1 / float64(l) })},
+		{Kind: "a bias not summed over space", Report: "tfjs-core#398", What: "the bias's gradient is a mean over space", Inputs: []verify.Input{image(2, 3, 3, 2), verify.Normal("b", 3)}, Seen: AtOneShape, Hints: []string{"a constant factor"}, op: channelBias(func(_, l int) float64 { return 1 / float64(l) })},
 		{Kind: "windows that overlap", Report: "NNlib.jl#205", What: "max pooling stores where it should add", Inputs: []verify.Input{verify.Permutation("x", 5, 4)}, Seen: AtOneShape, op: maxPool("stored")},
 		{Kind: "windows that overlap", Report: "tensorflow#40122", What: "a tie gives dy to the last of the greatest, forwards' indices to the first", Inputs: []verify.Input{verify.Integers("x", 1, 5, 4)}, Seen: Never,
 			Why: "any share of a tie is right", op: maxPool("last")},

@@ -1,4 +1,4 @@
-package suite
+package builtin
 
 import (
 	"os"
@@ -17,7 +17,7 @@ func TestBuiltIns(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts children, which are slow under the race detector")
 	}
-	for _, b := range BuiltIns() {
+	for _, b := range Check() {
 		t.Logf("%s: %s: %s", b.Title(), b.Verdict(), b.Finding)
 		if b.Failed != "" {
 			t.Errorf("%s was not checked: %s", b.Title(), b.Failed)

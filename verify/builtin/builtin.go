@@ -1,4 +1,5 @@
-package suite
+// Package builtin puts Gorgonia's own ops before the checker.
+package builtin
 
 import (
 	"encoding/json"
@@ -17,10 +18,13 @@ import (
 
 	"github.com/convgrad/convgrad/internal/kernel"
 	"github.com/convgrad/convgrad/verify"
+	"github.com/convgrad/convgrad/verify/internal/graphs"
+	"github.com/convgrad/convgrad/verify/internal/reference"
+	"github.com/convgrad/convgrad/verify/suite"
 )
 
-// A BuiltIn is what the checker found out about one use of one of Gorgonia's own ops.
-type BuiltIn struct {
+// A Result is what the checker found out about one use of one of Gorgonia's own ops.
+type Result struct {
 	Name    string `json:"name"`             // the op
 	Use     string `json:"use"`              // how it is used
 	Known   string `json:"-"`                // the defect that the finding is expected to be
@@ -31,10 +35,10 @@ type BuiltIn struct {
 }
 
 // Title is op and use.
-func (b BuiltIn) Title() string { return b.Name + ", " + b.Use }
+func (b Result) Title() string { return b.Name + ", " + b.Use }
 
 // Verdict is what the table says.
-func (b BuiltIn) Verdict() string {
+func (b Result) Verdict() string {
 	switch {
 	case b.Failed != "":
 		return "not checked"
@@ -55,7 +59,7 @@ type builtIn struct {
 
 const childVariable = "CONVGRAD_VERIFY_BUILT_IN"
 
-// Child is for the main function of a command, and for a TestMain: it reports whether this process is a child that BuiltIns started, and if so has done its work.
+// Child is for the main function of a command, and for a TestMain: it reports whether this process is a child that Check started, and if so has done its work.
 func Child() bool {
 	title := os.Getenv(childVariable)
 	if title == "" {
@@ -72,9 +76,9 @@ func Child() bool {
 	return true
 }
 
-// BuiltIns puts Gorgonia's own ops before the checker. The process's main must call Child first: cases that can end a process run in children of it.
-func BuiltIns() []BuiltIn {
-	var all []BuiltIn
+// Check puts Gorgonia's own ops before the checker. The process's main must call Child first: cases that can end a process run in children of it.
+func Check() []Result {
+	var all []Result
 	for _, b := range builtIns() {
 		if b.mortal {
 			all = append(all, b.inChild())
@@ -86,8 +90,8 @@ func BuiltIns() []BuiltIn {
 }
 
 // here runs the search in this process. progress gets a line before each case, so that a parent knows which one was fatal.
-func (b builtIn) here(progress io.Writer) BuiltIn {
-	r := BuiltIn{Name: b.name, Use: b.use, Known: b.known}
+func (b builtIn) here(progress io.Writer) Result {
+	r := Result{Name: b.name, Use: b.use, Known: b.known}
 	b.search(func(what string, problem func() string) bool {
 		if r.Defect {
 			return false
@@ -115,8 +119,8 @@ func guarded(problem func() string) (p string) {
 }
 
 // inChild runs the search in a child of this process and reads what it says, and on what it died.
-func (b builtIn) inChild() BuiltIn {
-	r := BuiltIn{Name: b.name, Use: b.use, Known: b.known}
+func (b builtIn) inChild() Result {
+	r := Result{Name: b.name, Use: b.use, Known: b.known}
 	self, err := os.Executable()
 	if err != nil {
 		r.Failed = err.Error()
@@ -152,21 +156,34 @@ func (b builtIn) inChild() BuiltIn {
 	return r
 }
 
-// blamed is the first failure that the oracles find in a subject, of those that want accepts.
-func blamed(s *subject, want func(c comparison) bool) string {
-	for _, c := range check(s, rand.New(rand.NewPCG(1, 1)), tensor.Float64).rows {
-		if c.failure != "" && want(c) {
-			return c.failure
-		}
-	}
-	return ""
+// A use is a case of one of Gorgonia's ops: its inputs' shapes, its node, and what it should be.
+type use struct {
+	shapes    [][]int
+	distinct  bool // inputs without ties and zeros
+	build     verify.Build
+	reference verify.Reference
 }
 
-// underTape leaves out what concerns LispMachine, underLisp everything else.
-func underTape(c comparison) bool {
-	return c.oracle != oracleMachines && c.oracle != accumulationUnder(lisp) && !strings.HasPrefix(c.failure, lisp.String())
+// underTape is what concerns everything but LispMachine, underLisp that alone.
+var (
+	underTape = []verify.Oracle{verify.ByExact, verify.ByDual, verify.ByDifferences, verify.ByTape,
+		verify.ByAccumulation, verify.ByZero, verify.ByTwin}
+	underLisp = []verify.Oracle{verify.ByDoDiff, verify.ByLisp, verify.ByLispAccumul}
+)
+
+// blamed is the first complaint of the checker about a use, by some of its oracles.
+func blamed(u use, by ...verify.Oracle) string {
+	c := verify.Case{Build: u.build, Reference: u.reference}
+	for i, shape := range u.shapes {
+		name := []string{"x", "w", "b"}[i]
+		if u.distinct {
+			c.Inputs = append(c.Inputs, verify.Permutation(name, shape...))
+		} else {
+			c.Inputs = append(c.Inputs, verify.Integers(name, 4, shape...))
+		}
+	}
+	return blamedFor(c, by...)
 }
-func underLisp(c comparison) bool { return !underTape(c) }
 
 // convolutions visits geometries of one channel and one filter and then of several, in order of the input's and filter's size.
 func convolutions(visit func(g kernel.Conv, sp kernel.Spatial) bool) {
@@ -229,72 +246,45 @@ func conv2d(in []*G.Node, g kernel.Conv, sp kernel.Spatial) (*G.Node, error) {
 	return G.Conv2d(in[0], in[1], tensor.Shape{g.R, g.S}, []int{sp.PadTop, sp.PadLeft}, strides(sp), []int{sp.DilationH, sp.DilationW})
 }
 
-func convSubject(g kernel.Conv, sp kernel.Spatial) *subject {
-	return &subject{
-		op: "Conv2D", shapes: [][]int{sidesX(g), sidesW(g)}, y: sidesY(g), integral: true, affine: []bool{true, true},
-		build: func(in []*G.Node) (*G.Node, error) { return conv2d(in, g, sp) },
-		formula: formula{
-			func(in [][]number) []number { return conv(roundly{}, g, in, false) },
-			func(in [][]dual) []dual { return conv(exactly{}, g, in, false) },
-		},
+func convUse(g kernel.Conv, sp kernel.Spatial) use {
+	return use{
+		shapes:    [][]int{sidesX(g), {g.K, g.C, g.R, g.S}},
+		build:     func(in []*G.Node) (*G.Node, error) { return conv2d(in, g, sp) },
+		reference: reference.OfConv(g, false),
 	}
 }
 
+func sidesX(g kernel.Conv) []int { return []int{g.N, g.C, g.H, g.W} }
+
 func convWhat(g kernel.Conv, sp kernel.Spatial) string {
-	return fmt.Sprintf("x %v, filter %v, stride %v, pad [%d %d], dilation [%d %d]", sidesX(g), sidesW(g), strides(sp), sp.PadTop, sp.PadLeft, sp.DilationH, sp.DilationW)
+	return fmt.Sprintf("x %v, filter %v, stride %v, pad [%d %d], dilation [%d %d]", sidesX(g), []int{g.K, g.C, g.R, g.S}, strides(sp), sp.PadTop, sp.PadLeft, sp.DilationH, sp.DilationW)
 }
 
 // pad4 is Gorgonia's order: north, south, west, east.
 func pad4(sp kernel.Spatial) []int { return []int{sp.PadTop, sp.PadBottom, sp.PadLeft, sp.PadRight} }
 
-func maxSubject(g kernel.Pool, build builder) *subject {
-	return &subject{
-		op: "MaxPool2D", shapes: [][]int{{g.N, g.C, g.H, g.W}}, y: []int{g.N, g.C, g.P, g.Q}, integral: true, distinct: true, affine: []bool{false}, build: build,
-		formula: formula{
-			func(in [][]number) []number { return maxPool(roundly{}, g, in[0]) },
-			func(in [][]dual) []dual { return maxPool(exactly{}, g, in[0]) },
-		},
-	}
+func maxUse(g kernel.Pool, build verify.Build) use {
+	return use{[][]int{{g.N, g.C, g.H, g.W}}, true, build, reference.OfMaxPool(g)}
 }
 
-func avgSubject(g kernel.Pool, build builder) *subject {
-	return &subject{
-		op: "AvgPool2D", shapes: [][]int{{g.N, g.C, g.H, g.W}}, y: []int{g.N, g.C, g.P, g.Q}, affine: []bool{true}, build: build,
-		formula: formula{
-			func(in [][]number) []number { return avgPool(roundly{}, g, in[0], true) },
-			func(in [][]dual) []dual { return avgPool(exactly{}, g, in[0], true) },
-		},
-	}
+func avgUse(g kernel.Pool, build verify.Build) use {
+	return use{[][]int{{g.N, g.C, g.H, g.W}}, false, build, reference.OfAvgPool(g, true)}
 }
 
 func poolWhat(g kernel.Pool, sp kernel.Spatial) string {
 	return fmt.Sprintf("x [%d %d %d %d], window [%d %d], stride %v, pad %v", g.N, g.C, g.H, g.W, g.R, g.S, strides(sp), pad4(sp))
 }
 
-// unary is a subject of an elementwise or other op of one input.
-func unary(op string, shape []int, f formula, build builder) *subject {
-	return &subject{op: op, shapes: [][]int{shape}, y: shape, affine: []bool{false}, integral: f.exact != nil, distinct: f.exact != nil, formula: f, build: build}
-}
-
-// sums adds two results.
-func sums[T any](a arithmetic[T], x, y []T) []T {
-	z := make([]T, len(x))
-	for i := range z {
-		z[i] = a.add(x[i], y[i])
-	}
-	return z
-}
-
 // at runs a node on given values and compares with what it should be, to the bit but for NaN, which equals NaN, and −0, which does not equal 0.
-func at(build builder, in []array, dy array, y, dx []float64) string {
-	out, err := run(build, in, dy, tensor.Float64, tape)
+func at(build graphs.Build, in []graphs.Array, dy graphs.Array, y, dx []float64) string {
+	got, gradients, err := graphs.Run(build, in, dy)
 	if err != nil {
 		return err.Error()
 	}
-	if p := differs("y", out.y.data, y); p != "" || dx == nil {
+	if p := differs("y", got.Data, y); p != "" || dx == nil {
 		return p
 	}
-	return differs("dx", out.dx[0].data, dx)
+	return differs("dx", gradients[0].Data, dx)
 }
 
 func differs(what string, got, want []float64) string {
@@ -306,7 +296,7 @@ func differs(what string, got, want []float64) string {
 	return ""
 }
 
-func image2(rows, cols int, v ...float64) array { return array{[]int{1, 1, rows, cols}, v} }
+func image2(rows, cols int, v ...float64) graphs.Array { return graphs.Of([]int{1, 1, rows, cols}, v) }
 
 func ones(n int) []float64 {
 	v := make([]float64, n)
@@ -320,24 +310,24 @@ func ones(n int) []float64 {
 type view struct {
 	name string
 	axis int // must have two elements or more, for a slice of one loses its axis
-	make func(a array) (*tensor.Dense, error)
+	make func(a graphs.Array) (*tensor.Dense, error)
 }
 
 func views() []view {
-	sliced := func(axis int) func(a array) (*tensor.Dense, error) {
-		return func(a array) (*tensor.Dense, error) {
-			wide := append([]int(nil), a.shape...)
+	sliced := func(axis int) func(a graphs.Array) (*tensor.Dense, error) {
+		return func(a graphs.Array) (*tensor.Dense, error) {
+			wide := append([]int(nil), a.Shape...)
 			wide[axis]++
 			d := tensor.New(tensor.WithShape(wide...), tensor.Of(tensor.Float64))
 			index := make([]tensor.Slice, len(wide))
-			index[axis] = G.S(0, a.shape[axis])
+			index[axis] = G.S(0, a.Shape[axis])
 			s, err := d.Slice(index...)
 			if err != nil {
 				return nil, err
 			}
 			v := s.(*tensor.Dense)
-			for i, x := range a.data {
-				if err := v.SetAt(x, multiIndex(i, a.shape)...); err != nil {
+			for i, x := range a.Data {
+				if err := v.SetAt(x, multiIndex(i, a.Shape)...); err != nil {
 					return nil, err
 				}
 			}
@@ -348,20 +338,20 @@ func views() []view {
 		{"a slice of the batch", 0, sliced(0)},
 		{"a slice of the channels", 1, sliced(1)},
 		{"a slice of the width", 3, sliced(3)},
-		{"a lazy transpose", 0, func(a array) (*tensor.Dense, error) {
-			d := tensor.New(tensor.WithShape(a.shape[0], a.shape[1], a.shape[3], a.shape[2]), tensor.Of(tensor.Float64))
-			for i, x := range a.data {
-				k := multiIndex(i, a.shape)
+		{"a lazy transpose", 0, func(a graphs.Array) (*tensor.Dense, error) {
+			d := tensor.New(tensor.WithShape(a.Shape[0], a.Shape[1], a.Shape[3], a.Shape[2]), tensor.Of(tensor.Float64))
+			for i, x := range a.Data {
+				k := multiIndex(i, a.Shape)
 				if err := d.SetAt(x, k[0], k[1], k[3], k[2]); err != nil {
 					return nil, err
 				}
 			}
 			return d, d.T(0, 1, 3, 2)
 		}},
-		{"column-major", 0, func(a array) (*tensor.Dense, error) {
-			d := tensor.New(tensor.WithShape(a.shape...), tensor.Of(tensor.Float64), tensor.AsFortran(nil))
-			for i, x := range a.data {
-				if err := d.SetAt(x, multiIndex(i, a.shape)...); err != nil {
+		{"column-major", 0, func(a graphs.Array) (*tensor.Dense, error) {
+			d := tensor.New(tensor.WithShape(a.Shape...), tensor.Of(tensor.Float64), tensor.AsFortran(nil))
+			for i, x := range a.Data {
+				if err := d.SetAt(x, multiIndex(i, a.Shape)...); err != nil {
 					return nil, err
 				}
 			}
@@ -372,9 +362,9 @@ func views() []view {
 
 // viewed runs a node on a view and compares with what it makes of the plain tensor's elements.
 func viewed(v view, shape []int, build func(x *G.Node) (*G.Node, error), want func(x []float64) []float64) string {
-	a := newArray(shape...)
-	for i := range a.data {
-		a.data[i] = float64(i*i%7 + i)
+	a := graphs.Zeros(shape...)
+	for i := range a.Data {
+		a.Data[i] = float64(i*i%7 + i)
 	}
 	d, err := v.make(a)
 	if err != nil {
@@ -396,27 +386,27 @@ func viewed(v view, shape []int, build func(x *G.Node) (*G.Node, error), want fu
 	if err := m.RunAll(); err != nil {
 		return err.Error()
 	}
-	got, err := floats(read)
+	got, err := graphs.Floats(read)
 	if err != nil {
 		return err.Error()
 	}
-	return differs("y", got, want(a.data))
+	return differs("y", got, want(a.Data))
 }
 
 // builtIns are the uses that are checked. What is expected is written beside each, and decides nothing.
 func builtIns() []builtIn {
 	symmetric := []kernel.Spatial{padded(0, 0, 0, 0, 1), padded(0, 0, 0, 0, 2), padded(1, 1, 1, 1, 2), padded(1, 1, 0, 0, 1)}
 	uneven := []kernel.Spatial{padded(0, 1, 0, 1, 1), padded(1, 0, 1, 0, 1), padded(0, 1, 0, 1, 2), padded(1, 0, 1, 0, 2)}
-	overConv := func(want func(c comparison) bool) func(try func(string, func() string) bool) {
+	overConv := func(by []verify.Oracle) func(try func(string, func() string) bool) {
 		return func(try func(string, func() string) bool) {
 			n := 0
 			convolutions(func(g kernel.Conv, sp kernel.Spatial) bool {
 				n++
-				return n <= 150 && try(convWhat(g, sp), func() string { return blamed(convSubject(g, sp), want) })
+				return n <= 150 && try(convWhat(g, sp), func() string { return blamed(convUse(g, sp), by...) })
 			})
 		}
 	}
-	maxBuild := func(g kernel.Pool, sp kernel.Spatial) builder {
+	maxBuild := func(g kernel.Pool, sp kernel.Spatial) verify.Build {
 		pad := []int{sp.PadTop, sp.PadLeft}
 		if sp.PadTop != sp.PadBottom || sp.PadLeft != sp.PadRight {
 			pad = pad4(sp)
@@ -425,12 +415,12 @@ func builtIns() []builtIn {
 			return G.MaxPool2D(in[0], tensor.Shape{g.R, g.S}, pad, strides(sp))
 		}
 	}
-	overMax := func(spatial []kernel.Spatial, want func(c comparison) bool) func(try func(string, func() string) bool) {
+	overMax := func(spatial []kernel.Spatial, by []verify.Oracle) func(try func(string, func() string) bool) {
 		return func(try func(string, func() string) bool) {
 			n := 0
 			pools(spatial, func(g kernel.Pool, sp kernel.Spatial) bool {
 				n++
-				return n <= 150 && try(poolWhat(g, sp), func() string { return blamed(maxSubject(g, maxBuild(g, sp)), want) })
+				return n <= 150 && try(poolWhat(g, sp), func() string { return blamed(maxUse(g, maxBuild(g, sp)), by...) })
 			})
 		}
 	}
@@ -449,7 +439,7 @@ func builtIns() []builtIn {
 						if err != nil || other != nil || ga.P != gb.P || ga.Q != gb.Q {
 							continue
 						}
-						s := convSubject(ga, a)
+						s := convUse(ga, a)
 						s.build = func(in []*G.Node) (*G.Node, error) {
 							y, err := conv2d(in, ga, a)
 							if err != nil {
@@ -461,15 +451,8 @@ func builtIns() []builtIn {
 							}
 							return G.Add(y, z)
 						}
-						s.formula = formula{
-							func(in [][]number) []number {
-								return sums(roundly{}, conv(roundly{}, ga, in, false), conv(roundly{}, gb, in, false))
-							},
-							func(in [][]dual) []dual {
-								return sums(exactly{}, conv(exactly{}, ga, in, false), conv(exactly{}, gb, in, false))
-							},
-						}
-						if !try(fmt.Sprintf("%s, and dilation %d", convWhat(ga, a), dilation), func() string { return blamed(s, underTape) }) {
+						s.reference = reference.Sum(reference.OfConv(ga, false), reference.OfConv(gb, false))
+						if !try(fmt.Sprintf("%s, and dilation %d", convWhat(ga, a), dilation), func() string { return blamed(s, underTape...) }) {
 							return false
 						}
 					}
@@ -484,7 +467,7 @@ func builtIns() []builtIn {
 						continue
 					}
 					try(fmt.Sprintf("kernelShape %v, filter [1 1 %d %d]", k, f[0], f[1]), func() string {
-						_, in := leaves([]array{newArray(1, 1, 9, 9), newArray(1, 1, f[0], f[1])}, tensor.Float64)
+						_, in := graphs.Leaves(graphs.Zeros(1, 1, 9, 9), graphs.Zeros(1, 1, f[0], f[1]))
 						y, err := G.Conv2d(in[0], in[1], tensor.Shape(k[:]), []int{0, 0}, []int{1, 1}, []int{1, 1})
 						if err == nil {
 							return fmt.Sprintf("no error, and a node of shape %v", y.Shape())
@@ -511,7 +494,7 @@ func builtIns() []builtIn {
 					return true
 				}
 				return try(fmt.Sprintf("%s, and pad %v", poolWhat(g, sp), pad4(more)), func() string {
-					_, in := leaves([]array{newArray(1, 1, g.H, g.W)}, tensor.Float64)
+					_, in := graphs.Leaves(graphs.Zeros(1, 1, g.H, g.W))
 					a, err := G.MaxPool2D(in[0], tensor.Shape{g.R, g.S}, pad4(sp), strides(sp))
 					if err != nil {
 						return ""
@@ -548,19 +531,19 @@ func builtIns() []builtIn {
 		}},
 		{name: "MaxPool2D", use: "a window that lies wholly in the padding", known: "C5", mortal: true, search: func(try func(string, func() string) bool) {
 			try("x [1], window [1 1], pad [1 1]", func() string {
-				out, err := run(func(in []*G.Node) (*G.Node, error) {
+				y, _, err := graphs.Run(func(in []*G.Node) (*G.Node, error) {
 					return G.MaxPool2D(in[0], tensor.Shape{1, 1}, []int{1, 1}, []int{1, 1})
-				}, []array{image2(1, 1, 1)}, array{[]int{1, 1, 3, 3}, ones(9)}, tensor.Float64, tape)
+				}, []graphs.Array{image2(1, 1, 1)}, graphs.Of([]int{1, 1, 3, 3}, ones(9)))
 				if err != nil {
 					return "" // an error is an answer
 				}
-				return fmt.Sprintf("y is %v, where no element was: want an error", out.y.data)
+				return fmt.Sprintf("y is %v, where no element was: want an error", y.Data)
 			})
 		}},
 		{name: "MaxPool2D", use: "one op at two nodes", known: "C6", search: func(try func(string, func() string) bool) {
 			pools(symmetric, func(g kernel.Pool, sp kernel.Spatial) bool {
-				one := maxSubject(g, nil)
-				s := &subject{op: "two MaxPool2D", shapes: [][]int{one.shapes[0], one.shapes[0]}, y: one.y, integral: true, distinct: true, affine: []bool{false, false}}
+				one := maxUse(g, nil)
+				s := use{shapes: [][]int{one.shapes[0], one.shapes[0]}, distinct: true}
 				s.build = func(in []*G.Node) (*G.Node, error) {
 					a, err := maxBuild(g, sp)(in[:1])
 					if err != nil {
@@ -572,15 +555,8 @@ func builtIns() []builtIn {
 					}
 					return G.Add(a, b)
 				}
-				s.formula = formula{
-					func(in [][]number) []number {
-						return sums(roundly{}, maxPool(roundly{}, g, in[0]), maxPool(roundly{}, g, in[1]))
-					},
-					func(in [][]dual) []dual {
-						return sums(exactly{}, maxPool(exactly{}, g, in[0]), maxPool(exactly{}, g, in[1]))
-					},
-				}
-				return try(poolWhat(g, sp), func() string { return blamed(s, underTape) })
+				s.reference = reference.Sum(reference.Of(reference.OfMaxPool(g), 0), reference.Of(reference.OfMaxPool(g), 1))
+				return try(poolWhat(g, sp), func() string { return blamed(s, underTape...) })
 			})
 		}},
 		{name: "MaxPool2D", use: "another run between forward and backward, as in a clone", known: "C6", search: func(try func(string, func() string) bool) {
@@ -599,38 +575,35 @@ func builtIns() []builtIn {
 		{name: "AveragePool2D", use: "under TapeMachine", known: "C7", mortal: true, search: func(try func(string, func() string) bool) {
 			pools(symmetric[:2], func(g kernel.Pool, sp kernel.Spatial) bool {
 				return try(poolWhat(g, sp), func() string {
-					return blamed(avgSubject(g, func(in []*G.Node) (*G.Node, error) {
+					return blamed(avgUse(g, func(in []*G.Node) (*G.Node, error) {
 						return G.AveragePool2D(in[0], tensor.Shape{g.R, g.S}, []int{0, 0}, strides(sp))
-					}), underTape)
+					}), underTape...)
 				})
 			})
 		}},
 		{name: "AveragePool2D", use: "its gradient", known: "C7", mortal: true, search: func(try func(string, func() string) bool) {
 			pools(symmetric[:2], func(g kernel.Pool, sp kernel.Spatial) bool {
 				return try(poolWhat(g, sp), func() string {
-					return blamed(avgSubject(g, func(in []*G.Node) (*G.Node, error) {
+					return blamed(avgUse(g, func(in []*G.Node) (*G.Node, error) {
 						return G.AveragePool2D(in[0], tensor.Shape{g.R, g.S}, []int{0, 0}, strides(sp))
-					}), func(c comparison) bool { return underTape(c) && c.quantity == "dx" })
+					}), verify.ByDifferences)
 				})
 			})
 		}},
 		{name: "AveragePool1D", use: "the forward pass", known: "C7", mortal: true, search: func(try func(string, func() string) bool) {
 			try("x [0 1], window 2", func() string {
-				return at(func(in []*G.Node) (*G.Node, error) { return G.AveragePool1D(in[0], 2, 0, 2) }, []array{image2(1, 2, 0, 1)}, image2(1, 1, 1), []float64{0.5}, nil)
+				return at(func(in []*G.Node) (*G.Node, error) { return G.AveragePool1D(in[0], 2, 0, 2) }, []graphs.Array{image2(1, 2, 0, 1)}, image2(1, 1, 1), []float64{0.5}, nil)
 			})
 		}},
 		{name: "GlobalAveragePool2D", use: "its gradient", known: "C8", search: func(try func(string, func() string) bool) {
 			try("x [1]", func() string {
-				return at(func(in []*G.Node) (*G.Node, error) { return G.GlobalAveragePool2D(in[0]) }, []array{image2(1, 1, 1)}, image2(1, 1, 1), []float64{1}, []float64{1})
+				return at(func(in []*G.Node) (*G.Node, error) { return G.GlobalAveragePool2D(in[0]) }, []graphs.Array{image2(1, 1, 1)}, image2(1, 1, 1), []float64{1}, []float64{1})
 			})
 		}},
 		{name: "Rectify", use: "away from 0", search: func(try func(string, func() string) bool) {
 			for n := 2; n <= 12; n++ {
 				try(fmt.Sprintf("x [%d]", n), func() string {
-					return blamed(unary("ReLU", []int{n}, formula{
-						func(in [][]number) []number { return positivePart(roundly{}, append([]number(nil), in[0]...)) },
-						func(in [][]dual) []dual { return positivePart(exactly{}, append([]dual(nil), in[0]...)) },
-					}, func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) }), func(comparison) bool { return true })
+					return blamed(use{[][]int{{n}}, true, func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) }, reference.OfReLU()}, slices.Concat(underTape, underLisp)...)
 				})
 			}
 		}},
@@ -640,33 +613,33 @@ func builtIns() []builtIn {
 		{name: "SoftMax", use: "rows whose numbers are near", search: func(try func(string, func() string) bool) {
 			for n := 1; n <= 3; n++ {
 				for m := 2; m <= 5; m++ {
-					try(fmt.Sprintf("x [%d %d]", n, m), func() string { return blamed(softmaxSubject(n, m), underTape) })
+					try(fmt.Sprintf("x [%d %d]", n, m), func() string { return blamed(softmaxUse(n, m), underTape...) })
 				}
 			}
 		}},
 		{name: "SoftMax", use: "of one column", known: "O5", search: func(try func(string, func() string) bool) {
 			for n := 1; n <= 3; n++ {
-				try(fmt.Sprintf("x [%d 1]", n), func() string { return blamed(softmaxSubject(n, 1), underTape) })
+				try(fmt.Sprintf("x [%d 1]", n), func() string { return blamed(softmaxUse(n, 1), underTape...) })
 			}
 		}},
 		{name: "SoftMax", use: "rows that are far apart", known: "O2", search: func(try func(string, func() string) bool) {
 			for apart := 1.0; apart <= 1024; apart *= 2 {
 				try(fmt.Sprintf("x [%v %v; 0 0]", apart, apart), func() string {
 					return at(func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0]) },
-						[]array{{[]int{2, 2}, []float64{apart, apart, 0, 0}}}, array{[]int{2, 2}, ones(4)}, []float64{0.5, 0.5, 0.5, 0.5}, nil)
+						[]graphs.Array{graphs.Of([]int{2, 2}, []float64{apart, apart, 0, 0})}, graphs.Of([]int{2, 2}, ones(4)), []float64{0.5, 0.5, 0.5, 0.5}, nil)
 				})
 			}
 		}},
 		{name: "LogSoftMax", use: "rows that are far apart", known: "O2", search: func(try func(string, func() string) bool) {
 			for apart := 1.0; apart <= 1024; apart *= 2 {
 				try(fmt.Sprintf("x [%v %v; 0 0]", apart, apart), func() string {
-					out, err := run(func(in []*G.Node) (*G.Node, error) { return G.LogSoftMax(in[0]) }, []array{{[]int{2, 2}, []float64{apart, apart, 0, 0}}}, array{[]int{2, 2}, ones(4)}, tensor.Float64, tape)
+					got, _, err := graphs.Run(func(in []*G.Node) (*G.Node, error) { return G.LogSoftMax(in[0]) }, []graphs.Array{graphs.Of([]int{2, 2}, []float64{apart, apart, 0, 0})}, graphs.Of([]int{2, 2}, ones(4)))
 					if err != nil {
 						return err.Error()
 					}
-					for _, y := range out.y.data {
-						if !(math.Abs(y+math.Ln2) <= 8*unit(tensor.Float64)*(1+apart)) { // an exponential, a sum and a logarithm, and whatever is subtracted first
-							return fmt.Sprintf("y is %v, want −ln 2 everywhere", out.y.data)
+					for _, y := range got.Data {
+						if !(math.Abs(y+math.Ln2) <= 8*0x1p-53*(1+apart)) { // an exponential, a sum and a logarithm, and whatever is subtracted first
+							return fmt.Sprintf("y is %v, want −ln 2 everywhere", got.Data)
 						}
 					}
 					return ""
@@ -676,7 +649,7 @@ func builtIns() []builtIn {
 		{name: "SoftMax", use: "differentiated, and then something else in the same graph", known: "M2", search: gradTwice(func(x *G.Node) (*G.Node, error) { return G.SoftMax(x) })},
 		{name: "SoftMax", use: "beside LogSoftMax of the same x", known: "O3", search: func(try func(string, func() string) bool) {
 			try("x [0 0]", func() string {
-				_, in := leaves([]array{newArray(1, 2)}, tensor.Float64)
+				_, in := graphs.Leaves(graphs.Zeros(1, 2))
 				p, err := G.SoftMax(in[0])
 				if err != nil {
 					return err.Error()
@@ -693,7 +666,7 @@ func builtIns() []builtIn {
 		}},
 		{name: "SoftMax", use: "read beside its Log", known: "O4", search: func(try func(string, func() string) bool) {
 			try("x [0 0]", func() string {
-				g, in := leaves([]array{newArray(1, 2)}, tensor.Float64)
+				g, in := graphs.Leaves(graphs.Zeros(1, 2))
 				p, err := G.SoftMax(in[0])
 				if err != nil {
 					return err.Error()
@@ -708,7 +681,7 @@ func builtIns() []builtIn {
 				if err := m.RunAll(); err != nil {
 					return err.Error()
 				}
-				got, err := floats(read)
+				got, err := graphs.Floats(read)
 				if err != nil {
 					return err.Error()
 				}
@@ -721,7 +694,7 @@ func builtIns() []builtIn {
 				for k := range grads {
 					t := []float64{1. / 1024, 1. / 1024}
 					t[k] = 1
-					out, err := run(func(in []*G.Node) (*G.Node, error) {
+					_, dx, err := graphs.Run(func(in []*G.Node) (*G.Node, error) {
 						p, err := G.SoftMax(in[0])
 						if err != nil {
 							return nil, err
@@ -736,11 +709,11 @@ func builtIns() []builtIn {
 							return nil, err
 						}
 						return G.Neg(p)
-					}, []array{{[]int{1, 2}, []float64{0, 0}}, {[]int{1, 2}, t}}, array{nil, []float64{1}}, tensor.Float64, tape)
+					}, []graphs.Array{graphs.Of([]int{1, 2}, []float64{0, 0}), graphs.Of([]int{1, 2}, t)}, graphs.Of(nil, []float64{1}))
 					if err != nil {
 						return err.Error()
 					}
-					grads[k] = out.dx[0].data
+					grads[k] = dx[0].Data
 				}
 				if fmt.Sprint(grads[0]) == fmt.Sprint(grads[1]) {
 					return fmt.Sprintf("dx is %v for both targets: it does not depend on the labels", grads[0])
@@ -752,13 +725,13 @@ func builtIns() []builtIn {
 			for _, p := range []float64{0.5, 0.25, 0.75} {
 				try(fmt.Sprintf("p %v", p), func() string {
 					n := 64
-					out, err := run(func(in []*G.Node) (*G.Node, error) { return G.Dropout(in[0], p) }, []array{{[]int{n}, ones(n)}}, array{[]int{n}, ones(n)}, tensor.Float64, tape)
+					y, dx, err := graphs.Run(func(in []*G.Node) (*G.Node, error) { return G.Dropout(in[0], p) }, []graphs.Array{graphs.Of([]int{n}, ones(n))}, graphs.Of([]int{n}, ones(n)))
 					if err != nil {
 						return err.Error()
 					}
-					for i, y := range out.y.data { // linear and diagonal: y/x = dx/dy
-						if !(math.Abs(out.dx[0].data[i]-y) <= 4*unit(tensor.Float64)*math.Abs(y)) {
-							return fmt.Sprintf("x[i] = dy[i] = 1 gives y[i] = %v and dx[i] = %v, want the same", y, out.dx[0].data[i])
+					for i, y := range y.Data { // linear and diagonal: y/x = dx/dy
+						if !(math.Abs(dx[0].Data[i]-y) <= 4*0x1p-53*math.Abs(y)) {
+							return fmt.Sprintf("x[i] = dy[i] = 1 gives y[i] = %v and dx[i] = %v, want the same", y, dx[0].Data[i])
 						}
 					}
 					return ""
@@ -768,7 +741,7 @@ func builtIns() []builtIn {
 		{name: "Dropout", use: "differentiated, and then something else in the same graph", known: "M2", search: gradTwice(func(x *G.Node) (*G.Node, error) { return G.Dropout(x, 0.5) })},
 		{name: "Dropout", use: "two of one input with other probabilities", known: "O7", search: func(try func(string, func() string) bool) {
 			try("p 0.25 and 0.75", func() string {
-				_, in := leaves([]array{newArray(2)}, tensor.Float64)
+				_, in := graphs.Leaves(graphs.Zeros(2))
 				a, err := G.Dropout(in[0], 0.25)
 				if err != nil {
 					return err.Error()
@@ -785,7 +758,7 @@ func builtIns() []builtIn {
 		}},
 		{name: "Dropout", use: "into memory at hand, by UsePreallocDo", known: "O7", mortal: true, search: func(try func(string, func() string) bool) {
 			try("x [1], p 0.5", func() string {
-				_, in := leaves([]array{{[]int{1}, ones(1)}}, tensor.Float64)
+				_, in := graphs.Leaves(graphs.Of([]int{1}, ones(1)))
 				y, err := G.Dropout(in[0], 0.5)
 				if err != nil {
 					return err.Error()
@@ -794,11 +767,11 @@ func builtIns() []builtIn {
 				if !ok {
 					return ""
 				}
-				v, err := op.UsePreallocDo(newArray(1).value(tensor.Float64), in[0].Value())
+				v, err := op.UsePreallocDo(graphs.Zeros(1).Value(tensor.Float64), in[0].Value())
 				if err != nil {
 					return err.Error()
 				}
-				if got, err := floats(v); err != nil || got[0] != 0 && got[0] != 2 {
+				if got, err := graphs.Floats(v); err != nil || got[0] != 0 && got[0] != 2 {
 					return fmt.Sprintf("y is %v (%v), want 0 or 2", got, err)
 				}
 				return ""
@@ -809,30 +782,28 @@ func builtIns() []builtIn {
 		{name: "Reshape", use: "under LispMachine, x with a second consumer", known: "C2", search: func(try func(string, func() string) bool) {
 			for n := 1; n <= 4; n++ {
 				try(fmt.Sprintf("x [%d 1]", n), func() string {
-					s := unary("Flatten", []int{n, 1}, formula{func(in [][]number) []number { return in[0] }, func(in [][]dual) []dual { return in[0] }},
-						func(in []*G.Node) (*G.Node, error) { return G.Reshape(in[0], tensor.Shape{n}) })
-					s.y = []int{n}
-					return blamed(s, underLisp)
+					s := use{[][]int{{n, 1}}, true, func(in []*G.Node) (*G.Node, error) { return G.Reshape(in[0], tensor.Shape{n}) }, reference.OfCopy()}
+					return blamed(s, underLisp...)
 				})
 			}
 		}},
 		{name: "Mean", use: "over one axis of four", known: "O8", mortal: true, search: func(try func(string, func() string) bool) {
 			for _, shape := range shapesOf(4, 3) {
 				for axis := range 4 {
-					try(fmt.Sprintf("x %v, axis %d", shape, axis), func() string { return blamed(meanSubject(shape, axis), underTape) })
+					try(fmt.Sprintf("x %v, axis %d", shape, axis), func() string { return blamed(meanUse(shape, axis), underTape...) })
 				}
 			}
 		}},
 		{name: "Mean", use: "over the rows and columns of images", known: "O8", mortal: true, search: func(try func(string, func() string) bool) {
 			for _, shape := range shapesOf(4, 3) {
 				if shape[0] > 1 && shape[1] > 1 && shape[2] > 1 && shape[3] > 1 {
-					try(fmt.Sprintf("x %v, axes 2 and 3", shape), func() string { return blamed(meanSubject(shape, 2, 3), underTape) })
+					try(fmt.Sprintf("x %v, axes 2 and 3", shape), func() string { return blamed(meanUse(shape, 2, 3), underTape...) })
 				}
 			}
 		}},
 		{name: "Grad", use: "of a Grad", known: "M1", search: func(try func(string, func() string) bool) {
 			try("Σ x³, x [1]", func() string {
-				g, in := leaves([]array{{[]int{1}, ones(1)}}, tensor.Float64)
+				g, in := graphs.Leaves(graphs.Of([]int{1}, ones(1)))
 				cube := G.Must(G.HadamardProd(G.Must(G.Square(in[0])), in[0]))
 				first, err := G.Grad(G.Must(G.Sum(cube)), in[0])
 				if err != nil {
@@ -847,16 +818,41 @@ func builtIns() []builtIn {
 				if err := m.RunAll(); err != nil {
 					return err.Error()
 				}
-				got, err := floats(second[0].Value())
+				got, err := graphs.Floats(second[0].Value())
 				if err != nil {
 					return err.Error()
 				}
 				return differs("d²/dx²", got, []float64{6})
 			})
 		}},
+		{name: "Grad", use: "of a loss, and then of the loss with a penalty on the same weights", known: "M1", search: func(try func(string, func() string) bool) {
+			try("Σ w², and then Σ w² + Σ w⁴, w [1]", func() string {
+				g, in := graphs.Leaves(graphs.Ones(1))
+				square := G.Must(G.Square(in[0]))
+				loss := G.Must(G.Sum(square))
+				if _, err := G.Grad(loss, in[0]); err != nil {
+					return err.Error()
+				}
+				penalty := G.Must(G.Sum(G.Must(G.Square(square))))
+				dw, err := G.Grad(G.Must(G.Add(loss, penalty)), in[0])
+				if err != nil {
+					return err.Error()
+				}
+				m := G.NewTapeMachine(g)
+				defer m.Close()
+				if err := m.RunAll(); err != nil {
+					return err.Error()
+				}
+				got, err := graphs.Floats(dw[0].Value())
+				if err != nil {
+					return err.Error()
+				}
+				return differs("dw", got, []float64{6})
+			})
+		}},
 		{name: "BroadcastAdd", use: "its gradient by what is broadcast over axis 2 of four", known: "O8", search: func(try func(string, func() string) bool) {
 			for _, shape := range shapesOf(4, 3) {
-				if shape[2] < 2 || len(newArray(shape...).data) == shape[2] { // there is nothing to broadcast, or what is broadcast is one element
+				if shape[2] < 2 || len(graphs.Zeros(shape...).Data) == shape[2] { // there is nothing to broadcast, or what is broadcast is one element
 					continue
 				}
 				try(fmt.Sprintf("x %v, b [%d %d 1 %d]", shape, shape[0], shape[1], shape[3]), func() string {
@@ -870,16 +866,10 @@ func builtIns() []builtIn {
 		{name: "Mul", use: "of slices of matrices", known: "found here", mortal: true, search: mulOf(verify.BySlices)},
 		{name: "Mul", use: "of column-major matrices", known: "found here", mortal: true, search: mulOf(verify.ByColumnMajor)},
 		{name: "Mul", use: "of lazy transposes of matrices", mortal: true, search: mulOf(verify.ByTransposes)},
-		{name: "Conv2d, Reshape, BroadcastAdd", use: "a convolution with a bias", search: overFamily(func(r *rand.Rand) *subject {
-			for {
-				if s := drawConv(r, false, false); s.another != nil && len(s.shapes) == 3 {
-					return s
-				}
-			}
-		})},
-		{name: "Mul, Transpose, BroadcastAdd", use: "a fully connected layer", search: overFamily(drawLinear)},
-		{name: "Sub, Square, Mean", use: "a squared error", search: overFamily(drawMSE)},
-		{name: "Log, SoftMax, HadamardProd, Sum", use: "a cross-entropy with labels", search: overFamily(drawCrossEntropy)},
+		{name: "Conv2d, Reshape, BroadcastAdd", use: "a convolution with a bias", search: overFamily("Conv2D")},
+		{name: "Mul, Transpose, BroadcastAdd", use: "a fully connected layer", search: overFamily("Linear")},
+		{name: "Sub, Square, Mean", use: "a squared error", search: overFamily("MSE")},
+		{name: "Log, SoftMax, HadamardProd, Sum", use: "a cross-entropy with labels", search: overFamily("CrossEntropy")},
 	}
 	for _, v := range views() {
 		all = append(all,
@@ -887,8 +877,8 @@ func builtIns() []builtIn {
 				for _, shape := range smallImages(v.axis) {
 					try(fmt.Sprintf("x %v, filter [1 %d 1 1] of ones", shape, shape[1]), func() string {
 						return viewed(v, shape, func(x *G.Node) (*G.Node, error) {
-							w := array{[]int{1, shape[1], 1, 1}, ones(shape[1])}
-							return G.Conv2d(x, G.NewTensor(x.Graph(), tensor.Float64, 4, G.WithShape(w.shape...), G.WithName("w"), G.WithValue(w.value(tensor.Float64))),
+							w := graphs.Of([]int{1, shape[1], 1, 1}, ones(shape[1]))
+							return G.Conv2d(x, G.NewTensor(x.Graph(), tensor.Float64, 4, G.WithShape(w.Shape...), G.WithName("w"), G.WithValue(w.Value(tensor.Float64))),
 								tensor.Shape{1, 1}, []int{0, 0}, []int{1, 1}, []int{1, 1})
 						}, func(x []float64) []float64 {
 							g, err := kernel.NewConv(shape[0], shape[1], shape[2], shape[3], 1, 1, 1, 1, padded(0, 0, 0, 0, 1), false)
@@ -946,74 +936,38 @@ func shapesOf(rank, most int) [][]int {
 		}
 		all = longer
 	}
-	sort.SliceStable(all, func(i, j int) bool { return len(newArray(all[i]...).data) < len(newArray(all[j]...).data) })
+	sort.SliceStable(all, func(i, j int) bool { return len(graphs.Zeros(all[i]...).Data) < len(graphs.Zeros(all[j]...).Data) })
 	return all
 }
 
-func maxAt(window int, x array, y, dx []float64) string {
+func maxAt(window int, x graphs.Array, y, dx []float64) string {
 	return at(func(in []*G.Node) (*G.Node, error) {
 		return G.MaxPool2D(in[0], tensor.Shape{1, window}, []int{0, 0}, []int{1, window})
-	}, []array{x}, image2(1, 1, 1), y, dx)
+	}, []graphs.Array{x}, image2(1, 1, 1), y, dx)
 }
 
 func rectifyAt(x, y, dx float64) func(try func(string, func() string) bool) {
 	return func(try func(string, func() string) bool) {
 		try(fmt.Sprintf("x [%v], dy [1]", x), func() string {
-			return at(func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) }, []array{{[]int{1}, []float64{x}}}, array{[]int{1}, []float64{1}}, []float64{y}, []float64{dx})
+			return at(func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) }, []graphs.Array{graphs.Of([]int{1}, []float64{x})}, graphs.Of([]int{1}, []float64{1}), []float64{y}, []float64{dx})
 		})
 	}
 }
 
-func softmaxSubject(n, m int) *subject {
-	return unary("Softmax", []int{n, m}, formula{round: func(in [][]number) []number { return softmax(roundly{}, in[0], n) }},
-		func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0]) })
+func softmaxUse(n, m int) use {
+	return use{[][]int{{n, m}}, false, func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0]) }, reference.OfSoftmax(n)}
 }
 
-// meanSubject is G.Mean along some axes, in ascending order.
-func meanSubject(shape []int, axes ...int) *subject {
-	s := &subject{op: "Mean", shapes: [][]int{shape}, affine: []bool{true}}
-	for axis, side := range shape {
-		if !slices.Contains(axes, axis) {
-			s.y = append(s.y, side)
-		}
-	}
-	s.build = func(in []*G.Node) (*G.Node, error) { return G.Mean(in[0], axes...) }
-	s.formula = formula{
-		func(in [][]number) []number { return meanOver(roundly{}, in[0], shape, axes) },
-		func(in [][]dual) []dual { return meanOver(exactly{}, in[0], shape, axes) },
-	}
-	return s
-}
-
-func meanOver[T any](a arithmetic[T], x []T, shape, axes []int) []T {
-	for i := len(axes) - 1; i >= 0; i-- {
-		x = meanAlong(a, x, shape, axes[i])
-		shape = slices.Delete(slices.Clone(shape), axes[i], axes[i]+1)
-	}
-	return x
-}
-
-func meanAlong[T any](a arithmetic[T], x []T, shape []int, axis int) []T {
-	inner := 1
-	for _, s := range shape[axis+1:] {
-		inner *= s
-	}
-	y := zeros(a, len(x)/shape[axis])
-	for i, v := range x {
-		k := i/(inner*shape[axis])*inner + i%inner
-		y[k] = a.add(y[k], v)
-	}
-	for i := range y {
-		y[i] = a.div(y[i], a.from(float64(shape[axis])))
-	}
-	return y
+// meanUse is G.Mean along some axes, in ascending order.
+func meanUse(shape []int, axes ...int) use {
+	return use{[][]int{shape}, false, func(in []*G.Node) (*G.Node, error) { return G.Mean(in[0], axes...) }, reference.OfMean(shape, axes)}
 }
 
 // leftAlone runs f(x) + 1 twice: x must be what it was.
 func leftAlone(f func(x *G.Node) (*G.Node, error), options ...G.VMOpt) func(try func(string, func() string) bool) {
 	return func(try func(string, func() string) bool) {
 		try("x [0 0]", func() string {
-			g, in := leaves([]array{newArray(2)}, tensor.Float64)
+			g, in := graphs.Leaves(graphs.Zeros(2))
 			y, err := f(in[0])
 			if err != nil {
 				return err.Error()
@@ -1026,7 +980,7 @@ func leftAlone(f func(x *G.Node) (*G.Node, error), options ...G.VMOpt) func(try 
 			if err := m.RunAll(); err != nil {
 				return err.Error()
 			}
-			got, err := floats(in[0].Value())
+			got, err := graphs.Floats(in[0].Value())
 			if err != nil {
 				return err.Error()
 			}
@@ -1035,14 +989,10 @@ func leftAlone(f func(x *G.Node) (*G.Node, error), options ...G.VMOpt) func(try 
 	}
 }
 
-// blamedFor is what package verify's checker has against a case, by one oracle.
-func blamedFor(c verify.Case, oracle verify.Oracle) string {
-	c.Fixed, c.Strict = true, true
-	for _, o := range verify.Oracles() {
-		if o != oracle {
-			c.Skip = append(c.Skip, o)
-		}
-	}
+// blamedFor is what the checker has against a case, by some oracles. It is strict: Gorgonia's own ops
+// are not excused.
+func blamedFor(c verify.Case, by ...verify.Oracle) string {
+	c.Fixed, c.Strict, c.NoShrink, c.Only, c.Seed = true, true, true, by, 1
 	report, err := c.Check()
 	if err != nil {
 		return err.Error()
@@ -1073,7 +1023,7 @@ func mulOf(oracle verify.Oracle) func(try func(string, func() string) bool) {
 func gradTwice(f func(x *G.Node) (*G.Node, error)) func(try func(string, func() string) bool) {
 	return func(try func(string, func() string) bool) {
 		try("Grad of Σ f(x) by x, and then of Σ w² by w", func() string {
-			_, in := leaves([]array{newArray(1, 1, 1, 2), newArray(2)}, tensor.Float64)
+			_, in := graphs.Leaves(graphs.Zeros(1, 1, 1, 2), graphs.Zeros(2))
 			y, err := f(in[0])
 			if err != nil {
 				return err.Error()
@@ -1089,15 +1039,14 @@ func gradTwice(f func(x *G.Node) (*G.Node, error)) func(try func(string, func() 
 	}
 }
 
-// overFamily takes the graph of Gorgonia's ops that a family of ours is compared with, and puts that before the oracles.
-func overFamily(draw func(r *rand.Rand) *subject) func(try func(string, func() string) bool) {
+// overFamily takes the graph of Gorgonia's ops that an op of ours is compared with.
+func overFamily(op string) func(try func(string, func() string) bool) {
 	return func(try func(string, func() string) bool) {
 		r := rand.New(rand.NewPCG(1, 7))
 		for range 20 {
-			s := draw(r)
-			theirs := *s
-			theirs.op, theirs.build, theirs.another = "", s.another, nil
-			try(s.params, func() string { return blamed(&theirs, underTape) })
+			if params, c := suite.Theirs(op, r); c.Build != nil {
+				try(params, func() string { return blamedFor(c, underTape...) })
+			}
 		}
 	}
 }
@@ -1105,18 +1054,20 @@ func overFamily(draw func(r *rand.Rand) *subject) func(try func(string, func() s
 // secondConv is the gradient by w of ⟨∂E/∂x, v⟩, which is the filter gradient of v under dy.
 func secondConv(g kernel.Conv, sp kernel.Spatial) string {
 	r := rand.New(rand.NewPCG(1, 3))
-	s := convSubject(g, sp)
-	in, dy := s.values(r, true), s.cotangent(r, true)
-	v := newArray(sidesX(g)...)
-	for i := range v.data {
-		v.data[i] = float64(r.IntN(9) - 4)
+	whole := func(shape ...int) graphs.Array {
+		a := graphs.Zeros(shape...)
+		for i := range a.Data {
+			a.Data[i] = float64(r.IntN(9) - 4)
+		}
+		return a
 	}
-	graph, nodes := leaves(append(in, v), tensor.Float64)
+	x, w, dy, v := whole(sidesX(g)...), whole(g.K, g.C, g.R, g.S), whole(g.N, g.K, g.P, g.Q), whole(sidesX(g)...)
+	graph, nodes := graphs.Leaves(x, w, v)
 	y, err := conv2d(nodes, g, sp)
 	if err != nil {
 		return ""
 	}
-	c, err := cost(y, dy, tensor.Float64)
+	c, err := graphs.Cost(y, dy)
 	if err != nil {
 		return err.Error()
 	}
@@ -1140,18 +1091,18 @@ func secondConv(g kernel.Conv, sp kernel.Spatial) string {
 	if err := m.RunAll(); err != nil {
 		return err.Error()
 	}
-	got, err := floats(dw[0].Value())
+	got, err := graphs.Floats(dw[0].Value())
 	if err != nil {
 		return err.Error()
 	}
 	want := make([]float64, g.WLen())
-	kernel.RefBackwardFilter(g, want, dy.data, v.data)
+	kernel.RefBackwardFilter(g, want, dy.Data, v.Data)
 	return differs("∂/∂w ⟨∂E/∂x, v⟩", got, want)
 }
 
 // secondMax is the gradient by dy of ⟨∂E/∂x, v⟩, which is v at the winner.
 func secondMax() string {
-	graph, in := leaves([]array{image2(1, 1, 2), image2(1, 1, 3), image2(1, 1, 5)}, tensor.Float64)
+	graph, in := graphs.Leaves(image2(1, 1, 2), image2(1, 1, 3), image2(1, 1, 5))
 	y, err := G.MaxPool2D(in[0], tensor.Shape{1, 1}, []int{0, 0}, []int{1, 1})
 	if err != nil {
 		return err.Error()
@@ -1170,9 +1121,18 @@ func secondMax() string {
 	if err := m.RunAll(); err != nil {
 		return err.Error()
 	}
-	got, err := floats(d[0].Value())
+	got, err := graphs.Floats(d[0].Value())
 	if err != nil {
 		return err.Error()
 	}
 	return differs("∂/∂dy ⟨∂E/∂x, v⟩", got, []float64{5})
+}
+
+func multiIndex(at int, shape []int) []int {
+	index := make([]int, len(shape))
+	for k := len(shape) - 1; k >= 0; k-- {
+		index[k] = at % shape[k]
+		at /= shape[k]
+	}
+	return index
 }
