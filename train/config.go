@@ -16,7 +16,7 @@ import (
 type Config struct {
 	Data    string `json:"data"`
 	DataDir string `json:"data_dir,omitempty"` // of its files; for those who open the sets
-	// height and width, if they are chosen; likewise
+	// Of samples that are brought to one size, height and width; likewise.
 	ImageSize int      `json:"image_size,omitempty"`
 	Model     string   `json:"model"`
 	Loss      string   `json:"loss"` // cross-entropy or mse

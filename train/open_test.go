@@ -163,8 +163,8 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// TestDamagedCheckpoints: no damage to a checkpoint's header makes Resume panic, or leaves the network
-// with half of one.
+// TestDamagedCheckpoints: no damage to a checkpoint's header makes Resume panic, or leaves the
+// network with half of one.
 func TestDamagedCheckpoints(t *testing.T) {
 	c := config()
 	c.Model, c.Epochs = "linear", 1
