@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -70,7 +71,8 @@ func open(t *testing.T) *reader {
 			*r.requests = append(*r.requests, e.Request.URL)
 		}
 	})
-	r.do(network.Enable(), emulation.SetDeviceMetricsOverride(900, 900, 1, false))
+	r.do(network.Enable(), emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}),
+		emulation.SetDeviceMetricsOverride(900, 900, 1, false))
 	r.visit("")
 	return r
 }
@@ -108,13 +110,16 @@ func (r *reader) compare(id string) {
 	}
 	got := eval[map[string]string](r, fmt.Sprintf(
 		`Object.fromEntries([...document.querySelectorAll('[data-scene="%s"] td')].map(td => [td.dataset.id, td.querySelector('.n').textContent]))`, id))
-	if len(got) == 0 || len(got) != len(want) {
+	if len(got) != len(want) {
 		r.t.Fatalf("scene %s at %s: %d cells, want %d", id, address, len(got), len(want))
 	}
 	for k, v := range want {
 		if got[k] != v {
 			r.t.Fatalf("scene %s at %s: cell %s shows %q, Go says %q", id, address, k, got[k], v)
 		}
+	}
+	if why := eval[string](r, fmt.Sprintf(`document.querySelector('[data-scene="%s"] .why')?.textContent ?? ''`, id)); !strings.Contains(body, html.EscapeString(why)) {
+		r.t.Fatalf("scene %s at %s: the sentence %q is not Go's", id, address, why)
 	}
 	if live := eval[string](r, `document.getElementById('live').textContent`); live != say {
 		r.t.Fatalf("scene %s at %s: announced %q, want %q", id, address, live, say)
@@ -123,6 +128,10 @@ func (r *reader) compare(id string) {
 
 func TestBrowser(t *testing.T) {
 	r := open(t)
+
+	t.Logf("ready %s ms after navigation", eval[string](r, `document.documentElement.dataset.ready`))
+	times := eval[[]float64](r, `(() => { const t = []; for (const e of document.querySelectorAll('[data-scene="6"] [data-grid="o"] td')) { const a = performance.now(); document.querySelector('[data-scene="6"] [data-id="' + e.dataset.id + '"]').click(); document.body.offsetHeight; t.push(performance.now() - a) } return t.sort((a, b) => a - b) })()`)
+	t.Logf("a click takes %.1f ms (median), %.1f ms (95th percentile)", times[len(times)/2], times[len(times)*95/100])
 
 	t.Run("mouse", func(t *testing.T) {
 		r := &reader{t, r.ctx, r.url, r.requests}
@@ -197,7 +206,7 @@ func TestBrowser(t *testing.T) {
 			t.Errorf("the page is %d wide on a screen of 320: %s", w, eval[string](r,
 				`[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > 320.5 && !e.closest('math')).map(e => e.tagName + ' ' + (e.dataset.id ?? e.className)).slice(0, 8).join('; ')`))
 		}
-		small := eval[[]string](r, `[...document.querySelectorAll('button, td[data-set]')].filter(e => { const b = e.getBoundingClientRect(); return b.height < 43.5 || b.width < 43.5 && !e.closest('table.small') }).map(e => e.closest('[data-scene]').dataset.scene + ' ' + e.dataset.id)`)
+		small := eval[[]string](r, `[...document.querySelectorAll('button, td[data-set]')].filter(e => { const b = e.getBoundingClientRect(); return b.height < 43.5 || b.width < 43.5 }).map(e => e.closest('[data-scene]').dataset.scene + ' ' + e.dataset.id)`)
 		if len(small) > 0 {
 			t.Errorf("smaller than 44 pixels: %v", small)
 		}

@@ -9,8 +9,12 @@ import (
 // readers read. The language is a little of TeX: a_{b}, a^{b}, frac{a}{b}, sum_{a}; everything
 // else is an identifier, a number or an operator, separated by blanks where it matters.
 func Math(f string) string {
-	p := parser{s: []rune(f)}
-	return `<math display="block">` + p.run(0) + `</math>`
+	var out string
+	for _, one := range strings.Split(f, " , ") { // each on a line of its own
+		p := parser{s: []rune(one)}
+		out += `<math display="block">` + p.run(0) + `</math>`
+	}
+	return out
 }
 
 type parser struct {

@@ -286,7 +286,7 @@ func (s *stage) button(id, label, set string, pressed bool) {
 		p = ` aria-pressed="true"`
 	}
 	s.f(`<button type="button" data-id="%s" data-set="%s"%s>%s</button>`,
-		id, html.EscapeString(set), p, html.EscapeString(minus(label)))
+		id, html.EscapeString(set), p, html.EscapeString(text("%s", label)))
 }
 
 // options is a row of buttons, one of which is pressed. Each option is value, label.
@@ -359,6 +359,10 @@ func (s *stage) grid(g grid) {
 				said += map[string]string{"q": ", marked", "win": ", winner", "f": ", in the frame", "on": ", drawn"}[c]
 			}
 			s.f(`<td class="%s" data-id="%s-%d-%d"`, class, g.id, i, j)
+			sub := ""
+			if g.sub != nil && !g.hidden {
+				sub = g.sub(i, j)
+			}
 			if g.set != nil {
 				here := g.at == [2]int{i, j}
 				tab := -1
@@ -369,14 +373,13 @@ func (s *stage) grid(g grid) {
 				if g.toggles {
 					chosen = g.pressed(i, j)
 				}
+				spoken := strings.TrimSpace(t + " " + sub)
 				s.f(` role="gridcell" tabindex="%d" aria-selected="%t" aria-label="row %d, column %d: %s%s" data-set="%s"`,
-					tab, chosen, i, j, html.EscapeString(t), said, html.EscapeString(g.set(i, j)))
+					tab, chosen, i, j, html.EscapeString(spoken), said, html.EscapeString(g.set(i, j)))
 			}
 			s.f(`><span class="n">%s</span>`, html.EscapeString(t))
-			if g.sub != nil {
-				if u := g.sub(i, j); u != "" && !g.hidden {
-					s.f(`<small>%s</small>`, html.EscapeString(u))
-				}
+			if sub != "" {
+				s.f(` <small>%s</small>`, html.EscapeString(sub))
 			}
 			if g.set == nil && said != "" {
 				s.f(`<span class="sr">%s</span>`, said)

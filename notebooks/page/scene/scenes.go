@@ -69,7 +69,7 @@ func init() {
 		"step", "0", "n", "4", "t", "1", "i", "2", "j", "2")
 	add("11", "Train it on your own drawings", "All of the above, at once.",
 		"w ← w − η frac{∂E}{∂w}", training,
-		"steps", "0", "look", "0", "p", firstDrawings, "i", "0", "j", "0")
+		"steps", "0", "look", "3", "p", firstDrawings, "i", "0", "j", "0")
 }
 
 func indices(s *stage) {
@@ -543,7 +543,7 @@ func stride(s *stage) {
 		set: func(a, b int) string { return s.set("i", a, "j", b) }, class: func(a, b int) string { return framed(a == i && b == j) }})
 	s.grid(grid{id: "d", caption: fmt.Sprintf("δ, %d×%d", g.P, g.Q), rows: g.P, cols: g.Q, v: d, small: true,
 		class: func(a, b int) string { return hatched(shown && within(a, b, i0, i1, j0, j1)) }})
-	s.grid(grid{id: "z", caption: fmt.Sprintf("δ with %d zeros between", st-1), rows: (g.P-1)*st + 1, cols: (g.Q-1)*st + 1, small: true,
+	s.grid(grid{id: "z", caption: "δ with " + zeros(st-1) + " between", rows: (g.P-1)*st + 1, cols: (g.Q-1)*st + 1, small: true,
 		cell: func(a, b int) string {
 			if a%st == 0 && b%st == 0 {
 				return minus(d[a/st*g.Q+b/st])
@@ -568,7 +568,14 @@ func stride(s *stage) {
 		s.why("No frame covers o[%d,%d] when the stride is %d, so ∂E/∂o[%d,%d] = %d: the pixel was stepped over, and nothing comes back to it.", i, j, st, i, j, dx[i*w+j])
 		return
 	}
-	s.why("∂E/∂o[%d,%d] = %s = %d. With s−1 = %d zeros between its elements, δ goes back as if the stride were 1; the kernel is turned as before.", i, j, strings.Join(f, " + "), dx[i*w+j], st-1)
+	s.why("∂E/∂o[%d,%d] = %s = %d. With %s between its elements (s − 1), δ goes back as if the stride were 1; the kernel is turned as before.", i, j, strings.Join(f, " + "), dx[i*w+j], zeros(st-1))
+}
+
+func zeros(n int) string {
+	if n == 1 {
+		return "1 zero"
+	}
+	return fmt.Sprintf("%d zeros", n)
 }
 
 func span(lo, hi int) string {

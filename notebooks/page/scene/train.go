@@ -10,13 +10,18 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// Six drawings of 8×8 pixels, a row in two hexadecimal digits: three of one kind, three of another.
-const firstDrawings = "0018181818181800.0030303030303000.000c0c0c0c0c0c00.0000007e7e000000.00007e7e00000000.000000007e7e0000"
+// Six drawings of 6×6 pixels, 36 bits in nine hexadecimal digits: three of one kind, three of
+// another. Six cells of 44 pixels fit on the narrowest screen.
+const firstDrawings = "208208208.410410410.082082082.000fc0000.03f000000.000000fc0"
 
 const (
 	drawings = 6
-	side     = 8
+	side     = 6
 	filters  = 3
+	maps     = side - 2 // the side of x
+	pooled   = maps / 2
+	area     = maps * maps
+	cells2   = pooled * pooled
 )
 
 // A tiny network: convolution of three 3×3 filters, ReLU, max pooling 2×2, one linear output y;
@@ -36,21 +41,21 @@ type tiny struct {
 func newTiny() *tiny {
 	t := &tiny{conv: geometry(1, side, side, filters, 3, 3, 1, 0, false)}
 	var err error
-	t.pool, err = kernel.NewPool(1, filters, 6, 6, 2, 2, kernel.Spatial{StrideH: 2, StrideW: 2, DilationH: 1, DilationW: 1})
+	t.pool, err = kernel.NewPool(1, filters, maps, maps, 2, 2, kernel.Spatial{StrideH: 2, StrideW: 2, DilationH: 1, DilationW: 1})
 	if err != nil {
 		panic(err)
 	}
 	v := func(n int) []float64 { return make([]float64, n) }
-	t.w1, t.b1, t.w2 = v(9*filters), v(filters), v(9*filters)
-	t.dw1, t.db1, t.dw2 = v(9*filters), v(filters), v(9*filters)
-	t.x1, t.o1, t.dx1, t.do1 = v(36*filters), v(36*filters), v(36*filters), v(36*filters)
-	t.p1, t.dp1, t.win = v(9*filters), v(9*filters), make([]int32, 9*filters)
+	t.w1, t.b1, t.w2 = v(9*filters), v(filters), v(cells2*filters)
+	t.dw1, t.db1, t.dw2 = v(9*filters), v(filters), v(cells2*filters)
+	t.x1, t.o1, t.dx1, t.do1 = v(area*filters), v(area*filters), v(area*filters), v(area*filters)
+	t.p1, t.dp1, t.win = v(cells2*filters), v(cells2*filters), make([]int32, cells2*filters)
 	r := rand.New(rand.NewPCG(3, 5))
 	for k := range t.w1 {
 		t.w1[k] = r.NormFloat64() * math.Sqrt(2./9)
 	}
 	for k := range t.w2 {
-		t.w2[k] = r.NormFloat64() * math.Sqrt(1./27)
+		t.w2[k] = r.NormFloat64() * math.Sqrt(1./(cells2*filters))
 	}
 	return t
 }
@@ -66,14 +71,14 @@ func (t *tiny) gradients(x []float64, target float64) (e float64) {
 	t.y = t.b2
 	clear(t.do1)
 	for k, at := range t.win {
-		t.p1[k] = t.o1[k/9*36+int(at)]
+		t.p1[k] = t.o1[k/cells2*area+int(at)]
 		t.y += t.p1[k] * t.w2[k]
 	}
 	t.dy = t.y - target
 	for k, at := range t.win {
 		t.dw2[k] = t.dy * t.p1[k]
 		t.dp1[k] = t.dy * t.w2[k]
-		t.do1[k/9*36+int(at)] += t.dp1[k]
+		t.do1[k/cells2*area+int(at)] += t.dp1[k]
 	}
 	for k, v := range t.x1 {
 		t.dx1[k] = 0
@@ -104,13 +109,13 @@ func pixels(text string) (all [][]float64, codes []string) {
 	}
 	for k, c := range codes {
 		v, err := strconv.ParseUint(c, 16, 64)
-		if err != nil {
+		if err != nil || v >= 1<<(side*side) {
 			v = 0
 		}
-		codes[k] = fmt.Sprintf("%016x", v)
+		codes[k] = fmt.Sprintf("%09x", v)
 		x := make([]float64, side*side)
 		for n := range x {
-			x[n] = float64(v >> (63 - n) & 1)
+			x[n] = float64(v >> (side*side - 1 - n) & 1)
 		}
 		all = append(all, x)
 	}
@@ -162,17 +167,17 @@ func training(s *stage) {
 	s.button("reset", "start again", s.set("steps", 0), false)
 	with := func(k int, v uint64) string {
 		c := append([]string(nil), codes...)
-		c[k] = fmt.Sprintf("%016x", v)
+		c[k] = fmt.Sprintf("%09x", v)
 		return strings.Join(c, ".")
 	}
 	s.button("clear", "clear the drawing", s.set("p", with(look, 0), "steps", 0), false)
 	s.f(`</div>`)
 	code, _ := strconv.ParseUint(codes[look], 16, 64)
 	s.row()
-	s.grid(grid{id: "p", caption: "your drawing: click to draw", rows: side, cols: side, at: [2]int{i, j}, toggles: true, small: true,
+	s.grid(grid{id: "p", caption: "your drawing: click to draw", rows: side, cols: side, at: [2]int{i, j}, toggles: true,
 		cell: func(a, b int) string { return map[bool]string{true: "■", false: ""}[x[look][a*side+b] > 0] },
 		set: func(a, b int) string {
-			return s.set("i", a, "j", b, "p", with(look, code^1<<(63-(a*side+b))), "steps", 0)
+			return s.set("i", a, "j", b, "p", with(look, code^1<<(side*side-1-(a*side+b))), "steps", 0)
 		},
 		pressed: func(a, b int) bool { return x[look][a*side+b] > 0 },
 		class: func(a, b int) string {
@@ -188,13 +193,15 @@ func training(s *stage) {
 				return ""
 			}})
 	}
-	for f := range filters {
-		show(fmt.Sprint("w", f), fmt.Sprintf("filter %d", f), 3, 3, t.w1[f*9:f*9+9], nil)
-		show(fmt.Sprint("dp", f), "δ at its pooled values", 3, 3, t.dp1[f*9:f*9+9], nil)
-		show(fmt.Sprint("dx", f), "δ at its x: the winners, where x > 0", 6, 6, t.dx1[f*36:f*36+36],
-			func(a, b int) bool { return int(t.win[f*9+a/2*3+b/2]) == a*6+b })
-	}
 	s.endRow()
+	for f := range filters {
+		s.row()
+		show(fmt.Sprint("w", f), fmt.Sprintf("filter %d", f), 3, 3, t.w1[f*9:f*9+9], nil)
+		show(fmt.Sprint("dp", f), "δ at its pooled values", pooled, pooled, t.dp1[f*cells2:(f+1)*cells2], nil)
+		show(fmt.Sprint("dx", f), "δ at its x: the winners, where x > 0", maps, maps, t.dx1[f*area:(f+1)*area],
+			func(a, b int) bool { return int(t.win[f*cells2+a/2*pooled+b/2]) == a*maps+b })
+		s.endRow()
+	}
 	if !shown {
 		return
 	}
