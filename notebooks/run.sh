@@ -8,12 +8,23 @@
 set -eu
 cd "$(dirname "$0")"
 
-# Debian's packages: jupyter runs the notebooks, dot draws graphs.
+# Debian's packages: jupyter runs the notebooks, dot draws the graph of notebook 5. Root is needed
+# only to install what is missing.
 missing=""
 command -v jupyter-nbconvert >/dev/null || missing="$missing jupyter-nbconvert"
-command -v dot >/dev/null || missing="$missing graphviz"
+graph=0 named=0
+for a in "$@"; do
+  case $a in 05*|5*) graph=1 named=1 ;; [0-9]*) named=1 ;; esac
+done
+if [ $named = 0 ] || [ $graph = 1 ]; then
+  command -v dot >/dev/null || missing="$missing graphviz"
+fi
 if [ -n "$missing" ]; then
-  sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
+  sudo=""
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "run.sh: install$missing first: there is no sudo here" >&2; exit 1; }
+    sudo=sudo
+  fi
   $sudo apt-get update -qq
   # shellcheck disable=SC2086 # a list of words
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null

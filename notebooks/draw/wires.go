@@ -10,6 +10,7 @@ type Wire struct{ From, To, Colour int }
 func Wiring(title string, lower, upper []string, wires []Wire) Figure {
 	const step, r, h = 54, 17, 190
 	n := max(len(lower), len(upper))
+	title += " (outputs above, inputs below)"
 	f := newFigure(max(step*n+8, textWidth(title, bold)+4), h)
 	f.text(title, 2, 15, bold, Black)
 	at := func(k, of int) float64 { return 4 + float64(step)*(float64(k)+0.5+float64(n-of)/2) }
