@@ -38,7 +38,13 @@ export PATH="$tools/bin:$PATH" JUPYTER_DATA_DIR="$tools/jupyter"
 gonb --install --force_deps >"$tools/install.log" 2>&1 || { cat "$tools/install.log" >&2; exit 1; }
 
 # What is committed must follow its source before it is worth executing.
-case " $* " in *" -check "*) go test -count=1 ./... ;; esac
+# The page is judged by axe where npm can install it, and in a browser where there is Chromium.
+case " $* " in *" -check "*)
+  if command -v npm >/dev/null && npm install --silent --no-save --prefix "$tools/axe" axe-core@4 >/dev/null 2>&1; then
+    export CONVGRAD_AXE="$tools/axe/node_modules/axe-core/axe.min.js"
+  fi
+  go test -count=1 ./... ;;
+esac
 
 # The plain Go kernels, so that every machine computes the same bits whatever its vector units.
 export CONVGRAD_TIER=generic

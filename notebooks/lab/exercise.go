@@ -236,4 +236,34 @@ var exercises = []exercise{
 		[]mistake{{2, "that is the one-sided difference, (E(x+h)−E(x))/h."},
 			{8, "the term with h³ is divided by h."},
 			{1, "h is not yet so small that rounding rules."}}},
+	{"7.1", "A transposed convolution with a kernel of 3 and stride 2 reads 4 values. How many does it write?",
+		func() float64 {
+			return float64(len(Floats(Forward(func(in G.Nodes) (*G.Node, error) {
+				return ops.ConvTranspose2D(in[0], in[1], nil, ops.ConvParams{Stride: ops.Size{H: 1, W: 2}})
+			}, ones(1, 1, 1, 4), ones(1, 1, 1, 3)))))
+		},
+		"2·(4−1) + 3: the last kernel starts at 6.",
+		[]mistake{{1, "that is the convolution; this one writes along its wires backwards."},
+			{12, "neighbouring kernels overlap by one."},
+			{8, "that is 2·4; the last kernel is 3 wide."}}},
+	{"7.2", "A channel is normalised, and δ = 5 arrives at every one of its values. What is ∂E/∂x of one of them?",
+		func() float64 {
+			g := grad(func(in G.Nodes) (*G.Node, error) { return ops.BatchNorm(in[0], in[1], in[2], 1e-5) },
+				Of([]float64{5, 5, 5, 5}, 1, 1, 2, 2), 0, Of([]float64{-1, 1, -1, 1}, 1, 1, 2, 2), ones(1), ones(1))
+			return math.Round(g[0]*1e9) / 1e9
+		},
+		"a constant δ is its own mean, and Σ x̂ = 0: moving all x together moves nothing.",
+		[]mistake{{5, "you took mean and variance for constants."},
+			{20, "that is ∂E/∂β, the sum."},
+			{1.25, "the mean is taken away, not divided by N."}}},
+	{"7.3", "A 2×2 window holds one element and three zeros of padding, which the divisor leaves out. δ = 8 arrives. What does the element get?",
+		func() float64 {
+			return grad(func(in G.Nodes) (*G.Node, error) {
+				return ops.AvgPool2D(in[0], ops.PoolParams{Window: ops.Both(2), Pad: ops.Padding{Top: 1, Left: 1}, ExcludePadding: true})
+			}, Of([]float64{8}, 1, 1, 1, 1), 0, ones(1, 1, 1, 1))[0]
+		},
+		"8/1: the forward pass divided by 1, too.",
+		[]mistake{{2, "that divides by the window's area, padding included."},
+			{0, "the element is the whole mean."},
+			{4, "the divisor is the number of elements that are not padding, 1."}}},
 }

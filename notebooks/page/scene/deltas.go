@@ -142,7 +142,7 @@ func deltas(s *stage) {
 	}
 	small := l.cols > 6
 	s.grid(grid{id: "out", caption: "value: " + l.name, rows: l.rows, cols: l.cols, v: l.out, class: class, small: small})
-	s.grid(grid{id: "delta", caption: "∂E by it", rows: l.rows, cols: l.cols, v: l.delta, class: class, hidden: !shown, small: small})
+	s.grid(grid{id: "delta", caption: "δ: ∂E/∂ this value", rows: l.rows, cols: l.cols, v: l.delta, class: class, hidden: !shown, small: small})
 	s.endRow()
 	if !shown {
 		return
