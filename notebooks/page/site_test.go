@@ -259,6 +259,16 @@ func TestScreens(t *testing.T) {
 		t.Skip("CONVGRAD_SCREENS names no directory")
 	}
 	r := open(t)
+	for _, id := range []string{"4", "6", "9"} { // what a phone shows at once
+		r.do(emulation.SetDeviceMetricsOverride(320, 640, 1, true))
+		r.visit(id + "?g=show")
+		r.do(chromedp.Evaluate(fmt.Sprintf(`document.querySelector('[data-scene="%s"] .row').scrollIntoView()`, id), nil))
+		var png []byte
+		r.do(chromedp.CaptureScreenshot(&png))
+		if err := os.WriteFile(filepath.Join(dir, "phone-"+id+".png"), png, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, width := range []int64{320, 768, 1200} {
 		for _, look := range []string{"light", "dark", "grey"} {
 			scheme := map[bool]string{true: "dark", false: "light"}[look == "dark"]

@@ -42,9 +42,10 @@ type State map[string]map[string]string
 // A stage is a scene being drawn: it reads the state and collects HTML.
 type stage struct {
 	strings.Builder
-	scene  *Scene
-	values map[string]string
-	say    string // what a screen reader announces
+	scene   *Scene
+	values  map[string]string
+	playing bool
+	say     string // what a screen reader announces
 }
 
 // ByID returns the scene with the id, or nil.
@@ -135,6 +136,9 @@ func Render(id string, st State) (body, say string) {
 	}
 	s := &stage{scene: sc, values: st[id]}
 	sc.draw(s)
+	if s.playing {
+		s.f(`</div>`)
+	}
 	return s.String(), s.say
 }
 
@@ -391,7 +395,16 @@ func (s *stage) grid(g grid) {
 	s.f(`</tbody></table></figure>`)
 }
 
-func (s *stage) row()    { s.f(`<div class="row">`) }
+// row begins a row of grids. The grids and the sentence below them are one block, so that the
+// sentence can stay in view on a phone while the grids are.
+func (s *stage) row() {
+	if !s.playing {
+		s.f(`<div class="play">`)
+		s.playing = true
+	}
+	s.f(`<div class="row">`)
+}
+
 func (s *stage) endRow() { s.f(`</div>`) }
 
 // geometry is a convolution of small matrices; the scenes' sizes are constants, so it has no error.
