@@ -7,16 +7,25 @@ import (
 
 // Forward is y = x ⋆ w + b, then max(0, ·) where relu is set; b may be nil.
 func Forward[T Float](g Conv, y, x, w, b []T, relu bool) {
-	if g.outlandish() {
-		RefForward(g, y, x, w)
-		finish(g, y, b, relu)
-		return
-	}
-	if g.depthwise() {
-		depthwiseForward(g, y, x, w, b, relu)
+	if runWhole(ToOutput, g, operands[T]{y, x, w, b, relu}) {
 		return
 	}
 	c, k := g.C/g.Groups, g.K/g.Groups
+	shape := newForward[T](g)
+	for group := range g.Groups {
+		p := shape
+		p.src, p.dst, p.weights = x[group*c*g.H*g.W:], y[group*k*g.P*g.Q:], w[group*k*c*g.R*g.S:]
+		p.relu = relu
+		if b != nil {
+			p.bias = b[group*k:][:k]
+		}
+		p.choose().runPart(&p)
+	}
+}
+
+// newForward is the correlation of one group, without its operands.
+func newForward[T Float](g Conv) correlation[T] {
+	c := g.C / g.Groups
 	var rows, cols []tap
 	for r := range g.R {
 		rows = append(rows, tap{g.element(r, g.R), r * g.Rows.Dilation})
@@ -24,22 +33,14 @@ func Forward[T Float](g Conv, y, x, w, b []T, relu bool) {
 	for s := range g.S {
 		cols = append(cols, tap{g.element(s, g.S), s * g.Cols.Dilation})
 	}
-	for group := range g.Groups {
-		p := correlation[T]{
-			n: g.N, planes: c, m: k, winograd: g.Winograd,
-			src: x[group*c*g.H*g.W:], srcImage: g.C * g.H * g.W, h: g.H, w: g.W,
-			top: g.Rows.Before, left: g.Cols.Before,
-			hp: (g.P-1)*g.Rows.Stride + g.Rows.Extent(), wp: (g.Q-1)*g.Cols.Stride + g.Cols.Extent(),
-			outH: g.P, outW: g.Q, stepH: g.Rows.Stride, stepW: g.Cols.Stride,
-			dst: y[group*k*g.P*g.Q:], dstImage: g.K * g.P * g.Q, dstPlane: g.P * g.Q, dstRow: g.Q, dstCol: 1,
-			rows: rows, cols: cols,
-			weights: w[group*k*c*g.R*g.S:], wm: c * g.R * g.S, wPlane: g.R * g.S, wRow: g.S,
-			relu: relu,
-		}
-		if b != nil {
-			p.bias = b[group*k:][:k]
-		}
-		p.run()
+	return correlation[T]{
+		n: g.N, planes: c, m: g.K / g.Groups, winograd: g.Winograd,
+		srcImage: g.C * g.H * g.W, h: g.H, w: g.W,
+		top: g.Rows.Before, left: g.Cols.Before, hp: g.Rows.Read(), wp: g.Cols.Read(),
+		outH: g.P, outW: g.Q, stepH: g.Rows.Stride, stepW: g.Cols.Stride,
+		dstImage: g.K * g.P * g.Q, dstPlane: g.P * g.Q, dstRow: g.Q, dstCol: 1,
+		rows: rows, cols: cols,
+		wm: c * g.R * g.S, wPlane: g.R * g.S, wRow: g.S,
 	}
 }
 
@@ -64,15 +65,11 @@ func finish[T Float](g Conv, y, b []T, relu bool) {
 
 // BackwardData is dx, the derivative of Forward by x applied to dy.
 //
-// The elements of dx whose positions have the same remainders by the strides are a phase: they see the same taps, those that fall on windows, and are a correlation of dy
-// with stride 1. So no product with zero is made for the gaps that a stride leaves.
+// The elements of dx whose positions have the same remainders by the strides are a phase. They meet
+// the same taps, and are a correlation of dy with stride 1. So no product is made with the zeros of
+// the gaps that a stride leaves.
 func BackwardData[T Float](g Conv, dx, dy, w []T) {
-	if g.outlandish() {
-		RefBackwardData(g, dx, dy, w)
-		return
-	}
-	if g.depthwise() {
-		depthwiseBackwardData(g, dx, dy, w)
+	if runWhole(ToData, g, operands[T]{dst: dx, a: dy, b: w}) {
 		return
 	}
 	c, k := g.C/g.Groups, g.K/g.Groups
@@ -80,39 +77,66 @@ func BackwardData[T Float](g Conv, dx, dy, w []T) {
 		clear(dx[:g.XLen()])
 	}
 	for ph := range min(g.Rows.Stride, g.H) {
-		rows, top, hp := g.phase(g.Rows, ph, g.H, g.R)
+		rows := g.rowPhase(ph)
 		for group := range g.Groups {
-			var last *correlation[T]
+			var last *correlation[T] // a phase that may run with the next
+			var chosen *candidate[T]
 			for pw := range min(g.Cols.Stride, g.W) {
-				cols, left, wp := g.phase(g.Cols, pw, g.W, g.S)
-				if len(rows) == 0 || len(cols) == 0 {
+				cols := g.colPhase(pw)
+				if len(rows.taps) == 0 || len(cols.taps) == 0 {
 					continue
 				}
-				p := &correlation[T]{
-					n: g.N, planes: k, m: c, winograd: g.Winograd,
-					src: dy[group*k*g.P*g.Q:], srcImage: g.K * g.P * g.Q, h: g.P, w: g.Q,
-					top: top, left: left, hp: hp, wp: wp,
-					outH: (g.H-ph-1)/g.Rows.Stride + 1, outW: (g.W-pw-1)/g.Cols.Stride + 1, stepH: 1, stepW: 1,
-					dst: dx[group*c*g.H*g.W+ph*g.W+pw:], dstImage: g.C * g.H * g.W, dstPlane: g.H * g.W,
-					dstRow: g.Rows.Stride * g.W, dstCol: g.Cols.Stride,
-					rows: rows, cols: cols,
-					weights: w[group*k*c*g.R*g.S:], wm: g.R * g.S, wPlane: c * g.R * g.S, wRow: g.S,
-				}
-				switch {
-				case last != nil && last.runPair(p):
+				p := newBackward[T](g, rows, cols)
+				p.src, p.weights = dy[group*k*g.P*g.Q:], w[group*k*c*g.R*g.S:]
+				p.dst = dx[group*c*g.H*g.W+ph*g.W+pw:]
+				choice := p.choose()
+				if last != nil && chosen == choice && choice.runPair != nil && p.dstCol == 2 {
+					choice.runPair(last, p)
 					last = nil
-				case last != nil:
-					last.run()
-					last = p
-				default:
-					last = p
+					continue
 				}
+				if last != nil {
+					chosen.runPart(last)
+				}
+				last, chosen = p, choice
 			}
 			if last != nil {
-				last.run()
+				chosen.runPart(last)
 			}
 		}
 	}
+}
+
+// newBackward is the correlation of one group and phase, without its operands.
+func newBackward[T Float](g Conv, rows, cols phase) *correlation[T] {
+	c := g.C / g.Groups
+	return &correlation[T]{
+		n: g.N, planes: g.K / g.Groups, m: c, winograd: g.Winograd,
+		srcImage: g.K * g.P * g.Q, h: g.P, w: g.Q,
+		top: rows.margin, left: cols.margin, hp: rows.padded, wp: cols.padded,
+		outH: rows.outputs, outW: cols.outputs, stepH: 1, stepW: 1,
+		dstImage: g.C * g.H * g.W, dstPlane: g.H * g.W,
+		dstRow: g.Rows.Stride * g.W, dstCol: g.Cols.Stride,
+		rows: rows.taps, cols: cols.taps,
+		wm: g.R * g.S, wPlane: c * g.R * g.S, wRow: g.S,
+	}
+}
+
+// A phase is one axis of a phase of BackwardData: its taps, the padding before the delta, the
+// delta's length with padding, and how many elements of dx there are.
+type phase struct {
+	taps                    []tap
+	margin, padded, outputs int
+}
+
+func (g Conv) rowPhase(i int) phase {
+	taps, margin, padded := g.phase(g.Rows, i, g.H, g.R)
+	return phase{taps, margin, padded, (g.H-i-1)/g.Rows.Stride + 1}
+}
+
+func (g Conv) colPhase(i int) phase {
+	taps, margin, padded := g.phase(g.Cols, i, g.W, g.S)
+	return phase{taps, margin, padded, (g.W-i-1)/g.Cols.Stride + 1}
 }
 
 // gaps reports whether some phase of an axis of n elements meets no tap.
@@ -161,7 +185,7 @@ func (g Conv) element(r, size int) int {
 // as good as any.
 func (g Conv) outlandish() bool {
 	const much = 1 << 24
-	hp, wp := (g.P-1)*g.Rows.Stride+g.Rows.Extent(), (g.Q-1)*g.Cols.Stride+g.Cols.Extent()
+	hp, wp := g.Rows.Read(), g.Cols.Read()
 	return hp > much || wp > much || hp*wp > much && hp*wp > 8*g.H*g.W
 }
 
@@ -193,6 +217,7 @@ type correlation[T Float] struct {
 	relu           bool
 	winograd       bool // permitted
 
+	tile    int // of Winograd's algorithm
 	kern    simd.TileShape
 	depth   int   // products of a sum: planes·rows·cols
 	offsets []int // of each in an image as it is read
@@ -207,29 +232,20 @@ type correlation[T Float] struct {
 // depthBlock is how many products of a sum are made at a time: a panel of so many stays in the second-level cache.
 const depthBlock = 256
 
-func (p *correlation[T]) run() {
-	if m := p.winogradTile(); m > 0 {
-		p.runWinograd(m)
-		return
-	}
-	p.depth = p.planes * len(p.rows) * len(p.cols)
-	if p.wide() {
-		runWide(p)
-		return
-	}
+// small reports whether the products are some microseconds of work.
+func (p *correlation[T]) small() bool { return p.n*p.m*p.outH*p.outW*p.depth < 1<<16 }
+
+// runTiles makes tiles of outputs of panels that are gathered or, where direct is set, of rows that
+// are read where they lie.
+func (p *correlation[T]) runTiles() {
 	p.kern = simd.NewTileShape[T]()
-	p.direct = !p.rowwise() && p.preferDirect()
 	defer p.measure(false).free()
 	mr, nr := p.kern.MR, p.kern.NR
 	mPanels := (p.m + mr - 1) / mr
 	s := takeScratch[T](1)
 	defer s.free()
 	p.packed = s.slice(0, mPanels*mr*p.depth)
-	small := p.n*p.m*p.outH*p.outW*p.depth < 1<<16
-	if p.rowwise() {
-		p.runRows(small)
-		return
-	}
+	small := p.small()
 	if p.direct {
 		p.packDirect()
 	} else {

@@ -20,7 +20,7 @@ func (g Conv) plain3x3() bool {
 
 // depthwiseForward pads a plane and sums its rows under the taps of each filter that reads it.
 func depthwiseForward[T Float](g Conv, y, x, w, b []T, relu bool) {
-	hp, wp := (g.P-1)*g.Rows.Stride+g.Rows.Extent(), (g.Q-1)*g.Cols.Stride+g.Cols.Extent()
+	hp, wp := g.Rows.Read(), g.Cols.Read()
 	k := g.K / g.C
 	offsets := make([]int, 0, g.R*g.S)
 	for r := range g.R {
@@ -157,7 +157,7 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 
 // depthwiseBackwardFilter makes each tap's sum over a plane as dot products of rows, and joins the batch in order.
 func depthwiseBackwardFilter[T Float](g Conv, dw, dy, x []T) {
-	hp, wp := (g.P-1)*g.Rows.Stride+g.Rows.Extent(), (g.Q-1)*g.Cols.Stride+g.Cols.Extent()
+	hp, wp := g.Rows.Read(), g.Cols.Read()
 	k := g.K / g.C
 	area := g.R * g.S
 	var plain *simd.Plane3

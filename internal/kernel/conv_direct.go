@@ -12,9 +12,6 @@ import (
 
 // preferDirect compares the two ways by a count of cycles for a product with one column, in 48ths: multiply-adds of whole vectors, and what either has beside them.
 func (p *correlation[T]) preferDirect() bool {
-	if !simd.CanDirect(p.stepW, p.dstCol) {
-		return false
-	}
 	lanes := p.kern.Vector
 	vectors := (p.outW + lanes - 1) / lanes
 	direct := 0.0

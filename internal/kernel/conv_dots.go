@@ -10,9 +10,6 @@ import (
 
 // dotKernel is the micro-kernel that loses the least to tails, if that is less than outer products lose.
 func (f *filterGradient[T]) dotKernel() (best simd.DotShape, ok bool) {
-	if f.g.Cols.Stride != 1 || f.k*f.taps > 1<<11 {
-		return best, false
-	}
 	lanes := simd.Lanes[T]()
 	full := func(n, step int) float64 { return float64(n) / float64((n+step-1)/step*step) }
 	// Outer products: rows of taps by vectors of filters; the deltas are transposed first, for each image.
@@ -30,8 +27,8 @@ func (f *filterGradient[T]) dotKernel() (best simd.DotShape, ok bool) {
 }
 
 // runDots is run with sums along rows.
-func (f *filterGradient[T]) runDots(shape simd.DotShape) {
-	g := f.g
+func (f *filterGradient[T]) runDots() {
+	g, shape := f.g, f.dots
 	lanes := simd.Lanes[T]()
 	filterBlocks, tapBlocks := (f.k+shape.Filters-1)/shape.Filters, (f.taps+shape.Taps-1)/shape.Taps
 	unit := shape.Filters * shape.Taps * lanes

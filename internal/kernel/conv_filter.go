@@ -12,21 +12,15 @@ import (
 //
 // An input in the padding counts as a zero that is multiplied: where the delta above it is NaN or infinite, the tap's sum is NaN.
 func BackwardFilter[T Float](g Conv, dw, dy, x []T) {
-	if g.outlandish() {
-		RefBackwardFilter(g, dw, dy, x)
+	if runWhole(ToFilter, g, operands[T]{dst: dw, a: dy, b: x}) {
 		return
 	}
-	if g.depthwise() {
-		depthwiseBackwardFilter(g, dw, dy, x)
-		return
-	}
+	c, k := g.C/g.Groups, g.K/g.Groups
 	for group := range g.Groups {
-		f := newFilterGradient(g, dw, dy, x, group)
-		if shape, ok := f.dotKernel(); ok {
-			f.runDots(shape)
-		} else {
-			f.run()
-		}
+		f := newFilterGradient[T](g)
+		f.dw = dw[group*k*c*g.R*g.S:][:k*c*g.R*g.S]
+		f.dy, f.x = dy[group*k*g.P*g.Q:], x[group*c*g.H*g.W:]
+		f.choose().runGradient(f)
 	}
 }
 
@@ -39,6 +33,7 @@ type filterGradient[T Float] struct {
 	pitch     int            // distance of rows as they are read
 	plane     int            // of planes
 	image     int            // and of images
+	dots      simd.DotShape  // what sums along rows take
 	shape     simd.LaneShape // no vectors: plain Go
 	blocks    []laneBlock
 	taps      int   // (c, r, s)
@@ -51,12 +46,12 @@ type filterGradient[T Float] struct {
 	sums      []T   // for each slice, block and tap the sums for the block's filters
 }
 
-func newFilterGradient[T Float](g Conv, dw, dy, x []T, group int) *filterGradient[T] {
+// newFilterGradient is the gradient of one group, without its operands.
+func newFilterGradient[T Float](g Conv) *filterGradient[T] {
 	c, k := g.C/g.Groups, g.K/g.Groups
 	f := &filterGradient[T]{
 		g: g, c: c, k: k,
-		dw: dw[group*k*c*g.R*g.S:][:k*c*g.R*g.S], dy: dy[group*k*g.P*g.Q:], x: x[group*c*g.H*g.W:],
-		hp: (g.P-1)*g.Rows.Stride + g.Rows.Extent(), wp: (g.Q-1)*g.Cols.Stride + g.Cols.Extent(),
+		hp: g.Rows.Read(), wp: g.Cols.Read(),
 		shape: simd.NewLaneShape[T](), taps: c * g.R * g.S,
 	}
 	f.pitch, f.plane, f.image = f.wp, f.hp*f.wp, f.frame().size()

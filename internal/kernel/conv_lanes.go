@@ -25,12 +25,6 @@ const (
 	laneDepth = 576
 )
 
-// wide reports whether the correlation is one for filters in lanes: they fill their vectors, and the sums are long enough to be worth the transposition.
-func (p *correlation[T]) wide() bool {
-	s := simd.NewLaneShape[T]()
-	return s.Vectors > 0 && p.m >= s.Lanes && p.depth >= 32
-}
-
 // A laneBlock is a run of filters that one micro-kernel makes.
 type laneBlock struct{ first, have, width int }
 
@@ -46,16 +40,10 @@ func laneBlocks(s simd.LaneShape, m int) []laneBlock {
 	return list
 }
 
-// runPair runs p and q, the two column phases of a backward pass with stride 2, together and reports whether it did. Their outputs alternate in dst: the tiles of both are interleaved line by line, so that
-// the transposition stores whole rows, and the padded deltas are made once.
-func (p *correlation[T]) runPair(q *correlation[T]) bool {
-	if p.dstCol != 2 || p.winogradTile() > 0 || q.winogradTile() > 0 {
-		return false
-	}
-	p.depth, q.depth = p.planes*len(p.rows)*len(p.cols), p.planes*len(p.rows)*len(q.cols)
-	if !p.wide() || !q.wide() {
-		return false
-	}
+// runLanesPair runs p and q, the two column phases of a backward pass with stride 2, together.
+// Their outputs alternate in dst. The tiles of both are interleaved line by line, so that the
+// transposition stores whole rows, and the padded deltas are made once.
+func runLanesPair[T Float](p, q *correlation[T]) {
 	// One padding for both, wide enough for q to have as many columns as p, which may have one more; what it computes there is not stored.
 	left := max(p.left, q.left)
 	wp := 0
@@ -69,7 +57,6 @@ func (p *correlation[T]) runPair(q *correlation[T]) bool {
 	}
 	p.wp, q.wp = wp, wp
 	runWide(p, q)
-	return true
 }
 
 // runWide is run for filters in lanes, of one correlation or of a pair.
@@ -91,7 +78,7 @@ func runWide[T Float](all ...*correlation[T]) {
 		bias = s.slice(2, filled)
 		clear(bias[copy(bias, p.bias):])
 	}
-	small := p.n*p.m*p.outH*p.outW*p.depth < 1<<16
+	small := p.small()
 	// Weights are packed in pieces, of some planes of a block of filters.
 	for _, c := range all {
 		area := len(c.rows) * len(c.cols)

@@ -8,12 +8,12 @@ import (
 // Without vectors, and with few filters, gathering panels costs more than the products: a row of outputs is then summed tap by tap, straight out of the padded image, four taps to a pass
 // and two filters at a time.
 
-// rowwise reports whether that is the better way.
-func (p *correlation[T]) rowwise() bool {
-	return simd.CurrentTier() == simd.Generic && p.m <= 8 && p.outW >= 8 && p.stepW == 1
-}
-
-func (p *correlation[T]) runRows(small bool) {
+func (p *correlation[T]) runRows() {
+	p.kern = simd.NewTileShape[T]()
+	defer p.measure(false).free()
+	buffers := takeScratch[T](1)
+	defer buffers.free()
+	p.packed = buffers.slice(0, p.m*p.depth)
 	area := len(p.rows) * len(p.cols)
 	for m := range p.m {
 		w := p.weights[m*p.wm:]
@@ -25,7 +25,7 @@ func (p *correlation[T]) runRows(small bool) {
 	if p.n < 16 {
 		parts = min((16+p.n-1)/p.n, p.outH)
 	}
-	workers.Each(small, p.n*parts, 1, func(t int) {
+	workers.Each(p.small(), p.n*parts, 1, func(t int) {
 		n, part := t/parts, t%parts
 		s := takeScratch[T](2)
 		defer s.free()

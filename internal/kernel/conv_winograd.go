@@ -63,8 +63,9 @@ type winogradPlan[T Float] struct {
 	stripH, stripW int   // padded input of a row of tiles
 }
 
-// runWinograd is run by Winograd's algorithm with tiles of m×m.
-func (p *correlation[T]) runWinograd(m int) {
+// runWinograd is run by Winograd's algorithm with tiles of p.tile×p.tile.
+func (p *correlation[T]) runWinograd() {
+	m := p.tile
 	// Filters' elements in their natural order; which way the taps run is left to the transformation.
 	q := *p
 	q.depth = 9 * p.planes

@@ -20,6 +20,9 @@ type Window struct {
 // Extent is the number of padded elements that one window spans: (Size−1)·Dilation + 1.
 func (w Window) Extent() int { return (w.Size-1)*w.Dilation + 1 }
 
+// Read is the number of padded elements that all windows together span.
+func (w Window) Read() int { return (w.Out-1)*w.Stride + w.Extent() }
+
 // At returns the element of the axis under tap r of window p; it lies outside [0, In) where the tap is in the padding.
 func (w Window) At(p, r int) int { return p*w.Stride + r*w.Dilation - w.Before }
 

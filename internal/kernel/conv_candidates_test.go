@@ -1,0 +1,73 @@
+package kernel
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// spy replaces what the candidates run by what notes their names first, until restore is called.
+func spy[T Float](ran map[string]bool) (restore func()) {
+	list := candidates[T]()
+	saved := slices.Clone(list)
+	for i, c := range saved {
+		if c.runConv != nil {
+			list[i].runConv = func(d Direction, g Conv, o operands[T]) { ran[c.name] = true; c.runConv(d, g, o) }
+		}
+		if c.runPart != nil {
+			list[i].runPart = func(p *correlation[T]) { ran[c.name] = true; c.runPart(p) }
+		}
+		if c.runPair != nil {
+			list[i].runPair = func(p, q *correlation[T]) { ran[c.name] = true; c.runPair(p, q) }
+		}
+		if c.runGradient != nil {
+			list[i].runGradient = func(f *filterGradient[T]) { ran[c.name] = true; c.runGradient(f) }
+		}
+	}
+	return func() { copy(list, saved) }
+}
+
+// Explain names what runs, in every tier and direction, and every candidate runs somewhere.
+func TestExplain(t *testing.T) {
+	ever := map[string]bool{}
+	everyTier(t, func(t *testing.T) {
+		both(t, func(t *testing.T) { testExplain[float32](t, ever) }, func(t *testing.T) { testExplain[float64](t, ever) })
+	})
+	vectors := slices.ContainsFunc(Tiers(), func(t Tier) bool { return t != Tiers()[0] })
+	for _, c := range candidates[float32]() {
+		if !ever[c.name] && vectors {
+			t.Errorf("no geometry takes %s", c.name)
+		}
+	}
+}
+
+func testExplain[T Float](t *testing.T, ever map[string]bool) {
+	ran := map[string]bool{}
+	defer spy[T](ran)()
+	check := func(t *testing.T, g Conv, _ *rand.Rand) {
+		x, w, y := make([]T, g.XLen()), make([]T, g.WLen()), make([]T, g.YLen())
+		for dir, run := range []func(){
+			func() { Forward(g, y, x, w, nil, false) },
+			func() { BackwardData(g, x, y, w) },
+			func() { BackwardFilter(g, w, y, x) },
+		} {
+			clear(ran)
+			run()
+			said := map[string]bool{}
+			for _, c := range Explain[T](g, Direction(dir)) {
+				if c.WhyNot == "" {
+					said[c.Name] = true
+				}
+			}
+			if fmt.Sprint(ran) != fmt.Sprint(said) {
+				t.Errorf("direction %d of %+v: %v ran, Explain says %v", dir, g, ran, said)
+			}
+			for name := range ran {
+				ever[name] = true
+			}
+		}
+	}
+	eachConv(t, random(60), check)
+	eachConv(t, 0, func(t *testing.T, g Conv, r *rand.Rand) { g.Winograd = true; check(t, g, r) })
+}
