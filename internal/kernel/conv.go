@@ -181,12 +181,12 @@ func (g Conv) element(r, size int) int {
 	return r
 }
 
-// outlandish reports whether the padding is so much more than the image that copying it with its padding is out of the question; then, and at that size, the reference is
-// as good as any.
+// outlandish reports whether an image of all channels with its padding is too large to be copied, in
+// proportion to the image. At that size the reference is as good as any.
 func (g Conv) outlandish() bool {
 	const much = 1 << 24
 	hp, wp := g.Rows.Read(), g.Cols.Read()
-	return hp > much || wp > much || hp*wp > much && hp*wp > 8*g.H*g.W
+	return hp > much || wp > much || hp*wp > much/g.C && hp*wp > 8*g.H*g.W
 }
 
 // A tap is a row or column of the filters and the position in the padded image of what the first output's meets.

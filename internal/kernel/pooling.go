@@ -79,7 +79,14 @@ func maxWindows[T Float](g *Pool) func(g *Pool, y []T, winner []int32, x []T) {
 	rows, cols := g.Rows.inside(), g.Cols.inside()
 	lo, hi := g.Cols.full()
 	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
-	taps := g.taps()
+	var taps []int32
+	if lo < hi { // then S ≤ W, and the list is in proportion to the image
+		most := 0
+		for _, r := range rows {
+			most = max(most, r.taps)
+		}
+		taps = g.taps(most)
+	}
 	return func(g *Pool, y []T, winner []int32, x []T) {
 		for p, row := range rows {
 			y, win := y[p*g.Q:][:g.Q], winner[p*g.Q:][:g.Q]
@@ -113,10 +120,10 @@ func maxWindows[T Float](g *Pool) func(g *Pool, y []T, winner []int32, x []T) {
 	}
 }
 
-// taps is the distance of each of a window's taps to the first.
-func (g *Pool) taps() []int32 {
-	taps := make([]int32, 0, g.R*g.S)
-	for r := range g.R {
+// taps is the distance of each tap in the first rows of a window to the first tap.
+func (g *Pool) taps(rows int) []int32 {
+	taps := make([]int32, 0, rows*g.S)
+	for r := range rows {
 		for s := range g.S {
 			taps = append(taps, int32(r*g.Rows.Dilation*g.W+s*g.Cols.Dilation))
 		}
