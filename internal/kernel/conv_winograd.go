@@ -11,6 +11,10 @@ import (
 // WinogradBound returns bounds e of the error of Winograd's algorithm in elements of Forward's y and of BackwardData's dx: |error| ≤ e · max|x| · max|w|, plus what |b| adds, and dy for x going
 // back. unit is the unit roundoff, 2⁻²⁴ or 2⁻⁵³. Where the algorithm is not used they still hold.
 //
+// The bounds hold where nothing overflows or underflows. The transformed input may be 100·max|x|,
+// and intermediate sums may exceed their result: operands near the largest float can give an
+// infinity or NaN where the direct sum is finite.
+//
 // The bound follows the sums. One axis of the tile of m outputs multiplies magnitudes by at most max_i Σ_j |Aᵀ|_ij · Σ|G|_j · Σ|Bᵀ|_j, which is 48 for m = 4 and 9 for m = 2; both axes by its
 // square; and the products are summed over the channels. A term is rounded on its way at most 4 times an axis by G, 3 by Bᵀ and 5 by Aᵀ, which makes 24, once for its product and for
 // each sum over the channels, and for the bias: n = channels + blocks + 26 roundings in all, and γ_n = n·unit/(1 − n·unit) (Higham, 2002, §3.1).
