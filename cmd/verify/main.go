@@ -1,7 +1,9 @@
-// Command verify proves the library: its ops against independent oracles, the article's equations in exact arithmetic, and Gorgonia's own ops by the same checker. With -self-test it plants
+// Command verify proves the library: its ops against independent oracles, the article's equations
+// in exact arithmetic, and Gorgonia's own ops by the same checker. With -self-test it plants
 // mistakes and wants each of them caught.
 //
-// The exit status is 0 if everything that is this library's passed, 1 if not, and 2 for wrong usage.
+// The exit status is 0 if everything that is this library's passed, 1 if not, and 2 for wrong
+// usage.
 package main
 
 import (
@@ -55,7 +57,8 @@ func run(args []string, out, errs io.Writer) int {
 		fmt.Fprintln(errs, "verify: got -markdown with -op: want a document's tables whole")
 		return 2
 	}
-	for _, name := range []string{*jsonFile, *htmlFile} { // before the work, and without harm to a file that is there
+	// before the work, and without harm to a file that is there
+	for _, name := range []string{*jsonFile, *htmlFile} {
 		if err := writable(name); err != nil {
 			fmt.Fprintln(errs, "verify:", err)
 			return 1
@@ -90,7 +93,8 @@ func writable(name string) error {
 	return f.Close()
 }
 
-// fill runs the sections that were asked for: planted mistakes alone with -self-test, the ops alone with -op, all of them for a document.
+// fill runs the sections that were asked for: planted mistakes alone with -self-test, the ops alone
+// with -op, all of them for a document.
 func fill(r *Report, o suite.Options, selfTest, everything bool) (err error) {
 	if !selfTest || everything {
 		if r.Rows, err = suite.Run(o); err != nil {

@@ -39,7 +39,8 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The fields are what readers of the file rely on: none is unknown to this struct, and none of it stays empty.
+	// The fields are what readers of the file rely on: none is unknown to this struct, and none of
+	// it stays empty.
 	var report struct {
 		Seed, Cases       *uint64
 		Tier, Go, Machine string
@@ -91,7 +92,8 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
-// A file that cannot be written, or a document whose markers are not closed, is exit status 1 and says why.
+// A file that cannot be written, or a document whose markers are not closed, is exit status 1 and
+// says why.
 func TestCannotWrite(t *testing.T) {
 	open := filepath.Join(t.TempDir(), "open.md")
 	if err := os.WriteFile(open, []byte("<!-- verify:equations -->\n"), 0o666); err != nil {
@@ -136,7 +138,8 @@ func TestDocuments(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stale := tables.ReplaceAllString(string(b), "${0}stale\n") // this command's: another writes others
+		// this command's: another writes others
+		stale := tables.ReplaceAllString(string(b), "${0}stale\n")
 		if stale == string(b) {
 			t.Errorf("%s has no table of this command's", name)
 		}

@@ -39,7 +39,8 @@ func newReport(o suite.Options) *Report {
 	return &Report{Seed: o.Seed, Cases: o.Cases, Op: o.Op, Tier: suite.Tier(), Go: runtime.Version(), Machine: runtime.GOOS + "/" + runtime.GOARCH}
 }
 
-// Passed reports whether everything that is this library's passed: its ops, the equations, and every planted mistake caught. What Gorgonia's own ops do is a finding, not a failure.
+// Passed reports whether everything that is this library's passed: its ops, the equations, and
+// every planted mistake caught. What Gorgonia's own ops do is a finding, not a failure.
 func (r *Report) Passed() bool {
 	for _, row := range r.Rows {
 		if !row.Passed() {
@@ -102,7 +103,8 @@ func glance(rows []suite.Row) []suite.Row {
 	return all
 }
 
-// Text writes the tables as a terminal shows them: a line for each op and oracle, or with all set one for each quantity too.
+// Text writes the tables as a terminal shows them: a line for each op and oracle, or with all set
+// one for each quantity too.
 func (r *Report) Text(w io.Writer, all bool) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	rows := r.Rows
@@ -256,7 +258,8 @@ type GlanceRow struct {
 	Cells []GlanceCell
 }
 
-// GlanceCell is what an oracle says of an op: its text, and "ok", "bad" or nothing where the oracle does not apply.
+// GlanceCell is what an oracle says of an op: its text, and "ok", "bad" or nothing where the oracle
+// does not apply.
 type GlanceCell struct{ Text, Class string }
 
 // Glance lays the ops out. The graphs that differ from op to op are one column.
@@ -382,7 +385,8 @@ func (r *Report) Matrix() KillTable {
 	return t
 }
 
-// Markdown writes one section as a table: "suite", "equations", "built-ins", "reported" or "mistakes".
+// Markdown writes one section as a table: "suite", "equations", "built-ins", "reported" or
+// "mistakes".
 func (r *Report) Markdown(section string) (string, error) {
 	var b strings.Builder
 	cell := func(s string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(s) }
@@ -425,7 +429,8 @@ func (r *Report) Markdown(section string) (string, error) {
 			if e.CounterExample != "" {
 				v += ". As printed it fails for " + text(e.CounterExample)
 			}
-			row(e.Equation, text(e.Says), v, "`"+e.Function+"`", "`"+e.Test+"`", "["+e.Section()+"](../"+e.Notebook+")") // from docs/equations.md
+			// from docs/equations.md
+			row(e.Equation, text(e.Says), v, "`"+e.Function+"`", "`"+e.Test+"`", "["+e.Section()+"](../"+e.Notebook+")")
 		}
 	case "built-ins":
 		head("Gorgonia's own", "verdict", "smallest reproduction")
@@ -472,7 +477,8 @@ func (r *Report) Markdown(section string) (string, error) {
 // Sections are the names that Markdown knows.
 func Sections() []string { return []string{"suite", "equations", "built-ins", "reported", "mistakes"} }
 
-// Fill replaces what stands between the markers <!-- verify:NAME --> and <!-- /verify:NAME --> in a document by that section's table, for every section that has a marker.
+// Fill replaces what stands between the markers <!-- verify:NAME --> and <!-- /verify:NAME --> in a
+// document by that section's table, for every section that has a marker.
 //
 // It returns an error if a marker is not closed.
 func (r *Report) Fill(document string) (string, error) {

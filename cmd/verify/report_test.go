@@ -39,7 +39,8 @@ func TestReportFails(t *testing.T) {
 	}
 }
 
-// Fill leaves all else as it is, refuses a marker that is not closed, and writes the same bytes again.
+// Fill leaves all else as it is, refuses a marker that is not closed, and writes the same bytes
+// again.
 func TestFill(t *testing.T) {
 	r := &Report{Equations: []article.Result{{Equation: "Eq. 1", Says: "a | b", Verdict: article.HoldsAsPrinted, Function: "ops.Conv2D", Test: "T", Notebook: "notebooks/01-a.ipynb#eq-1"}}}
 	const document = "before\n<!-- verify:equations -->\nstale\n<!-- /verify:equations -->\nafter\n"

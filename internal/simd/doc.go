@@ -4,11 +4,11 @@
 //
 // # How a call finds its code
 //
-// One tier is in use at a time: the best that the machine can run, or the one that CONVGRAD_TIER names.
-// The programs in _asm write the assembly and its stubs, z*_amd64.s and z*_amd64.go. From the stubs
-// and a table, _asm/dispatch writes zdispatch_amd64.go: for each primitive one function with a switch
-// over element type and tier. Builds without assembly get zdispatch_other.go, with the same functions
-// and comments, which do nothing and say so, or run the loop in Go.
+// One tier is in use at a time: the best that the machine can run, or the one that CONVGRAD_TIER
+// names. The programs in _asm write the assembly and its stubs, z*_amd64.s and z*_amd64.go. From
+// the stubs and a table, _asm/dispatch writes zdispatch_amd64.go: for each primitive one function
+// with a switch over element type and tier. Builds without assembly get zdispatch_other.go, with
+// the same functions and comments, which do nothing and say so, or run the loop in Go.
 //
 // Some primitives do part of the work, such as the elements that fill whole vectors, and return how
 // much. The exported functions do the rest in Go and are complete. Both ways compute the same bits

@@ -3,7 +3,8 @@ package simd
 import "math"
 
 // The functions of this file do whole vectors in assembly, where the tier has them, and the rest in
-// Go. Both compute the same bits. All slices must be at least as long as the one that is ranged over.
+// Go. Both compute the same bits. All slices must be at least as long as the one that is ranged
+// over.
 
 // ReLU is y = max(0, x). NaN stays NaN and −0 becomes +0. y may be x itself.
 func ReLU[T Float](y, x []T) {
@@ -95,7 +96,8 @@ func Sum[T Float](x []T) T {
 	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
 }
 
-// Dropout is y[j] = 0 where Hash(i+j, key0, key1) < drop and x[j]·scale elsewhere. y may be x itself.
+// Dropout is y[j] = 0 where Hash(i+j, key0, key1) < drop and x[j]·scale elsewhere. y may be x
+// itself.
 func Dropout[T Float](y, x []T, i, key0, key1, drop uint32, scale T) {
 	y = y[:len(x)]
 	for j := dropoutVector(y, x, i, key0, key1, drop, scale); j < len(x); j++ {
@@ -138,9 +140,9 @@ func Max[T Float](x []T) T {
 	return top
 }
 
-// ExpSum is y = exp(x − top), and returns the sum of y. Differences are taken in float64, where those
-// of two float32 do not overflow. Those of two float64 may overflow to −Inf, and exp(−Inf) is 0 as it
-// should be.
+// ExpSum is y = exp(x − top), and returns the sum of y. Differences are taken in float64, where
+// those of two float32 do not overflow. Those of two float64 may overflow to −Inf, and exp(−Inf) is
+// 0 as it should be.
 func ExpSum[T Float](y, x []T, top float64) float64 {
 	y = y[:len(x)]
 	done, sum := expVector(y, x, top)

@@ -1,7 +1,7 @@
 package simd
 
-// A LaneShape says which micro-kernels LaneTile has: up to so many vectors of so many lanes. There are
-// none where Vectors is 0.
+// A LaneShape says which micro-kernels LaneTile has: up to so many vectors of so many lanes. There
+// are none where Vectors is 0.
 type LaneShape struct{ Vectors, Lanes int }
 
 // NewLaneShape is the shape of the tier.
@@ -26,9 +26,10 @@ func (s LaneShape) Pixels(width int) int {
 	return MaxPixels
 }
 
-// A LaneEnd says how LaneTile finishes: with a bias, of as many elements as the tile is wide, or none,
-// and a ReLU. On its way, one for each product of a sum, it asks the caches for Touches lines, Step
-// apart, from Touch on, and Next farther on for the next tile, where it has registers for that.
+// A LaneEnd says how LaneTile finishes: with a bias, of as many elements as the tile is wide, or
+// none, and a ReLU. On its way, one for each product of a sum, it asks the caches for Touches
+// lines, Step apart, from Touch on, and Next farther on for the next tile, where it has registers
+// for that.
 type LaneEnd[T Float] struct {
 	Bias                []T
 	ReLU                bool

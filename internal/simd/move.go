@@ -3,9 +3,9 @@ package simd
 // A Segment is a run of elements of Gather: Src is where it begins in the source, Dst its column.
 type Segment struct{ Src, Dst int }
 
-// Gather is panel[l·width + segment.Dst + i] = src[offsets[l] + segment.Src + i·step] for each segment
-// and 0 ≤ i, up to the next segment's Dst or cols. What a panel holds beyond cols is any number. It may
-// read and write up to Slack elements behind.
+// Gather is panel[l·width + segment.Dst + i] = src[offsets[l] + segment.Src + i·step] for each
+// segment and 0 ≤ i, up to the next segment's Dst or cols. What a panel holds beyond cols is any
+// number. It may read and write up to Slack elements behind.
 func Gather[T Float](panel []T, width, cols int, src []T, offsets []int, segs []Segment, step int) {
 	if gatherVector(panel, width, src, offsets, segs, step) {
 		return

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Peak measures what one core can do in the tier, in 10⁹ floating-point operations per second. It runs
-// independent multiply-adds in registers, in loops of some microseconds. The fastest loop counts, so
-// that neither interrupts nor other programs lower the result. In the generic tier the multiply-adds
-// are scalar. It takes about 20 ms.
+// Peak measures what one core can do in the tier, in 10⁹ floating-point operations per second. It
+// runs independent multiply-adds in registers, in loops of some microseconds. The fastest loop
+// counts, so that neither interrupts nor other programs lower the result. In the generic tier the
+// multiply-adds are scalar. It takes about 20 ms.
 func Peak(t Tier, single bool) float64 {
 	const rounds = 4096
 	best := math.Inf(1)
@@ -22,8 +22,8 @@ func Peak(t Tier, single bool) float64 {
 }
 
 // PeakBurst does some 10⁷ floating-point operations at the peak of one core in the tier in use, and
-// returns how many. Between runs of a kernel it tells what the processor could do at the frequency that
-// the kernel leaves it.
+// returns how many. Between runs of a kernel it tells what the processor could do at the frequency
+// that the kernel leaves it.
 func PeakBurst(single bool) int {
 	rounds := 1 << 15
 	if tier == Generic {

@@ -1,7 +1,7 @@
 package simd
 
-// A Plane3 says how nine weights, 3×3, slide over planes of H×W, with Top rows and Left columns of zeros
-// before them, to planes of Rows×Cols. A negative Top or Left leaves out what lies before it.
+// A Plane3 says how nine weights, 3×3, slide over planes of H×W, with Top rows and Left columns of
+// zeros before them, to planes of Rows×Cols. A negative Top or Left leaves out what lies before it.
 type Plane3 struct {
 	Rows, Cols, H, W, Top, Left int
 	// Lanes is the distance of the sums of two taps that Gradient3 makes.

@@ -1,8 +1,8 @@
 package simd
 
 // The functions of this file take tiles of 2×2 of rows pairs of rows of a plane, width wide, which
-// begins with them. Each pair has q outputs. They do all of them or, if q is less than a vector, none,
-// and return how many they did.
+// begins with them. Each pair has q outputs. They do all of them or, if q is less than a vector,
+// none, and return how many they did.
 //
 // Without masks the last vector of a row overlaps the one before it.
 
@@ -18,8 +18,8 @@ func poolVectors[T Float](q int) int {
 	}
 }
 
-// PoolsInVectors reports whether MaxGather and MaxScatter are faster in vectors than one output at a
-// time, with q outputs to a row.
+// PoolsInVectors reports whether MaxGather and MaxScatter are faster in vectors than one output at
+// a time, with q outputs to a row.
 func PoolsInVectors[T Float](q int) bool { return q >= 6 && poolVectors[T](q) > 0 }
 
 // MaxPool notes the winner of each tile, as its index in the plane, and its value.
@@ -35,8 +35,8 @@ func MaxPool[T Float](rows int, y []T, winner []int32, x []T, width int) int {
 	return 0
 }
 
-// MaxScatter is dx[winner[i]] = dy[i] and 0 elsewhere in the tiles. It is not ok where a winner lies
-// outside its tile.
+// MaxScatter is dx[winner[i]] = dy[i] and 0 elsewhere in the tiles. It is not ok where a winner
+// lies outside its tile.
 func MaxScatter[T Float](rows int, dx, dy []T, winner []int32, width int) (done int, ok bool) {
 	q := len(dy) / rows
 	n, inside := poolVectors[T](q), uint32(1)
@@ -88,9 +88,9 @@ func AvgSpread[T Float](rows int, dx, dy []T, width int) int {
 	return 0
 }
 
-// MaxTaps notes the winners and maxima of a row of windows, stride apart. taps are the distances of a
-// window's taps from its begin, and x[first] is the first window's. It does all windows or none, and
-// returns how many.
+// MaxTaps notes the winners and maxima of a row of windows, stride apart. taps are the distances of
+// a window's taps from its begin, and x[first] is the first window's. It does all windows or none,
+// and returns how many.
 func MaxTaps[T Float](y []T, winner []int32, x []T, taps []int32, first, stride int) int {
 	q := len(y)
 	n := poolVectors[T](q)

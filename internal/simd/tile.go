@@ -1,7 +1,7 @@
 package simd
 
-// A TileShape says which micro-kernels Tile has: they make tiles of MR×NR and, for the last columns,
-// narrower ones by multiples of Vector.
+// A TileShape says which micro-kernels Tile has: they make tiles of MR×NR and, for the last
+// columns, narrower ones by multiples of Vector.
 type TileShape struct{ MR, NR, Vector int }
 
 // NewTileShape is the shape of the tier. The generic one is what the compiler keeps in registers.
@@ -28,7 +28,8 @@ func (s TileShape) Width(cols int) int {
 func tile2x4[T Float](kc int, a, b, tile []T, ld int, accumulate bool) {
 	var c00, c01, c02, c03, c10, c11, c12, c13 T
 	a, b = a[:kc*2], b[:kc*4]
-	for len(a) >= 8 && len(b) >= 16 { // four rounds at a time: moving two slices on costs as much as one
+	// four rounds at a time: moving two slices on costs as much as one
+	for len(a) >= 8 && len(b) >= 16 {
 		{
 			a0, a1, b0, b1, b2, b3 := a[0], a[1], b[0], b[1], b[2], b[3]
 			c00 += a0 * b0

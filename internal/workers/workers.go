@@ -37,13 +37,16 @@ func parseThreads(s string) (int, error) {
 	return n, nil
 }
 
-// ThreadsError says what was wrong with the environment variable CONVGRAD_THREADS, or is nil. A bad value is otherwise ignored; commands report it.
+// ThreadsError says what was wrong with the environment variable CONVGRAD_THREADS, or is nil. A bad
+// value is otherwise ignored; commands report it.
 func ThreadsError() error { return threadsErr }
 
-// Threads is the number of threads that kernels use: one per core, unless CONVGRAD_THREADS or SetThreads names another.
+// Threads is the number of threads that kernels use: one per core, unless CONVGRAD_THREADS or
+// SetThreads names another.
 func Threads() int { return int(threads.Load()) }
 
-// SetThreads sets it and returns what it was; n < 1 asks for one per core, and no more than 1024 are ever used. Results are the same bits at any number.
+// SetThreads sets it and returns what it was; n < 1 asks for one per core, and no more than 1024
+// are ever used. Results are the same bits at any number.
 func SetThreads(n int) int {
 	if n < 1 {
 		n = runtime.GOMAXPROCS(0)
@@ -51,14 +54,18 @@ func SetThreads(n int) int {
 	return int(threads.Swap(int64(min(n, maxThreads))))
 }
 
-// parallel calls task(i, worker) once for each i in [0, tasks), on at most Threads() workers numbered from 0. Which worker takes which task is not fixed; what a task
-// computes must not depend on it. worker indexes scratch: no two tasks run on one worker at a time within a call.
+// parallel calls task(i, worker) once for each i in [0, tasks), on at most Threads() workers
+// numbered from 0. Which worker takes which task is not fixed; what a task computes must not depend
+// on it. worker indexes scratch: no two tasks run on one worker at a time within a call.
 //
-// Each worker begins with a share of neighbouring tasks of its own, the same in every call of as many tasks, so that it finds in its core's cache what it left there in the call
-// before: the next kernel of a graph reads what this one wrote. A worker that is done helps the others.
+// Each worker begins with a share of neighbouring tasks of its own, the same in every call of as
+// many tasks, so that it finds in its core's cache what it left there in the call before: the next
+// kernel of a graph reads what this one wrote. A worker that is done helps the others.
 //
-// The caller is worker 0 and the others are persistent goroutines that happen to be idle, so calls may be nested and may come from any number of goroutines: a
-// call never waits for a helper that has not yet begun to work for it. A panic in a task reaches the caller once the others have stopped.
+// The caller is worker 0 and the others are persistent goroutines that happen to be idle, so calls
+// may be nested and may come from any number of goroutines: a call never waits for a helper that
+// has not yet begun to work for it. A panic in a task reaches the caller once the others have
+// stopped.
 func Run(tasks int, task func(i, worker int)) {
 	n := min(Threads(), tasks)
 	if n <= 1 {
@@ -104,7 +111,8 @@ type job struct {
 	running atomic.Int64 // the caller, until it sleeps, and the helpers that hold the job
 }
 
-// A share is the tasks that one worker begins with. It is written for every task, so no two are on one cache line.
+// A share is the tasks that one worker begins with. It is written for every task, so no two are on
+// one cache line.
 type share struct {
 	next atomic.Int64 // the first task that nobody has taken
 	end  int64
@@ -121,7 +129,8 @@ func (j *job) split(tasks, n int) {
 	if cap(j.shares) < n {
 		j.shares = make([]share, n)
 		for w := range j.shares {
-			j.shares[w].job, j.shares[w].worker = j, w // not written again: a helper may look at a share that was taken back
+			// not written again: a helper may look at a share that was taken back
+			j.shares[w].job, j.shares[w].worker = j, w
 		}
 	}
 	j.shares = j.shares[:n]
@@ -248,14 +257,16 @@ func (h *helper) run() {
 		if s := h.post.Load(); s != nil && h.post.CompareAndSwap(s, busy) {
 			j := s.job
 			j.work(s.worker)
-			h.post.Store(nil) // idle before the caller goes on, so that its next call finds this helper
+			// idle before the caller goes on, so that its next call finds this helper
+			h.post.Store(nil)
 			j.release()
 		}
 	}
 }
 
-// spinFor is how long a worker burns its core before it sleeps. Waking a sleeping thread takes 70 to 125 µs where the core idles, more than many kernels take; the gap
-// between two kernels of a graph is mostly shorter than this.
+// spinFor is how long a worker burns its core before it sleeps. Waking a sleeping thread takes 70
+// to 125 µs where the core idles, more than many kernels take; the gap between two kernels of a
+// graph is mostly shorter than this.
 const spinFor = 60 * time.Microsecond
 
 // spin reports whether ready became true within spinFor.
@@ -277,7 +288,8 @@ func spin(ready func() bool) bool {
 	}
 }
 
-// spans calls f(lo, hi) for consecutive spans of [0, n), each of size elements but the last, in parallel where there are several.
+// spans calls f(lo, hi) for consecutive spans of [0, n), each of size elements but the last, in
+// parallel where there are several.
 func Spans(n, size int, f func(lo, hi int)) {
 	if n <= size {
 		f(0, n)
@@ -286,10 +298,12 @@ func Spans(n, size int, f func(lo, hi int)) {
 	Run((n+size-1)/size, func(i, _ int) { f(i*size, min(n, (i+1)*size)) })
 }
 
-// Chunk is what one core does of an elementwise kernel before others are asked to help: it streams that in several microseconds.
+// Chunk is what one core does of an elementwise kernel before others are asked to help: it streams
+// that in several microseconds.
 const Chunk = 1 << 15
 
-// sweep is spans for an elementwise kernel over n elements. Its spans are short and nearly equal, so that two or four workers end at about the same time, and whole cache lines.
+// sweep is spans for an elementwise kernel over n elements. Its spans are short and nearly equal,
+// so that two or four workers end at about the same time, and whole cache lines.
 func Sweep(n int, f func(lo, hi int)) {
 	if n <= Chunk {
 		f(0, n)

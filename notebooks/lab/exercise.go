@@ -23,8 +23,8 @@ type mistake struct {
 	says   string
 }
 
-// Exercise asks the question with the id. With a prediction, it says whether that is right, and what
-// is wrong with it if not: lab.Exercise("1.1", 42).
+// Exercise asks the question with the id. With a prediction, it says whether that is right, and
+// what is wrong with it if not: lab.Exercise("1.1", 42).
 func Exercise(id string, prediction ...float64) { fmt.Println(judge(id, prediction...)) }
 
 func judge(id string, prediction ...float64) string {
@@ -229,7 +229,8 @@ var exercises = []exercise{
 			{12, "gradients multiply along a way, and add up over ways."}}},
 	{"6.3", "A central difference has an error near 10⁻⁴ from its formula. h is halved. By which factor does the error fall?",
 		func() float64 {
-			e := func(h float64) float64 { return (math.Pow(1+h, 3)-math.Pow(1-h, 3))/(2*h) - 3 } // of x³ at 1
+			// of x³ at 1
+			e := func(h float64) float64 { return (math.Pow(1+h, 3)-math.Pow(1-h, 3))/(2*h) - 3 }
 			return math.Round(e(0.25) / e(0.125))
 		},
 		"the error goes with h².",

@@ -25,11 +25,12 @@ import (
 
 // A Result is what the checker found out about one use of one of Gorgonia's own ops.
 type Result struct {
-	Name    string `json:"name"`             // the op
-	Use     string `json:"use"`              // how it is used
-	Known   string `json:"-"`                // the defect that the finding is expected to be
-	Defect  bool   `json:"defect"`           // whether the checker found one
-	Cases   int    `json:"cases"`            // cases tried, in order of size, up to the first that failed
+	Name   string `json:"name"`   // the op
+	Use    string `json:"use"`    // how it is used
+	Known  string `json:"-"`      // the defect that the finding is expected to be
+	Defect bool   `json:"defect"` // whether the checker found one
+	// cases tried, in order of size, up to the first that failed
+	Cases   int    `json:"cases"`
 	Finding string `json:"finding"`          // the smallest reproduction, or how much passed
 	Failed  string `json:"failed,omitempty"` // why the check itself could not be made
 }
@@ -51,15 +52,18 @@ func (b Result) Verdict() string {
 // builtIn is one use of one op, and cases of it in order of size.
 type builtIn struct {
 	name, use, known string
-	// mortal says that a failing case can panic on a machine's own goroutine, which ends the process, or write to the log: the cases then run in a child.
+	// mortal says that a failing case can panic on a machine's own goroutine, which ends the
+	// process, or write to the log: the cases then run in a child.
 	mortal bool
-	// search hands cases to try, which returns false once one failed. problem says what is wrong, or nothing.
+	// search hands cases to try, which returns false once one failed. problem says what is wrong,
+	// or nothing.
 	search func(try func(what string, problem func() string) bool)
 }
 
 const childVariable = "CONVGRAD_VERIFY_BUILT_IN"
 
-// Child is for the main function of a command, and for a TestMain: it reports whether this process is a child that Check started, and if so has done its work.
+// Child is for the main function of a command, and for a TestMain: it reports whether this process
+// is a child that Check started, and if so has done its work.
 func Child() bool {
 	title := os.Getenv(childVariable)
 	if title == "" {
@@ -76,7 +80,8 @@ func Child() bool {
 	return true
 }
 
-// Check puts Gorgonia's own ops before the checker. The process's main must call Child first: cases that can end a process run in children of it.
+// Check puts Gorgonia's own ops before the checker. The process's main must call Child first: cases
+// that can end a process run in children of it.
 func Check() []Result {
 	var all []Result
 	for _, b := range builtIns() {
@@ -89,7 +94,8 @@ func Check() []Result {
 	return all
 }
 
-// here runs the search in this process. progress gets a line before each case, so that a parent knows which one was fatal.
+// here runs the search in this process. progress gets a line before each case, so that a parent
+// knows which one was fatal.
 func (b builtIn) here(progress io.Writer) Result {
 	r := Result{Name: b.name, Use: b.use, Known: b.known}
 	b.search(func(what string, problem func() string) bool {
@@ -185,7 +191,8 @@ func blamed(u use, by ...verify.Oracle) string {
 	return blamedFor(c, by...)
 }
 
-// convolutions visits geometries of one channel and one filter and then of several, in order of the input's and filter's size.
+// convolutions visits geometries of one channel and one filter and then of several, in order of the
+// input's and filter's size.
 func convolutions(visit func(g kernel.Conv, sp kernel.Spatial) bool) {
 	for size := 2; size <= 40; size++ {
 		for _, n := range [][3]int{{1, 1, 1}, {2, 3, 2}} {
@@ -275,7 +282,8 @@ func poolWhat(g kernel.Pool, sp kernel.Spatial) string {
 	return fmt.Sprintf("x [%d %d %d %d], window [%d %d], stride %v, pad %v", g.N, g.C, g.H, g.W, g.R, g.S, strides(sp), pad4(sp))
 }
 
-// at runs a node on given values and compares with what it should be, to the bit but for NaN, which equals NaN, and −0, which does not equal 0.
+// at runs a node on given values and compares with what it should be, to the bit but for NaN, which
+// equals NaN, and −0, which does not equal 0.
 func at(build graphs.Build, in []graphs.Array, dy graphs.Array, y, dx []float64) string {
 	got, gradients, err := graphs.Run(build, in, dy)
 	if err != nil {
@@ -393,7 +401,8 @@ func viewed(v view, shape []int, build func(x *G.Node) (*G.Node, error), want fu
 	return differs("y", got, want(a.Data))
 }
 
-// builtIns are the uses that are checked. What is expected is written beside each, and decides nothing.
+// builtIns are the uses that are checked. What is expected is written beside each, and decides
+// nothing.
 func builtIns() []builtIn {
 	symmetric := []kernel.Spatial{padded(0, 0, 0, 0, 1), padded(0, 0, 0, 0, 2), padded(1, 1, 1, 1, 2), padded(1, 1, 0, 0, 1)}
 	uneven := []kernel.Spatial{padded(0, 1, 0, 1, 1), padded(1, 0, 1, 0, 1), padded(0, 1, 0, 1, 2), padded(1, 0, 1, 0, 2)}
@@ -638,7 +647,8 @@ func builtIns() []builtIn {
 						return err.Error()
 					}
 					for _, y := range got.Data {
-						if !(math.Abs(y+math.Ln2) <= 8*0x1p-53*(1+apart)) { // an exponential, a sum and a logarithm, and whatever is subtracted first
+						// an exponential, a sum and a logarithm, and whatever is subtracted first
+						if !(math.Abs(y+math.Ln2) <= 8*0x1p-53*(1+apart)) {
 							return fmt.Sprintf("y is %v, want −ln 2 everywhere", got.Data)
 						}
 					}
@@ -852,7 +862,8 @@ func builtIns() []builtIn {
 		}},
 		{name: "BroadcastAdd", use: "its gradient by what is broadcast over axis 2 of four", known: "O8", search: func(try func(string, func() string) bool) {
 			for _, shape := range shapesOf(4, 3) {
-				if shape[2] < 2 || len(graphs.Zeros(shape...).Data) == shape[2] { // there is nothing to broadcast, or what is broadcast is one element
+				// there is nothing to broadcast, or what is broadcast is one element
+				if shape[2] < 2 || len(graphs.Zeros(shape...).Data) == shape[2] {
 					continue
 				}
 				try(fmt.Sprintf("x %v, b [%d %d 1 %d]", shape, shape[0], shape[1], shape[3]), func() string {
@@ -905,7 +916,8 @@ func builtIns() []builtIn {
 	return all
 }
 
-// knownView is what is expected of a view: slices of the batch are right in both ops, and of the channels in Conv2d.
+// knownView is what is expected of a view: slices of the batch are right in both ops, and of the
+// channels in Conv2d.
 func knownView(op, name string) string {
 	if name == "a slice of the batch" || op == "Conv2d" && name == "a slice of the channels" {
 		return ""
@@ -989,8 +1001,8 @@ func leftAlone(f func(x *G.Node) (*G.Node, error), options ...G.VMOpt) func(try 
 	}
 }
 
-// blamedFor is what the checker has against a case, by some oracles. It is strict: Gorgonia's own ops
-// are not excused.
+// blamedFor is what the checker has against a case, by some oracles. It is strict: Gorgonia's own
+// ops are not excused.
 func blamedFor(c verify.Case, by ...verify.Oracle) string {
 	c.Fixed, c.Strict, c.NoShrink, c.Only, c.Seed = true, true, true, by, 1
 	report, err := c.Check()
@@ -1019,7 +1031,8 @@ func mulOf(oracle verify.Oracle) func(try func(string, func() string) bool) {
 	}
 }
 
-// gradTwice differentiates f(x), and then something in the same graph that has nothing to do with it.
+// gradTwice differentiates f(x), and then something in the same graph that has nothing to do with
+// it.
 func gradTwice(f func(x *G.Node) (*G.Node, error)) func(try func(string, func() string) bool) {
 	return func(try func(string, func() string) bool) {
 		try("Grad of Σ f(x) by x, and then of Σ w² by w", func() string {

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Mistakes planted in the library's real kernels, one at a time: the command is built from a source with one expression changed, and must fail and name the op. It builds the command again and
+// Mistakes planted in the library's real kernels, one at a time: the command is built from a source
+// with one expression changed, and must fail and name the op. It builds the command again and
 // again, so it waits to be asked for, as .ci/run does.
 func TestMistakesInKernels(t *testing.T) {
 	if os.Getenv("CONVGRAD_MUTANTS") == "" {

@@ -17,7 +17,8 @@ import (
 	"github.com/convgrad/convgrad/verify/internal/graphs"
 )
 
-// planted is an op made of a rule and a mistake in it. It stands in a graph where the library's op would, so that a mistake goes through the same machines and the same oracles.
+// planted is an op made of a rule and a mistake in it. It stands in a graph where the library's op
+// would, so that a mistake goes through the same machines and the same oracles.
 type planted struct {
 	key      uint64 // each is an op of its own to Gorgonia, which tells ops apart by hash
 	s        *subject
@@ -331,17 +332,18 @@ func (s *subject) general() []mistake {
 
 // A Kill is a mistake and how it was found out.
 type Kill struct {
-	Op      string   `json:"op"`
-	Mistake string   `json:"mistake"`
-	Caught  bool     `json:"caught"`
-	Oracles []string `json:"oracles,omitempty"` // all that caught it in the first case in which any did
-	Cases   int      `json:"cases"`             // cases until it was caught
+	Op      string `json:"op"`
+	Mistake string `json:"mistake"`
+	Caught  bool   `json:"caught"`
+	// all that caught it in the first case in which any did
+	Oracles []string `json:"oracles,omitempty"`
+	Cases   int      `json:"cases"` // cases until it was caught
 	Says    string   `json:"says,omitempty"`
 }
 
-// SelfTest plants every mistake of every op that has a rule and whose name contains only, and reports
-// which oracle of the checker caught it. It also puts each rule without a mistake before the checker
-// and returns an error if one is blamed, or if no op has such a name.
+// SelfTest plants every mistake of every op that has a rule and whose name contains only, and
+// reports which oracle of the checker caught it. It also puts each rule without a mistake before
+// the checker and returns an error if one is blamed, or if no op has such a name.
 func SelfTest(seed uint64, only string) ([]Kill, error) {
 	chosen, err := chosen(only)
 	if err != nil {

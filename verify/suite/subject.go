@@ -51,8 +51,8 @@ type family struct {
 	registered bool // it has no rule to plant mistakes in
 }
 
-// families are the ops that have a reference and planted mistakes here, and then all others that are
-// registered.
+// families are the ops that have a reference and planted mistakes here, and then all others that
+// are registered.
 func families() []family {
 	all := []family{
 		{op: "Conv2D", draw: func(r *rand.Rand) *subject { return drawConv(r, false, false) }},
@@ -82,7 +82,8 @@ func families() []family {
 	return all
 }
 
-// drawRegistered takes a case of the list of ops. It has no reference: the checker's own oracles judge.
+// drawRegistered takes a case of the list of ops. It has no reference: the checker's own oracles
+// judge.
 func drawRegistered(e opset.Entry, r *rand.Rand) *subject {
 	c := e.Draw(r)
 	s := &subject{params: c.Params, build: c.Build, rough: c.Rough}
@@ -95,7 +96,8 @@ func drawRegistered(e opset.Entry, r *rand.Rand) *subject {
 
 func between(r *rand.Rand, lo, hi int) int { return lo + r.IntN(hi-lo+1) }
 
-// drawGeometry draws until the numbers describe a convolution. plain leaves out what Gorgonia's Conv2d cannot do.
+// drawGeometry draws until the numbers describe a convolution. plain leaves out what Gorgonia's
+// Conv2d cannot do.
 func drawGeometry(r *rand.Rand, plain bool) (kernel.Conv, ops.ConvParams) {
 	for {
 		p := ops.ConvParams{
@@ -173,7 +175,8 @@ func drawDepthwise(r *rand.Rand) *subject {
 	}
 }
 
-// drawWinograd has what Winograd's algorithm is used for: filters of 3×3 at stride 1, and a vector of channels and of filters, or more. Its results are not those of integers, since its
+// drawWinograd has what Winograd's algorithm is used for: filters of 3×3 at stride 1, and a vector
+// of channels and of filters, or more. Its results are not those of integers, since its
 // transformations divide; they are judged by the bound that the kernel states.
 func drawWinograd(r *rand.Rand) *subject {
 	for {
@@ -245,7 +248,8 @@ func convolution2D(r *rand.Rand, g kernel.Conv, p ops.ConvParams, general, relu 
 			return G.BroadcastAdd(y, b, nil, []byte{0, 2, 3})
 		}
 		if bias && (g.K == 1 || g.N == 1 && g.P == 1 && g.Q == 1) {
-			s.another = nil // BroadcastAdd does not take a bias of one element, or nothing to broadcast over
+			// BroadcastAdd does not take a bias of one element, or nothing to broadcast over
+			s.another = nil
 		}
 	}
 	return s
@@ -271,7 +275,8 @@ func drawBackwardFilter(r *rand.Rand) *subject {
 	}
 }
 
-// drawPool draws until the numbers describe a pooling. plain leaves out what Gorgonia's MaxPool2D cannot do.
+// drawPool draws until the numbers describe a pooling. plain leaves out what Gorgonia's MaxPool2D
+// cannot do.
 func drawPool(r *rand.Rand, plain bool) (kernel.Pool, ops.PoolParams) {
 	for {
 		p := ops.PoolParams{
@@ -327,7 +332,8 @@ func drawMaxPool(r *rand.Rand) *subject {
 	return s
 }
 
-// planesOf makes the N·C planes of x images of one channel, so that a convolution with one filter pools each by itself.
+// planesOf makes the N·C planes of x images of one channel, so that a convolution with one filter
+// pools each by itself.
 func planesOf(g kernel.Pool, x *G.Node, filter float64, p ops.PoolParams) (*G.Node, error) {
 	planes, err := G.Reshape(x, tensor.Shape{g.N * g.C, 1, g.H, g.W})
 	if err != nil {
@@ -482,7 +488,8 @@ func drawMSE(r *rand.Rand) *subject {
 	}
 }
 
-// constant is a number of the node's element type. Its name keeps Gorgonia from merging it with another.
+// constant is a number of the node's element type. Its name keeps Gorgonia from merging it with
+// another.
 func constant(like *G.Node, v float64, name string) *G.Node {
 	if like.Dtype() == tensor.Float32 {
 		return G.NewConstant(float32(v), G.WithName(name+" f32"))
@@ -558,7 +565,8 @@ func drawDropout(r *rand.Rand) *subject {
 		source.SetStep(0) // the same mask at every run
 		return ops.Dropout(in[0], p, source)
 	}
-	// Which elements fall is the op's own choice; that it is a choice of 0 or 1/(1−p), and the same for the gradient, is what is checked.
+	// Which elements fall is the op's own choice; that it is a choice of 0 or 1/(1−p), and the same
+	// for the gradient, is what is checked.
 	m, err := graphs.Forward(graphs.Build(build), graphs.Of(shape, mask))
 	if err != nil {
 		return &subject{params: err.Error(), build: build, shapes: [][]int{shape}, y: shape, rule: newCopyRule()}

@@ -1,5 +1,6 @@
-// Package suite checks this library: its ops by package verify, each with its reference, another graph
-// and this library's executor where there are such, and the checker itself by planted mistakes.
+// Package suite checks this library: its ops by package verify, each with its reference, another
+// graph and this library's executor where there are such, and the checker itself by planted
+// mistakes.
 package suite
 
 import (
@@ -64,8 +65,8 @@ var executor = verify.Machine{Name: "ops/vm", New: func(g *G.ExprGraph, outputs 
 	return vm.New(g, outputs...)
 }}
 
-// check is the subject as a case of the checker. On whole numbers the reference and every machine must
-// give equality; on others each is within its rounding bound.
+// check is the subject as a case of the checker. On whole numbers the reference and every machine
+// must give equality; on others each is within its rounding bound.
 func (s *subject) check(seed uint64, whole bool) verify.Case {
 	c := verify.Case{
 		Name: s.op, Build: s.build, Seed: seed, Reference: s.reference, Rounding: s.rounding,
@@ -164,8 +165,8 @@ type Options struct {
 	Op    string // only ops whose name contains it
 }
 
-// Run checks the library's ops. A failing row says what is wrong, in the smallest case found, and how
-// to repeat it.
+// Run checks the library's ops. A failing row says what is wrong, in the smallest case found, and
+// how to repeat it.
 //
 // It returns an error if no op has such a name.
 func Run(o Options) ([]Row, error) {

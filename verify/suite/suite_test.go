@@ -12,8 +12,8 @@ import (
 	"github.com/convgrad/convgrad/verify/internal/graphs"
 )
 
-// Every case passes, nothing is listed that was not compared, and each op is put before an oracle that
-// knows the derivative by other means, before every machine, and twice.
+// Every case passes, nothing is listed that was not compared, and each op is put before an oracle
+// that knows the derivative by other means, before every machine, and twice.
 func TestRun(t *testing.T) {
 	const seed = 1
 	t.Logf("seed %d", seed)
@@ -105,8 +105,8 @@ func TestFailureIsDescribed(t *testing.T) {
 	}
 }
 
-// Planted mistakes are real and distinct: each differs from the right rule in some case, and each two
-// of an op from one another, by more than rounding.
+// Planted mistakes are real and distinct: each differs from the right rule in some case, and each
+// two of an op from one another, by more than rounding.
 func TestMistakesAreDistinct(t *testing.T) {
 	const seed, most = 1, 40
 	t.Logf("seed %d", seed)
@@ -155,7 +155,8 @@ func TestMistakesAreDistinct(t *testing.T) {
 	}
 }
 
-// effect is what a planted rule computes, in one list: y, the gradients, and whether it accumulates and clears.
+// effect is what a planted rule computes, in one list: y, the gradients, and whether it accumulates
+// and clears.
 func (s *subject) effect(m mistake, in []graphs.Array, dy graphs.Array) []float64 {
 	p := s.planting(m)
 	var x [][]float64
@@ -206,8 +207,8 @@ func draw(r *rand.Rand, shape []int) graphs.Array {
 	return a
 }
 
-// Any case of any op passes: what rapid draws is the case's number, so that a failure shrinks to the
-// first op and the smallest number that fail.
+// Any case of any op passes: what rapid draws is the case's number, so that a failure shrinks to
+// the first op and the smallest number that fail.
 func TestAnyCase(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := families()

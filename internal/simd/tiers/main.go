@@ -1,4 +1,5 @@
-// Command tiers prints the tiers of vector code that this machine and this build can run, best last.
+// Command tiers prints the tiers of vector code that this machine and this build can run, best
+// last.
 package main
 
 import (

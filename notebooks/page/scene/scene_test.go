@@ -406,7 +406,8 @@ func checkStride() error {
 
 func checkPool() error {
 	first := ByID("9").first["x"]
-	for _, x := range []string{first, "2.2.1.1.2.2.1.1.-1.-2.0.0.-3.-4.0.0"} { // the second is all ties
+	// the second is all ties
+	for _, x := range []string{first, "2.2.1.1.2.2.1.1.-1.-2.0.0.-3.-4.0.0"} {
 		g, body := read("9", "g=show&x="+x)
 		build := func(in G.Nodes) (*G.Node, error) {
 			o, err := ops.ReLU(in[0])

@@ -1,5 +1,5 @@
-// Package reference has the functions of ops as formulas that are generic in their numbers, walked by
-// the geometry's taps and windows; and graphs of Gorgonia's own ops that compute the same.
+// Package reference has the functions of ops as formulas that are generic in their numbers, walked
+// by the geometry's taps and windows; and graphs of Gorgonia's own ops that compute the same.
 package reference
 
 import (

@@ -1,6 +1,7 @@
 // Package reported is a corpus of mistakes in derivatives that people really made and reported in
 // public, each as a small op of its own, with the right rule beside the wrong one; and of right ops
-// with hard numbers, which a checker must not refuse. What verify claims of itself is measured here.
+// with hard numbers, which a checker must not refuse. What verify claims of itself is measured
+// here.
 package reported
 
 import (

@@ -49,8 +49,9 @@ func (w *walk) load(m Mem, v reg.VecVirtual) {
 	}
 }
 
-// depthwise3 walks down each vector of columns with the sums of three rows of outputs under way, so that a row of inputs is loaded once. The padding is never stored: what of a
-// row lies in it, a mask leaves out, and rows in it are zeros.
+// depthwise3 walks down each vector of columns with the sums of three rows of outputs under way, so
+// that a row of inputs is loaded once. The padding is never stored: what of a row lies in it, a
+// mask leaves out, and rows in it are zeros.
 func depthwise3(f flavour) {
 	begin("depthwise3x3x"+f.elem+f.tier, fmt.Sprintf("func(rows, blocks int, y *%[1]s, ldy int, x *%[1]s, ldx, h, top, left int, masks *uint16, weights, bias, floor *%[1]s)", f.goType),
 		fmt.Sprintf("y[p·ldy+q] = max(floor, bias + Σ_r Σ_s weights[3r+s]·x[(p+r−top)·ldx + q+s−left]), 0 ≤ r, s < 3, 0 ≤ p < rows, for each of the blocks of %d columns q, terms being 0 where "+
@@ -247,7 +248,8 @@ func depthwiseFilter3(f flavour) {
 		VMOVUPS(d1, d2)
 		VMOVUPS(d0, d1)
 	}
-	// The first two rows of inputs and the last two meet fewer rows of deltas; what is not there is not multiplied, lest 0·∞ be made.
+	// The first two rows of inputs and the last two meet fewer rows of deltas; what is not there is
+	// not multiplied, lest 0·∞ be made.
 	row(true)
 	into(0, d0)
 	down()

@@ -1,5 +1,6 @@
-// Command conv generates the kernels that only convolutions need: the gathering of panels out of padded images, the
-// copying of images into their padding, and sums of shifted rows for depthwise filters.
+// Command conv generates the kernels that only convolutions need: the gathering of panels out of
+// padded images, the copying of images into their padding, and sums of shifted rows for depthwise
+// filters.
 package main
 
 import (
@@ -234,7 +235,8 @@ func gather(f flavour, step int) {
 	RET()
 }
 
-// tailMask makes the mask of the n mod lanes last elements and leaves in n the number of those before, in bytes.
+// tailMask makes the mask of the n mod lanes last elements and leaves in n the number of those
+// before, in bytes.
 func (f flavour) tailMask(n reg.GPVirtual) reg.Register {
 	rest, bits, k := GP64(), GP64(), K()
 	MOVQ(n, rest)
@@ -491,7 +493,8 @@ func bias(f flavour, relu bool) {
 	Label("loop")
 	v := f.vector()
 	f.add(Mem{Base: x, Index: i, Scale: uint8(f.size)}, b, v)
-	if relu { // the maximum's second operand where either is NaN or both are zeros; +0 makes +0 of −0
+	// the maximum's second operand where either is NaN or both are zeros; +0 makes +0 of −0
+	if relu {
 		if f.single() {
 			VMAXPS(v, zero, v)
 		} else {
@@ -553,7 +556,8 @@ func main() {
 	Generate()
 }
 
-// direct takes m filters and some vectors of outputs, each of which lies where its segment says, straight from a padded image.
+// direct takes m filters and some vectors of outputs, each of which lies where its segment says,
+// straight from a padded image.
 func direct(f flavour, m, vectors, step, spread int) {
 	begin(fmt.Sprintf("direct%dx%dx%dto%dx%s%s", m, vectors, step, spread, f.elem, f.tier),
 		fmt.Sprintf("func(depth int, a, src *%s, offsets, segments *int, dst *%s, ldd int, bias, floor *%s)", f.goType, f.goType, f.goType),
@@ -650,5 +654,6 @@ func direct(f flavour, m, vectors, step, spread int) {
 	RET()
 }
 
-// directShapes are the numbers of filters and vectors of the direct kernels: enough sums to hide an FMA's latency, and no more than registers.
+// directShapes are the numbers of filters and vectors of the direct kernels: enough sums to hide an
+// FMA's latency, and no more than registers.
 var directShapes = [][2]int{{1, 8}, {2, 8}, {3, 6}, {4, 5}, {6, 4}, {8, 3}}

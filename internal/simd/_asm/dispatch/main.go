@@ -3,8 +3,8 @@
 // fallback with the same comment.
 //
 // It reads the stubs that the other commands of this module have written. A tier whose stubs lack a
-// kernel gets the fallback for it. A switch rather than a table of functions: a call through a table
-// would make every operand escape to the heap.
+// kernel gets the fallback for it. A switch rather than a table of functions: a call through a
+// table would make every operand escape to the heap.
 package main
 
 import (
@@ -35,9 +35,9 @@ var tiers = []tier{
 // architectures have stubs in z*_ARCH.go.
 var architectures = []string{"amd64"}
 
-// An entry is one function. In kernels, when, step and after, {b} is the bits of an element, {t} the
-// tier's suffix, {v} the lanes of its vector, {2v} twice as many, and {d} the lanes of a vector of
-// float64.
+// An entry is one function. In kernels, when, step and after, {b} is the bits of an element, {t}
+// the tier's suffix, {v} the lanes of its vector, {2v} twice as many, and {d} the lanes of a vector
+// of float64.
 type entry struct {
 	doc       string // what it computes, as the lines of a comment
 	signature string // name, parameters and results

@@ -299,8 +299,8 @@ of one.`,
 
 func one(name string) []kernel { return []kernel{{"", name, ""}} }
 
-// direct has a kernel for each group of filters, each distance of neighbouring outputs in the source
-// and each in the destination.
+// direct has a kernel for each group of filters, each distance of neighbouring outputs in the
+// source and each in the destination.
 func direct() entry {
 	e := entry{
 		doc: `Direct is dst[s₁ + i·ldd + spread·j] = max(floor, bias[i] + Σ_k a[k·m+i]·src[offsets[k] + s₀ + step·j]),

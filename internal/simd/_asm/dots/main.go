@@ -1,4 +1,5 @@
-// Command dots generates the micro-kernels of the filter gradient of few filters and taps: sums along rows of outputs.
+// Command dots generates the micro-kernels of the filter gradient of few filters and taps: sums
+// along rows of outputs.
 package main
 
 import (
@@ -63,7 +64,8 @@ func (f flavour) load(m Mem, mask reg.Register, v reg.VecVirtual) {
 	}
 }
 
-// masks hold a vector of ones before one of zeros: a load that begins rest elements before the zeros picks the first rest elements.
+// masks hold a vector of ones before one of zeros: a load that begins rest elements before the
+// zeros picks the first rest elements.
 var masks = map[int]Mem{}
 
 func table(size int) Mem {
@@ -78,7 +80,8 @@ func table(size int) Mem {
 	return m
 }
 
-// dots keeps filters × taps vectors of sums: of the products of filters' rows of deltas with the taps' rows of the image.
+// dots keeps filters × taps vectors of sums: of the products of filters' rows of deltas with the
+// taps' rows of the image.
 func dots(f flavour, filters, taps int) {
 	name := fmt.Sprintf("dots%dx%dx%s%s", filters, taps, f.elem, f.tier)
 	lanes := f.bytes / f.size

@@ -9,8 +9,9 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The exponential is computed in float64 for both element types: exp(d) = 2ᵏ·exp(r) with k = round(d/ln 2) and |r| ≤ ln 2/2, exp(r) by its Taylor polynomial of degree
-// 13, whose remainder is below r¹⁴/14!·1.5 < 7·10⁻¹⁸. ln 2 is taken in two parts, so that r is right to a unit of float64.
+// The exponential is computed in float64 for both element types: exp(d) = 2ᵏ·exp(r) with k =
+// round(d/ln 2) and |r| ≤ ln 2/2, exp(r) by its Taylor polynomial of degree 13, whose remainder is
+// below r¹⁴/14!·1.5 < 7·10⁻¹⁸. ln 2 is taken in two parts, so that r is right to a unit of float64.
 
 // expTable is what the polynomial needs, coefficients from 1/13! to 1/0!.
 var expTable Mem

@@ -1,7 +1,9 @@
-// Command elem generates the kernels that move data at the speed of memory: activations, dropout, optimisers, normalisation and pooling.
+// Command elem generates the kernels that move data at the speed of memory: activations, dropout,
+// optimisers, normalisation and pooling.
 //
-// Each comes for both vector widths and both element types. Elementwise ones take a number of elements that is a multiple of the vector's; the caller does the
-// others in Go, and both compute the same bits: no fused multiply-add, the same order of operations.
+// Each comes for both vector widths and both element types. Elementwise ones take a number of
+// elements that is a multiple of the vector's; the caller does the others in Go, and both compute
+// the same bits: no fused multiply-add, the same order of operations.
 package main
 
 import (
@@ -117,14 +119,16 @@ func (f flavour) constant(name string) reg.VecVirtual {
 	return v
 }
 
-// cmpNotLE, cmpOrdered and cmpUnordered are predicates of VCMPPS: !(a ≤ b), true where either is NaN; neither is NaN; one is.
+// cmpNotLE, cmpOrdered and cmpUnordered are predicates of VCMPPS: !(a ≤ b), true where either is
+// NaN; neither is NaN; one is.
 const (
 	cmpNotLE     = 22
 	cmpOrdered   = 7
 	cmpUnordered = 3
 )
 
-// stream begins a function over n elements of the pointers, n a multiple of the lanes, and calls body for each vector; addr gives a pointer's address.
+// stream begins a function over n elements of the pointers, n a multiple of the lanes, and calls
+// body for each vector; addr gives a pointer's address.
 func stream(f flavour, name, doc, pointers, scalars string, prepare func(), body func(at func(pointer string) Mem)) {
 	full := name + f.elem + f.tier
 	signature := fmt.Sprintf("func(n int, %s *%s", pointers, f.goType)
@@ -184,7 +188,8 @@ func relu(f flavour) {
 	var zero reg.VecVirtual
 	stream(f, "relu", "y = max(0, x), NaN where x is NaN and +0 where x is −0, over n elements.", "y, x", "", func() { zero = f.zeroed() }, func(at func(string) Mem) {
 		v := f.vector()
-		// The maximum returns its second operand where either is NaN or both are zeros; +0 makes +0 of −0.
+		// The maximum returns its second operand where either is NaN or both are zeros; +0 makes +0
+		// of −0.
 		f.binary("max", at("x"), zero, v)
 		f.binary("add", zero, v, v)
 		f.store(v, at("y"))

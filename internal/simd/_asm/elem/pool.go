@@ -8,10 +8,12 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Pools of 2×2 with stride 2 take rows of outputs, ld apart, from pairs of rows of inputs, width apart. The wide ones do any number n of outputs of a row, the last few
-// under a mask; the others do a multiple of their lanes.
+// Pools of 2×2 with stride 2 take rows of outputs, ld apart, from pairs of rows of inputs, width
+// apart. The wide ones do any number n of outputs of a row, the last few under a mask; the others
+// do a multiple of their lanes.
 
-// Tables of lanes for the wide flavours: the even and odd elements of two vectors, the two halves of the interleaved, and twice the lane's number.
+// Tables of lanes for the wide flavours: the even and odd elements of two vectors, the two halves
+// of the interleaved, and twice the lane's number.
 var evens, odds, lows, highs [2]Mem // by element size: float32, float64
 var overlapped [2]Mem               // the even elements of two vectors that share one
 var once, twice, pick Mem
@@ -167,8 +169,9 @@ type output struct {
 	size int
 }
 
-// run emits body for every vector of the n outputs of each of the rows, and once more under masks for the last few of a row where the flavour is wide. After a
-// row, the pointers to outputs, by the size of what they point to, and to rows of inputs, go on to the next.
+// run emits body for every vector of the n outputs of each of the rows, and once more under masks
+// for the last few of a row where the flavour is wide. After a row, the pointers to outputs, by the
+// size of what they point to, and to rows of inputs, go on to the next.
 func (p *pooler) run(outputs []output, inputs []reg.Register, nextRow func(), body func()) {
 	f := p.f
 	n := Load(Param("n"), GP64())
@@ -283,7 +286,8 @@ func (f flavour) positionsOfNextRow(at reg.VecVirtual) {
 	VPADDD(twice, at, at)
 }
 
-// lane32 is a broadcast of a 32-bit offset in lanes as wide as f's masks are: 64 bits for float64 on AVX2, else 32.
+// lane32 is a broadcast of a 32-bit offset in lanes as wide as f's masks are: 64 bits for float64
+// on AVX2, else 32.
 func (f flavour) offset(g reg.Register) reg.VecVirtual {
 	if f.wide() || f.single() {
 		return broadcastReg(g, f.integers())
@@ -412,7 +416,8 @@ func newFinder(p *pooler) *finder {
 		[]reg.VecVirtual{zero, broadcastReg(ok, f.integers()), broadcastReg(width, f.integers()), broadcastReg(next, f.integers())}, ok}
 }
 
-// find calls use for each of the four elements with the mask, or the vector of masks, of the lanes where it is the winner.
+// find calls use for each of the four elements with the mask, or the vector of masks, of the lanes
+// where it is the winner.
 func (s *finder) find(use func(i int, here Op)) {
 	p, f := s.p, s.p.f
 	k, found, want := f.integers(), GP32(), GP32()
@@ -648,7 +653,8 @@ func maxTaps(f flavour, stride int) {
 		if stride == 1 {
 			return
 		}
-		// The second vector begins at the last element of the first, so as not to read behind the last window.
+		// The second vector begins at the last element of the first, so as not to read behind the
+		// last window.
 		hi, idx := f.vector(), f.vector()
 		move(at.Offset(f.bytes-f.size), inHigh, hi)
 		VMOVDQU64(even, idx)
@@ -753,7 +759,8 @@ func maxTapsWhole(f flavour, stride int) {
 		if stride == 1 {
 			return
 		}
-		// The second vector begins at the last element of the first, so as not to read behind the last window: its odd elements are wanted.
+		// The second vector begins at the last element of the first, so as not to read behind the
+		// last window: its odd elements are wanted.
 		hi, a, b := YMM(), YMM(), YMM()
 		f.load(at.Offset(f.bytes-f.size), hi)
 		VPERM2F128(U8(0x20), hi, v, a)

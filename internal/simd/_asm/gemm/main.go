@@ -1,4 +1,5 @@
-// Command gemm generates the micro-kernels of the matrix product and the transpositions that pack its panels.
+// Command gemm generates the micro-kernels of the matrix product and the transpositions that pack
+// its panels.
 package main
 
 import (
@@ -159,7 +160,8 @@ func tile(f flavour, mr, vectors int) {
 	RET()
 }
 
-// transposer begins a function that transposes n blocks of side rows by side columns, calling block for each.
+// transposer begins a function that transposes n blocks of side rows by side columns, calling block
+// for each.
 func transposer(side int, elem, goType string, size int, block func(from, to [8]Mem)) {
 	name := fmt.Sprintf("transpose%dx%s", side, elem)
 	TEXT(name, NOSPLIT, fmt.Sprintf("func(n int, dst *%s, ldd int, src *%s, lds int)", goType, goType))
@@ -213,7 +215,8 @@ func transposer(side int, elem, goType string, size int, block func(from, to [8]
 	RET()
 }
 
-// transposeLanes transposes the lines of a whole vector. Quarters of a vector are loaded where they belong in the end, so that only what lies inside a quarter is left to shuffle.
+// transposeLanes transposes the lines of a whole vector. Quarters of a vector are loaded where they
+// belong in the end, so that only what lies inside a quarter is left to shuffle.
 func transposeLanes(elem, goType string, size int) {
 	side, step := 64/size, 16/size // lines, and columns of a quarter
 	name := fmt.Sprintf("transpose%dx%sAVX512", side, elem)
@@ -349,7 +352,8 @@ func transpose4x64(from, to [8]Mem) {
 func main() {
 	ConstraintExpr("amd64,!noasm")
 	for _, f := range flavours {
-		// Three vectors a row: 24 of 32 registers, or 12 of 16, hold sums. Fewer are for the last columns.
+		// Three vectors a row: 24 of 32 registers, or 12 of 16, hold sums. Fewer are for the last
+		// columns.
 		for vectors := 3; vectors > 0; vectors-- {
 			tile(f, map[string]int{"AVX512": 8, "AVX2": 4}[f.tier], vectors)
 		}

@@ -1,4 +1,5 @@
-// Command lanes generates the convolution's micro-kernels whose lanes are filters, and the loops that measure the processor's peak.
+// Command lanes generates the convolution's micro-kernels whose lanes are filters, and the loops
+// that measure the processor's peak.
 package main
 
 import (
@@ -58,11 +59,13 @@ func (f flavour) broadcast(m Mem, v reg.VecVirtual) {
 
 func (f flavour) fma(a, b, c reg.VecVirtual) { f.op(VFMADD231PS, VFMADD231PD, a, b, c) }
 
-// touchPixels is the most outputs of a micro-kernel that leave registers for asking for memory ahead of time.
+// touchPixels is the most outputs of a micro-kernel that leave registers for asking for memory
+// ahead of time.
 const touchPixels = 8
 
-// lanes is a tile of some outputs by the filters of so many vectors, kept in registers: for each product of the sum, one load of the filters' weights and one broadcast of each
-// output's input, straight out of the padded image.
+// lanes is a tile of some outputs by the filters of so many vectors, kept in registers: for each
+// product of the sum, one load of the filters' weights and one broadcast of each output's input,
+// straight out of the padded image.
 func lanes(f flavour, pixels, vectors int) {
 	const unroll = 2
 	nr := vectors * f.bytes / f.size
@@ -78,7 +81,8 @@ func lanes(f flavour, pixels, vectors int) {
 	TEXT(name, NOSPLIT, signature+")")
 	Doc(doc)
 	Pragma("noescape")
-	// What goes from tile to tile stays in its place on the stack, and so does the count of products: with twelve addresses no register is left for them.
+	// What goes from tile to tile stays in its place on the stack, and so does the count of
+	// products: with twelve addresses no register is left for them.
 	place := func(name string) Mem {
 		p, err := Param(name).Resolve()
 		if err != nil {
@@ -128,7 +132,8 @@ func lanes(f flavour, pixels, vectors int) {
 		}
 		for i, b := range from {
 			m := Mem{Base: b, Index: o, Scale: uint8(f.size)}
-			if vectors == 1 && f.bytes == 64 { // the broadcast value is used once: it comes with the multiply-add
+			// the broadcast value is used once: it comes with the multiply-add
+			if vectors == 1 && f.bytes == 64 {
 				if f.size == 4 {
 					VFMADD231PS_BCST(m, wv[0], sums[i][0])
 				} else {
@@ -273,7 +278,8 @@ func peak(f flavour) {
 func main() {
 	ConstraintExpr("amd64,!noasm")
 	for _, f := range flavours {
-		// 24 of 32 registers, or 12 of 16, hold sums; fewer vectors are for the last filters. Twelve addresses are what the other registers can hold.
+		// 24 of 32 registers, or 12 of 16, hold sums; fewer vectors are for the last filters.
+		// Twelve addresses are what the other registers can hold.
 		pixels := map[string][]int{"AVX512": {12, 12, 8, 6}, "AVX2": {12, 6}}[f.tier]
 		for vectors := len(pixels); vectors > 0; vectors-- {
 			lanes(f, pixels[vectors-1], vectors)

@@ -1,4 +1,5 @@
-// Command winograd generates the transformations of Winograd's algorithm for 3×3 filters. Lanes are channels: each function makes one tile of many of them.
+// Command winograd generates the transformations of Winograd's algorithm for 3×3 filters. Lanes are
+// channels: each function makes one tile of many of them.
 package main
 
 import (
@@ -84,14 +85,16 @@ func (f flavour) constant(v float64) vec {
 	return r
 }
 
-// A transform takes vectors in, computes a fixed matrix times them, and gives each of out results to store as soon as it is there.
+// A transform takes vectors in, computes a fixed matrix times them, and gives each of out results
+// to store as soon as it is there.
 type transform struct {
 	in, out   int
 	constants []float64
 	apply     func(f flavour, c []vec, d []vec, store func(i int, v vec))
 }
 
-// The matrices are those of Lavin and Gray (2016): of the interpolation points 0, 1, −1, ∞ for tiles of 2 outputs and 0, 1, −1, 2, −2, ∞ for 4.
+// The matrices are those of Lavin and Gray (2016): of the interpolation points 0, 1, −1, ∞ for
+// tiles of 2 outputs and 0, 1, −1, 2, −2, ∞ for 4.
 var inputs = map[int]transform{
 	2: {4, 4, nil, func(f flavour, _, d []vec, store func(int, vec)) {
 		store(0, f.sub(d[0], d[2]))
@@ -161,7 +164,8 @@ func (f flavour) load(n int, from reg.GPVirtual, step reg.Register) []vec {
 	return d
 }
 
-// function emits T·src·Tᵀ for n vectors of lanes. Source: element (i, j) is at src + i·rs + j·cs, or, where it is a run of tiles' elements, rs = in·cs. dst likewise.
+// function emits T·src·Tᵀ for n vectors of lanes. Source: element (i, j) is at src + i·rs + j·cs,
+// or, where it is a run of tiles' elements, rs = in·cs. dst likewise.
 func function(f flavour, name, doc string, t transform, isOutput bool) {
 	shift := U8(map[int]uint8{4: 2, 8: 3}[f.size])
 	extra := ""
