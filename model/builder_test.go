@@ -138,8 +138,8 @@ func TestNames(t *testing.T) {
 // After the first error everything is a no-op, and the error says where it arose.
 func TestFirstErrorIsKept(t *testing.T) {
 	var after, builders int
-	l := Sequential{As("outer", LayerFunc(func(b *Builder, x *G.Node) *G.Node {
-		x = b.Do(ops.ReLU(b.Do(nil, errors.New("the first"))))
+	l := Sequential{As("outer", LayerFunc(func(b *Builder, _ *G.Node) *G.Node {
+		x := b.Do(ops.ReLU(b.Do(nil, errors.New("the first"))))
 		if x != nil || b.Param("w", nil, 1) != nil || b.Buffer("v", nil, 1) != nil || b.Random() != nil || b.Training() ||
 			b.Layer("c", conv3(1), x) != nil || b.Reuse("c", conv3(1), x) != nil || b.Do(nil, errors.New("the second")) != nil {
 			t.Error("a method of a builder that has failed returned something")

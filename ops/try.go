@@ -60,6 +60,3 @@ func (t *Try) Err() error {
 	}
 	return t.err
 }
-
-// node applies a spec within a rule.
-func (t *Try) node(s spec, children ...*G.Node) *G.Node { return t.Do(node(s, children...)) }

@@ -258,11 +258,6 @@ func sqrt[T real](x T) T     { return T(math.Sqrt(float64(x))) }
 func tanh[T real](x T) T     { return T(math.Tanh(float64(x))) }
 func absolute[T real](x T) T { return max(x, -x) }
 
-// curves are a name and a curve in both types.
-func curveOf(name string, f64, _ func(x float64) float64, f32 func(x float32) float32, d64 func(x, y float64) float64, d32 func(x, y float32) float32) *op {
-	return both(name, 1, curve(f64, d64), curve(f32, d32))
-}
-
 func pick[T real](when bool, a, b T) T {
 	if when {
 		return a

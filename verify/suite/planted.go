@@ -357,7 +357,7 @@ func SelfTest(seed uint64, only string) ([]Kill, error) {
 		for n := range uint64(6) {
 			r := rand.New(rand.NewPCG(seed, n))
 			sound := f.subject(r)
-			if bad, _ := sound.plant(mistake{}).judged(seed+n, n%2 == 0); bad != nil {
+			if _, bad := sound.plant(mistake{}).judged(seed+n, n%2 == 0); bad != nil {
 				return nil, errors.Errorf("suite: %s without a mistake is blamed: %s: %v", f.op, sound.params, bad)
 			}
 		}
@@ -380,7 +380,7 @@ func kill(f family, m int, name string, seed uint64) Kill {
 	for k.Cases < most {
 		k.Cases++
 		s := f.subject(r)
-		bad, rows := s.plant(s.allMistakes()[m]).judged(seed+uint64(k.Cases), k.Cases%2 == 1)
+		rows, bad := s.plant(s.allMistakes()[m]).judged(seed+uint64(k.Cases), k.Cases%2 == 1)
 		if bad == nil {
 			continue
 		}

@@ -130,15 +130,15 @@ func Theirs(op string, r *rand.Rand) (params string, c verify.Case) {
 }
 
 // judged is what the checker says: its first complaint, and all of its rows.
-func (s *subject) judged(seed uint64, whole bool) (error, []verify.Row) {
+func (s *subject) judged(seed uint64, whole bool) ([]verify.Row, error) {
 	r, err := s.check(seed, whole).Check()
 	if err != nil {
-		return err, nil
+		return nil, err
 	}
 	if f := r.First(); f != nil {
-		return errors.New(f.String()), r.Rows
+		return r.Rows, errors.New(f.String())
 	}
-	return nil, r.Rows
+	return r.Rows, nil
 }
 
 // A Row is one line of the suite's table.
@@ -188,16 +188,16 @@ type table struct {
 }
 
 // one is the subject of a seed and a number, and what the checker says of it.
-func one(f family, seed, number uint64) (*subject, error, []verify.Row) {
+func one(f family, seed, number uint64) (*subject, []verify.Row, error) {
 	r := rand.New(rand.NewPCG(seed, number))
 	whole := r.IntN(2) == 0
 	s := f.subject(r)
-	err, rows := s.judged(seed+number, whole)
-	return s, err, rows
+	rows, err := s.judged(seed+number, whole)
+	return s, rows, err
 }
 
 func (t *table) add(f family, seed, number uint64) {
-	s, err, rows := one(f, seed, number)
+	s, rows, err := one(f, seed, number)
 	if err != nil && rows == nil {
 		rows = []verify.Row{{Quantity: "y", Oracle: verify.ByRunning, Verdict: verify.Fails, Note: err.Error()}}
 	}
@@ -252,7 +252,7 @@ func smallest(f family, s *subject, c verify.Row, seed, number uint64) string {
 		if f.subject(r).size() >= s.size() {
 			continue
 		}
-		t, _, rows := one(f, seed, n)
+		t, rows, _ := one(f, seed, n)
 		for _, d := range rows {
 			if d.Verdict == verify.Fails && d.Oracle == c.Oracle && d.Quantity == c.Quantity {
 				s, c, number = t, d, n

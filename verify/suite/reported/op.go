@@ -44,14 +44,6 @@ type call struct {
 	of    tensor.Dtype
 }
 
-// round is v in the element type.
-func (c *call) round(v float64) float64 {
-	if c.of == tensor.Float32 {
-		return float64(float32(v))
-	}
-	return v
-}
-
 var applications atomic.Uint64
 
 // apply makes the op's node.
@@ -347,9 +339,6 @@ func result(v []float64, shape tensor.Shape, of tensor.Dtype) (G.Value, error) {
 	}
 	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(append([]float64(nil), v...))), nil
 }
-
-// scalar is the shape of ops that give one number.
-func scalar([]tensor.Shape) (tensor.Shape, error) { return tensor.ScalarShape(), nil }
 
 // ranks refuses operands of other ranks.
 func ranks(want ...int) func(in []tensor.Shape) error {
