@@ -21,7 +21,8 @@
 //  1. tier.go: a constant, and its row of traits.
 //  2. tier_ARCH.go: how to detect it.
 //  3. _asm/*/main.go: a row of flavours for each element type in every program, and the sizes of
-//     tiles in gemm and lanes. A tier has all kernels: not each has a fallback for one that lacks.
+//     tiles in gemm and lanes. Without elementwise and copying kernels Go does their work. Where
+//     another function has no kernel at all for a type, go generate names it and refuses.
 //  4. _asm/dispatch/main.go: a row of tiers.
 //  5. go generate, and CONVGRAD_TIER=name go test ./internal/...
 //

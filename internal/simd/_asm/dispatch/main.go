@@ -3,8 +3,9 @@
 // fallback with the same comment.
 //
 // It reads the stubs that the other commands of this module have written. A tier whose stubs lack a
-// kernel gets the fallback for it. A switch rather than a table of functions: a call through a
-// table would make every operand escape to the heap.
+// kernel gets the fallback in Go. Where a function has none, the command refuses a tier that has no
+// kernel for it: a call that does nothing would give wrong results. A switch rather than a table of
+// functions: a call through a table would make every operand escape to the heap.
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -25,11 +27,13 @@ import (
 type tier struct {
 	name, suffix string
 	bytes        int // of a vector
+	// without are functions that nobody calls in this tier, because its traits say so.
+	without []string
 }
 
 var tiers = []tier{
-	{"AVX512", "AVX512", 64},
-	{"AVX2", "AVX2", 32},
+	{"AVX512", "AVX512", 64, nil},
+	{"AVX2", "AVX2", 32, []string{"Direct", "Apply3", "Gradient3"}}, // planes is not set
 }
 
 // architectures have stubs in z*_ARCH.go.
@@ -184,6 +188,10 @@ func (e entry) vectors(stubs map[string][]string, used map[string]bool) string {
 	return b.String()
 }
 
+// needed reports whether the function relies on the tier's kernel. The others tell their callers
+// how much they have done, and can do nothing.
+func (e entry) needed() bool { return e.count == "" && e.tail != "return false" }
+
 func (e entry) tierCase(b *strings.Builder, t tier, bits int, stubs map[string][]string, used map[string]bool) {
 	lanes := t.bytes * 8 / bits
 	replace := strings.NewReplacer("{b}", fmt.Sprint(bits), "{t}", t.suffix, "{v}", fmt.Sprint(lanes),
@@ -197,6 +205,11 @@ func (e entry) tierCase(b *strings.Builder, t tier, bits int, stubs map[string][
 		}
 	}
 	if len(have) == 0 {
+		name, _, _ := strings.Cut(e.signature, "[")
+		if e.needed() && !slices.Contains(t.without, name) {
+			log.Fatalf("dispatch: %s has no kernel of float%d for %s, and no fallback in Go",
+				name, bits, t.name)
+		}
 		return
 	}
 	fmt.Fprintf(b, "case %s:\n", t.name)
