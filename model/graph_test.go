@@ -3,6 +3,7 @@ package model
 import (
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	"github.com/pkg/errors"
@@ -44,7 +45,7 @@ func TestLosses(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]Loss{"cross-entropy": CrossEntropy{}, "mse": SquaredError{}} {
-		if got, err := ParseLoss(name); got != want || err != nil {
+		if got, err := ParseLoss(name); !reflect.DeepEqual(got, want) || err != nil {
 			t.Errorf("%s is %v, %v", name, got, err)
 		}
 	}

@@ -1,6 +1,8 @@
 package model
 
 import (
+	"slices"
+
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -19,8 +21,12 @@ type Loss interface {
 }
 
 // CrossEntropy is ops.CrossEntropy of the output, N×classes, against Int labels, the mean over the
-// batch.
-type CrossEntropy struct{}
+// batch. The zero value is the plain one.
+type CrossEntropy struct {
+	Smoothing float64   // the part of a label's probability that is spread over all classes
+	Weights   []float64 // one for each class, or nil
+	Ignore    *int      // the label of samples that do not count; nil stands for −100
+}
 
 // Target implements Loss: N labels.
 func (CrossEntropy) Target(y *G.Node) (tensor.Shape, tensor.Dtype, error) {
@@ -31,8 +37,24 @@ func (CrossEntropy) Target(y *G.Node) (tensor.Shape, tensor.Dtype, error) {
 }
 
 // Loss implements Loss.
-func (CrossEntropy) Loss(y, t *G.Node) (*G.Node, error) {
-	return ops.CrossEntropy(y, t, ops.CrossEntropyParams{})
+func (l CrossEntropy) Loss(y, t *G.Node) (*G.Node, error) {
+	p := ops.CrossEntropyParams{Smoothing: l.Smoothing, Ignore: l.Ignore}
+	if l.Weights != nil {
+		var w any = slices.Clone(l.Weights)
+		if y.Dtype() == tensor.Float32 {
+			single := make([]float32, len(l.Weights))
+			for i, v := range l.Weights {
+				single[i] = float32(v)
+			}
+			w = single
+		}
+		if len(l.Weights) == 0 {
+			return nil, errors.New("the cross-entropy's Weights are empty, want nil or one for each class")
+		}
+		v := tensor.New(tensor.WithShape(len(l.Weights)), tensor.WithBacking(w))
+		p.Weights = G.NewTensor(y.Graph(), y.Dtype(), 1, G.WithShape(len(l.Weights)), G.WithName("class weights"), G.WithValue(v))
+	}
+	return ops.CrossEntropy(y, t, p)
 }
 
 func (CrossEntropy) String() string { return "cross-entropy" }

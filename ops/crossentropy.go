@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -17,207 +18,761 @@ import (
 // batch.
 type CrossEntropyParams struct {
 	Reduction Reduction
-	// Weights is one weight per class, or nil.
+	// Weights is one weight per class, or nil. It is constant: it has no derivative.
 	Weights *G.Node
-	// Ignore is the label of samples that do not count; nil stands for −100.
+	// Ignore is the label of samples that do not count; nil stands for −100. Probabilities have no
+	// such label.
 	Ignore *int
-	// Smoothing is the part of a label's probability that is spread over all classes.
+	// Smoothing is the part of a label's probability that is spread over all classes, 0 to 1.
 	Smoothing float64
 }
 
-// CrossEntropy returns the scalar node E, the cross-entropy of the softmax along axis 1 against
-// labels:
+// defaultIgnore is the label that does not count unless Ignore says otherwise, as in PyTorch.
+const defaultIgnore = -100
+
+// CrossEntropy returns the node E, the cross-entropy of the softmax along axis 1 against a target,
+// which is labels or probabilities:
 //
-//	E = Σ_n ( log Σ_j exp(x[n,j]) − x[n, label[n]] )
+//	E[n] = −Σ_j w[j] · q[n,j] · log softmax(x)[n,j]
+//	q[n,j] = (1 − smoothing)·[j = label[n]] + smoothing/M     or
+//	q[n,j] = (1 − smoothing)·target[n,j] + smoothing/M
 //
-// divided by the number of labels for the mean.
+// and its sum or mean by the reduction. The mean over labels is Σ E[n] / Σ w[label[n]], both sums
+// without ignored labels; the mean over probabilities is Σ E[n] by the number of samples. That is
+// PyTorch's cross_entropy.
 //
-// Shapes: logits x N×M or N×M×d₁×…, labels N or N×d₁×…, of Int, Int32 or Int64 in [0, M). Each row
-// is taken relative to its own greatest element, so any finite logits are safe.
+// Shapes: logits x N×M or N×M×d₁×…; labels, of Int, Int32 or Int64 in [0, M), N or N×d₁×…;
+// probabilities, of the logits' type, like x; weights M. E is a scalar, or like labels without a
+// reduction. Each row is taken relative to its own greatest element, so any finite logits are safe.
 //
-// Derivative, given dE: dx[n,j] = (softmax(x)[n,j] − [j = label[n]]) · dE, divided as E is. Labels
-// have none.
+// Derivatives, given dE: dx[n,j] = (softmax(x)[n,j]·Σ_l w[l]·q[n,l] − w[j]·q[n,j]) · dE, divided as
+// E is; of probabilities −(1 − smoothing)·w[j]·log softmax(x)[n,j] · dE. Labels and weights have
+// none. Where the label is ignored, E[n] and dx[n] are 0.
 //
 // A logit of −Inf is a class of probability 0: E is +Inf if it is the label's. A row with a NaN or
-// +Inf, or of nothing but −Inf, makes E NaN, and its row of dx.
+// +Inf, or of nothing but −Inf, makes E NaN, and its row of dx. The mean over nothing but ignored
+// labels is NaN, with the derivative 0.
 //
-// CrossEntropy returns an error if logits is not a float node of rank 2 or more, labels is not an
-// integer node of logits' shape without axis 1, either is empty, or a parameter is set that is not
-// supported yet (Weights, Ignore, Smoothing, ReductionNone). A run returns an error if a label is
-// out of range.
-func CrossEntropy(logits, labels *G.Node, p CrossEntropyParams) (*G.Node, error) {
-	const name = "CrossEntropy"
-	kind := tensor.Int
-	if labels != nil && labels.Type() != nil {
-		if of, err := dtypeOf(labels); err == nil && (of == tensor.Int32 || of == tensor.Int64) {
-			kind = of
-		}
-	}
-	if err := check(name, float("logits", -1, logits), integers("labels", -1, kind, labels)); err != nil {
+// CrossEntropy returns an error if a shape or type is not as above, Ignore is set for
+// probabilities, the smoothing is not in [0, 1], or the logits are empty and are to be reduced. A
+// run returns an error if a label that counts is out of range.
+func CrossEntropy(logits, target *G.Node, p CrossEntropyParams) (*G.Node, error) {
+	t, err := newTarget("CrossEntropy", "logits", logits, target, p)
+	if err != nil {
 		return nil, err
+	}
+	rows, err := classesLast(logits)
+	if err != nil {
+		return nil, err
+	}
+	if t.labels && p.Weights == nil && p.Smoothing == 0 && p.Reduction != ReductionNone {
+		return Apply(crossEntropy{t.ignore, p.Reduction == ReductionMean}, rows, target)
+	}
+	logp, err := Apply(logSoftmax{}, rows)
+	if err != nil {
+		return nil, err
+	}
+	return t.loss(logp)
+}
+
+// CrossEntropyLogProbs returns CrossEntropy, and the node LogSoftmax(logits, 1), which it is made
+// from.
+func CrossEntropyLogProbs(logits, target *G.Node, p CrossEntropyParams) (e, logp *G.Node, err error) {
+	t, err := newTarget("CrossEntropyLogProbs", "logits", logits, target, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	if logp, err = LogSoftmax(logits, 1); err != nil {
+		return nil, nil, err
+	}
+	rows, err := classesLast(logp)
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err = t.loss(rows)
+	return e, logp, err
+}
+
+// NLL returns the node E, the negative log-likelihood of labels by log-probabilities, such as
+// LogSoftmax gives along axis 1:
+//
+//	E[n] = −w[label[n]] · logp[n,label[n]]
+//
+// and its sum or mean. Shapes, reductions, the weights and ignored labels are CrossEntropy's; the
+// log-probabilities are not normalised. Derivative: dlogp[n,j] = −w[j]·[j = label[n]]·dE, divided
+// as E is.
+//
+// NLL returns an error where CrossEntropy does, for labels of floats, and if Smoothing is set.
+func NLL(logp, labels *G.Node, p CrossEntropyParams) (*G.Node, error) {
+	t, err := newTarget("NLL", "logp", logp, labels, p)
+	if err != nil {
+		return nil, err
+	}
+	if !t.labels {
+		of, _ := dtypeOf(labels)
+		return nil, errors.Errorf("ops: NLL: labels has elements of type %v, want int, int32 or int64", of)
+	}
+	if p.Smoothing != 0 {
+		return nil, errors.Errorf("ops: NLL: the smoothing is %v, want 0: CrossEntropy smoothes", p.Smoothing)
+	}
+	rows, err := classesLast(logp)
+	if err != nil {
+		return nil, err
+	}
+	return t.loss(rows)
+}
+
+// A targeted is a target that has been checked.
+type targeted struct {
+	CrossEntropyParams
+	node   *G.Node
+	labels bool // or probabilities
+	ignore int
+}
+
+func newTarget(name, scores string, x, target *G.Node, p CrossEntropyParams) (t targeted, err error) {
+	t = targeted{CrossEntropyParams: p, node: target, ignore: defaultIgnore}
+	if err := check(name, float(scores, -1, x)); err != nil {
+		return t, err
+	}
+	if err := known(name, "labels", target, x, scores); err != nil {
+		return t, err
 	}
 	if err := p.Reduction.check(name); err != nil {
+		return t, err
+	}
+	of, err := dtypeOf(target)
+	if err != nil {
+		return t, errors.Wrapf(err, "ops: %s: labels", name)
+	}
+	s := x.Shape()
+	if len(s) < 2 {
+		return t, errors.Errorf("ops: %s: %s has shape %v, of rank %d, want rank 2 or more", name, scores, s, len(s))
+	}
+	rows := append(s[:1].Clone(), s[2:]...)
+	switch l := target.Shape(); of {
+	case tensor.Int, tensor.Int32, tensor.Int64:
+		t.labels = true
+		if !slices.Equal(rows, l) {
+			return t, errors.Errorf("ops: %s: labels has shape %v, want %v: %s is %v", name, l, rows, scores, s)
+		}
+	case tensor.Float32, tensor.Float64:
+		if slices.Equal(rows, l) {
+			return t, errors.Errorf("ops: %s: labels has elements of type %v, want int, int32 or int64; probabilities are of shape %v",
+				name, of, s)
+		}
+		if err := check(name, float(scores, -1, x), float("probabilities", -1, target)); err != nil {
+			return t, err
+		}
+		if !slices.Equal(s, l) {
+			return t, errors.Errorf("ops: %s: probabilities has shape %v, want %v like %s", name, l, s, scores)
+		}
+		if p.Ignore != nil {
+			return t, errors.Errorf("ops: %s: Ignore is %d, want nil for probabilities", name, *p.Ignore)
+		}
+	default:
+		return t, errors.Errorf("ops: %s: labels has elements of type %v, want int, int32 or int64, or probabilities", name, of)
+	}
+	if p.Weights != nil {
+		if err := check(name, float(scores, -1, x), float("weights", 1, p.Weights)); err != nil {
+			return t, err
+		}
+		if err := want("weights", p.Weights.Shape(), s[1]); err != nil {
+			return t, errors.Wrapf(err, "ops: %s", name)
+		}
+	}
+	if !(p.Smoothing >= 0 && p.Smoothing <= 1) {
+		return t, errors.Errorf("ops: %s: the smoothing is %v, want a number of [0, 1]", name, p.Smoothing)
+	}
+	if p.Reduction != ReductionNone || s[1] == 0 {
+		if err := nonEmpty(name, scores, x); err != nil {
+			return t, err
+		}
+	}
+	if p.Ignore != nil {
+		t.ignore = *p.Ignore
+	}
+	return t, nil
+}
+
+// classesLast is x as a matrix with a row for each sample and a column for each class.
+func classesLast(x *G.Node) (*G.Node, error) {
+	s := x.Shape()
+	if len(s) == 2 {
+		return x, nil
+	}
+	axes := []int{0}
+	for i := range s[2:] {
+		axes = append(axes, i+2)
+	}
+	moved, err := Transpose(x, append(axes, 1)...)
+	if err != nil {
 		return nil, err
 	}
-	if p.Weights != nil || p.Ignore != nil || p.Smoothing != 0 || p.Reduction == ReductionNone {
-		return nil, errors.Errorf("ops: %s: Weights, Ignore, Smoothing or ReductionNone is set, which are not supported yet", name)
-	}
-	x, l := logits.Shape(), labels.Shape()
-	if len(x) < 2 {
-		return nil, errors.Errorf("ops: %s: logits has shape %v, of rank %d, want rank 2 or more", name, x, len(x))
-	}
-	if rows := append(x[:1].Clone(), x[2:]...); !slices.Equal(rows, l) {
-		return nil, errors.Errorf("ops: %s: labels has shape %v, want %v: logits is %v", name, l, rows, x)
-	}
-	if err := nonEmpty(name, "logits", logits); err != nil {
-		return nil, err
-	}
-	var err error
-	if len(x) > 2 { // classes last
-		axes := []int{0}
-		for i := range x[2:] {
-			axes = append(axes, i+2)
+	return Reshape(moved, volume(s)/s[1], s[1])
+}
+
+// loss is the loss of log-probabilities with a row for each sample.
+func (t targeted) loss(logp *G.Node) (*G.Node, error) {
+	var try Try
+	m := logp.Shape()[1]
+	if t.labels {
+		operands := []*G.Node{logp, t.node}
+		if t.Weights != nil {
+			operands = append(operands, t.Weights)
 		}
-		if logits, err = Transpose(logits, append(axes, 1)...); err != nil {
-			return nil, err
+		e := try.Do(Apply(labelLoss{M: m, Smoothing: t.Smoothing, Ignore: t.ignore}, operands...))
+		switch t.Reduction {
+		case ReductionSum:
+			e = try.Do(Sum(e))
+		case ReductionMean:
+			// Another slice: the graph keeps the one before.
+			e = try.Do(Apply(labelMean{Ignore: t.ignore}, append([]*G.Node{e}, operands[1:]...)...))
+		default:
+			e = try.Do(Reshape(e, t.node.Shape()...))
 		}
-		if logits, err = Reshape(logits, -1, x[1]); err != nil {
-			return nil, err
-		}
+		return e, try.Err()
 	}
-	factor := 1.0
-	if p.Reduction == ReductionMean {
-		factor = 1 / float64(volume(l))
+	q := try.Do(classesLast(t.node))
+	if t.Smoothing != 0 {
+		q = try.Do(Affine(q, 1-t.Smoothing, t.Smoothing/float64(m)))
 	}
-	return node(crossEntropy{M: x[1], Factor: factor, Labels: labelsOf(kind, l)}, logits, labels)
-}
-
-// labelling is the type and shape of labels.
-type labelling struct {
-	Bits  int // 32 and 64 of Int32 and Int64, 0 of Int
-	Shape size
-}
-
-func labelsOf(of tensor.Dtype, shape tensor.Shape) labelling {
-	l := labelling{Shape: sizeOf(shape)}
-	switch of {
-	case tensor.Int32:
-		l.Bits = 32
-	case tensor.Int64:
-		l.Bits = 64
+	if t.Weights != nil {
+		q = try.Do(Mul(q, try.Do(Apply(constant{}, t.Weights))))
 	}
-	return l
-}
-
-func (l labelling) arg() arg {
-	of := map[int]tensor.Dtype{0: tensor.Int, 32: tensor.Int32, 64: tensor.Int64}[l.Bits]
-	return arg{name: "labels", rank: l.Shape.rank, of: of}
-}
-
-// rows is the number of labels.
-func (l labelling) rows() int { return volume(l.Shape.sides[:l.Shape.rank]) }
-
-// infer checks the shapes of a matrix of a row for each label, and of the labels.
-func (l labelling) infer(name string, m int, in []tensor.Shape) error {
-	if err := want(name, in[0], l.rows(), m); err != nil {
-		return err
+	e := try.Do(Affine(try.node(dotRows{}, q, logp), -1, 0))
+	switch t.Reduction {
+	case ReductionSum:
+		e = try.Do(Sum(e))
+	case ReductionMean:
+		e = try.Do(Mean(e))
+	default:
+		s := t.node.Shape()
+		e = try.Do(Reshape(e, append(s[:1].Clone(), s[2:]...)...))
 	}
-	return want("labels", in[1], l.Shape.shape()...)
+	return e, try.Err()
 }
 
-type crossEntropy struct {
-	M      int
-	Factor float64
-	Labels labelling
-}
-
-func (o crossEntropy) name() string { return "CrossEntropy" }
-func (o crossEntropy) args() []arg {
-	return []arg{{name: "logits", rank: 2}, o.Labels.arg()}
-}
-func (o crossEntropy) result() arg { return arg{name: "E", rank: 0} }
-func (o crossEntropy) infer(in []tensor.Shape) (tensor.Shape, error) {
-	return tensor.ScalarShape(), o.Labels.infer("logits", o.M, in)
-}
-
-func (o crossEntropy) exec(c *Call) error {
-	labels := c.Ints(1)
-	if err := checkLabels(labels, o.M); err != nil {
-		return err
-	}
-	if c.double() {
-		slice[float64](c.dst)[0] = o.Factor * kernel.CrossEntropy(slice[float64](c.in[0]), labels, len(labels))
-	} else {
-		slice[float32](c.dst)[0] = float32(o.Factor * kernel.CrossEntropy(slice[float32](c.in[0]), labels, len(labels)))
-	}
-	return nil
-}
-
-func (o crossEntropy) rule() []*term {
-	p := apply(softmax{}, in(0))
-	return []*term{apply(scaleBy{2, o.Factor}, apply(minusOneHot{o.M, o.Labels}, p, in(1)), cotangent()), nil}
-}
-
-// checkLabels refuses a label that is no class.
-func checkLabels(labels []int, classes int) error {
+// checkLabels refuses a label that is no class, but for the one that is ignored, and counts those
+// that are not ignored.
+func checkLabels(labels []int, classes, ignore int) (counted int, err error) {
 	for i, l := range labels {
-		if l < 0 || l >= classes {
-			return errors.Errorf("labels: element %d is %d, want 0 to %d", i, l, classes-1)
+		if l == ignore {
+			continue
 		}
+		if l < 0 || l >= classes {
+			return 0, errors.Errorf("labels: element %d is %d, want 0 to %d", i, l, classes-1)
+		}
+		counted++
 	}
-	return nil
+	return counted, nil
 }
 
-// minusOneHot is y[n,j] = x[n,j] − [j = label[n]].
-type minusOneHot struct {
-	M      int
-	Labels labelling
-}
-
-func (o minusOneHot) InPlace() int { return 0 }
-func (o minusOneHot) name() string { return "MinusOneHot" }
-func (o minusOneHot) args() []arg {
-	return []arg{{name: "x", rank: 2}, o.Labels.arg()}
-}
-func (o minusOneHot) result() arg   { return arg{name: "y", rank: 2} }
-func (o minusOneHot) rule() []*term { return []*term{apply(scale{2, 1}, cotangent()), nil} }
-func (o minusOneHot) infer(in []tensor.Shape) (tensor.Shape, error) {
-	return in[0], o.Labels.infer("x", o.M, in)
-}
-
-func (o minusOneHot) exec(c *Call) error {
-	labels := c.Ints(1)
-	if err := checkLabels(labels, o.M); err != nil {
+// labelled checks a matrix with a row for each label. The labels have any shape.
+func labelled(name string, in []tensor.Shape) error {
+	if err := ofRank(name, in[0], 2); err != nil {
 		return err
 	}
-	if c.double() {
-		subtractOnes(slice[float64](c.dst), slice[float64](c.in[0]), labels, o.M)
-	} else {
-		subtractOnes(slice[float32](c.dst), slice[float32](c.in[0]), labels, o.M)
+	if n := volume(in[1]); n != in[0][0] {
+		return errors.Errorf("labels has %d elements, want %d: %s is %v", n, in[0][0], name, in[0])
 	}
 	return nil
 }
 
-func subtractOnes[T kernel.Float](y, x []T, labels []int, m int) {
+// crossEntropy is the sum or mean for plain labels, in one pass over the logits.
+type crossEntropy struct {
+	Ignore int
+	Mean   bool
+}
+
+func (o crossEntropy) Name(int) (string, []string) {
+	return "CrossEntropy", []string{"logits", "labels"}
+}
+func (o crossEntropy) Types(in []tensor.Dtype) (tensor.Dtype, error) {
+	return floatAndIntegers([]string{"logits", "labels"}, in, 1)
+}
+func (o crossEntropy) Infer(in []tensor.Shape) (tensor.Shape, error) {
+	return tensor.ScalarShape(), labelled("logits", in)
+}
+func (o crossEntropy) Compute(c *Call) error {
+	return ByType(o, c, crossEntropyForward[float32], crossEntropyForward[float64])
+}
+
+// factor divides by the number of labels for the mean, all of which count as a rule.
+func (o crossEntropy) factor(labels int) float64 {
+	if o.Mean {
+		return 1 / float64(labels)
+	}
+	return 1
+}
+
+func crossEntropyForward[T kernel.Float](o crossEntropy, c *Call) error {
+	x, labels, m := In[T](c, 0), c.Ints(1), c.Shape(0)[1]
+	counted, err := checkLabels(labels, m, o.Ignore)
+	if err != nil {
+		return err
+	}
+	if counted < len(labels) {
+		var rows []T
+		var kept []int
+		for i, l := range labels {
+			if l != o.Ignore {
+				rows, kept = append(rows, x[i*m:][:m]...), append(kept, l)
+			}
+		}
+		x, labels = rows, kept
+	}
+	if counted == 0 {
+		Out[T](c)[0] = 0
+		if o.Mean {
+			Out[T](c)[0] = T(math.NaN())
+		}
+		return nil
+	}
+	Out[T](c)[0] = T(o.factor(counted) * kernel.CrossEntropy(x, labels, counted))
+	return nil
+}
+
+func (o crossEntropy) Rule(in []*G.Node, _, dE *G.Node) ([]*G.Node, error) {
+	var t Try
+	d := t.Do(Apply(minusOneHot(o), t.node(softmax{}, in[0]), in[1]))
+	return []*G.Node{t.node(scaleBy{2, o.factor(in[0].Shape()[0])}, d, dE), nil}, t.Err()
+}
+
+// minusOneHot is y[n,j] = x[n,j] − [j = label[n]], and 0 where the label is ignored. The mean's
+// derivative is divided by the number of all labels: y makes up for those that are ignored.
+type minusOneHot crossEntropy
+
+func (o minusOneHot) Name(int) (string, []string) { return "MinusOneHot", []string{"x", "labels"} }
+func (o minusOneHot) InPlace() int                { return 0 }
+func (o minusOneHot) Types(in []tensor.Dtype) (tensor.Dtype, error) {
+	return floatAndIntegers([]string{"x", "labels"}, in, 1)
+}
+func (o minusOneHot) Infer(in []tensor.Shape) (tensor.Shape, error) {
+	return in[0], labelled("x", in)
+}
+func (o minusOneHot) Compute(c *Call) error {
+	return ByType(o, c, subtractOnes[float32], subtractOnes[float64])
+}
+func (o minusOneHot) Rule(in []*G.Node, _, dy *G.Node) ([]*G.Node, error) {
+	dx, err := Apply(countedRows(o), dy, in[1])
+	return []*G.Node{dx, nil}, err
+}
+
+func subtractOnes[T kernel.Float](o minusOneHot, c *Call) error {
+	y, x, labels, m := Out[T](c), In[T](c, 0), c.Ints(1), c.Shape(0)[1]
+	counted, err := checkLabels(labels, m, o.Ignore)
+	if err != nil {
+		return err
+	}
 	copy(y, x)
 	for i, l := range labels {
-		y[i*m+l]--
+		if l != o.Ignore {
+			y[i*m+l]--
+		}
 	}
+	countRows(y, labels, m, counted, crossEntropy(o))
+	return nil
+}
+
+// countRows clears the rows that are ignored and scales the others up to the number of all.
+func countRows[T kernel.Float](y []T, labels []int, m, counted int, o crossEntropy) {
+	if counted == len(labels) {
+		return
+	}
+	scale := 1.0
+	if o.Mean {
+		scale = float64(len(labels)) / float64(counted)
+	}
+	for i, l := range labels {
+		row := y[i*m:][:m]
+		if l == o.Ignore {
+			clear(row)
+			continue
+		}
+		for j, v := range row {
+			row[j] = T(float64(v) * scale)
+		}
+	}
+}
+
+// countedRows is the derivative of minusOneHot, and of itself: ignored rows are 0.
+type countedRows crossEntropy
+
+func (o countedRows) Name(int) (string, []string) { return "CountedRows", []string{"x", "labels"} }
+func (o countedRows) InPlace() int                { return 0 }
+func (o countedRows) Types(in []tensor.Dtype) (tensor.Dtype, error) {
+	return minusOneHot(o).Types(in)
+}
+func (o countedRows) Infer(in []tensor.Shape) (tensor.Shape, error) {
+	return in[0], labelled("x", in)
+}
+func (o countedRows) Compute(c *Call) error {
+	return ByType(o, c, rowsCounted[float32], rowsCounted[float64])
+}
+func (o countedRows) Rule(in []*G.Node, _, dy *G.Node) ([]*G.Node, error) {
+	dx, err := Apply(o, dy, in[1])
+	return []*G.Node{dx, nil}, err
+}
+
+func rowsCounted[T kernel.Float](o countedRows, c *Call) error {
+	y, labels, m := Out[T](c), c.Ints(1), c.Shape(0)[1]
+	counted, err := checkLabels(labels, m, o.Ignore)
+	if err != nil {
+		return err
+	}
+	copy(y, In[T](c, 0))
+	countRows(y, labels, m, counted, crossEntropy(o))
+	return nil
+}
+
+// labelLoss is E[n] = −Σ_j w[j]·q[n,j]·logp[n,j] for labels, of which q is made. It is linear in
+// logp, and labelLossBackward is its adjoint: dlogp[n,j] = −w[j]·q[n,j]·dE[n].
+type labelLoss struct {
+	M         int
+	Smoothing float64
+	Ignore    int
+}
+
+var labelLossNames = []string{"logp", "labels", "weights"}
+
+func (o labelLoss) Name(int) (string, []string) { return "LabelLoss", labelLossNames }
+func (o labelLoss) Types(in []tensor.Dtype) (tensor.Dtype, error) {
+	return floatAndIntegers(labelLossNames, in, 1)
+}
+func (o labelLoss) Infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := labelled("logp", in); err != nil {
+		return nil, err
+	}
+	return tensor.Shape{in[0][0]}, o.weights(in)
+}
+func (o labelLoss) weights(in []tensor.Shape) error {
+	if len(in) < 3 {
+		return nil
+	}
+	return want("weights", in[2], o.M)
+}
+func (o labelLoss) Compute(c *Call) error {
+	return ByType(o, c, labelLosses[float32], labelLosses[float64])
+}
+func (o labelLoss) Rule(in []*G.Node, _, dE *G.Node) ([]*G.Node, error) {
+	d, err := Apply(labelLossBackward(o), append([]*G.Node{dE}, in[1:]...)...)
+	return append([]*G.Node{d}, make([]*G.Node, len(in)-1)...), err
+}
+
+// weightsOf is operand 2, or ones.
+func weightsOf[T kernel.Float](c *Call, m int) []T {
+	if c.Operands() > 2 {
+		return In[T](c, 2)
+	}
+	return slices.Repeat([]T{1}, m)
+}
+
+func labelLosses[T kernel.Float](o labelLoss, c *Call) error {
+	e, logp, labels := Out[T](c), In[T](c, 0), c.Ints(1)
+	if _, err := checkLabels(labels, o.M, o.Ignore); err != nil {
+		return err
+	}
+	w := weightsOf[T](c, o.M)
+	for i, l := range labels {
+		if e[i] = 0; l == o.Ignore {
+			continue
+		}
+		row := logp[i*o.M:][:o.M]
+		sum := float64(w[l]) * float64(row[l]) * (1 - o.Smoothing)
+		if o.Smoothing != 0 {
+			all := 0.0
+			for j, v := range row {
+				all += float64(w[j]) * float64(v)
+			}
+			sum += all * o.Smoothing / float64(o.M)
+		}
+		e[i] = T(-sum)
+	}
+	return nil
+}
+
+type labelLossBackward labelLoss
+
+func (o labelLossBackward) Name(int) (string, []string) {
+	return "LabelLossBackward", []string{"dE", "labels", "weights"}
+}
+func (o labelLossBackward) Types(in []tensor.Dtype) (tensor.Dtype, error) {
+	return floatAndIntegers([]string{"dE", "labels", "weights"}, in, 1)
+}
+func (o labelLossBackward) Infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := want("dE", in[0], volume(in[1])); err != nil {
+		return nil, err
+	}
+	y := tensor.Shape{in[0][0], o.M}
+	if err := countable(y); err != nil {
+		return nil, err
+	}
+	return y, labelLoss(o).weights(in)
+}
+func (o labelLossBackward) Compute(c *Call) error {
+	return ByType(o, c, labelSlopes[float32], labelSlopes[float64])
+}
+func (o labelLossBackward) Rule(in []*G.Node, _, dd *G.Node) ([]*G.Node, error) {
+	d, err := Apply(labelLoss(o), append([]*G.Node{dd}, in[1:]...)...)
+	return append([]*G.Node{d}, make([]*G.Node, len(in)-1)...), err
+}
+
+func labelSlopes[T kernel.Float](o labelLossBackward, c *Call) error {
+	d, dE, labels := Out[T](c), In[T](c, 0), c.Ints(1)
+	if _, err := checkLabels(labels, o.M, o.Ignore); err != nil {
+		return err
+	}
+	w := weightsOf[T](c, o.M)
+	clear(d)
+	for i, l := range labels {
+		if l == o.Ignore { // dE is infinite if all are ignored
+			continue
+		}
+		row, by := d[i*o.M:][:o.M], float64(dE[i])
+		if o.Smoothing != 0 {
+			for j := range row {
+				row[j] = T(-float64(w[j]) * o.Smoothing / float64(o.M) * by)
+			}
+		}
+		row[l] = T(-float64(w[l]) * (1 - o.Smoothing + o.Smoothing/float64(o.M)) * by)
+	}
+	return nil
+}
+
+// labelMean is the scalar Σ e[n] / Σ w[label[n]] over labels that count. labelMeanBackward, its
+// adjoint, is de[n] = dE / Σ w[label[n]].
+type labelMean struct{ Ignore int }
+
+func (o labelMean) Name(int) (string, []string) {
+	return "LabelMean", []string{"e", "labels", "weights"}
+}
+func (o labelMean) Types(in []tensor.Dtype) (tensor.Dtype, error) {
+	return floatAndIntegers([]string{"e", "labels", "weights"}, in, 1)
+}
+func (o labelMean) Infer(in []tensor.Shape) (tensor.Shape, error) {
+	if len(in) > 2 {
+		if err := ofRank("weights", in[2], 1); err != nil {
+			return nil, err
+		}
+	}
+	return tensor.ScalarShape(), want("e", in[0], volume(in[1]))
+}
+func (o labelMean) Compute(c *Call) error {
+	return ByType(o, c, labelMeans[float32], labelMeans[float64])
+}
+func (o labelMean) Rule(in []*G.Node, _, dE *G.Node) ([]*G.Node, error) {
+	d, err := Apply(labelMeanBackward(o), append([]*G.Node{dE}, in[1:]...)...)
+	return append([]*G.Node{d}, make([]*G.Node, len(in)-1)...), err
+}
+
+// totalWeight is Σ w[label[n]] over labels that count.
+func totalWeight[T kernel.Float](c *Call, ignore int) (total float64, err error) {
+	labels, classes := c.Ints(1), math.MaxInt
+	var w []T
+	if c.Operands() > 2 {
+		w = In[T](c, 2)
+		classes = len(w)
+	}
+	counted, err := checkLabels(labels, classes, ignore)
+	if w == nil || err != nil {
+		return float64(counted), err
+	}
+	for _, l := range labels {
+		if l != ignore {
+			total += float64(w[l])
+		}
+	}
+	return total, nil
+}
+
+func labelMeans[T kernel.Float](o labelMean, c *Call) error {
+	total, err := totalWeight[T](c, o.Ignore)
+	if err != nil {
+		return err
+	}
+	sum := 0.0
+	for i, l := range c.Ints(1) {
+		if l != o.Ignore {
+			sum += float64(In[T](c, 0)[i])
+		}
+	}
+	Out[T](c)[0] = T(sum / total)
+	return nil
+}
+
+type labelMeanBackward struct{ Ignore int }
+
+func (o labelMeanBackward) Name(int) (string, []string) {
+	return "LabelMeanBackward", []string{"dE", "labels", "weights"}
+}
+func (o labelMeanBackward) Types(in []tensor.Dtype) (tensor.Dtype, error) {
+	return floatAndIntegers([]string{"dE", "labels", "weights"}, in, 1)
+}
+func (o labelMeanBackward) Infer(in []tensor.Shape) (tensor.Shape, error) {
+	if len(in) > 2 {
+		if err := ofRank("weights", in[2], 1); err != nil {
+			return nil, err
+		}
+	}
+	return tensor.Shape{volume(in[1])}, want("dE", in[0])
+}
+func (o labelMeanBackward) Compute(c *Call) error {
+	return ByType(o, c, labelShares[float32], labelShares[float64])
+}
+func (o labelMeanBackward) Rule(in []*G.Node, _, dd *G.Node) ([]*G.Node, error) {
+	d, err := Apply(labelMean(o), append([]*G.Node{dd}, in[1:]...)...)
+	return append([]*G.Node{d}, make([]*G.Node, len(in)-1)...), err
+}
+
+func labelShares[T kernel.Float](o labelMeanBackward, c *Call) error {
+	total, err := totalWeight[T](c, o.Ignore)
+	if err != nil {
+		return err
+	}
+	d, share := Out[T](c), float64(In[T](c, 0)[0])/total
+	for i, l := range c.Ints(1) {
+		if d[i] = 0; l != o.Ignore {
+			d[i] = T(share)
+		}
+	}
+	return nil
+}
+
+// constant is x, without a derivative.
+type constant struct{}
+
+func (o constant) Name(int) (string, []string)                   { return "Constant", []string{"x"} }
+func (o constant) InPlace() int                                  { return 0 }
+func (o constant) Infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
+func (o constant) Compute(c *Call) error                         { return ByType(o, c, unchanged[float32], unchanged[float64]) }
+func (o constant) Rule([]*G.Node, *G.Node, *G.Node) ([]*G.Node, error) {
+	return []*G.Node{nil}, nil
+}
+
+func unchanged[T kernel.Float](_ constant, c *Call) error {
+	copy(Out[T](c), In[T](c, 0))
+	return nil
+}
+
+// crossEntropyCase is a case of all that CrossEntropy can be asked.
+func crossEntropyCase(reduction Reduction, smoothing float64, probabilities bool, ignore *int, shape ...int) opset.Case {
+	m := shape[1]
+	rows := append(shape[:1:1], shape[2:]...)
+	target := opset.Labels("l", m, rows...)
+	if probabilities {
+		target = opset.Between("l", 0.1, 0.9, shape...)
+	}
+	n, inner := volume(rows), volume(shape[2:])
+	return opset.Case{
+		Params: fmt.Sprintf("x %v, %v, smoothing %v, probabilities %v, ignore %v", shape, reduction, smoothing, probabilities, ignore != nil),
+		Inputs: []opset.Input{opset.Normal("x", shape...), target},
+		Build: func(in []*G.Node) (*G.Node, error) {
+			p := CrossEntropyParams{Reduction: reduction, Smoothing: smoothing, Ignore: ignore}
+			if probabilities {
+				p.Weights = caseWeights(in[0], m)
+			}
+			return CrossEntropy(in[0], in[1], p)
+		},
+		Want: func(in [][]float64) []float64 {
+			e := make([]float64, n)
+			sum, counted := 0.0, 0.0
+			for i := range n {
+				at := func(j int) int { return i/inner*inner*m + j*inner + i%inner }
+				if !probabilities && ignore != nil && int(in[1][i]) == *ignore {
+					continue
+				}
+				total := 0.0
+				for j := range m {
+					total += math.Exp(in[0][at(j)])
+				}
+				for j := range m {
+					q := smoothing / float64(m)
+					switch {
+					case probabilities:
+						q += (1 - smoothing) * in[1][at(j)]
+					case j == int(in[1][i]):
+						q += 1 - smoothing
+					}
+					if probabilities {
+						q *= float64(j + 1)
+					}
+					e[i] -= q * (in[0][at(j)] - math.Log(total))
+				}
+				sum += e[i]
+				counted++
+			}
+			switch reduction {
+			case ReductionNone:
+				return e
+			case ReductionSum:
+				return []float64{sum}
+			}
+			return []float64{sum / counted}
+		},
+		Terms:   32 + n*m,
+		PyTorch: fmt.Sprintf("F.cross_entropy(x, l, reduction=%q, label_smoothing=%v)", reduction, smoothing),
+	}
+}
+
+// caseWeights is the weights 1, 2, … of x's type.
+func caseWeights(x *G.Node, m int) *G.Node {
+	v := tensor.New(tensor.Of(x.Dtype()), tensor.WithShape(m))
+	for i := range m {
+		switch d := v.Data().(type) {
+		case []float32:
+			d[i] = float32(i + 1)
+		case []float64:
+			d[i] = float64(i + 1)
+		}
+	}
+	return x.Graph().AddNode(G.NewConstant(v))
 }
 
 func init() {
-	opset.Register(opset.Entry{Name: "CrossEntropy", Draw: func(r *rand.Rand) opset.Case {
-		reduction, m := Reduction(r.IntN(2)), 2+r.IntN(3)
-		x, l := tensor.Shape{3, m}, tensor.Shape{3}
-		if r.IntN(2) == 0 {
-			x, l = tensor.Shape{2, m, 3}, tensor.Shape{2, 3}
-		}
+	opset.Register(opset.Entry{
+		Name: "CrossEntropy",
+		Draw: func(r *rand.Rand) opset.Case {
+			shape := [][]int{{5, 4}, {3, 3, 2}, {2, 3, 2, 2}}[r.IntN(3)]
+			ignore := 1
+			probabilities := r.IntN(3) == 0
+			smoothing := []float64{0, 0, 0.125}[r.IntN(3)]
+			if probabilities || r.IntN(2) == 0 {
+				return crossEntropyCase(Reduction(r.IntN(3)), smoothing, probabilities, nil, shape...)
+			}
+			// Not the mean, which is NaN if all labels are ignored.
+			return crossEntropyCase(ReductionSum+Reduction(r.IntN(2)), smoothing, false, &ignore, shape...)
+		},
+		Bench: func() []opset.Case {
+			return []opset.Case{crossEntropyCase(ReductionMean, 0, false, nil, 128, 1000), crossEntropyCase(ReductionMean, 0.1, false, nil, 128, 1000)}
+		},
+	})
+	opset.Register(opset.Entry{Name: "NLL", Draw: func(r *rand.Rand) opset.Case {
+		reduction := Reduction(r.IntN(3))
 		return opset.Case{
-			Params: fmt.Sprintf("x %v, %v", x, reduction), PyTorch: fmt.Sprintf("F.cross_entropy(x, l, reduction=%q)", reduction),
-			Inputs: []opset.Input{opset.Normal("x", x...), opset.Labels("l", m, l...)},
+			Params: fmt.Sprint(reduction),
+			Inputs: []opset.Input{opset.Normal("logp", 5, 4), opset.Labels("l", 4, 5)},
 			Build: func(in []*G.Node) (*G.Node, error) {
-				return CrossEntropy(in[0], in[1], CrossEntropyParams{Reduction: reduction})
+				return NLL(in[0], in[1], CrossEntropyParams{Reduction: reduction, Weights: caseWeights(in[0], 4)})
 			},
+			Want: func(in [][]float64) []float64 {
+				e := make([]float64, 5)
+				sum, weights := 0.0, 0.0
+				for i, l := range in[1] {
+					e[i] = -(l + 1) * in[0][i*4+int(l)]
+					sum += e[i]
+					weights += l + 1
+				}
+				switch reduction {
+				case ReductionNone:
+					return e
+				case ReductionSum:
+					return []float64{sum}
+				}
+				return []float64{sum / weights}
+			},
+			Terms:   8,
+			PyTorch: fmt.Sprintf("F.nll_loss(logp, l, reduction=%q)", reduction),
 		}
 	}})
 }

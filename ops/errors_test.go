@@ -166,10 +166,10 @@ func wrongCalls() []wrongCall {
 		{"Softmax along no axis", func(n nodes) error { return only(ops.Softmax(n.floats(3), 1)) }, `ops: Softmax: the axis is 1, want -1 to 0`},
 		{"labels are floats", func(n nodes) error {
 			return only(ops.CrossEntropy(n.floats(2, 3), n.floats(2), ops.CrossEntropyParams{}))
-		}, `ops: CrossEntropy: labels has elements of type float64, want int`},
+		}, `ops: CrossEntropy: labels has elements of type float64, want int, int32 or int64; probabilities are of shape (2, 3)`},
 		{"labels are of 32-bit floats", func(n nodes) error {
 			return only(ops.CrossEntropy(n.floats(2, 3), n.of(tensor.Float32, 2), ops.CrossEntropyParams{}))
-		}, `ops: CrossEntropy: labels has elements of type float32, want int`},
+		}, `ops: CrossEntropy: labels has elements of type float32, want int, int32 or int64; probabilities are of shape (2, 3)`},
 		{"labels are one-hot rows", func(n nodes) error {
 			return only(ops.CrossEntropy(n.floats(2, 3), n.of(tensor.Int, 2, 3), ops.CrossEntropyParams{}))
 		}, `ops: CrossEntropy: labels has shape (2, 3), want (2): logits is (2, 3)`},

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
+	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -27,13 +29,33 @@ func Softmax(x *G.Node, axis int) (*G.Node, error) {
 	if err := check("Softmax", float("x", -1, x)); err != nil {
 		return nil, err
 	}
+	return alongRows("Softmax", x, axis, func(x *G.Node) (*G.Node, error) { return node(softmax{}, x) })
+}
+
+// LogSoftmax returns the node y of the logarithms of x's softmax along an axis:
+//
+//	y[…,j,…] = x[…,j,…] − log Σ_l exp(x[…,l,…])
+//
+// Shapes and errors are Softmax's. No logarithm is taken of a probability that was rounded to 0: y
+// is finite for finite x. It is NaN where Softmax is.
+//
+// Derivative: dx[…,j,…] = dy[…,j,…] − exp(y[…,j,…]) · Σ_l dy[…,l,…].
+func LogSoftmax(x *G.Node, axis int) (*G.Node, error) {
+	if err := check("LogSoftmax", float("x", -1, x)); err != nil {
+		return nil, err
+	}
+	return alongRows("LogSoftmax", x, axis, func(x *G.Node) (*G.Node, error) { return Apply(logSoftmax{}, x) })
+}
+
+// alongRows applies f, which works on the rows of a matrix, along an axis of x.
+func alongRows(name string, x *G.Node, axis int, f func(*G.Node) (*G.Node, error)) (*G.Node, error) {
 	s := x.Shape()
-	axis, err := axisOf("Softmax", axis, len(s))
+	axis, err := axisOf(name, axis, len(s))
 	if err != nil {
 		return nil, err
 	}
 	if len(s) == 2 && axis == 1 {
-		return node(softmax{}, x)
+		return f(x)
 	}
 	swap := make([]int, len(s)) // axis and the last
 	for i := range swap {
@@ -49,7 +71,7 @@ func Softmax(x *G.Node, axis int) (*G.Node, error) {
 	if x, err = Reshape(x, volume(moved[:len(s)-1]), s[axis]); err != nil {
 		return nil, err
 	}
-	y, err := node(softmax{}, x)
+	y, err := f(x)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +79,69 @@ func Softmax(x *G.Node, axis int) (*G.Node, error) {
 		return y, err
 	}
 	return Transpose(y, swap...)
+}
+
+// logSoftmax is LogSoftmax by rows.
+type logSoftmax struct{}
+
+func (o logSoftmax) Name(int) (string, []string) { return "LogSoftmax", []string{"x"} }
+func (o logSoftmax) Infer(in []tensor.Shape) (tensor.Shape, error) {
+	return in[0], ofRank("x", in[0], 2)
+}
+func (o logSoftmax) Compute(c *Call) error {
+	return ByType(o, c, logSoftmaxForward[float32], logSoftmaxForward[float64])
+}
+func (o logSoftmax) Rule(_ []*G.Node, y, dy *G.Node) ([]*G.Node, error) {
+	dx, err := Apply(logSoftmaxBackward{}, y, dy)
+	return []*G.Node{dx}, err
+}
+
+func logSoftmaxForward[T kernel.Float](_ logSoftmax, c *Call) error {
+	if y := Out[T](c); len(y) > 0 {
+		kernel.LogSoftmax(y, In[T](c, 0), c.Shape(0)[0])
+	}
+	return nil
+}
+
+// logSoftmaxBackward is dx = dy − exp(y)·Σ dy by rows, as a function of y and dy, each by itself.
+type logSoftmaxBackward struct{}
+
+func (o logSoftmaxBackward) Name(int) (string, []string) {
+	return "LogSoftmaxBackward", []string{"y", "dy"}
+}
+func (o logSoftmaxBackward) Infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := ofRank("y", in[0], 2); err != nil {
+		return nil, err
+	}
+	return in[0], want("dy", in[1], in[0]...)
+}
+func (o logSoftmaxBackward) Compute(c *Call) error {
+	return ByType(o, c, logSoftmaxGradient[float32], logSoftmaxGradient[float64])
+}
+
+func logSoftmaxGradient[T kernel.Float](_ logSoftmaxBackward, c *Call) error {
+	if dx := Out[T](c); len(dx) > 0 {
+		kernel.LogSoftmaxBackward(dx, In[T](c, 0), In[T](c, 1), c.Shape(0)[0])
+	}
+	return nil
+}
+
+func (o logSoftmaxBackward) Rule(in []*G.Node, _, dd *G.Node) ([]*G.Node, error) {
+	var t Try
+	p := t.Do(Exp(in[0]))
+	weighted := t.Do(Mul(dd, p))
+	total := t.Do(Unsqueeze(t.Do(Sum(in[1], 1)), 1))
+	byY := t.Do(Affine(t.Do(Mul(weighted, total)), -1, 0))
+	byDy := t.Do(Sub(dd, t.Do(Unsqueeze(t.Do(Sum(weighted, 1)), 1))))
+	return []*G.Node{byY, byDy}, t.Err()
+}
+
+// ofRank returns an error if a shape is of another rank.
+func ofRank(name string, s tensor.Shape, rank int) error {
+	if len(s) != rank {
+		return errors.Errorf("%s has shape %v, of rank %d, want rank %d", name, s, len(s), rank)
+	}
+	return nil
 }
 
 type softmax struct{}
@@ -167,25 +252,32 @@ func (o scaleRows) exec(c *Call) error {
 }
 
 func init() {
-	opset.Register(opset.Entry{Name: "Softmax", Draw: func(r *rand.Rand) opset.Case {
-		shape := []tensor.Shape{{3, 4}, {5}, {2, 3, 4}, {2, 3, 2, 2}}[r.IntN(4)]
-		axis := r.IntN(2*len(shape)) - len(shape)
-		return opset.Case{
-			Params: fmt.Sprintf("axis %d", axis), Inputs: []opset.Input{opset.Normal("x", shape...)},
-			Build: func(in []*G.Node) (*G.Node, error) { return Softmax(in[0], axis) },
-			Want: func(in [][]float64) []float64 {
-				kept := shape.Clone()
-				kept[(axis+len(shape))%len(shape)] = 1
-				sums, y := make([]float64, volume(kept)), make([]float64, len(in[0]))
-				for i, v := range in[0] {
-					sums[at(i, shape, kept)] += math.Exp(v)
-				}
-				for i, v := range in[0] {
-					y[i] = math.Exp(v) / sums[at(i, shape, kept)]
-				}
-				return y
-			},
-			Terms: 8, PyTorch: fmt.Sprintf("F.softmax(x, %d)", axis),
+	for name, op := range map[string]func(*G.Node, int) (*G.Node, error){"Softmax": Softmax, "LogSoftmax": LogSoftmax} {
+		log := name == "LogSoftmax"
+		with := func(axis int, shape ...int) opset.Case {
+			return opset.Case{
+				Params: fmt.Sprintf("axis %d", axis), Inputs: []opset.Input{opset.Normal("x", shape...)},
+				Build: func(in []*G.Node) (*G.Node, error) { return op(in[0], axis) },
+				Want: func(in [][]float64) []float64 {
+					kept := slices.Clone(shape)
+					kept[(axis+len(shape))%len(shape)] = 1
+					sums, y := make([]float64, volume(kept)), make([]float64, len(in[0]))
+					for i, v := range in[0] {
+						sums[at(i, shape, kept)] += math.Exp(v)
+					}
+					for i, v := range in[0] {
+						if y[i] = math.Exp(v) / sums[at(i, shape, kept)]; log {
+							y[i] = math.Log(y[i])
+						}
+					}
+					return y
+				},
+				Terms: 8, PyTorch: fmt.Sprintf("F.%s(x, %d)", map[bool]string{false: "softmax", true: "log_softmax"}[log], axis),
+			}
 		}
-	}})
+		opset.Register(opset.Entry{Name: name, Draw: func(r *rand.Rand) opset.Case {
+			shape := []tensor.Shape{{3, 4}, {5}, {2, 3, 4}, {2, 3, 2, 2}}[r.IntN(4)]
+			return with(r.IntN(2*len(shape))-len(shape), shape...)
+		}})
+	}
 }

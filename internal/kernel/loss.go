@@ -29,6 +29,46 @@ func Softmax[T Float](y, x []T, m int) {
 	})
 }
 
+// LogSoftmax is y[i,j] = x[i,j] − log Σ_l exp(x[i,l]) for each of the m rows of x, relative to the
+// row's greatest element. It is NaN where Softmax is.
+func LogSoftmax[T Float](y, x []T, m int) {
+	if m == 0 {
+		return
+	}
+	n := len(x) / m
+	workers.Spans(m, rowsOf(n), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			row, out := x[i*n:][:n], y[i*n:][:n]
+			top := float64(simd.Max(row))
+			log := math.Log(simd.ExpSum(out, row, top))
+			for j, v := range row {
+				out[j] = T(float64(v) - top - log)
+			}
+		}
+	})
+}
+
+// LogSoftmaxBackward is dx[i,j] = dy[i,j] − exp(y[i,j])·Σ_l dy[i,l] for each of the m rows.
+func LogSoftmaxBackward[T Float](dx, y, dy []T, m int) {
+	if m == 0 {
+		return
+	}
+	n := len(y) / m
+	workers.Spans(m, rowsOf(n), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			out, row, d := dx[i*n:][:n], y[i*n:][:n], dy[i*n:][:n]
+			sum := 0.0
+			for _, v := range d {
+				sum += float64(v)
+			}
+			simd.ExpSum(out, row, 0)
+			for j, e := range out {
+				out[j] = T(float64(d[j]) - float64(e)*sum)
+			}
+		}
+	})
+}
+
 // partials holds sums that are made in parallel until they are joined in order.
 var partials = sync.Pool{New: func() any { return new([]float64) }}
 
