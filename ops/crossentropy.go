@@ -240,7 +240,7 @@ func (t targeted) loss(logp *G.Node) (*G.Node, error) {
 	if t.Weights != nil {
 		q = try.Do(Mul(q, try.Do(Apply(constant{}, t.Weights))))
 	}
-	e := try.Do(Affine(try.node(dotRows{}, q, logp), -1, 0))
+	e := try.Do(Affine(try.Do(node(dotRows{}, q, logp)), -1, 0))
 	switch t.Reduction {
 	case ReductionSum:
 		e = try.Do(Sum(e))
@@ -335,8 +335,8 @@ func crossEntropyForward[T kernel.Float](o crossEntropy, c *Call) error {
 
 func (o crossEntropy) Rule(in []*G.Node, _, dE *G.Node) ([]*G.Node, error) {
 	var t Try
-	d := t.Do(Apply(minusOneHot(o), t.node(softmax{}, in[0]), in[1]))
-	return []*G.Node{t.node(scaleBy{2, o.factor(in[0].Shape()[0])}, d, dE), nil}, t.Err()
+	d := t.Do(Apply(minusOneHot(o), t.Do(node(softmax{}, in[0])), in[1]))
+	return []*G.Node{t.Do(node(scaleBy{2, o.factor(in[0].Shape()[0])}, d, dE)), nil}, t.Err()
 }
 
 // minusOneHot is y[n,j] = x[n,j] − [j = label[n]], and 0 where the label is ignored. The mean's
