@@ -169,8 +169,9 @@ func (f ActivationFunc) String() string {
 // PiecewiseLinear reports whether the function has no second derivative but 0.
 func (f ActivationFunc) PiecewiseLinear() bool { return activations[f].ddf == nil }
 
-// Activate is y = f⁽ᵒʳᵈᵉʳ⁾(x) element by element, the function's derivative of order 0, 1 or 2,
-// the last not of a function that is linear piece by piece. Elements are computed in float64. y may be x itself.
+// Activate is y = f⁽ᵒʳᵈᵉʳ⁾(x) element by element, the function's derivative of order 0, 1 or 2, the
+// last not of a function that is linear piece by piece. Elements are computed in float64. y may be
+// x itself.
 func Activate[T Float](a Activation, order int, y, x []T) {
 	y = y[:len(x)]
 	c := &activations[a.Func]

@@ -13,8 +13,9 @@ import (
 	"gonum.org/v1/gonum/blas/gonum"
 )
 
-// Benchmarks are named shape=…/dtype=…/impl=… and measure one thread. Beside the time on the clock they report rates of the processor time, which other
-// programs on the machine disturb less: a multiply-add counts as two operations, a byte is one that the kernel must read or write.
+// Benchmarks are named shape=…/dtype=…/impl=… and measure one thread. Beside the time on the clock
+// they report rates of the processor time, which other programs on the machine disturb less: a
+// multiply-add counts as two operations, a byte is one that the kernel must read or write.
 
 func processorTime() time.Duration {
 	var u syscall.Rusage

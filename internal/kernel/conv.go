@@ -149,8 +149,9 @@ func (g Conv) gaps(w Window, n, size int) bool {
 	return false
 }
 
-// phase lists the taps that the elements ph, ph+Stride, … of an axis of n elements meet, with the position in the padded delta of the first element's; margin is the padding
-// before the delta and padded its length.
+// phase lists the taps that the elements ph, ph+Stride, … of an axis of n elements meet, with the
+// position in the padded delta of the first element's; margin is the padding before the delta and
+// padded its length.
 func (g Conv) phase(w Window, ph, n, size int) (taps []tap, margin, padded int) {
 	last := (n - ph - 1) / w.Stride
 	for r := range size {
@@ -181,22 +182,25 @@ func (g Conv) element(r, size int) int {
 	return r
 }
 
-// outlandish reports whether an image of all channels with its padding is too large to be copied, in
-// proportion to the image. At that size the reference is as good as any.
+// outlandish reports whether an image of all channels with its padding is too large to be copied,
+// in proportion to the image. At that size the reference is as good as any.
 func (g Conv) outlandish() bool {
 	const much = 1 << 24
 	hp, wp := g.Rows.Read(), g.Cols.Read()
 	return hp > much || wp > much || hp*wp > much/g.C && hp*wp > 8*g.H*g.W
 }
 
-// A tap is a row or column of the filters and the position in the padded image of what the first output's meets.
+// A tap is a row or column of the filters and the position in the padded image of what the first
+// output's meets.
 type tap struct{ element, at int }
 
-// A correlation is dst[n,m,i,j] = Σ_c Σ_r Σ_s weights[m,c,r,s]·src[n, c, i·stepH + row_r, j·stepW + col_s], src being zero outside its borders: what forward passes and
-// the phases of backward passes are.
+// A correlation is dst[n,m,i,j] = Σ_c Σ_r Σ_s weights[m,c,r,s]·src[n, c, i·stepH + row_r, j·stepW +
+// col_s], src being zero outside its borders: what forward passes and the phases of backward passes
+// are.
 //
-// It is a product of matrices, weights of m rows by a matrix that is never made: its columns, one for each output, are gathered panel by panel out of an image
-// with its padding, where the elements of a column lie at fixed distances from the first.
+// It is a product of matrices, weights of m rows by a matrix that is never made: its columns, one
+// for each output, are gathered panel by panel out of an image with its padding, where the elements
+// of a column lie at fixed distances from the first.
 type correlation[T Float] struct {
 	n, planes, m   int
 	src            []T
@@ -224,12 +228,14 @@ type correlation[T Float] struct {
 	direct  bool  // rows' taps come first in offsets and packed, then planes
 	packed  []T
 
-	// What is read are rows pitch apart of planes plane apart of images image apart: the padded copy's or, where asIs is set, the source's own.
+	// What is read are rows pitch apart of planes plane apart of images image apart: the padded
+	// copy's or, where asIs is set, the source's own.
 	asIs                bool
 	pitch, plane, image int
 }
 
-// depthBlock is how many products of a sum are made at a time: a panel of so many stays in the second-level cache.
+// depthBlock is how many products of a sum are made at a time: a panel of so many stays in the
+// second-level cache.
 const depthBlock = 256
 
 // small reports whether the products are some microseconds of work.
@@ -252,7 +258,8 @@ func (p *correlation[T]) runTiles() {
 		workers.Each(small, mPanels, 1, p.packWeights)
 	}
 
-	// Several small images make one block of columns; a large one is cut into parts, at multiples of whole panels.
+	// Several small images make one block of columns; a large one is cut into parts, at multiples
+	// of whole panels.
 	pixels := p.outH * p.outW
 	together := min(p.n, max(1, 4*nr/pixels))
 	if p.direct {
@@ -276,7 +283,8 @@ func (p *correlation[T]) runTiles() {
 // frame is the padding of the source.
 func (p *correlation[T]) frame() frame { return frame{p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp} }
 
-// measure works out the distances of what a sum meets, in a table that the caller frees. asIs permits that the source is read where it lies, if no tap meets padding.
+// measure works out the distances of what a sum meets, in a table that the caller frees. asIs
+// permits that the source is read where it lies, if no tap meets padding.
 func (p *correlation[T]) measure(asIs bool) *intTable {
 	p.asIs = asIs && p.top == 0 && p.left == 0 && p.hp <= p.h && p.wp <= p.w
 	if p.pitch, p.plane, p.image = p.wp, p.hp*p.wp, p.frame().size(); p.asIs {
@@ -314,7 +322,8 @@ func (p *correlation[T]) reach() int {
 	return n
 }
 
-// input is the images from first on as they are read for the outputs lo to hi−1, counted through them: where they lie, or padded in buffer i.
+// input is the images from first on as they are read for the outputs lo to hi−1, counted through
+// them: where they lie, or padded in buffer i.
 func (p *correlation[T]) input(s *scratch[T], i, first, lo, hi int) []T {
 	x := p.src[first*p.srcImage:]
 	if p.asIs {
@@ -459,7 +468,8 @@ func (p *correlation[T]) scatter(row []T, first, col, m int) {
 	}
 }
 
-// segments lists the runs of the columns col to col+cols−1 of a block of images, each cut to a vector where the tier has them.
+// segments lists the runs of the columns col to col+cols−1 of a block of images, each cut to a
+// vector where the tier has them.
 func (p *correlation[T]) segments(segs []simd.Segment, col, cols, image int) []simd.Segment {
 	pixels := p.outH * p.outW
 	for c := 0; c < cols; {
@@ -475,7 +485,8 @@ func (p *correlation[T]) segments(segs []simd.Segment, col, cols, image int) []s
 	return segs
 }
 
-// BackwardBias is db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q]: planes are summed alone, then over the batch in order.
+// BackwardBias is db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q]: planes are summed alone, then over the batch in
+// order.
 func BackwardBias[T Float](g Conv, db, dy []T) {
 	plane := g.P * g.Q
 	workers.Spans(g.K, max(1, workers.Chunk/(g.N*plane)), func(lo, hi int) {

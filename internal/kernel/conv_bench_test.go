@@ -24,7 +24,8 @@ var convShapes = [][9]int{
 	{8, 256, 14, 14, 256, 3, 1, 1, 256},
 }
 
-// BenchmarkConvolution is the forward pass and both gradients; peak is the share of what Peak measures.
+// BenchmarkConvolution is the forward pass and both gradients; peak is the share of what Peak
+// measures.
 func BenchmarkConvolution(b *testing.B) {
 	b.Run("float32", func(b *testing.B) { benchConvolution[float32](b, convShapes) })
 	b.Run("float64", func(b *testing.B) { benchConvolution[float64](b, convShapes[:6]) })
@@ -55,7 +56,8 @@ func benchConvolution[T Float](b *testing.B, shapes [][9]int) {
 // winogradShapes are 3×3 convolutions, with padding 1.
 var winogradShapes = [][5]int{{32, 32, 14, 14, 64}, {16, 64, 56, 56, 64}, {8, 128, 28, 28, 128}, {8, 256, 14, 14, 256}}
 
-// BenchmarkWinograd counts the operations of the direct sum, so that it compares with BenchmarkConvolution and may exceed the processor's peak.
+// BenchmarkWinograd counts the operations of the direct sum, so that it compares with
+// BenchmarkConvolution and may exceed the processor's peak.
 func BenchmarkWinograd(b *testing.B) {
 	r := rand.New(rand.NewPCG(6, 6))
 	for _, s := range winogradShapes {

@@ -54,7 +54,8 @@ func candidates[T Float]() []candidate[T] {
 	return *any(&candidates64).(*[]candidate[T])
 }
 
-// operands are those of one of the directions: dst is y, dx or dw; a is x, dy or dy; b is w, w or x.
+// operands are those of one of the directions: dst is y, dx or dw; a is x, dy or dy; b is w, w or
+// x.
 type operands[T Float] struct {
 	dst, a, b, bias []T
 	relu            bool
@@ -159,7 +160,8 @@ func Explain[T Float](g Conv, dir Direction) []Choice {
 		}
 		choice := Choice{Name: c.name}
 		if !runs[c.name] {
-			// A later phase may have reasons where the first has none: it took an earlier candidate.
+			// A later phase may have reasons where the first has none: it took an earlier
+			// candidate.
 			for _, p := range parts {
 				if choice.WhyNot = c.acceptsPart(p); choice.WhyNot != "" {
 					break

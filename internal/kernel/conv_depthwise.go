@@ -8,12 +8,14 @@ import (
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
-// A depthwise convolution has one input channel for each group: a plane by itself, read by K/C filters. It is bound by memory, not by arithmetic, so
-// that a matrix product has nothing to gain: rows of outputs are sums of shifted rows of inputs.
+// A depthwise convolution has one input channel for each group: a plane by itself, read by K/C
+// filters. It is bound by memory, not by arithmetic, so that a matrix product has nothing to gain:
+// rows of outputs are sums of shifted rows of inputs.
 
 func (g Conv) depthwise() bool { return g.Groups == g.C && g.Groups > 1 }
 
-// plain3x3 reports whether the filters are 3×3 without stride or dilation, which have kernels of their own.
+// plain3x3 reports whether the filters are 3×3 without stride or dilation, which have kernels of
+// their own.
 func (g Conv) plain3x3() bool {
 	return g.R == 3 && g.S == 3 && g.Rows.Stride == 1 && g.Cols.Stride == 1 && g.Rows.Dilation == 1 && g.Cols.Dilation == 1
 }
@@ -55,7 +57,8 @@ func depthwiseForward[T Float](g Conv, y, x, w, b []T, relu bool) {
 	})
 }
 
-// depthwise3Planes has k filters read each of c planes of n images; turned says that the filters are turned by 180°.
+// depthwise3Planes has k filters read each of c planes of n images; turned says that the filters
+// are turned by 180°.
 func depthwise3Planes[T Float](n, c, k int, d *simd.Plane3, y, x, w, b []T, turned, relu bool) {
 	floor := T(math.Inf(-1))
 	if relu {
@@ -79,7 +82,8 @@ func depthwise3Planes[T Float](n, c, k int, d *simd.Plane3, y, x, w, b []T, turn
 	})
 }
 
-// depthwiseBackwardData sums, for each input plane, its filters' deltas: for stride 1 as a correlation of the padded delta, otherwise by spreading rows.
+// depthwiseBackwardData sums, for each input plane, its filters' deltas: for stride 1 as a
+// correlation of the padded delta, otherwise by spreading rows.
 func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 	k := g.K / g.C
 	type part struct {
@@ -90,7 +94,8 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 		hp, wp     int
 	}
 	if g.plain3x3() && k == 1 {
-		// The correlation of the delta with the filter turned, the padding being what completes the filter's side.
+		// The correlation of the delta with the filter turned, the padding being what completes the
+		// filter's side.
 		if d := simd.NewPlane3[T](g.H, g.W, g.P, g.Q, 2-g.Rows.Before, 2-g.Cols.Before); d != nil {
 			depthwise3Planes(g.N, g.C, 1, d, dx, dy, w, nil, !g.Flip, false)
 			return
@@ -155,7 +160,8 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 	})
 }
 
-// depthwiseBackwardFilter makes each tap's sum over a plane as dot products of rows, and joins the batch in order.
+// depthwiseBackwardFilter makes each tap's sum over a plane as dot products of rows, and joins the
+// batch in order.
 func depthwiseBackwardFilter[T Float](g Conv, dw, dy, x []T) {
 	hp, wp := g.Rows.Read(), g.Cols.Read()
 	k := g.K / g.C

@@ -7,16 +7,19 @@ import (
 	"github.com/convgrad/convgrad/internal/simd"
 )
 
-// The direct way of a correlation gathers nothing: vectors of neighbouring outputs of a row are loaded from the padded image where they lie. What it saves, with few filters
-// most of the work, it pays in vectors that a row does not fill.
+// The direct way of a correlation gathers nothing: vectors of neighbouring outputs of a row are
+// loaded from the padded image where they lie. What it saves, with few filters most of the work, it
+// pays in vectors that a row does not fill.
 
-// preferDirect compares the two ways by a count of cycles for a product with one column, in 48ths: multiply-adds of whole vectors, and what either has beside them.
+// preferDirect compares the two ways by a count of cycles for a product with one column, in 48ths:
+// multiply-adds of whole vectors, and what either has beside them.
 func (p *correlation[T]) preferDirect() bool {
 	lanes := p.kern.Vector
 	vectors := (p.outW + lanes - 1) / lanes
 	direct := 0.0
 	for m := p.m; m > 0; m -= simd.DirectGroup(m) {
-		direct += max(float64(simd.DirectGroup(m)), 1.75*float64(p.stepW)) // a small group waits for its loads
+		// a small group waits for its loads
+		direct += max(float64(simd.DirectGroup(m)), 1.75*float64(p.stepW))
 	}
 	direct *= 3 * float64(vectors*lanes) / float64(p.outW)
 	panels := float64((p.m + p.kern.MR - 1) / p.kern.MR)
@@ -25,7 +28,8 @@ func (p *correlation[T]) preferDirect() bool {
 	return direct < gathered
 }
 
-// packDirect packs the weights of the groups, one after the other: rows' taps, then planes, then columns' taps.
+// packDirect packs the weights of the groups, one after the other: rows' taps, then planes, then
+// columns' taps.
 func (p *correlation[T]) packDirect() {
 	at := 0
 	for first := 0; first < p.m; {
@@ -100,7 +104,8 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 	}
 }
 
-// meets is the run of rows' taps that meet the image in any of the rows i to last of outputs; never an empty one.
+// meets is the run of rows' taps that meet the image in any of the rows i to last of outputs; never
+// an empty one.
 func (p *correlation[T]) meets(i, last int) (from, to int) {
 	from, to = len(p.rows), 0
 	for k, r := range p.rows {

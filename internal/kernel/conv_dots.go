@@ -5,14 +5,17 @@ import (
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
-// The filter gradient of few filters and taps: each of its elements is a sum along rows of outputs, of deltas times the inputs under the tap, and the lanes of a vector are
-// neighbouring outputs. No delta has to be transposed, and no lane is lost where the filters are fewer than lanes.
+// The filter gradient of few filters and taps: each of its elements is a sum along rows of outputs,
+// of deltas times the inputs under the tap, and the lanes of a vector are neighbouring outputs. No
+// delta has to be transposed, and no lane is lost where the filters are fewer than lanes.
 
-// dotKernel is the micro-kernel that loses the least to tails, if that is less than outer products lose.
+// dotKernel is the micro-kernel that loses the least to tails, if that is less than outer products
+// lose.
 func (f *filterGradient[T]) dotKernel() (best simd.DotShape, ok bool) {
 	lanes := simd.Lanes[T]()
 	full := func(n, step int) float64 { return float64(n) / float64((n+step-1)/step*step) }
-	// Outer products: rows of taps by vectors of filters; the deltas are transposed first, for each image.
+	// Outer products: rows of taps by vectors of filters; the deltas are transposed first, for each
+	// image.
 	width := 0
 	for _, b := range f.blocks {
 		width += b.width

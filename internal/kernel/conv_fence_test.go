@@ -9,7 +9,8 @@ import (
 	"github.com/convgrad/convgrad/internal/kerneltest"
 )
 
-// No kernel touches a byte beyond an operand, on either side: operands lie between protected pages, first at the begin of theirs, then at the end.
+// No kernel touches a byte beyond an operand, on either side: operands lie between protected pages,
+// first at the begin of theirs, then at the end.
 func TestConvolutionBetweenProtectedPages(t *testing.T) {
 	if !kerneltest.Fenced {
 		t.Skip("no protected pages on this system")
@@ -57,7 +58,8 @@ func testConvolutionBetweenPages[T Float](t *testing.T) {
 	}
 }
 
-// randomConv draws a geometry with up to 40 filters of up to 40 channels: every tail of every width of a tile.
+// randomConv draws a geometry with up to 40 filters of up to 40 channels: every tail of every width
+// of a tile.
 func randomConv(r *rand.Rand) Conv {
 	for {
 		groups := 1
@@ -77,7 +79,8 @@ func randomConv(r *rand.Rand) Conv {
 	}
 }
 
-// Kernels of different geometries that run at the same time do not disturb each other: the same bits as alone.
+// Kernels of different geometries that run at the same time do not disturb each other: the same
+// bits as alone.
 func TestConvolutionConcurrently(t *testing.T) {
 	was := SetThreads(3)
 	defer SetThreads(was)

@@ -7,10 +7,13 @@ import (
 
 // BackwardFilter is dw, the derivative of Forward by w applied to dy.
 //
-// It is the sum over all outputs of outer products: of the deltas of all filters at the output, a vector, with the inputs under the filter's taps. A micro-kernel keeps
-// the sums for some taps and filters in registers over a stretch of outputs. The batch is cut into slices, by the geometry alone, and their sums joined in order.
+// It is the sum over all outputs of outer products: of the deltas of all filters at the output, a
+// vector, with the inputs under the filter's taps. A micro-kernel keeps the sums for some taps and
+// filters in registers over a stretch of outputs. The batch is cut into slices, by the geometry
+// alone, and their sums joined in order.
 //
-// An input in the padding counts as a zero that is multiplied: where the delta above it is NaN or infinite, the tap's sum is NaN.
+// An input in the padding counts as a zero that is multiplied: where the delta above it is NaN or
+// infinite, the tap's sum is NaN.
 func BackwardFilter[T Float](g Conv, dw, dy, x []T) {
 	if runWhole(ToFilter, g, operands[T]{dst: dw, a: dy, b: x}) {
 		return
@@ -65,7 +68,8 @@ func newFilterGradient[T Float](g Conv) *filterGradient[T] {
 	}
 	last := f.blocks[len(f.blocks)-1]
 	f.size = f.filled * (last.first + last.width)
-	// Slices cost memory and their joining. A power of two shares out evenly on most numbers of threads.
+	// Slices cost memory and their joining. A power of two shares out evenly on most numbers of
+	// threads.
 	for f.slices = 1; 2*f.slices <= min(g.N, 8, 1<<18/f.size); f.slices *= 2 {
 	}
 	return f
@@ -84,7 +88,8 @@ func (f *filterGradient[T]) tile(b laneBlock) int {
 	return f.shape.Pixels(b.width)
 }
 
-// measure appends the taps' distances in an image to table. Those that fill up the last tile are the first's: any element of the image, for a sum that is not used.
+// measure appends the taps' distances in an image to table. Those that fill up the last tile are
+// the first's: any element of the image, for a sum that is not used.
 func (f *filterGradient[T]) measure(table []int) []int {
 	g := f.g
 	first := len(table)
@@ -101,7 +106,8 @@ func (f *filterGradient[T]) measure(table []int) []int {
 	return table
 }
 
-// stretch is about how many outputs a micro-kernel goes through at a time: so many deltas of a block of filters stay in the second-level cache, and stream from there.
+// stretch is about how many outputs a micro-kernel goes through at a time: so many deltas of a
+// block of filters stay in the second-level cache, and stream from there.
 const stretch = 224
 
 // filterCut is how many of a slice's sums stay in the second-level cache.
@@ -128,7 +134,8 @@ func (f *filterGradient[T]) run() {
 			}
 		}
 	}
-	// The sums are cut into ranges of taps or, where no image has to be padded for each of them, blocks of filters, so that a part stays in the second-level cache from image to image. No sum
+	// The sums are cut into ranges of taps or, where no image has to be padded for each of them,
+	// blocks of filters, so that a part stays in the second-level cache from image to image. No sum
 	// depends on the cuts, so that their number may follow the threads'.
 	cuts, blocks := (f.size+filterCut-1)/filterCut, 1
 	if n := workers.Threads(); n > 1 {
@@ -199,7 +206,8 @@ func (f *filterGradient[T]) slice(sums []T, blocks []laneBlock, lo, hi, first, e
 					at += run
 				}
 				at, accumulate := f.at[from:to], n > lo || i > 0
-				next := simd.LaneEnd[T]{Step: simd.Line[T]()} // the sums come from farther away than what is summed
+				// the sums come from farther away than what is summed
+				next := simd.LaneEnd[T]{Step: simd.Line[T]()}
 				next.Touches, next.Next = mr*b.width/next.Step, mr*b.width
 				for t, tiles := first, 1; t < end; t += tiles * mr {
 					if f.shape.Vectors == 0 {

@@ -7,8 +7,10 @@ import (
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
-// Where a convolution has many filters, its micro-kernels have filters in their lanes: the weights are packed filter by filter beside each other, and each output's inputs are broadcast from
-// the padded image, through a table of the taps' distances. No panel of inputs is ever put together. A tile of outputs comes out with its filters side by side and is transposed into place.
+// Where a convolution has many filters, its micro-kernels have filters in their lanes: the weights
+// are packed filter by filter beside each other, and each output's inputs are broadcast from the
+// padded image, through a table of the taps' distances. No panel of inputs is ever put together. A
+// tile of outputs comes out with its filters side by side and is transposed into place.
 
 // placeStep is how many outputs are worth placing at a time.
 const placeStep = 48
@@ -17,11 +19,14 @@ const placeStep = 48
 func laneBatch(kc int) int { return max(1, 2304/kc) }
 
 const (
-	// About so many outputs go through all filters while their tile, and the inputs that they read, are in the second-level cache: the weights come to the first outputs of a chunk
-	// from farther away. Where there are more than laneHeavy of these, from so far that chunks are twice as long.
+	// About so many outputs go through all filters while their tile, and the inputs that they read,
+	// are in the second-level cache: the weights come to the first outputs of a chunk from farther
+	// away. Where there are more than laneHeavy of these, from so far that chunks are twice as
+	// long.
 	laneChunk = 192
 	laneHeavy = 1 << 18
-	// laneDepth is how many products of a sum are made at a time, so that the filters' weights stream from the second-level cache for the whole chunk.
+	// laneDepth is how many products of a sum are made at a time, so that the filters' weights
+	// stream from the second-level cache for the whole chunk.
 	laneDepth = 576
 )
 
@@ -44,7 +49,8 @@ func laneBlocks(s simd.LaneShape, m int) []laneBlock {
 // Their outputs alternate in dst. The tiles of both are interleaved line by line, so that the
 // transposition stores whole rows, and the padded deltas are made once.
 func runLanesPair[T Float](p, q *correlation[T]) {
-	// One padding for both, wide enough for q to have as many columns as p, which may have one more; what it computes there is not stored.
+	// One padding for both, wide enough for q to have as many columns as p, which may have one
+	// more; what it computes there is not stored.
 	left := max(p.left, q.left)
 	wp := 0
 	for _, c := range []*correlation[T]{p, q} {
@@ -90,7 +96,8 @@ func runWide[T Float](all ...*correlation[T]) {
 		})
 	}
 
-	// Tasks are some images, or parts of one. An output's sum does not depend on the task that makes it, so that their number may follow the threads'.
+	// Tasks are some images, or parts of one. An output's sum does not depend on the task that
+	// makes it, so that their number may follow the threads'.
 	w := wideRun[T]{all: all, shape: shape, blocks: blocks, bias: bias, chunk: laneChunk / len(all)}
 	if weights > laneHeavy {
 		w.heavy = true
@@ -128,7 +135,8 @@ func runWide[T Float](all ...*correlation[T]) {
 	})
 }
 
-// packLanes packs the weights of planes c0 to c1−1 for one block of filters: the filters of a tap beside each other, tap after tap.
+// packLanes packs the weights of planes c0 to c1−1 for one block of filters: the filters of a tap
+// beside each other, tap after tap.
 func (p *correlation[T]) packLanes(b laneBlock, c0, c1 int) {
 	area := len(p.rows) * len(p.cols)
 	dst := p.packed[b.first*p.depth:][:b.width*p.depth]
@@ -212,7 +220,8 @@ func (w *wideRun[T]) run(first, lo, hi int) {
 	for col := lo; col < hi; col += t.chunk {
 		cols := min(t.chunk, hi-col)
 		for _, b := range w.blocks {
-			// Where outputs are too few for the last micro-kernel, the last one stands for the others.
+			// Where outputs are too few for the last micro-kernel, the last one stands for the
+			// others.
 			whole := cols / w.shape.Pixels(b.width) * w.shape.Pixels(b.width)
 			for i := range t.last.ints {
 				t.last.ints[i] = w.at[min(col+whole+i, col+cols-1)]
@@ -226,7 +235,8 @@ func (w *wideRun[T]) run(first, lo, hi int) {
 	}
 }
 
-// sum adds the products from k0 on to the sums of the outputs col to col+cols−1 of a phase and a block of filters; after the last products of the last phase the outputs go to their places.
+// sum adds the products from k0 on to the sums of the outputs col to col+cols−1 of a phase and a
+// block of filters; after the last products of the last phase the outputs go to their places.
 func (t *wideTask[T]) sum(b laneBlock, phase, k0, col, cols int) {
 	p, c := t.all[0], t.all[phase] // whose outputs are counted as the first's
 	ldc, mr := len(t.all)*b.width, t.shape.Pixels(b.width)
@@ -273,7 +283,8 @@ func (p *correlation[T]) place(first, m, at int) int {
 	return (first+n)*p.dstImage + m*p.dstPlane + o/p.outW*p.dstRow + o%p.outW*p.dstCol
 }
 
-// put transposes the outputs col to col+cols−1 of a block of filters into their places: by way of rows where neighbours lie apart there, in which a second phase would alternate with the first.
+// put transposes the outputs col to col+cols−1 of a block of filters into their places: by way of
+// rows where neighbours lie apart there, in which a second phase would alternate with the first.
 func (t *wideTask[T]) put(tile []T, b laneBlock, col, cols int) {
 	p := t.all[0]
 	if len(t.all) == 1 && t.rows != nil {

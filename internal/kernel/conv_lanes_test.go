@@ -7,8 +7,9 @@ import (
 	"github.com/convgrad/convgrad/internal/simd"
 )
 
-// wideConvs have more filters, or channels for backward-data, than a vector has lanes: every width of a block of filters and its tails, chunks that end inside an image and ones
-// that span several, sums longer than a block of depth.
+// wideConvs have more filters, or channels for backward-data, than a vector has lanes: every width
+// of a block of filters and its tails, chunks that end inside an image and ones that span several,
+// sums longer than a block of depth.
 var wideConvs = []convCase{
 	{"17 filters", 2, 5, 9, 8, 17, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false},
 	{"33 filters, flipped", 3, 18, 7, 11, 33, 3, 2, 1, Spatial{1, 1, 1, 1, 0, 1, 2, 0}, true},
@@ -63,7 +64,8 @@ func testTranspose[T Float](t *testing.T) {
 	}
 }
 
-// dotConvs have few filters and taps: every micro-kernel of sums along rows, with whole vectors, tails, and rows shorter than a vector.
+// dotConvs have few filters and taps: every micro-kernel of sums along rows, with whole vectors,
+// tails, and rows shorter than a vector.
 var dotConvs = []convCase{
 	{"1 filter, rows of 33", 3, 1, 9, 33, 1, 3, 2, 1, Spatial{1, 1, 1, 1, 0, 0, 0, 1}, false},
 	{"2 filters, rows of 16", 2, 1, 5, 16, 2, 2, 3, 1, Spatial{1, 1, 1, 1, 1, 0, 1, 1}, true},

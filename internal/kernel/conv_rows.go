@@ -5,8 +5,9 @@ import (
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
-// Without vectors, and with few filters, gathering panels costs more than the products: a row of outputs is then summed tap by tap, straight out of the padded image, four taps to a pass
-// and two filters at a time.
+// Without vectors, and with few filters, gathering panels costs more than the products: a row of
+// outputs is then summed tap by tap, straight out of the padded image, four taps to a pass and two
+// filters at a time.
 
 func (p *correlation[T]) runRows() {
 	p.kern = simd.NewTileShape[T]()

@@ -123,7 +123,8 @@ func positive0[T Float](s []T) []T {
 	return c
 }
 
-// Sums in any order, fused or not, of k products differ from the exact one by at most (k+1)·u·Σ|products| (Higham, 2002, §3.1), and the bias is one more term.
+// Sums in any order, fused or not, of k products differ from the exact one by at most
+// (k+1)·u·Σ|products| (Higham, 2002, §3.1), and the bias is one more term.
 func TestConvolutionWithinBounds(t *testing.T) {
 	everyTier(t, func(t *testing.T) {
 		both(t, testConvolutionWithinBounds[float32], testConvolutionWithinBounds[float64])
@@ -182,8 +183,8 @@ func testConvolutionWithinBounds[T Float](t *testing.T) {
 	})
 }
 
-// A NaN or Inf of an operand reaches what it is a factor of, and nothing else. Padding is zeros, and 0·NaN is NaN: so a filter's tap that meets padding under such a
-// delta may be either.
+// A NaN or Inf of an operand reaches what it is a factor of, and nothing else. Padding is zeros,
+// and 0·NaN is NaN: so a filter's tap that meets padding under such a delta may be either.
 func TestConvolutionSpecialValues(t *testing.T) {
 	everyTier(t, func(t *testing.T) {
 		eachConv(t, random(20), func(t *testing.T, g Conv, r *rand.Rand) {

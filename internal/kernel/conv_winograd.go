@@ -5,19 +5,25 @@ import (
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
-// Winograd's algorithm makes a tile of m×m outputs of a 3×3 filter from (m+2)×(m+2) products instead of 9·m²: y = Aᵀ[(G·w·Gᵀ) ⊙ (Bᵀ·x·B)]A (Lavin and Gray, 2016). The sum over the
-// channels is made between the transformations, as one matrix product for each element of the tile. Lanes are channels, then filters.
+// Winograd's algorithm makes a tile of m×m outputs of a 3×3 filter from (m+2)×(m+2) products
+// instead of 9·m²: y = Aᵀ[(G·w·Gᵀ) ⊙ (Bᵀ·x·B)]A (Lavin and Gray, 2016). The sum over the channels
+// is made between the transformations, as one matrix product for each element of the tile. Lanes
+// are channels, then filters.
 
-// WinogradBound returns bounds e of the error of Winograd's algorithm in elements of Forward's y and of BackwardData's dx: |error| ≤ e · max|x| · max|w|, plus what |b| adds, and dy for x going
+// WinogradBound returns bounds e of the error of Winograd's algorithm in elements of Forward's y
+// and of BackwardData's dx: |error| ≤ e · max|x| · max|w|, plus what |b| adds, and dy for x going
 // back. unit is the unit roundoff, 2⁻²⁴ or 2⁻⁵³. Where the algorithm is not used they still hold.
 //
 // The bounds hold where nothing overflows or underflows. The transformed input may be 100·max|x|,
 // and intermediate sums may exceed their result: operands near the largest float can give an
 // infinity or NaN where the direct sum is finite.
 //
-// The bound follows the sums. One axis of the tile of m outputs multiplies magnitudes by at most max_i Σ_j |Aᵀ|_ij · Σ|G|_j · Σ|Bᵀ|_j, which is 48 for m = 4 and 9 for m = 2; both axes by its
-// square; and the products are summed over the channels. A term is rounded on its way at most 4 times an axis by G, 3 by Bᵀ and 5 by Aᵀ, which makes 24, once for its product and for
-// each sum over the channels, and for the bias: n = channels + blocks + 26 roundings in all, and γ_n = n·unit/(1 − n·unit) (Higham, 2002, §3.1).
+// The bound follows the sums. One axis of the tile of m outputs multiplies magnitudes by at most
+// max_i Σ_j |Aᵀ|_ij · Σ|G|_j · Σ|Bᵀ|_j, which is 48 for m = 4 and 9 for m = 2; both axes by its
+// square; and the products are summed over the channels. A term is rounded on its way at most 4
+// times an axis by G, 3 by Bᵀ and 5 by Aᵀ, which makes 24, once for its product and for each sum
+// over the channels, and for the bias: n = channels + blocks + 26 roundings in all, and γ_n =
+// n·unit/(1 − n·unit) (Higham, 2002, §3.1).
 func WinogradBound(g Conv, unit float64) (forward, backwardData float64) {
 	const amplification = 48 * 48
 	bound := func(channels int) float64 {
@@ -27,7 +33,8 @@ func WinogradBound(g Conv, unit float64) (forward, backwardData float64) {
 	return bound(g.C / g.Groups), bound(g.K / g.Groups)
 }
 
-// winogradTile is the side of the tiles, 4 or 2, that Winograd's algorithm would make of this correlation; 0 where it cannot or does not pay.
+// winogradTile is the side of the tiles, 4 or 2, that Winograd's algorithm would make of this
+// correlation; 0 where it cannot or does not pay.
 func (p *correlation[T]) winogradTile() int {
 	s := simd.NewLaneShape[T]()
 	if !p.winograd || s.Vectors == 0 || p.planes < s.Lanes || p.m < s.Lanes || len(p.rows) != 3 || len(p.cols) != 3 || p.stepH != 1 || p.stepW != 1 || p.dstCol != 1 || p.dstRow != p.outW {
@@ -53,12 +60,13 @@ func (p *correlation[T]) winogradTile() int {
 // A winogradPlan is a correlation by Winograd's algorithm.
 type winogradPlan[T Float] struct {
 	*correlation[T]
-	m, side        int // outputs of a tile and elements, m + 2
-	shape          simd.LaneShape
-	blocks         []laneBlock
-	down, across   int // tiles of an image
-	channels       int // filled up to whole vectors
-	transformed    []T // weights: for each element of the tile and block of filters, channels by filters
+	m, side      int // outputs of a tile and elements, m + 2
+	shape        simd.LaneShape
+	blocks       []laneBlock
+	down, across int // tiles of an image
+	channels     int // filled up to whole vectors
+	// weights: for each element of the tile and block of filters, channels by filters
+	transformed    []T
 	filled         int
 	bias           []T
 	at, step       []int // distances of a tile's channels and of neighbouring channels
@@ -70,7 +78,8 @@ type winogradPlan[T Float] struct {
 // runWinograd is run by Winograd's algorithm with tiles of p.tile×p.tile.
 func (p *correlation[T]) runWinograd() {
 	m := p.tile
-	// Filters' elements in their natural order; which way the taps run is left to the transformation.
+	// Filters' elements in their natural order; which way the taps run is left to the
+	// transformation.
 	q := *p
 	q.depth = 9 * p.planes
 	q.rows, q.cols = ascending(p.rows), ascending(p.cols)
@@ -192,13 +201,15 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 	}
 	tiles := (hi - lo) * w.across
 	wide := w.shape.Vectors * lanes
-	products := s.slice(4, area*oddLines[T]((w.tiles+simd.MaxPixels)*wide)) // of which whole micro-kernel's tiles are used
+	// of which whole micro-kernel's tiles are used
+	products := s.slice(4, area*oddLines[T]((w.tiles+simd.MaxPixels)*wide))
 	out := s.slice(5, ((w.m-1)*w.outW+w.m*w.across)*wide)
 	for k, b := range w.blocks {
 		mr := w.shape.Pixels(b.width)
 		all := (tiles + mr - 1) / mr // micro-kernel's tiles
 		step := oddLines[T](all * mr * b.width)
-		// While they compute, the micro-kernels ask for what comes next: the element's weights after these, or the lines of the images that are read and written next.
+		// While they compute, the micro-kernels ask for what comes next: the element's weights
+		// after these, or the lines of the images that are read and written next.
 		ahead := w.ahead(lo, hi, k)
 		for e := range area {
 			from := input[e*element:][:w.tiles*w.channels]
@@ -219,7 +230,8 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 		}
 		line := w.outW * b.width
 		for g := lo; g < hi; g++ {
-			// From the last tile to the first: what one writes behind its row's end, the first of the next row writes over.
+			// From the last tile to the first: what one writes behind its row's end, the first of
+			// the next row writes over.
 			for j := w.across - 1; j >= 0; j-- {
 				simd.WinogradOutput(w.m, b.width/lanes, products[((g-lo)*w.across+j)*b.width:], w.side*step, step,
 					out[j*w.m*b.width:], line, b.width, tmp, bias, w.relu)
@@ -231,13 +243,15 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 	}
 }
 
-// oddLines is n elements or a few more, an odd number of cache lines: what lies so far apart is spread over all sets of a cache.
+// oddLines is n elements or a few more, an odd number of cache lines: what lies so far apart is
+// spread over all sets of a cache.
 func oddLines[T Float](n int) int {
 	l := simd.Line[T]()
 	return ((n+l-1)/l | 1) * l
 }
 
-// strip makes the input of row g of tiles, with its padding, channels beside each other: rows that follow each other are transposed together, then put into the padding.
+// strip makes the input of row g of tiles, with its padding, channels beside each other: rows that
+// follow each other are transposed together, then put into the padding.
 func (w *winogradPlan[T]) strip(dst, tmp []T, g int) {
 	n, first := g/w.down, g%w.down*w.m-w.top // first is the image's row at the strip's
 	lo, hi := max(0, first), min(w.h, first+w.stripH)
@@ -258,8 +272,10 @@ func (w *winogradPlan[T]) strip(dst, tmp []T, g int) {
 	}
 }
 
-// A winogradAhead is what the micro-kernels of a task and a block of filters ask the caches for while they compute. Where the weights do not stay in the caches, it is the weights of the tile's next
-// element. Otherwise each call takes a plane's lines or a part of them, first of the rows that the next task reads, then of those that this one writes.
+// A winogradAhead is what the micro-kernels of a task and a block of filters ask the caches for
+// while they compute. Where the weights do not stay in the caches, it is the weights of the tile's
+// next element. Otherwise each call takes a plane's lines or a part of them, first of the rows that
+// the next task reads, then of those that this one writes.
 type winogradAhead[T Float] struct {
 	in, out           []T // the first line of the first plane
 	inPlane, outPlane int
@@ -291,7 +307,8 @@ func (w *winogradPlan[T]) ahead(lo, hi, k int) (a winogradAhead[T]) {
 	return a
 }
 
-// next is what a call for n micro-tiles from the i-th on, of these weights and sums of kb products, asks for.
+// next is what a call for n micro-tiles from the i-th on, of these weights and sums of kb products,
+// asks for.
 func (a *winogradAhead[T]) next(weights []T, i, n, kb int) simd.LaneEnd[T] {
 	end := simd.LaneEnd[T]{Step: simd.Line[T]()}
 	if a.each > 0 {

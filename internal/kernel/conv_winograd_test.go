@@ -8,7 +8,8 @@ import (
 	"github.com/convgrad/convgrad/internal/simd"
 )
 
-// winogradConvs reach tiles of 4 and of 2, whole and cut at both ends, blocks of filters of every width, several images to a task.
+// winogradConvs reach tiles of 4 and of 2, whole and cut at both ends, blocks of filters of every
+// width, several images to a task.
 var winogradConvs = []convCase{
 	{"whole tiles of 4", 2, 16, 8, 12, 16, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false},
 	{"cut tiles, flipped", 3, 19, 10, 15, 37, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, true},
@@ -49,7 +50,8 @@ func testWinograd[T Float](t *testing.T) {
 				wantY[yi] += float64(x[xi]) * float64(w[wi])
 				wantX[xi] += float64(dy[yi]) * float64(w[wi])
 			})
-			forward, back := WinogradBound(g, unit[T]()+0x1p-53) // the sums to compare with are rounded in float64, too
+			// the sums to compare with are rounded in float64, too
+			forward, back := WinogradBound(g, unit[T]()+0x1p-53)
 			if exact {
 				forward, back = 0, 0
 			}
@@ -77,7 +79,8 @@ func testWinograd[T Float](t *testing.T) {
 	}
 }
 
-// Where vectors are to be had the algorithm is in use, and it gives other bits than the direct sum; or else the tests above test nothing.
+// Where vectors are to be had the algorithm is in use, and it gives other bits than the direct sum;
+// or else the tests above test nothing.
 func TestWinogradIsUsed(t *testing.T) {
 	everyTier(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(53, 54))

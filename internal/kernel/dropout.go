@@ -5,10 +5,12 @@ import (
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
-// Dropout is y = x/(1−p) where an element is kept and 0 where it is dropped, each dropped with probability p. The mask is a function of (seed, stream, step)
-// and the element's index only, whatever the number of threads, so that the same call on dy is the derivative. y may be x itself.
+// Dropout is y = x/(1−p) where an element is kept and 0 where it is dropped, each dropped with
+// probability p. The mask is a function of (seed, stream, step) and the element's index only,
+// whatever the number of threads, so that the same call on dy is the derivative. y may be x itself.
 //
-// Element i is dropped where hash(i) < p·2³²: the hash is counter-based, so that elements need no order. For p ≤ 0 all elements are kept, for p ≥ 1 none.
+// Element i is dropped where hash(i) < p·2³²: the hash is counter-based, so that elements need no
+// order. For p ≤ 0 all elements are kept, for p ≥ 1 none.
 func Dropout[T Float](y, x []T, p float64, seed, stream, step uint64) {
 	y = y[:len(x)]
 	if p >= 1 {

@@ -125,8 +125,9 @@ func testDropout[T Float](t *testing.T) {
 	}
 }
 
-// The mask looks random in itself, against that of the next step, stream and seed, and against itself shifted. Each count is binomial; six standard deviations
-// have a chance of 2·10⁻⁹, and the seeds are fixed.
+// The mask looks random in itself, against that of the next step, stream and seed, and against
+// itself shifted. Each count is binomial; six standard deviations have a chance of 2·10⁻⁹, and the
+// seeds are fixed.
 func TestDropoutMasksAreIndependent(t *testing.T) {
 	const n = 1 << 18
 	ones := make([]float32, n)

@@ -9,7 +9,8 @@ import (
 	"github.com/convgrad/convgrad/internal/kerneltest"
 )
 
-// Operands between pages that may not be touched: what only reads beyond an operand, under a mask or as a vector's tail, faults too.
+// Operands between pages that may not be touched: what only reads beyond an operand, under a mask
+// or as a vector's tail, faults too.
 func TestNothingBeyondOperandsIsTouched(t *testing.T) {
 	defer SetThreads(SetThreads(1)) // a fault is caught on the caller's goroutine only
 	everyTier(t, func(t *testing.T) { both(t, testFences[float32], testFences[float64]) })
@@ -89,7 +90,8 @@ func testFences[T Float](t *testing.T) {
 	})
 }
 
-// Several goroutines, as several graphs would, call kernels at once, with helpers for fewer than all of them: each gets the bits that it gets alone.
+// Several goroutines, as several graphs would, call kernels at once, with helpers for fewer than
+// all of them: each gets the bits that it gets alone.
 func TestKernelsAtOnce(t *testing.T) {
 	defer SetThreads(SetThreads(3))
 	type work struct {

@@ -23,14 +23,16 @@ func (w Window) Extent() int { return (w.Size-1)*w.Dilation + 1 }
 // Read is the number of padded elements that all windows together span.
 func (w Window) Read() int { return (w.Out-1)*w.Stride + w.Extent() }
 
-// At returns the element of the axis under tap r of window p; it lies outside [0, In) where the tap is in the padding.
+// At returns the element of the axis under tap r of window p; it lies outside [0, In) where the tap
+// is in the padding.
 func (w Window) At(p, r int) int { return p*w.Stride + r*w.Dilation - w.Before }
 
 // Inside reports whether tap r of window p is an element of the axis rather than padding.
 func (w Window) Inside(p, r int) bool { i := w.At(p, r); return 0 <= i && i < w.In }
 
-// Reach returns the windows [lo, hi) that can see element i. For stride 1 and dilation 1 it is the article's region Q (Eqs. 16 and 17): i−Size+1 … i, cut
-// to the windows that exist. With a dilation, windows inside the range may step over i.
+// Reach returns the windows [lo, hi) that can see element i. For stride 1 and dilation 1 it is the
+// article's region Q (Eqs. 16 and 17): i−Size+1 … i, cut to the windows that exist. With a
+// dilation, windows inside the range may step over i.
 func (w Window) Reach(i int) (lo, hi int) {
 	lo, hi = i+w.Before-w.Extent()+1, (i+w.Before)/w.Stride+1
 	if lo > 0 {
@@ -39,13 +41,15 @@ func (w Window) Reach(i int) (lo, hi int) {
 	return max(lo, 0), min(hi, w.Out)
 }
 
-// maxSide keeps every sum and product of sizes far from overflow; maxElements is what an index of 32 bits can address.
+// maxSide keeps every sum and product of sizes far from overflow; maxElements is what an index of
+// 32 bits can address.
 const (
 	maxSide     = math.MaxInt32 / 4
 	maxElements = math.MaxInt32
 )
 
-// newWindow checks the parameters of one axis and works out Out. name is the axis, "height" or "width".
+// newWindow checks the parameters of one axis and works out Out. name is the axis, "height" or
+// "width".
 func newWindow(name string, w Window) (Window, error) {
 	for _, v := range []struct {
 		what string
@@ -71,26 +75,30 @@ func newWindow(name string, w Window) (Window, error) {
 	return w, nil
 }
 
-// Spatial holds the parameters of a sliding window that a caller chooses. Zero strides and dilations are errors: defaults belong to the caller.
+// Spatial holds the parameters of a sliding window that a caller chooses. Zero strides and
+// dilations are errors: defaults belong to the caller.
 type Spatial struct {
 	StrideH, StrideW                     int
 	DilationH, DilationW                 int
 	PadTop, PadBottom, PadLeft, PadRight int
 }
 
-// A Conv is the geometry of a two-dimensional convolution, worked out and checked once by NewConv; forward and all backward kernels take the same value.
-// It is comparable, so it can key a cache.
+// A Conv is the geometry of a two-dimensional convolution, worked out and checked once by NewConv;
+// forward and all backward kernels take the same value. It is comparable, so it can key a cache.
 type Conv struct {
 	N, C, H, W int // input
 	K, R, S    int // filters and their sides
 	P, Q       int // output: K×P×Q for each of the N images
-	Groups     int // input channels C/Groups feed output channels K/Groups; Groups = C is a depthwise convolution
+	// input channels C/Groups feed output channels K/Groups; Groups = C is a depthwise convolution
+	Groups int
 
 	Rows, Cols Window // how the filter slides down (H, R, P) and across (W, S, Q)
 
-	// Flip turns each filter by 180° before it slides: the article's true convolution (Eqs. 2 and 6) rather than cross-correlation.
+	// Flip turns each filter by 180° before it slides: the article's true convolution (Eqs. 2 and
+	// 6) rather than cross-correlation.
 	Flip bool
-	// Winograd permits algorithms of fewer multiplications whose rounding error is larger (see WinogradBound).
+	// Winograd permits algorithms of fewer multiplications whose rounding error is larger (see
+	// WinogradBound).
 	Winograd bool
 }
 
@@ -125,10 +133,12 @@ func (g Conv) XLen() int { return g.N * g.C * g.H * g.W }
 func (g Conv) WLen() int { return g.K * (g.C / g.Groups) * g.R * g.S }
 func (g Conv) YLen() int { return g.N * g.K * g.P * g.Q }
 
-// MACs is the number of multiply-adds of the direct sum, taps in the padding included. Forward, BackwardData and BackwardFilter each take as many.
+// MACs is the number of multiply-adds of the direct sum, taps in the padding included. Forward,
+// BackwardData and BackwardFilter each take as many.
 func (g Conv) MACs() int64 { return int64(g.YLen()) * int64(g.C/g.Groups*g.R*g.S) }
 
-// A Pool is the geometry of a two-dimensional pooling, worked out and checked once by NewPool. Each of the N·C planes is pooled by itself.
+// A Pool is the geometry of a two-dimensional pooling, worked out and checked once by NewPool. Each
+// of the N·C planes is pooled by itself.
 type Pool struct {
 	N, C, H, W int
 	R, S       int // the window's sides
@@ -136,7 +146,8 @@ type Pool struct {
 	Rows, Cols Window
 }
 
-// NewPool works out a pooling's geometry. Every window must hold at least one element that is not padding.
+// NewPool works out a pooling's geometry. Every window must hold at least one element that is not
+// padding.
 func NewPool(n, c, h, w, r, s int, sp Spatial) (Pool, error) {
 	g := Pool{N: n, C: c, H: h, W: w, R: r, S: s}
 	if err := positive("batch", n, "channels", c); err != nil {
@@ -165,10 +176,12 @@ func NewPool(n, c, h, w, r, s int, sp Spatial) (Pool, error) {
 func (g Pool) XLen() int { return g.N * g.C * g.H * g.W }
 func (g Pool) YLen() int { return g.N * g.C * g.P * g.Q }
 
-// noneEmpty refuses a window that lies in the padding with all its taps: it has neither a maximum nor an average.
+// noneEmpty refuses a window that lies in the padding with all its taps: it has neither a maximum
+// nor an average.
 func (w Window) noneEmpty(name string) error {
 	step := 1
-	if w.Dilation <= w.In { // no tap steps over the input: the outermost windows are the ones that may miss it
+	// no tap steps over the input: the outermost windows are the ones that may miss it
+	if w.Dilation <= w.In {
 		step = max(1, w.Out-1)
 	}
 	for p := 0; p < w.Out; p += step {

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// A yard holds operands between guard zones, so that a write beside one shows, and so that a value read beside one is NaN.
+// A yard holds operands between guard zones, so that a write beside one shows, and so that a value
+// read beside one is NaN.
 type yard[T Float] struct {
 	slices [][]T
 	whole  [][]T
@@ -101,7 +102,8 @@ func both(t *testing.T, f32 func(*testing.T), f64 func(*testing.T)) {
 	t.Run("float64", f64)
 }
 
-// everyTier runs f in every tier that the machine can run, or, with -short, in the first and the last.
+// everyTier runs f in every tier that the machine can run, or, with -short, in the first and the
+// last.
 func everyTier(t *testing.T, f func(*testing.T)) {
 	was := CurrentTier()
 	defer SetTier(was)
@@ -117,7 +119,8 @@ func everyTier(t *testing.T, f func(*testing.T)) {
 	}
 }
 
-// everyThreads runs f, which returns the bits of its result, with several numbers of threads and wants the same bits.
+// everyThreads runs f, which returns the bits of its result, with several numbers of threads and
+// wants the same bits.
 func everyThreads[T Float](t *testing.T, what string, f func() []T) {
 	t.Helper()
 	was := SetThreads(1)
@@ -129,7 +132,8 @@ func everyThreads[T Float](t *testing.T, what string, f func() []T) {
 	}
 }
 
-// random is how many random cases a test draws of n: fewer with -short, which is what the race detector is run with.
+// random is how many random cases a test draws of n: fewer with -short, which is what the race
+// detector is run with.
 func random(n int) int {
 	if testing.Short() {
 		return (n + 4) / 5

@@ -8,11 +8,12 @@ import (
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
-// rowsOf is how many rows of n elements, each a matter of exp, are worth handing to another core; it depends on n alone, so that sums split the same way always.
+// rowsOf is how many rows of n elements, each a matter of exp, are worth handing to another core;
+// it depends on n alone, so that sums split the same way always.
 func rowsOf(n int) int { return max(1, 1<<13/max(n, 1)) }
 
-// Softmax is y[i,j] = exp(x[i,j]−max_j)/Σ_j exp(x[i,j]−max_j) for each of the m rows of x. A row that holds NaN or +Inf, or nothing but −Inf, is all NaN, as in
-// PyTorch.
+// Softmax is y[i,j] = exp(x[i,j]−max_j)/Σ_j exp(x[i,j]−max_j) for each of the m rows of x. A row
+// that holds NaN or +Inf, or nothing but −Inf, is all NaN, as in PyTorch.
 func Softmax[T Float](y, x []T, m int) {
 	if m == 0 {
 		return
@@ -72,8 +73,9 @@ func LogSoftmaxBackward[T Float](dx, y, dy []T, m int) {
 // partials holds sums that are made in parallel until they are joined in order.
 var partials = sync.Pool{New: func() any { return new([]float64) }}
 
-// CrossEntropy returns Σ_i log Σ_j exp(x[i,j]) − x[i,label_i], the sum of the m rows' −log softmax at their labels, and never overflows for finite x unless the sum
-// itself does. NaN where Softmax is. Labels must be in [0, n).
+// CrossEntropy returns Σ_i log Σ_j exp(x[i,j]) − x[i,label_i], the sum of the m rows' −log softmax
+// at their labels, and never overflows for finite x unless the sum itself does. NaN where Softmax
+// is. Labels must be in [0, n).
 func CrossEntropy[T Float](x []T, labels []int, m int) float64 {
 	if m == 0 {
 		return 0

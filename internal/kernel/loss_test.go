@@ -10,7 +10,8 @@ import (
 	"github.com/convgrad/convgrad/internal/simd"
 )
 
-// refLoss is one row's softmax, −log softmax at the label, in float64, with differences from the maximum taken exactly.
+// refLoss is one row's softmax, −log softmax at the label, in float64, with differences from the
+// maximum taken exactly.
 func refLoss(row []float64, label int) (soft []float64, loss float64) {
 	top := math.Inf(-1)
 	for _, v := range row {
@@ -77,8 +78,9 @@ func testLoss[T Float](t *testing.T) {
 			for j, p := range s {
 				k := i*c.n + j
 				soft[k] = p
-				// exp and quotient in T; float64's own: the difference from the top, up to 745 where exp is not 0, is rounded, then n terms are summed. The
-				// smallest subnormal number is the grain below which nothing is known.
+				// exp and quotient in T; float64's own: the difference from the top, up to 745
+				// where exp is not 0, is rounded, then n terms are summed. The smallest subnormal
+				// number is the grain below which nothing is known.
 				relative := 3*unit[T]() + float64(c.n+800)*0x1p-52
 				softBound[k] = p*relative + tiny[T]()
 			}
@@ -169,7 +171,8 @@ func testOptimisers[T Float](t *testing.T) {
 			t.Helper()
 			within(t, fmt.Sprint(what, " ", n), got, want, bound)
 		}
-		// Every step is at most a dozen operations on numbers below 2 (Adam's and RMSProp's quotients below the number at hand).
+		// Every step is at most a dozen operations on numbers below 2 (Adam's and RMSProp's
+		// quotients below the number at hand).
 		u := 16 * unit[T]()
 
 		for _, nesterov := range []bool{false, true} {
@@ -203,7 +206,8 @@ func testOptimisers[T Float](t *testing.T) {
 			wantV[i] = float64(beta2)*float64(v0[i]) + (1-float64(beta2))*float64(g[i])*float64(g[i])
 			step := float64(rate) * (wantM[i] / c1) / (math.Sqrt(wantV[i]/c2) + float64(epsilon))
 			want[i] = float64(w0[i]) - step - float64(rate)*float64(decay)*float64(w0[i])
-			// m may cancel: its error is that of numbers below 1, and 1−β₂ = 0.001 is known to 1000 units; both through the quotient.
+			// m may cancel: its error is that of numbers below 1, and 1−β₂ = 0.001 is known to 1000
+			// units; both through the quotient.
 			bound[i] = u + float64(rate)/c1*u/(math.Sqrt(wantV[i]/c2)+float64(epsilon))*(1+1000*(math.Abs(wantM[i])))
 		}
 		Adam(w, g, m, v, 3, rate, beta1, beta2, epsilon, decay)
@@ -231,7 +235,8 @@ func testOptimisers[T Float](t *testing.T) {
 	}
 }
 
-// Vectors and the loops in Go that do the rest compute the same bits, so that a result does not depend on where a span begins.
+// Vectors and the loops in Go that do the rest compute the same bits, so that a result does not
+// depend on where a span begins.
 func TestOptimisersTiersAgree(t *testing.T) {
 	t.Run("float32", testOptimisersTiersAgree[float32])
 	t.Run("float64", testOptimisersTiersAgree[float64])
@@ -276,7 +281,8 @@ func testOptimisersTiersAgree[T Float](t *testing.T) {
 	}
 }
 
-// The vectors' exponential is within four units of float64's last place of math's, which is within one of the exact value; float32 adds its own rounding.
+// The vectors' exponential is within four units of float64's last place of math's, which is within
+// one of the exact value; float32 adds its own rounding.
 func TestExpRow(t *testing.T) {
 	everyTier(t, func(t *testing.T) { both(t, testExpRow[float32], testExpRow[float64]) })
 }

@@ -18,8 +18,8 @@ func LpForward[T Float](g Pool, p float64, y, x []T) {
 	})
 }
 
-// LpBackward is dx[i] = Σ over i's windows of dy·sign(x[i])·(|x[i]|/y)ᵖ⁻¹, where a window with y = 0
-// gives 0.
+// LpBackward is dx[i] = Σ over i's windows of dy·sign(x[i])·(|x[i]|/y)ᵖ⁻¹, where a window with y =
+// 0 gives 0.
 func LpBackward[T Float](g Pool, p float64, dx, x, y, dy []T) {
 	in := g.H * g.W
 	g.planes(func(plane int) { clear(dx[plane*in:][:in]) })
@@ -42,9 +42,9 @@ func LpBackward[T Float](g Pool, p float64, dx, x, y, dy []T) {
 	})
 }
 
-// eachWindow calls f for each window, in parallel over the planes and in order within one: yi is the
-// output element, and row and col the window's part that is not padding, of the plane that begins at
-// element first of x.
+// eachWindow calls f for each window, in parallel over the planes and in order within one: yi is
+// the output element, and row and col the window's part that is not padding, of the plane that
+// begins at element first of x.
 func (g *Pool) eachWindow(f func(yi, first int, row, col rect)) {
 	rows, cols := g.Rows.inside(), g.Cols.inside()
 	g.planes(func(plane int) {

@@ -44,8 +44,8 @@ func PeakBurst(single bool) int { return simd.PeakBurst(single) }
 // SetThreads names another.
 func Threads() int { return workers.Threads() }
 
-// SetThreads sets the number of threads and returns what it was; n < 1 asks for one per core. Results
-// are the same bits at any number.
+// SetThreads sets the number of threads and returns what it was; n < 1 asks for one per core.
+// Results are the same bits at any number.
 func SetThreads(n int) int { return workers.SetThreads(n) }
 
 // ThreadsError says what was wrong with the environment variable CONVGRAD_THREADS, or is nil.

@@ -7,10 +7,12 @@ import (
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
-// MatMul is c = op(a)·op(b) (+ c where accumulate is set), c m×n, op(a) m×k, op(b) k×n, all row-major with no gaps; op transposes where its flag is set, so that
-// a is then stored k×m and b n×k.
+// MatMul is c = op(a)·op(b) (+ c where accumulate is set), c m×n, op(a) m×k, op(b) k×n, all
+// row-major with no gaps; op transposes where its flag is set, so that a is then stored k×m and b
+// n×k.
 //
-// Each element is the sum over k in blocks of a fixed length, the same at any number of threads. NaN and ±Inf go through as in the plain sum.
+// Each element is the sum over k in blocks of a fixed length, the same at any number of threads.
+// NaN and ±Inf go through as in the plain sum.
 func MatMul[T Float](c, a, b []T, m, n, k int, transA, transB, accumulate bool) {
 	lda, ldb := k, n
 	if transA {
@@ -22,7 +24,8 @@ func MatMul[T Float](c, a, b []T, m, n, k int, transA, transB, accumulate bool) 
 	Gemm(c, a, b, m, n, k, lda, ldb, n, transA, transB, 1, accumulate)
 }
 
-// Gemm is c = α·op(a)·op(b) (+ c where accumulate is set) for row-major matrices whose rows begin lda, ldb and ldc elements apart.
+// Gemm is c = α·op(a)·op(b) (+ c where accumulate is set) for row-major matrices whose rows begin
+// lda, ldb and ldc elements apart.
 func Gemm[T Float](c, a, b []T, m, n, k, lda, ldb, ldc int, transA, transB bool, alpha T, accumulate bool) {
 	if m <= 0 || n <= 0 {
 		return
@@ -45,9 +48,11 @@ func Gemm[T Float](c, a, b []T, m, n, k, lda, ldb, ldc int, transA, transB bool,
 	}
 }
 
-// The product is made the way of Goto and van de Geijn (2008). Blocks of a and b are packed into panels, a's of mr rows and b's of nr columns, each in the order in
-// which the micro-kernel reads it: dense, the transposed forms being a matter of packing alone, and padded with zeros to whole panels. The micro-kernel makes one mr×nr tile of c
-// from a panel of each, keeping it in registers. The blocks are bounded, so is the scratch.
+// The product is made the way of Goto and van de Geijn (2008). Blocks of a and b are packed into
+// panels, a's of mr rows and b's of nr columns, each in the order in which the micro-kernel reads
+// it: dense, the transposed forms being a matter of packing alone, and padded with zeros to whole
+// panels. The micro-kernel makes one mr×nr tile of c from a panel of each, keeping it in registers.
+// The blocks are bounded, so is the scratch.
 const (
 	blockK = 512
 	blockM = 2048
@@ -92,7 +97,8 @@ func (p *product[T]) run(m, n, k int, accumulate bool) {
 // block adds the product of one block of a with one of b to c.
 func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, accumulate bool) {
 	mr, nr := p.kern.MR, p.kern.NR
-	// Where a's block is so small that a task can go through the whole of it, each task packs its own panels of b, just before it reads them.
+	// Where a's block is so small that a task can go through the whole of it, each task packs its
+	// own panels of b, just before it reads them.
 	late := mb <= lateM && nPanels >= lateN
 	panels := mPanels
 	if packB && !late {
@@ -170,8 +176,9 @@ func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, 
 	})
 }
 
-// packPanel packs have ≤ width lines of a matrix, from line first on, into dst[l·width+i] = α·line i at position k0+l, for kb positions; lines that are missing are zero.
-// Lines are rows of the matrix where rows is set, else columns.
+// packPanel packs have ≤ width lines of a matrix, from line first on, into dst[l·width+i] = α·line
+// i at position k0+l, for kb positions; lines that are missing are zero. Lines are rows of the
+// matrix where rows is set, else columns.
 func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows bool, alpha T) {
 	if rows {
 		src := src[first*ld+k0:]
@@ -223,7 +230,8 @@ func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows b
 	}
 }
 
-// A scratch is a set of buffers, reused from call to call and freed by the garbage collector when no call needs it for a while.
+// A scratch is a set of buffers, reused from call to call and freed by the garbage collector when
+// no call needs it for a while.
 type scratch[T Float] struct{ buffers [][]T }
 
 var (
@@ -274,7 +282,8 @@ func AddRow[T Float](y, b []T, m int) {
 	})
 }
 
-// SumRows is b[j] = Σ_i y[i,j], the adjoint of AddRow. Groups of rows, fixed by the sizes, are summed in order, then their sums.
+// SumRows is b[j] = Σ_i y[i,j], the adjoint of AddRow. Groups of rows, fixed by the sizes, are
+// summed in order, then their sums.
 func SumRows[T Float](b, y []T, m int) {
 	n := len(b)
 	sum := func(b []T, lo, hi int) {

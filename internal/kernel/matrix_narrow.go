@@ -5,8 +5,9 @@ import (
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
-// Where b has so few columns that they fit the lanes of one micro-kernel, packing a would cost as much as the product itself. The convolution's micro-kernels broadcast the
-// elements of a from where they lie, through a table of distances; b alone is packed.
+// Where b has so few columns that they fit the lanes of one micro-kernel, packing a would cost as
+// much as the product itself. The convolution's micro-kernels broadcast the elements of a from
+// where they lie, through a table of distances; b alone is packed.
 
 const (
 	// narrowPanel bounds the elements of the panel of b, so that it stays in a near cache.

@@ -81,7 +81,8 @@ func testMatMul[T Float](t *testing.T) {
 				sum, _ := refMatMul(out, a, b, c.m, c.n, c.k, transA, transB, accumulate)
 				MatMul(out, a, b, c.m, c.n, c.k, transA, transB, accumulate)
 				within(t, "integers", out, sum, make([]float64, c.m*c.n))
-				// A sum of k products in any order: at most k+1 roundings on the way of each (Higham, 2002, §3.1); the reference adds its own in float64.
+				// A sum of k products in any order: at most k+1 roundings on the way of each
+				// (Higham, 2002, §3.1); the reference adds its own in float64.
 				a, b, out = d.put(uniform[T](r, c.m*c.k)), d.put(uniform[T](r, c.k*c.n)), d.put(uniform[T](r, c.m*c.n))
 				sum, size := refMatMul(out, a, b, c.m, c.n, c.k, transA, transB, accumulate)
 				for i := range size {

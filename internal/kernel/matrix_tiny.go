@@ -1,6 +1,7 @@
 package kernel
 
-// tinyProduct is the most multiply-adds of a product that plain loops finish about as soon as packing and vectors do, on a shallower stack.
+// tinyProduct is the most multiply-adds of a product that plain loops finish about as soon as
+// packing and vectors do, on a shallower stack.
 const tinyProduct = 1 << 9
 
 // plainGemm is Gemm as it is written down.

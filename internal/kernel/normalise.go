@@ -38,8 +38,8 @@ func RowNorm(m, d int, mode NormMode) Norm { return Norm{m, 1, d, d, 0, mode} }
 func (g Norm) Len() int   { return g.Groups * g.Parts * g.Run }
 func (g Norm) Count() int { return g.Parts * g.Run }
 
-// blocks calls f for consecutive groups [lo, hi), in parallel where there is work for it. A block is
-// one group unless runs are short: then a block's runs lie side by side in memory.
+// blocks calls f for consecutive groups [lo, hi), in parallel where there is work for it. A block
+// is one group unless runs are short: then a block's runs lie side by side in memory.
 func (g *Norm) blocks(f func(lo, hi int)) {
 	size := max(1, 256/max(g.Run, 1))
 	blocks := (g.Groups + size - 1) / size
@@ -119,8 +119,8 @@ func deviation[T Float](x []T, m float64) float64 {
 	return a + b
 }
 
-// Normalise is y = x̂·scale + bias, with one scale and one bias for each group. A nil scale stands for
-// ones, a nil bias for zeros. y may be x itself.
+// Normalise is y = x̂·scale + bias, with one scale and one bias for each group. A nil scale stands
+// for ones, a nil bias for zeros. y may be x itself.
 func Normalise[T Float](g Norm, y, x, scale, bias, moments []T, eps float64) {
 	g.blocks(func(lo, hi int) {
 		g.runs(lo, hi, func(i, at int) {
@@ -140,8 +140,8 @@ func Normalise[T Float](g Norm, y, x, scale, bias, moments []T, eps float64) {
 	})
 }
 
-// NormSums is each group's Σdy, and after all of these each group's Σ dy·x̂: the derivatives by bias
-// and scale.
+// NormSums is each group's Σdy, and after all of these each group's Σ dy·x̂: the derivatives by
+// bias and scale.
 func NormSums[T Float](g Norm, sums, dy, x, moments []T, eps float64) {
 	g.blocks(func(lo, hi int) {
 		s := takeScratch[float64](2)
@@ -177,8 +177,8 @@ func sumAndDot[T Float](dy, x []T, m float64) (sum, dot float64) {
 	return s[0] + s[1], d[0] + d[1]
 }
 
-// shares are the parts of NormSums that the derivative by x takes off again: what x̂'s moments owe to
-// x. They are divided by Count.
+// shares are the parts of NormSums that the derivative by x takes off again: what x̂'s moments owe
+// to x. They are divided by Count.
 func shares[T Float](g *Norm, sums []T, group int) (sum, dot float64) {
 	count := float64(g.Count())
 	switch g.Mode {
@@ -194,8 +194,8 @@ func shares[T Float](g *Norm, sums []T, group int) (sum, dot float64) {
 //
 //	dx = scale·inv·(dy − Σdy/Count − x̂·Σ(dy·x̂)/Count)
 //
-// where NormRaw leaves out the last part and NormFixed and NormPlain both. sums is what NormSums makes
-// of dy. dx may be dy itself.
+// where NormRaw leaves out the last part and NormFixed and NormPlain both. sums is what NormSums
+// makes of dy. dx may be dy itself.
 func NormBackward[T Float](g Norm, dx, dy, x, scale, moments, sums []T, eps float64) {
 	g.blocks(func(lo, hi int) {
 		g.runs(lo, hi, func(i, at int) {
@@ -253,8 +253,8 @@ func NormSecond[T Float](g Norm, dx, v, dy, x, scale, moments, sums, sumsV []T, 
 	})
 }
 
-// NormScaleSecond is the derivative of ⟨v, NormBackward⟩ by scale: inv·(Σv·dy − Count·(s₀·t₀ + s₁·t₁)),
-// where the modes leave out what NormBackward does.
+// NormScaleSecond is the derivative of ⟨v, NormBackward⟩ by scale: inv·(Σv·dy − Count·(s₀·t₀ +
+// s₁·t₁)), where the modes leave out what NormBackward does.
 func NormScaleSecond[T Float](g Norm, dscale, v, dy, moments, sums, sumsV []T, eps float64) {
 	count := float64(g.Count())
 	g.blocks(func(lo, hi int) {

@@ -2,7 +2,8 @@ package kernel
 
 import "github.com/convgrad/convgrad/internal/simd"
 
-// A frame is how an image's planes, h×w each, lie in planes of hp×wp with zeros around them. What does not fit behind the last row or column is left out.
+// A frame is how an image's planes, h×w each, lie in planes of hp×wp with zeros around them. What
+// does not fit behind the last row or column is left out.
 type frame struct {
 	planes, h, w, top, left, hp, wp int
 }

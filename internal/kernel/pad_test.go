@@ -7,7 +7,8 @@ import (
 	"github.com/convgrad/convgrad/internal/simd"
 )
 
-// Rows of padded planes are the image's where it lies and zeros around it, whatever the buffer held; rows that were not asked for may hold anything.
+// Rows of padded planes are the image's where it lies and zeros around it, whatever the buffer
+// held; rows that were not asked for may hold anything.
 func TestPad(t *testing.T) {
 	everyTier(t, func(t *testing.T) { both(t, testPad[float32], testPad[float64]) })
 }

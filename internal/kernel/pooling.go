@@ -8,7 +8,8 @@ import (
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
-// A rect is the part of a window that is not padding, in one axis: taps elements of the image from first on, Dilation apart.
+// A rect is the part of a window that is not padding, in one axis: taps elements of the image from
+// first on, Dilation apart.
 type rect struct{ first, taps int }
 
 // inside lists the part of each window of the axis that is not padding.
@@ -38,7 +39,8 @@ func (w Window) full() (lo, hi int) {
 	return min(lo, hi), hi
 }
 
-// planes calls f for each of the N·C planes, in parallel where there is work for it; perPlane is the number of elements that f touches.
+// planes calls f for each of the N·C planes, in parallel where there is work for it; perPlane is
+// the number of elements that f touches.
 func (g *Pool) planes(f func(plane int)) {
 	n := g.N * g.C
 	each := max(1, workers.Chunk/(g.H*g.W))
@@ -49,7 +51,8 @@ func (g *Pool) planes(f func(plane int)) {
 	})
 }
 
-// MaxWinners notes each window's winner as its index h·W+w in the plane, by the rule of RefMaxWinners: the first of equals, the first NaN before every number.
+// MaxWinners notes each window's winner as its index h·W+w in the plane, by the rule of
+// RefMaxWinners: the first of equals, the first NaN before every number.
 func MaxWinners[T Float](g Pool, winner []int32, x []T) { maxPool(&g, nil, winner, x) }
 
 // MaxForward is MaxWinners and Gather in one pass.
@@ -150,8 +153,8 @@ func maxTilesFrom[T Float](g *Pool, done int, y []T, winner []int32, x []T) {
 	}
 }
 
-// The rows below look for the maximum first and then, from the last tap to the first, for an element that equals it: conditional moves instead of branches that
-// random data mispredicts.
+// The rows below look for the maximum first and then, from the last tap to the first, for an
+// element that equals it: conditional moves instead of branches that random data mispredicts.
 
 // maxRow2x2 notes the winners of windows of 2×2, the first of which begins at x[at].
 func maxRow2x2[T Float](win []int32, x []T, at, stride, w int) {
@@ -222,7 +225,8 @@ func maxRow3x3[T Float](win []int32, x []T, at, stride, w int) {
 	}
 }
 
-// maxWindow is the winner of one window, of which row and col are inside the image; dh and dw are the distances of its taps in the plane x.
+// maxWindow is the winner of one window, of which row and col are inside the image; dh and dw are
+// the distances of its taps in the plane x.
 func maxWindow[T Float](x []T, row, col rect, dh, dw, w int) int32 {
 	at := row.first*w + col.first
 	top := x[at]
@@ -257,7 +261,8 @@ func firstNaN[T Float](x []T, taps, across, dh, dw int) int {
 	return 0
 }
 
-// Gather is y[i] = x[winner[i]] in each plane. It returns the position of the first winner outside [0, H·W), in which case y is void, or −1.
+// Gather is y[i] = x[winner[i]] in each plane. It returns the position of the first winner outside
+// [0, H·W), in which case y is void, or −1.
 func Gather[T Float](g Pool, y, x []T, winner []int32) (bad int) {
 	in, out := g.H*g.W, g.P*g.Q
 	tiled := g.tiled() && simd.PoolsInVectors[T](g.Q)
@@ -278,7 +283,8 @@ func Gather[T Float](g Pool, y, x []T, winner []int32) (bad int) {
 	return least.position()
 }
 
-// Scatter is the adjoint of Gather: dx[winner[i]] += dy[i] in each plane, all else 0. It returns the position of the first winner outside [0, H·W), in which case dx is void, or −1.
+// Scatter is the adjoint of Gather: dx[winner[i]] += dy[i] in each plane, all else 0. It returns
+// the position of the first winner outside [0, H·W), in which case dx is void, or −1.
 func Scatter[T Float](g Pool, dx, dy []T, winner []int32) (bad int) {
 	in, out := g.H*g.W, g.P*g.Q
 	tiled := g.tiled() && simd.PoolsInVectors[T](g.Q)
@@ -324,7 +330,8 @@ func (f *firstOf) note(position int) {
 
 func (f *firstOf) position() int { return int(f.above.Load()) - 1 }
 
-// tiled reports whether the windows are tiles of 2×2 none of which reaches into padding; what is left of the plane is below and to the right of them.
+// tiled reports whether the windows are tiles of 2×2 none of which reaches into padding; what is
+// left of the plane is below and to the right of them.
 func (g *Pool) tiled() bool {
 	if g.Rows.Stride != 2 || g.Cols.Stride != 2 || g.Rows.Before != 0 || g.Cols.Before != 0 {
 		return false
@@ -334,7 +341,8 @@ func (g *Pool) tiled() bool {
 	return g.R == 2 && g.S == 2 && g.Rows.Dilation == 1 && g.Cols.Dilation == 1 && rows == g.P && cols == g.Q
 }
 
-// clearRest clears what tiles do not cover: the last column where the width is odd, and what is below.
+// clearRest clears what tiles do not cover: the last column where the width is odd, and what is
+// below.
 func clearRest[T Float](g *Pool, dx []T) {
 	end := 2 * g.P * g.W
 	if 2*g.Q < g.W {
@@ -345,7 +353,8 @@ func clearRest[T Float](g *Pool, dx []T) {
 	clear(dx[end:])
 }
 
-// gatherTiles is Gather for one plane of tiles; false, and y void, where a winner is outside its tile.
+// gatherTiles is Gather for one plane of tiles; false, and y void, where a winner is outside its
+// tile.
 func gatherTiles[T Float](g *Pool, y, x []T, winner []int32) bool {
 	done, ok := simd.MaxGather(g.P, y, x, winner, g.W)
 	if !ok {
@@ -363,7 +372,8 @@ func gatherTiles[T Float](g *Pool, y, x []T, winner []int32) bool {
 	return true
 }
 
-// scatterTiles is Scatter for one plane of tiles; false, and dx void, where a winner is outside its tile.
+// scatterTiles is Scatter for one plane of tiles; false, and dx void, where a winner is outside its
+// tile.
 func scatterTiles[T Float](g *Pool, dx, dy []T, winner []int32) bool {
 	clearRest(g, dx)
 	done, ok := simd.MaxScatter(g.P, dx, dy, winner, g.W)
@@ -375,7 +385,8 @@ func scatterTiles[T Float](g *Pool, dx, dy []T, winner []int32) bool {
 			first := 2 * (p*g.W + q)
 			row0, row1 := dx[first:][:2], dx[first+g.W:][:2]
 			row0[0], row0[1], row1[0], row1[1] = 0, 0, 0, 0
-			// Which of the four it is, random data do not let a branch foresee; that it is one of them, they do.
+			// Which of the four it is, random data do not let a branch foresee; that it is one of
+			// them, they do.
 			k := int(winner[p*g.Q+q]) - first
 			upper, lower := 0, 0
 			if uint(k) < 2 {
@@ -393,7 +404,8 @@ func scatterTiles[T Float](g *Pool, dx, dy []T, winner []int32) bool {
 	return true
 }
 
-// AvgForward is the mean of each window. The divisor is R·S where countPadding is set, otherwise the number of elements of the window that are not padding.
+// AvgForward is the mean of each window. The divisor is R·S where countPadding is set, otherwise
+// the number of elements of the window that are not padding.
 //
 // A window's columns are summed first, for all windows of a row at a time, then their sums across.
 func AvgForward[T Float](g Pool, y, x []T, countPadding bool) {
@@ -513,9 +525,11 @@ func (g Pool) divisor(inside int, countPadding bool) int {
 	return inside
 }
 
-// L2Forward is y = √Σ x² over each window, scaled so that it neither overflows nor underflows where y itself does not.
+// L2Forward is y = √Σ x² over each window, scaled so that it neither overflows nor underflows where
+// y itself does not.
 //
-// The squares are summed in float64: down the columns first, for all windows of a row at a time, then across.
+// The squares are summed in float64: down the columns first, for all windows of a row at a time,
+// then across.
 func L2Forward[T Float](g Pool, y, x []T) {
 	in, out := g.H*g.W, g.P*g.Q
 	rows, cols := g.Rows.inside(), g.Cols.inside()
@@ -603,7 +617,8 @@ func L2Backward[T Float](g Pool, dx, x, y, dy []T) {
 	})
 }
 
-// l2Backward32 is L2Backward as x[i]·Σ dy/y, in float64, where the quotients of float32 do not overflow. They are spread across a row of windows first, then down.
+// l2Backward32 is L2Backward as x[i]·Σ dy/y, in float64, where the quotients of float32 do not
+// overflow. They are spread across a row of windows first, then down.
 func l2Backward32(g Pool, dx, x, y, dy []float32) {
 	in, out := g.H*g.W, g.P*g.Q
 	rows, cols := g.Rows.inside(), g.Cols.inside()

@@ -84,7 +84,8 @@ func testPooling[T Float](t *testing.T) {
 		}
 		Scatter(g, dx, dy, want)
 		same(t, "Scatter", dx, wantX)
-		// A winner outside its window is legal: the second derivative of another pool's gather, or a test.
+		// A winner outside its window is legal: the second derivative of another pool's gather, or
+		// a test.
 		anywhere := make([]int32, g.YLen())
 		for i := range anywhere {
 			anywhere[i] = int32(r.IntN(g.H * g.W))
@@ -101,7 +102,8 @@ func testPooling[T Float](t *testing.T) {
 		}
 		Gather(g, y, x, anywhere)
 		same(t, "Gather from anywhere", y, values)
-		// The first of two that are outside the plane is reported, by each tier and from any position.
+		// The first of two that are outside the plane is reported, by each tier and from any
+		// position.
 		for _, wrong := range []int32{-1, int32(g.H * g.W), math.MinInt32} {
 			bad := append([]int32(nil), want...)
 			first, second := r.IntN(len(bad)), r.IntN(len(bad))
@@ -140,7 +142,8 @@ func testPooling[T Float](t *testing.T) {
 			same(t, "AvgBackward", dx, wantX)
 		}
 
-		// The sum of up to 16 squares and its root: relative error of at most (2+16)/2 units of float64 and one of T.
+		// The sum of up to 16 squares and its root: relative error of at most (2+16)/2 units of
+		// float64 and one of T.
 		x = d.put(uniform[T](r, g.XLen()))
 		y = d.empty(g.YLen())
 		L2Forward(g, y, x)

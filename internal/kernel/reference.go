@@ -1,15 +1,17 @@
 package kernel
 
-// The reference is for reading: the article's sums as loops, in any number type that has + and ×. The fast kernels share nothing with it but the
-// geometry's numbers. Types without operators (dual numbers, rationals) use Taps and Windows directly.
+// The reference is for reading: the article's sums as loops, in any number type that has + and ×.
+// The fast kernels share nothing with it but the geometry's numbers. Types without operators (dual
+// numbers, rationals) use Taps and Windows directly.
 
 // Number is what the reference computes in.
 type Number interface {
 	~int | ~int32 | ~int64 | ~float32 | ~float64
 }
 
-// Taps visits every product of the convolution's sum once (Eqs. 1, 4 and 7): y[yi] += x[xi]·w[wi]. Taps in the padding are not visited. The same
-// walk is the forward pass and both derivatives, so that they cannot disagree about geometry.
+// Taps visits every product of the convolution's sum once (Eqs. 1, 4 and 7): y[yi] += x[xi]·w[wi].
+// Taps in the padding are not visited. The same walk is the forward pass and both derivatives, so
+// that they cannot disagree about geometry.
 func (g Conv) Taps(visit func(yi, xi, wi int)) {
 	c, k := g.C/g.Groups, g.K/g.Groups // channels and filters of a group
 	for n := range g.N {
@@ -45,7 +47,8 @@ func RefForward[T Number](g Conv, y, x, w []T) {
 	g.Taps(func(yi, xi, wi int) { y[yi] += x[xi] * w[wi] })
 }
 
-// RefBackwardData is dx (Eq. 20 without f′): each output's delta goes back along the weights that made it.
+// RefBackwardData is dx (Eq. 20 without f′): each output's delta goes back along the weights that
+// made it.
 func RefBackwardData[T Number](g Conv, dx, dy, w []T) {
 	clear(dx)
 	g.Taps(func(yi, xi, wi int) { dx[xi] += dy[yi] * w[wi] })
@@ -72,8 +75,10 @@ func RefBackwardBias[T Number](g Conv, db, dy []T) {
 	}
 }
 
-// Windows visits every window of a pooling in the order of its output: the element yi of y is made of the elements at of x (in the order of the window's
-// taps, padding left out), and at is only valid during the visit. plane is yi's plane n·C+c; a winner's index counts from that plane's first element, plane·H·W.
+// Windows visits every window of a pooling in the order of its output: the element yi of y is made
+// of the elements at of x (in the order of the window's taps, padding left out), and at is only
+// valid during the visit. plane is yi's plane n·C+c; a winner's index counts from that plane's
+// first element, plane·H·W.
 func (g Pool) Windows(visit func(yi, plane int, at []int)) {
 	at := make([]int, 0, g.R*g.S)
 	for plane := range g.N * g.C {
@@ -93,7 +98,8 @@ func (g Pool) Windows(visit func(yi, plane int, at []int)) {
 	}
 }
 
-// RefMaxWinners notes each window's winner as its index h·W+w in the plane. The first of equals wins; the first NaN wins over every number, as in PyTorch.
+// RefMaxWinners notes each window's winner as its index h·W+w in the plane. The first of equals
+// wins; the first NaN wins over every number, as in PyTorch.
 func RefMaxWinners[T Number](g Pool, winner []int32, x []T) {
 	g.Windows(func(yi, plane int, at []int) {
 		best := at[0]
@@ -106,8 +112,8 @@ func RefMaxWinners[T Number](g Pool, winner []int32, x []T) {
 	})
 }
 
-// RefSumWindows is y = Σ of each window; RefSpreadWindows, its adjoint, gives each element the sum of its windows' dy. Average pooling is both of these
-// times 1/divisor.
+// RefSumWindows is y = Σ of each window; RefSpreadWindows, its adjoint, gives each element the sum
+// of its windows' dy. Average pooling is both of these times 1/divisor.
 func RefSumWindows[T Number](g Pool, y, x []T) {
 	clear(y)
 	g.Windows(func(yi, _ int, at []int) {

@@ -3,7 +3,8 @@ package kernel
 import "github.com/convgrad/convgrad/internal/workers"
 
 // An AxisMap says how the elements of an output axis are weighted sums of an input axis: padding,
-// interpolation and averaging windows are such maps, one for each axis of an image. It is comparable.
+// interpolation and averaging windows are such maps, one for each axis of an image. It is
+// comparable.
 type AxisMap struct {
 	Kind   MapKind
 	Window // In and Out always; the rest where the kind says so
@@ -14,16 +15,19 @@ type MapKind int
 
 // The kinds of AxisMap.
 const (
-	PadZeros      MapKind = iota // In elements, Before zeros before them; negative Before cuts
-	PadReflect                   // elements beyond the ends mirrored at the ends: Before and after below In
-	PadReplicate                 // elements beyond the ends are the ends
-	Nearest                      // element ⌊p·In/Out⌋
-	Linear                       // between the two elements next to (p+½)·In/Out − ½, cut to the axis
-	LinearAligned                // between the two elements next to p·(In−1)/(Out−1)
-	AdaptiveMean                 // the mean of elements ⌊p·In/Out⌋ … ⌈(p+1)·In/Out⌉−1
-	WindowSum                    // the sum of window p
-	WindowMean                   // the mean of window p, its padding counted, what reaches beyond it not
-	InsideMean                   // the mean of window p's elements that are not padding
+	PadZeros MapKind = iota // In elements, Before zeros before them; negative Before cuts
+	// elements beyond the ends mirrored at the ends: Before and after below In
+	PadReflect
+	PadReplicate // elements beyond the ends are the ends
+	Nearest      // element ⌊p·In/Out⌋
+	// between the two elements next to (p+½)·In/Out − ½, cut to the axis
+	Linear
+	LinearAligned // between the two elements next to p·(In−1)/(Out−1)
+	AdaptiveMean  // the mean of elements ⌊p·In/Out⌋ … ⌈(p+1)·In/Out⌉−1
+	WindowSum     // the sum of window p
+	// the mean of window p, its padding counted, what reaches beyond it not
+	WindowMean
+	InsideMean // the mean of window p's elements that are not padding
 )
 
 // A tapRun is what one output element is made of: count input elements from first on, a step apart,
@@ -110,7 +114,8 @@ func (m AxisMap) between(at float64) tapRun {
 //
 //	y[n,p,q] = scale · Σ_i Σ_j rows[p,i]·cols[q,j]·x[n,i,j]
 //
-// Elements outside of a run do not touch its output, so that NaN and infinities stay where they are.
+// Elements outside of a run do not touch its output, so that NaN and infinities stay where they
+// are.
 func Resample[T Float](rows, cols AxisMap, y, x []T, planes int, scale float64) {
 	down, downStep := rows.runs()
 	across, acrossStep := cols.runs()
@@ -146,7 +151,8 @@ func Resample[T Float](rows, cols AxisMap, y, x []T, planes int, scale float64) 
 	})
 }
 
-// ResampleBackward is the adjoint of Resample: dx[n,i,j] = scale · Σ_p Σ_q rows[p,i]·cols[q,j]·dy[n,p,q].
+// ResampleBackward is the adjoint of Resample: dx[n,i,j] = scale · Σ_p Σ_q
+// rows[p,i]·cols[q,j]·dy[n,p,q].
 func ResampleBackward[T Float](rows, cols AxisMap, dx, dy []T, planes int, scale float64) {
 	down, downStep := rows.runs()
 	across, acrossStep := cols.runs()
@@ -245,8 +251,8 @@ func spread[T Float](x, y []T, runs []tapRun, step int) {
 	}
 }
 
-// AdaptiveWinners notes the winner of each of rows.Out×cols.Out windows that share out each plane of x
-// as AdaptiveMean does, by the rule of RefMaxWinners.
+// AdaptiveWinners notes the winner of each of rows.Out×cols.Out windows that share out each plane
+// of x as AdaptiveMean does, by the rule of RefMaxWinners.
 func AdaptiveWinners[T Float](rows, cols Window, winner []int32, x []T, planes int) {
 	in, out := rows.In*cols.In, rows.Out*cols.Out
 	workers.Spans(planes, max(1, workers.Chunk/max(in, out, 1)), func(lo, hi int) {
