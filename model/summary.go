@@ -36,6 +36,10 @@ type LayerSummary struct {
 	// ReceptiveField is the part of the input, rows and columns, that one output sees; padding
 	// counts. From the first layer on that sees all of its own input it is the whole.
 	ReceptiveField ops.Size
+	// Kernel is the algorithm that computes a convolution on this machine, and Passed those that
+	// come before it in the list, each with the reason why it does not. Other layers have none.
+	Kernel string
+	Passed []string
 }
 
 // Summary returns what each layer has, gives and costs.
@@ -59,6 +63,7 @@ func summarise(n *Network, b *Builder, x *G.Node) Summary {
 		}
 	}
 	macs := make([]int64, len(b.calls))
+	kernels, passed := make([]string, len(b.calls)), make([][]string, len(b.calls))
 	for k, node := range nodes {
 		if op, ok := node.Op().(interface {
 			MACs(in []tensor.Shape) int64
@@ -69,6 +74,13 @@ func summarise(n *Network, b *Builder, x *G.Node) Summary {
 			}
 			macs[owner[k]] += op.MACs(in)
 		}
+		if op, ok := node.Op().(interface {
+			Kernel(of tensor.Dtype) (name string, passed []string)
+		}); ok {
+			if name, why := op.Kernel(n.Dtype()); name != "" {
+				kernels[owner[k]], passed[owner[k]] = name, why
+			}
+		}
 	}
 	fields := fieldsOf(nodes, x)
 	for i, c := range b.calls {
@@ -76,7 +88,8 @@ func summarise(n *Network, b *Builder, x *G.Node) Summary {
 		if !leaf && macs[i] == 0 && len(c.params) == 0 {
 			continue
 		}
-		r := LayerSummary{Name: c.path, Kind: typeName(c.layer), Output: c.y.Shape()[1:].Clone(), MACs: macs[i]}
+		r := LayerSummary{Name: c.path, Kind: typeName(c.layer), Output: c.y.Shape()[1:].Clone(), MACs: macs[i],
+			Kernel: kernels[i], Passed: passed[i]}
 		if d, ok := c.layer.(fmt.Stringer); ok {
 			r.Detail = d.String()
 		}
@@ -211,6 +224,23 @@ func (s Summary) String() string {
 			}
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
+}
+
+// Kernels says for each convolution which kernel it takes on this machine, and why not those that
+// come before it in the list: a line a layer. It is no part of String, which is the same everywhere.
+func (s Summary) Kernels() string {
+	var b strings.Builder
+	for _, l := range s.Layers {
+		if l.Kernel == "" {
+			continue
+		}
+		fmt.Fprintf(&b, "%s takes %s", l.Name, l.Kernel)
+		if len(l.Passed) > 0 {
+			fmt.Fprintf(&b, " (not %s)", strings.Join(l.Passed, "; "))
+		}
+		b.WriteByte('\n')
 	}
 	return b.String()
 }

@@ -47,3 +47,24 @@ func (o gather) windows() (rows, cols kernel.Window)     { return o.Geometry.Row
 func (o avgPool) windows() (rows, cols kernel.Window)    { return o.Geometry.Rows, o.Geometry.Cols }
 func (o lpPool) windows() (rows, cols kernel.Window)     { return o.Geometry.Rows, o.Geometry.Cols }
 func (o l2Pool) windows() (rows, cols kernel.Window)     { return o.Geometry.Rows, o.Geometry.Cols }
+
+// Kernel says which algorithm computes the op in the tier in use, on elements of a type, and for
+// each algorithm that comes before it in the list why it does not. name is empty for ops that have
+// no choice.
+func (o op) Kernel(of tensor.Dtype) (name string, passed []string) {
+	c, ok := o.spec.(conv2D)
+	if !ok {
+		return "", nil
+	}
+	choices := kernel.Explain[float32](c.Geometry, kernel.ToOutput)
+	if of == tensor.Float64 {
+		choices = kernel.Explain[float64](c.Geometry, kernel.ToOutput)
+	}
+	for _, choice := range choices {
+		if choice.WhyNot == "" {
+			return choice.Name, passed
+		}
+		passed = append(passed, choice.Name+": "+choice.WhyNot)
+	}
+	return "", passed
+}
