@@ -2,8 +2,8 @@ package verify
 
 import (
 	"iter"
+	"math"
 	"slices"
-	"time"
 
 	"gorgonia.org/tensor"
 )
@@ -67,7 +67,7 @@ func (c *Case) variations() iter.Seq[variation] {
 		}
 		for _, l := range base.lengths() {
 			t, ok := base.together(l, 1100)
-			if ok && t.elements() <= 1<<14 && base.fast(l) {
+			if ok && t.elements() <= 1<<14 && t.cheap() {
 				if !one(variation{c: t, at: t.shapes(), what: "a long axis", brief: true}) {
 					return
 				}
@@ -76,27 +76,39 @@ func (c *Case) variations() iter.Seq[variation] {
 	}
 }
 
-// fast reports whether sides of the length can be made longer than a thousand: from the time that one
-// run takes at two lengths between it is predicted what that would take.
-func (c *Case) fast(l int) bool {
-	took := func(n int) time.Duration {
-		t, ok := c.together(l, n)
-		if !ok || !t.builds() {
-			return -1
+// mostRun is up to how many operations one run of a graph with a long axis may take.
+const mostRun = 1 << 22
+
+// cheap reports whether a run, with its gradients, takes few operations. It estimates them from the
+// shapes: of a matrix product they are the root of the product of all sizes. It must not look at the
+// time, on which no report may depend but for the budget.
+func (c *Case) cheap() bool {
+	for _, of := range []tensor.Dtype{tensor.Float64, tensor.Float32} {
+		w, err := c.world(of, &effort{})
+		if err != nil {
+			continue
 		}
-		began := time.Now()
-		t.Only, t.Sample = []Oracle{ByRunning}, 1
-		if t.run(&trial{at: "how long it takes", spent: &effort{deadline: began.Add(time.Second)}}) != nil {
-			return -1
+		nodes := order(w.g, w.y...)
+		if d, err := w.derive(); err == nil {
+			nodes = d.nodes
 		}
-		return time.Since(began)
+		work := 0.0
+		for _, n := range nodes {
+			size := float64(n.Shape().TotalSize())
+			product, most := size, size
+			args := children(w.g, n)
+			for _, a := range args {
+				s := float64(a.Shape().TotalSize())
+				product, most = product*s, max(most, s)
+			}
+			if len(args) == 2 { // it may be a matrix product
+				most = max(most, math.Sqrt(product))
+			}
+			work += most
+		}
+		return work <= mostRun
 	}
-	short, long := took(70), took(280)
-	if short < 0 || long < 0 || long > 300*time.Millisecond {
-		return false
-	}
-	growth := max(1, float64(long)/float64(short)) // over a factor of four
-	return float64(long)*growth < float64(100*time.Millisecond)
+	return false
 }
 
 func (c *Case) elements() int {
