@@ -49,7 +49,7 @@ func joints() []joint {
 // total is the sum or the mean of a function of all elements, as one op.
 func (j joint) total(mean bool) *op {
 	o := both("Σ "+j.name, 1, sumRule[float64](j, mean), sumRule[float32](j, mean))
-	o.out = func([]tensor.Shape) (tensor.Shape, error) { return tensor.Shape{1}, nil }
+	o.out = func([]tensor.Shape) (tensor.Shape, error) { return tensor.Shape{1, 1, 1}, nil }
 	return o
 }
 

@@ -457,6 +457,9 @@ func (p *probe) judge(got float64, w []float64, extra float64) (finding, error) 
 		return f, nil
 	}
 	for _, by := range others {
+		if f.kinked || p.t.refused {
+			break
+		}
 		q := p.t.probe(p.f, p.here, p.noise, p.v)
 		q.steps, q.scale = scaled(q.steps, by), p.scale
 		for more := true; more; {
@@ -471,6 +474,7 @@ func (p *probe) judge(got float64, w []float64, extra float64) (finding, error) 
 			}
 		}
 	}
+	p.t.refused = p.t.refused || !f.kinked && !f.open && finite(got)
 	p.t.samples++
 	if err := p.sample(); err != nil {
 		return f, err

@@ -44,6 +44,7 @@ type trial struct {
 	probes  map[int][]*probe // of each element of an input, if all were looked at
 	kinks   [][2]int         // inputs and elements at which y has a kink
 	samples int
+	refused bool     // a derivative was refused by all ladders of steps: the rule fails anyway
 	rings   *[2]ring // points near x
 	ringed  *world   // of the function that they are of
 	sound   *bool    // whether the ops survive being run by hand in all ways that machines run them
