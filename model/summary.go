@@ -229,7 +229,8 @@ func (s Summary) String() string {
 }
 
 // Kernels says for each convolution which kernel it takes on this machine, and why not those that
-// come before it in the list: a line a layer. It is no part of String, which is the same everywhere.
+// come before it in the list: a line a layer. It is no part of String, which is the same
+// everywhere.
 func (s Summary) Kernels() string {
 	var b strings.Builder
 	for _, l := range s.Layers {

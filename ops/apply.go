@@ -88,6 +88,7 @@ func applyOp(o Op, in []*G.Node) (_ *G.Node, err error) {
 			err = errors.Errorf("ops: %s: internal error: %v", name, r)
 		}
 	}()
+	in = slices.Clone(in) // the caller may write to its slice afterwards
 	if err := stateless(o); err != nil {
 		return nil, errors.Wrapf(err, "ops: %s", name)
 	}

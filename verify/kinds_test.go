@@ -404,7 +404,8 @@ func sortRule[T real]() rule[T] {
 	})
 }
 
-// poolRule is the maximum of windows of side by side, step apart, of N×C×H×W. at decodes a position.
+// poolRule is the maximum of windows of side by side, step apart, of N×C×H×W. at decodes a
+// position.
 func poolRule[T real](side, step int, at func(k, h, w int) (int, int)) rule[T] {
 	walk := func(in shaped[T], each func(o, winner int)) {
 		n, h, w := in.s[0]*in.s[1], in.s[2], in.s[3]
@@ -746,7 +747,8 @@ func rightOps() map[string]kindCase {
 	first32 := func(_, nth int) float32 { return pick(nth == 0, float32(1), 0) }
 	signed := both("x|x|", 1, curve(func(x float64) float64 { return x * math.Abs(x) }, func(x, _ float64) float64 { return 2 * math.Abs(x) }), curve(func(x float32) float32 { return x * absolute(x) }, func(x, _ float32) float32 { return 2 * absolute(x) }))
 	squared := both("relu²", 1, curve(func(x float64) float64 { return max(x, 0) * max(x, 0) }, func(x, _ float64) float64 { return 2 * max(x, 0) }), curve(func(x float32) float32 { return max(x, 0) * max(x, 0) }, func(x, _ float32) float32 { return 2 * max(x, 0) }))
-	for _, o := range []*op{huber, signed, squared} { // the second derivative on one side of the joint
+	// the second derivative on one side of the joint
+	for _, o := range []*op{huber, signed, squared} {
 		o.wrt = []bool{true, false, true}
 		name := o.name
 		o.second = func(x, dy, g *G.Node) (G.Nodes, error) { return secondOf(name, x, dy, g) }
@@ -887,7 +889,8 @@ func confident(n, m int) verify.Input {
 // wrongOps are mistakes of the kinds that people made, with nothing declared.
 func wrongOps() map[string]kindCase {
 	x := func(shape ...int) verify.Input { return verify.Normal("x", shape...) }
-	tanhOp := func(second float64) *op { // its gradient has y for an argument, and rightly no derivative in it
+	// its gradient has y for an argument, and rightly no derivative in it
+	tanhOp := func(second float64) *op {
 		o := both("tanh", 1,
 			curve(tanh[float64], func(x, _ float64) float64 { y := tanh(x); return 1 - y*y }),
 			curve(tanh[float32], func(x, _ float32) float32 { y := tanh(x); return 1 - y*y }))

@@ -87,7 +87,8 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// Several outputs are judged together, each in rows of its own; outputs of integers have no cotangent.
+// Several outputs are judged together, each in rows of its own; outputs of integers have no
+// cotangent.
 func TestOutputs(t *testing.T) {
 	for factor, passes := range map[float64]bool{1: true, 2: false} {
 		second := simple("second output", math.Sin, func(x, _ float64) float64 { return factor * math.Cos(x) })

@@ -1,9 +1,9 @@
 package verify
 
-// ByDifferences are central differences of the forward pass. Small inputs are differentiated element
-// by element, large ones along random directions of signs; where such a direction fails, it is
-// halved until an element is named. At a kink the rule may give any number between the derivatives
-// on its sides.
+// ByDifferences are central differences of the forward pass. Small inputs are differentiated
+// element by element, large ones along random directions of signs; where such a direction fails, it
+// is halved until an element is named. At a kink the rule may give any number between the
+// derivatives on its sides.
 const ByDifferences Oracle = "central differences"
 
 var _ = register(oracle{name: ByDifferences, rank: 80, gradient: true, independent: true, long: true,

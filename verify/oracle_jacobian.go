@@ -8,7 +8,8 @@ import (
 
 // ByJacobian compares whole Jacobians, where inputs and result are small: the rule at the unit
 // cotangents against differences of each element of y. A rule is linear in dy, so the gradient must
-// be the sum of those rows by dy. A random cotangent can weigh two elements of y alike; these cannot.
+// be the sum of those rows by dy. A random cotangent can weigh two elements of y alike; these
+// cannot.
 const ByJacobian Oracle = "the full Jacobian"
 
 const whole = 1024 // Jacobians of up to so many elements are compared

@@ -48,7 +48,8 @@ func (t *trial) under(by Oracle, m Machine, consumers bool) {
 	}
 	o, err := t.onMachine(m, 1, second)
 	if consumers && err == nil && t.c.SameBits {
-		// The sum is rounded, and the gradient before it, unless an op adds what it has not rounded.
+		// The sum is rounded, and the gradient before it, unless an op adds what it has not
+		// rounded.
 		for _, i := range t.fwd.wrt() {
 			bound := make([]float64, len(want[i]))
 			for e := range bound {

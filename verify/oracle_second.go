@@ -9,10 +9,10 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// BySecond checks the derivatives of s = Σ ⟨dx, v⟩ by every input and by dy: the first derivative by
-// SymDiff, then one Grad, against differences of the first derivative. (Gorgonia's Grad of a Grad is
-// wrong.) A variable is judged if every way from s to it goes by arguments in which the ops say that
-// they are differentiable. Where the first derivative has a kink nothing is judged.
+// BySecond checks the derivatives of s = Σ ⟨dx, v⟩ by every input and by dy: the first derivative
+// by SymDiff, then one Grad, against differences of the first derivative. (Gorgonia's Grad of a
+// Grad is wrong.) A variable is judged if every way from s to it goes by arguments in which the ops
+// say that they are differentiable. Where the first derivative has a kink nothing is judged.
 const BySecond Oracle = "second derivatives"
 
 var _ = register(oracle{name: BySecond, rank: 250, gradient: true, judge: (*trial).second})

@@ -33,10 +33,10 @@ const (
 // A probe finds the derivatives of all elements of a function along one direction, as precisely as
 // they are asked for. It knows nothing of the rule under test.
 //
-// Where f is smooth the gap between the two one-sided differences, (f(x+hv) − 2f(x) + f(x−hv))/h, is
-// proportional to h. It stays where f has a kink at x, and falls to nothing as h gets smaller than
-// the way to a kink nearby. Neither is proportional, and the extrapolation, which can agree with
-// itself there by chance, is then not believed.
+// Where f is smooth the gap between the two one-sided differences, (f(x+hv) − 2f(x) + f(x−hv))/h,
+// is proportional to h. It stays where f has a kink at x, and falls to nothing as h gets smaller
+// than the way to a kink nearby. Neither is proportional, and the extrapolation, which can agree
+// with itself there by chance, is then not believed.
 type probe struct {
 	t     *trial
 	f     function
@@ -46,11 +46,12 @@ type probe struct {
 	steps [][3]float64
 	next  int // the triple of steps that comes next
 
-	is            []smoothness
-	d, b          []float64
-	lo, hi        []float64
-	left, right   [3][]float64 // one-sided differences at the latest steps; nil outside of the domain
-	last          [3]float64   // those steps
+	is     []smoothness
+	d, b   []float64
+	lo, hi []float64
+	// one-sided differences at the latest steps; nil outside of the domain
+	left, right   [3][]float64
+	last          [3]float64 // those steps
 	sampled, done bool
 	scale         float64 // of the gradient: what is small beside it need not be known well
 }
@@ -251,8 +252,9 @@ func (p *probe) close() {
 }
 
 // sample looks at the derivatives along v at points near x, where a function that is smooth but for
-// kinks has those of its pieces. A rule may give any mean of them at x. Where they are all different
-// however near the points are, as those of a norm are around 0, there is nothing to compare with.
+// kinks has those of its pieces. A rule may give any mean of them at x. Where they are all
+// different however near the points are, as those of a norm are around 0, there is nothing to
+// compare with.
 func (p *probe) sample() error {
 	if p.sampled {
 		return nil
@@ -307,7 +309,8 @@ func (p *probe) sample() error {
 		spread0, spread1 := hi[0]-lo[0], hi[1]-lo[1]
 		fuzz := 16 * p.noise[o] / h
 		low, high := lo[1], hi[1]
-		if spread0 < 2*spread1+fuzz { // the pieces are planes, and the outer points see the same ones
+		// the pieces are planes, and the outer points see the same ones
+		if spread0 < 2*spread1+fuzz {
 			low, high = min(lo[0], lo[1]), max(hi[0], hi[1])
 		}
 		switch {
@@ -330,7 +333,8 @@ func (p *probe) sample() error {
 	return nil
 }
 
-// A ring is points near x, what the function is there, and a step that is small beside the way to x.
+// A ring is points near x, what the function is there, and a step that is small beside the way to
+// x.
 type ring struct {
 	x [][][]float64
 	y [][]float64
@@ -498,8 +502,8 @@ func (p *probe) judge(got float64, w []float64, extra float64) (finding, error) 
 // 70 times that of one value (Moré and Wild, Estimating Computational Noise, 2011).
 //
 // terms is the size of what cancels inside the function, as far as the rule under test shows it: a
-// sum Σ x·dx of absolute values. It only counts times the unit roundoff, so that a rule that is wrong
-// hides nothing by it.
+// sum Σ x·dx of absolute values. It only counts times the unit roundoff, so that a rule that is
+// wrong hides nothing by it.
 func (t *trial) measured(f function, x [][]float64, here []float64, terms float64) []float64 {
 	noise := make([]float64, len(here))
 	most := 0.0

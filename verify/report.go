@@ -44,8 +44,10 @@ func (f *Float) UnmarshalJSON(b []byte) error {
 
 // A Mismatch is the worst element of a row that fails.
 type Mismatch struct {
-	Index []int  `json:"index,omitempty"` // multi-index into the quantity; empty for a scalar or a direction
-	Of    []int  `json:"of,omitempty"`    // of a Jacobian: multi-index into y, Index being that into the input
+	// multi-index into the quantity; empty for a scalar or a direction
+	Index []int `json:"index,omitempty"`
+	// of a Jacobian: multi-index into y, Index being that into the input
+	Of    []int  `json:"of,omitempty"`
 	Got   Float  `json:"got"`
 	Want  Float  `json:"want"`
 	Error Float  `json:"error"`
@@ -55,14 +57,17 @@ type Mismatch struct {
 
 // A Row is one quantity judged by one oracle.
 type Row struct {
-	Quantity string    `json:"quantity"` // y, or d and the name of an input
-	Oracle   Oracle    `json:"oracle"`
-	Verdict  Verdict   `json:"verdict"`
-	Compared int       `json:"compared"`        // numbers compared
-	Worst    Float     `json:"worst"`           // the largest error as a fraction of its bound; 0 where everything was equal
-	Kinks    int       `json:"kinks,omitempty"` // of which are at kinks: any derivative between the one-sided ones is right
-	At       string    `json:"at,omitempty"`    // the shapes or values at which it fails, if they were varied
-	Note     string    `json:"note,omitempty"`  // an error, a panic, or why the row was skipped
+	Quantity string  `json:"quantity"` // y, or d and the name of an input
+	Oracle   Oracle  `json:"oracle"`
+	Verdict  Verdict `json:"verdict"`
+	Compared int     `json:"compared"` // numbers compared
+	// the largest error as a fraction of its bound; 0 where everything was equal
+	Worst Float `json:"worst"`
+	// of which are at kinks: any derivative between the one-sided ones is right
+	Kinks int `json:"kinks,omitempty"`
+	// the shapes or values at which it fails, if they were varied
+	At       string    `json:"at,omitempty"`
+	Note     string    `json:"note,omitempty"` // an error, a panic, or why the row was skipped
 	Mismatch *Mismatch `json:"mismatch,omitempty"`
 
 	same bool // the rule is compared with itself
@@ -70,14 +75,15 @@ type Row struct {
 
 // A Report is what Check found out about a case.
 type Report struct {
-	Name   string  `json:"name"`
-	Seed   uint64  `json:"seed"`
-	Inputs string  `json:"inputs"` // names and shapes
-	Rows   []Row   `json:"rows"`
-	Varied string  `json:"varied,omitempty"` // what was varied beside, and what was not
-	Blind  bool    `json:"blind,omitempty"`  // nothing fails, and no gradient could be judged
-	Values string  `json:"values,omitempty"` // the numbers of the smallest failing case, as Go text
-	Shrunk *Report `json:"shrunk,omitempty"` // the smallest shapes found at which the first failing row still fails
+	Name   string `json:"name"`
+	Seed   uint64 `json:"seed"`
+	Inputs string `json:"inputs"` // names and shapes
+	Rows   []Row  `json:"rows"`
+	Varied string `json:"varied,omitempty"` // what was varied beside, and what was not
+	Blind  bool   `json:"blind,omitempty"`  // nothing fails, and no gradient could be judged
+	Values string `json:"values,omitempty"` // the numbers of the smallest failing case, as Go text
+	// the smallest shapes found at which the first failing row still fails
+	Shrunk *Report `json:"shrunk,omitempty"`
 }
 
 // Failed reports whether a row fails.
@@ -235,7 +241,8 @@ func (r *Row) where() string {
 	return ", at " + r.At
 }
 
-// compare makes a row of two arrays and the bound of each element. equal asks for the same bits, where any NaN equals any other.
+// compare makes a row of two arrays and the bound of each element. equal asks for the same bits,
+// where any NaN equals any other.
 func compare(quantity string, by Oracle, shape []int, got, want, bound []float64) Row {
 	r := Row{Quantity: quantity, Oracle: by, Verdict: Holds, Compared: len(got)}
 	if len(got) != len(want) {

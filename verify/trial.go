@@ -406,10 +406,10 @@ func (t *trial) against(by Oracle, want [][]float64, o outcome, err error) {
 }
 
 // rounding is the bound for results that two computations of the same formula reach on different
-// ways, where no reference bounds them. The rounding error of a sum of n terms is at most 8·√n·u·Σ|terms|
-// but with a probability of 2n·exp(−8²/2) (Higham and Mary, A New Approach to Probabilistic Rounding
-// Error Analysis, 2019). The largest element stands for the terms, and u has the factor 8 from the
-// callers. 64 roundings more are for short ways.
+// ways, where no reference bounds them. The rounding error of a sum of n terms is at most
+// 8·√n·u·Σ|terms| but with a probability of 2n·exp(−8²/2) (Higham and Mary, A New Approach to
+// Probabilistic Rounding Error Analysis, 2019). The largest element stands for the terms, and u has
+// the factor 8 from the callers. 64 roundings more are for short ways.
 func (t *trial) rounding(v []float64, u float64, of tensor.Dtype) []float64 {
 	size := 0.0
 	for _, x := range v {
@@ -705,8 +705,8 @@ func (w *world) composed() bool {
 
 func (t *trial) String() string { return fmt.Sprint(t.c.shapes(), " ", t.at) }
 
-// steady reports whether several runs on plain memory give the numbers of the first: if they do not,
-// nothing can be said of what another run shows.
+// steady reports whether several runs on plain memory give the numbers of the first: if they do
+// not, nothing can be said of what another run shows.
 func (t *trial) steady() bool {
 	for range 6 {
 		_, _, o, err := t.anew(t.of, t.x, nil)
@@ -722,8 +722,9 @@ func (t *trial) steady() bool {
 	return true
 }
 
-// others is not empty if the DoDiff of one of Gorgonia's own ops in the graph is wrong by itself, at
-// the values that it has there: what a machine that calls it gives is then not the case's mistake.
+// others is not empty if the DoDiff of one of Gorgonia's own ops in the graph is wrong by itself,
+// at the values that it has there: what a machine that calls it gives is then not the case's
+// mistake.
 func (t *trial) others() string {
 	w, err := t.c.world(t.of, t.spent)
 	if err != nil || !t.blameless(w) {
@@ -768,8 +769,8 @@ func (t *trial) others() string {
 	return ""
 }
 
-// excused replaces failing rows of an oracle that calls DoDiff, from a row on, by a note, where one of
-// Gorgonia's own ops is to blame.
+// excused replaces failing rows of an oracle that calls DoDiff, from a row on, by a note, where one
+// of Gorgonia's own ops is to blame.
 func (t *trial) excused(by Oracle, from int) {
 	if !slices.ContainsFunc(t.rows[from:], func(r Row) bool { return r.Verdict == Fails }) {
 		return

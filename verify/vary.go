@@ -80,8 +80,8 @@ func (c *Case) variations() iter.Seq[variation] {
 const mostRun = 1 << 22
 
 // cheap reports whether a run, with its gradients, takes few operations. It estimates them from the
-// shapes: of a matrix product they are the root of the product of all sizes. It must not look at the
-// time, on which no report may depend but for the budget.
+// shapes: of a matrix product they are the root of the product of all sizes. It must not look at
+// the time, on which no report may depend but for the budget.
 func (c *Case) cheap() bool {
 	for _, of := range []tensor.Dtype{tensor.Float64, tensor.Float32} {
 		w, err := c.world(of, &effort{})
