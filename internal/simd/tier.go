@@ -119,14 +119,3 @@ func Line[T Float]() int { return 64 / int(unsafe.Sizeof(T(0))) }
 // Slack is how many elements a kernel that reads or writes whole vectors may reach behind what it
 // needs. The functions that do so say it; their operands need so much room.
 const Slack = 64
-
-// flag is 1 for true, as the assembly takes it.
-func flag(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-func p32[T Float](s []T) *float32 { return (*float32)(unsafe.Pointer(unsafe.SliceData(s))) }
-func p64[T Float](s []T) *float64 { return (*float64)(unsafe.Pointer(unsafe.SliceData(s))) }
