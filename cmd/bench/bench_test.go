@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 var brief = Budget{time.Millisecond, 1, 1}
@@ -114,6 +116,28 @@ func TestGraphs(t *testing.T) {
 		}
 		if res.GenericForward <= 0 || res.GenericTraining <= 0 {
 			t.Errorf("%s: ratios %v and %v, want positive ones", r.name, res.GenericForward, res.GenericTraining)
+		}
+	}
+}
+
+// Every registered op with large cases is measured, and no list names it.
+func TestRegistered(t *testing.T) {
+	list, err := Registered(brief, true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := 0
+	for _, e := range opset.All() {
+		if e.Bench != nil {
+			want++
+		}
+	}
+	if len(list) != want || want < 15 {
+		t.Errorf("%d ops are measured, want %d, and 15 or more", len(list), want)
+	}
+	for _, r := range list {
+		if r.Forward <= 0 || r.Training <= 0 || r.Size == "" {
+			t.Errorf("%+v: want positive times and a size", r)
 		}
 	}
 }

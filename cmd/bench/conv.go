@@ -116,7 +116,7 @@ func Conv(s Shape, b Budget, torch *peer) (ConvResult, error) {
 			ask := func(threads int, last bool) func() (time.Duration, error) {
 				return func() (time.Duration, error) {
 					size := []int{s.N, s.C, s.H, s.W, s.K, s.R, s.Pad, s.Stride, s.Groups}
-					return torch.ask(question{"convolution", size, i, last, threads, threads == 1, b.Time.Seconds()})
+					return torch.ask(question{What: "convolution", Size: size, Which: i, ChannelsLast: last, Threads: threads, CPU: threads == 1, Seconds: b.Time.Seconds()})
 				}
 			}
 			fs = append(fs, ask(1, false), ask(threads, false), ask(threads, true))

@@ -49,13 +49,23 @@ func (n peerName) String() string {
 
 // A question asks for the time of one call: processor time on one thread, elapsed time on more.
 type question struct {
-	What         string // "convolution", "map" or "step"
+	What         string // "convolution", "map", "step" or "op"
 	Size         []int
 	Which        int // direction of the convolution, or number of the map
 	ChannelsLast bool
 	Threads      int
 	CPU          bool
 	Seconds      float64 // to measure for
+
+	Expression string      `json:",omitempty"` // of an op, of operands by their names
+	Operands   []operandOf `json:",omitempty"`
+}
+
+// An operandOf is an operand of an expression.
+type operandOf struct {
+	Name    string
+	Shape   []int
+	Integer bool
 }
 
 // newPeer runs a script with the first python3 of PATH. It returns an error of one line if there is

@@ -66,6 +66,28 @@ def step(batch, channels_last):
     return [run]
 
 
+def op(expression, operands):
+    """An expression of one of PyTorch's functions, without and with its gradients."""
+    names, leaves = {"torch": torch, "F": torch.nn.functional}, []
+    for o in operands:
+        t = torch.rand(o["Shape"]) * 0.9 + 0.05
+        if not o["Integer"]:
+            leaves.append(t.requires_grad_(True))
+        names[o["Name"]] = torch.zeros(o["Shape"], dtype=torch.int64) if o["Integer"] else t
+    code = compile(expression, "op", "eval")
+    dy = torch.rand(eval(code, names).shape)
+
+    def forward():
+        with torch.no_grad():
+            eval(code, names)
+
+    def training():
+        with torch.enable_grad():
+            torch.autograd.grad(eval(code, names), leaves, dy)
+
+    return [forward, training]
+
+
 try:  # OpenBLAS, if it makes PyTorch's matrix products, has a number of threads of its own
     set_blas_threads = ctypes.CDLL("libblas.so.3").openblas_set_num_threads
 except (OSError, AttributeError):
@@ -76,11 +98,11 @@ for line in sys.stdin:
     torch.set_num_threads(q["Threads"])
     set_blas_threads(q["Threads"])
     torch.set_grad_enabled(q["What"] == "step")
-    size, last = q["Size"], q["ChannelsLast"]
+    size, last = q["Size"] or [q.get("Expression"), q.get("Operands")], q["ChannelsLast"]
     if cache.get("size") != (q["What"], size):
         cache = {"size": (q["What"], size)}
     if last not in cache:
         make = {"convolution": lambda: convolution(size, last), "map": lambda: maps(size),
-                "step": lambda: step(size[0], last)}
+                "step": lambda: step(size[0], last), "op": lambda: op(*size)}
         cache[last] = make[q["What"]]()
     say(Seconds=clock(cache[last][q["Which"]], q["Seconds"], q["CPU"]))

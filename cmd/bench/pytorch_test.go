@@ -81,6 +81,8 @@ func TestPeersAnswer(t *testing.T) {
 			{What: "convolution", Size: []int{1, 2, 5, 5, 2, 3, 1, 1, 1}, ChannelsLast: true, Threads: 2},
 			{What: "map", Size: []int{1, 2, 4, 4}, Which: 3, Threads: 1},
 			{What: "step", Size: []int{2}, Threads: 1},
+			{What: "op", Expression: "F.l1_loss(y, t)", Which: 1, Threads: 1,
+				Operands: []operandOf{{Name: "y", Shape: []int{2, 3}}, {Name: "t", Shape: []int{2, 3}}}},
 		}},
 		"OpenBLAS": {openblasScript, []question{{Size: []int{3, 4, 5}, Threads: 1, CPU: true}}},
 	} {

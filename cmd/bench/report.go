@@ -36,6 +36,7 @@ type Report struct {
 	Tiers    []TierResult
 	Products []ProductResult
 	Parts    []PartResult
+	Ops      []OpResult
 	Graphs   []GraphResult
 	Steps    []StepResult // ours, ours with Winograd, the built-ins, then PyTorch's
 	Targets  []Target
@@ -98,6 +99,10 @@ func Run(o Options, progress io.Writer) (*Report, error) {
 	if r.Parts, err = Maps(b, torch); err != nil {
 		return nil, err
 	}
+	say("registered ops")
+	if r.Ops, err = Registered(slow, o.Quick, torch); err != nil {
+		return nil, err
+	}
 	say("a training step of convnet")
 	if r.Steps, err = Steps(stepBatch, steps, torch); err != nil {
 		return nil, err
@@ -131,7 +136,7 @@ func each(v Rates, f func(float64) string) string {
 
 // Sections are the parts of a report, by the names of their markers in a document.
 func Sections() []string {
-	return []string{"machine", "convolution", "winograd", "tiers", "products", "maps", "step",
+	return []string{"machine", "convolution", "winograd", "tiers", "products", "maps", "ops", "step",
 		"graphs", "targets", "losses", "summary"}
 }
 
@@ -143,6 +148,7 @@ var titles = map[string]string{
 	"tiers":       "Other tiers and float64, one thread",
 	"products":    "Matrix product, float32",
 	"maps":        "Pooling, activation, their gradients, float32",
+	"ops":         "Registered ops, float32, all threads",
 	"step":        "A training step of Gorgonia's examples/convnet: forward, backward, RMSProp; batch 100, dropout",
 	"graphs":      "Ops of ours in the place of Gorgonia's, in a graph of a user's under TapeMachine",
 	"losses":      "Where a peer is faster",
@@ -207,6 +213,12 @@ func (r *Report) Section(name string) string {
 		add("kernel", "N C H W", "GB/s, one thread", "all threads", "× plain Go loop", "× PyTorch, one thread", "all")
 		for _, p := range r.Parts {
 			add(p.Name, p.Size, f0(p.One), f0(p.All), ratio(p.OverLoop), ratio(p.OverPyTorch), ratio(p.OverPyTorchAll))
+		}
+	case "ops":
+		add("op", "operands", "ms", "with gradients", "× PyTorch", "with gradients")
+		for _, p := range r.Ops {
+			add(p.Name, p.Size, fmt.Sprintf("%.3f", 1e3*p.Forward), fmt.Sprintf("%.3f", 1e3*p.Training),
+				ratio(p.OverPyTorch), ratio(p.OverPyTorchTraining))
 		}
 	case "step":
 		add("", "ms, all threads", "ms, one thread", "× as long as ours", "MB allocated", "objects allocated", "MB held for intermediates")

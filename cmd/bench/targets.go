@@ -209,6 +209,10 @@ func (r *Report) losses() []Loss {
 		add(p.Name+" "+p.Size, "PyTorch, one thread", p.OverPyTorch)
 		add(p.Name+" "+p.Size, "PyTorch, all threads", p.OverPyTorchAll)
 	}
+	for _, o := range r.Ops {
+		add(o.Name+" "+o.Size, "PyTorch, all threads", o.OverPyTorch)
+		add(o.Name+" "+o.Size+" with gradients", "PyTorch, all threads", o.OverPyTorchTraining)
+	}
 	for _, g := range r.Graphs {
 		add(g.Name+" "+g.Size, "the built-in, output", g.Forward)
 		add(g.Name+" "+g.Size, "the built-in, with gradients", g.Training)

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/opset"
+	"github.com/convgrad/convgrad/ops"
+	"github.com/convgrad/convgrad/ops/vm"
+)
+
+// An OpResult is a registered op on all threads: its result, and its result with all gradients.
+type OpResult struct {
+	Name, Size        string
+	Forward, Training float64 // seconds
+	// PyTorch's time over ours; 0 where it was not measured.
+	OverPyTorch, OverPyTorchTraining float64
+}
+
+// Registered measures the large cases of every registered op that has any. An op is found by its
+// registration: a new one needs no edit here.
+func Registered(b Budget, quick bool, torch *peer) ([]OpResult, error) {
+	var list []OpResult
+	for _, e := range opset.All() {
+		if e.Bench == nil {
+			continue
+		}
+		for i, c := range e.Bench() {
+			if quick && i > 0 {
+				break
+			}
+			r, err := measureCase(b, e.Name, c, torch)
+			if err != nil {
+				return nil, errors.Wrapf(err, "bench: %s", e.Name)
+			}
+			list = append(list, r)
+		}
+	}
+	return list, nil
+}
+
+func measureCase(b Budget, name string, c opset.Case, torch *peer) (OpResult, error) {
+	res := OpResult{Name: name}
+	q := question{What: "op", Expression: c.PyTorch, Threads: kernel.Threads(), Seconds: b.part().Time.Seconds()}
+	for i, in := range c.Inputs {
+		if i > 0 {
+			res.Size += ", "
+		}
+		res.Size += fmt.Sprint([]int(in.Shape))
+		q.Operands = append(q.Operands, operandOf{in.Name, in.Shape, in.Of.Type != nil})
+	}
+	forward, err := runs(c, false)
+	if err != nil {
+		return res, err
+	}
+	training, err := runs(c, true)
+	if err != nil {
+		return res, err
+	}
+	part := b.part()
+	fs := []func() (time.Duration, error){all(part, forward), all(part, training)}
+	if torch != nil && c.PyTorch != "" {
+		for which := range 2 {
+			q := q
+			q.Which = which
+			fs = append(fs, func() (time.Duration, error) { return torch.ask(q) })
+		}
+	}
+	t, err := turns(b.Rounds, fs...)
+	if err != nil {
+		return res, err
+	}
+	res.Forward, res.Training = median(t[0]).Seconds(), median(t[1]).Seconds()
+	if len(t) > 2 {
+		res.OverPyTorch, res.OverPyTorchTraining = over(t[2], t[0]), over(t[3], t[1])
+	}
+	return res, nil
+}
+
+// runs is one run of the case in float32, with the gradients by all float inputs if they are asked
+// for. Cotangents are random.
+func runs(c opset.Case, gradients bool) (func(), error) {
+	g, r := G.NewGraph(), rand.New(rand.NewPCG(Seed, 4))
+	leaf := func(name string, shape tensor.Shape, of tensor.Dtype, draw func(*rand.Rand, []float64)) *G.Node {
+		v := make([]float64, shape.TotalSize())
+		draw(r, v)
+		t := tensor.New(tensor.WithShape(shape...), tensor.Of(of))
+		for i, x := range v {
+			switch d := t.Data().(type) {
+			case []float32:
+				d[i] = float32(x)
+			case []int:
+				d[i] = int(x)
+			case []int32:
+				d[i] = int32(x)
+			case []int64:
+				d[i] = int64(x)
+			}
+		}
+		return G.NewTensor(g, of, len(shape), G.WithShape(shape...), G.WithName(name), G.WithValue(t))
+	}
+	var in, floats []*G.Node
+	for _, input := range c.Inputs {
+		of := tensor.Float32
+		if input.Of.Type != nil {
+			of = input.Of
+		}
+		in = append(in, leaf(input.Name, input.Shape, of, input.Draw))
+		if of == tensor.Float32 {
+			floats = append(floats, in[len(in)-1])
+		}
+	}
+	y, err := c.Build(in)
+	if err != nil {
+		return nil, err
+	}
+	outputs := []*G.Node{y}
+	if gradients {
+		var dy *G.Node
+		if !y.IsScalar() {
+			dy = leaf("dy", y.Shape(), tensor.Float32, opset.Normal("dy").Draw)
+		}
+		grads, err := ops.Grad(y, dy, floats...)
+		if err != nil {
+			return nil, err
+		}
+		outputs = append(outputs, grads...)
+	}
+	m, err := vm.New(g, outputs...)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.RunAll(); err != nil {
+		return nil, err
+	}
+	return func() {
+		if err := m.RunAll(); err != nil {
+			panic(err) // it ran a moment ago on the same values
+		}
+	}, nil
+}
