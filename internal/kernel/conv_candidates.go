@@ -31,6 +31,7 @@ func newCandidates[T Float]() []candidate[T] {
 	return []candidate[T]{
 		{name: "reference", acceptsConv: acceptsReference, runConv: runReference[T]},
 		{name: "depthwise", acceptsConv: acceptsDepthwise, runConv: runDepthwise[T]},
+		{name: "whole", acceptsConv: acceptsWhole, runConv: runWholeFilter[T]},
 		{name: "winograd", acceptsPart: acceptsWinograd[T], runPart: (*correlation[T]).runWinograd},
 		{name: "lanes", acceptsPart: acceptsLanes[T], runPart: runLanes[T], runPair: runLanesPair[T]},
 		{name: "rows", acceptsPart: acceptsRows[T], runPart: (*correlation[T]).runRows},
