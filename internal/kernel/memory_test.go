@@ -46,3 +46,42 @@ func TestMemoryOfHostilePadding(t *testing.T) {
 		}
 	}
 }
+
+// Windows and maps of every kind ask for memory in proportion to what they read and write.
+func TestMemoryOfWindows(t *testing.T) {
+	for _, sp := range []struct {
+		h, w, r, s int
+		Spatial
+	}{
+		{1, 1, 20000, 20000, Spatial{1, 1, 1, 1, 10000, 10000, 10000, 10000}},
+		{1, 1, 1000, 1000, Spatial{1, 1, 1, 1, 999, 999, 999, 999}},
+		{3, 500, 2, 400, Spatial{1, 7, 1, 1, 1, 1, 399, 399}},
+		{2, 3, 2, 2, Spatial{1 << 20, 1 << 20, 1, 2, 1, 1 << 20, 2, 1 << 20}},
+	} {
+		g, err := NewPool(2, 1, sp.h, sp.w, sp.r, sp.s, sp.Spatial)
+		if err != nil {
+			t.Log(err) // a window without an element is refused
+			continue
+		}
+		limit := uint64(200*(g.XLen()+g.YLen()) + 1<<20)
+		x, y, win := make([]float64, g.XLen()), make([]float64, g.YLen()), make([]int32, g.YLen())
+		rows := AxisMap{Kind: WindowMean, Window: g.Rows}
+		cols := AxisMap{Kind: WindowMean, Window: g.Cols}
+		for name, f := range map[string]func(){
+			"MaxForward":       func() { MaxForward(g, y, win, x) },
+			"Scatter":          func() { Scatter(g, x, y, win) },
+			"AvgForward":       func() { AvgForward(g, y, x, true) },
+			"AvgBackward":      func() { AvgBackward(g, x, y, false) },
+			"L2Forward":        func() { L2Forward(g, y, x) },
+			"L2Backward":       func() { L2Backward(g, x, x, y, y) },
+			"LpForward":        func() { LpForward(g, 3, y, x) },
+			"LpBackward":       func() { LpBackward(g, 3, x, x, y, y) },
+			"Resample":         func() { Resample(rows, cols, y, x, 2, 1) },
+			"ResampleBackward": func() { ResampleBackward(rows, cols, x, y, 2, 1) },
+		} {
+			if n := allocated(f); n > limit {
+				t.Errorf("%s of %+v allocates %d bytes, want at most %d", name, g, n, limit)
+			}
+		}
+	}
+}
