@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/convgrad/convgrad/internal/simd"
 )
@@ -42,16 +43,21 @@ func newCandidates[T Float]() []candidate[T] {
 	}
 }
 
-// The list for each type.
+// The list for each type. It is made at the first call: made when the program starts it would link
+// every algorithm into programs that use the reference alone.
 var (
-	candidates32 = newCandidates[float32]()
-	candidates64 = newCandidates[float64]()
+	candidates32 []candidate[float32]
+	candidates64 []candidate[float64]
+	once32       sync.Once
+	once64       sync.Once
 )
 
 func candidates[T Float]() []candidate[T] {
 	if list, ok := any(&candidates32).(*[]candidate[T]); ok {
+		once32.Do(func() { candidates32 = newCandidates[float32]() })
 		return *list
 	}
+	once64.Do(func() { candidates64 = newCandidates[float64]() })
 	return *any(&candidates64).(*[]candidate[T])
 }
 
