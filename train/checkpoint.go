@@ -189,7 +189,7 @@ func ReadConfig(dir string) (c Config, err error) {
 		return c, errors.Wrapf(err, "train: %s", path)
 	}
 	var s saved
-	if err := json.Unmarshal([]byte(h.Metadata[configKey]), &s); err != nil {
+	if err := unmarshal([]byte(h.Metadata[configKey]), &s); err != nil {
 		return c, errors.Wrapf(err, "train: %s: the configuration", path)
 	}
 	if s.Model == "" {
@@ -200,14 +200,14 @@ func ReadConfig(dir string) (c Config, err error) {
 
 func (r *run) restore(all map[string]*tensor.Dense, meta map[string]string) error {
 	var was saved
-	if err := json.Unmarshal([]byte(meta[configKey]), &was); err != nil {
+	if err := unmarshal([]byte(meta[configKey]), &was); err != nil {
 		return errors.Wrap(err, "train: Resume: the configuration")
 	}
 	if err := was.differs(r.config()); err != nil {
 		return err
 	}
 	var at position
-	if err := json.Unmarshal([]byte(meta[positionKey]), &at); err != nil {
+	if err := unmarshal([]byte(meta[positionKey]), &at); err != nil {
 		return errors.Wrap(err, "train: Resume: the position")
 	}
 	if at.Steps < 0 || at.Epoch < 1 || at.Batch < 0 || at.Batch > r.batches || len(at.Finished) != at.Epoch-1 ||

@@ -1,11 +1,13 @@
 package train
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/pkg/errors"
 	"gorgonia.org/tensor"
@@ -25,6 +27,46 @@ type Classifier struct {
 
 // maxConfig bounds what config.json may hold.
 const maxConfig = 16 << 20
+
+// unmarshal is json.Unmarshal, which takes the last of a key's values and keys in any case. It
+// returns an error for a key that occurs twice in one object, and for one that is not written as we
+// write ours.
+func unmarshal(b []byte, v any) error {
+	if err := json.Unmarshal(b, v); err != nil {
+		return err
+	}
+	return unique(json.NewDecoder(bytes.NewReader(b)))
+}
+
+// unique reads one value, whose syntax was checked.
+func unique(d *json.Decoder) error {
+	open, err := d.Token()
+	if err != nil || open != json.Delim('{') && open != json.Delim('[') {
+		return err
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if open == json.Delim('{') {
+			t, err := d.Token()
+			if err != nil {
+				return err
+			}
+			key, _ := t.(string)
+			if seen[key] {
+				return errors.Errorf("an object names %.100q twice", key)
+			}
+			if strings.ContainsFunc(key, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') }) {
+				return errors.Errorf("got the key %.100q, want keys in lower case", key)
+			}
+			seen[key] = true
+		}
+		if err := unique(d); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
+}
 
 // Open reads the network of a run directory back, with the weights that the run saved last. The
 // run is one of a recipe: for another, see OpenWith.
@@ -57,7 +99,7 @@ func open(dir string, net *model.Network) (*Classifier, error) {
 		return nil, errors.Errorf("train: %s has more than %d bytes", path, maxConfig)
 	}
 	var s saved
-	if err := json.Unmarshal(b, &s); err != nil {
+	if err := unmarshal(b, &s); err != nil {
 		return nil, errors.Wrapf(err, "train: %s", path)
 	}
 	c := &Classifier{Network: net, Input: s.Input, Classes: s.Classes, Normalisation: s.Normalisation}

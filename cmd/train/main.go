@@ -225,6 +225,12 @@ func parse(args []string, stdout, stderr io.Writer) (j job, status int) {
 	case err != nil:
 		return j, fail(stderr, exitUsage, fmt.Errorf("%v; -h lists the flags", err))
 	}
+	if j.resume && j.out == "" && f.NArg() > 0 { // the flags came first
+		j.out = f.Arg(0)
+		if err := f.Parse(f.Args()[1:]); err != nil {
+			return j, fail(stderr, exitUsage, fmt.Errorf("%v; -h lists the flags", err))
+		}
+	}
 	if j.resume {
 		if err := j.load(f); err != nil {
 			return j, fail(stderr, exitUsage, err)

@@ -93,6 +93,8 @@ func TestWrongUsage(t *testing.T) {
 		{"resume", "want: train resume RUN"},
 		{"resume -epochs 5", "want: train resume RUN"},
 		{"resume " + full, full + " holds no checkpoint"},
+		{"resume -epochs 5 " + full, full + " holds no checkpoint"},
+		{"resume -epochs 5 " + full + " -speed 9", "not defined"},
 		{"resume " + full + " -speed 9", "not defined"},
 		{"now", `got the argument "now"`},
 		{"-out " + full, full},
@@ -188,7 +190,7 @@ func TestTrain(t *testing.T) {
 	if after, err := os.ReadFile(filepath.Join(dir, "weights.safetensors")); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the second run changed the weights (%v)", err)
 	}
-	if status, out, errs := execute(t, "resume", dir, "-epochs", "2"); status != 0 || !strings.Contains(out, "epoch 2: loss") || strings.Contains(out, "epoch 1: loss") {
+	if status, out, errs := execute(t, "resume", "-epochs", "2", dir); status != 0 || !strings.Contains(out, "epoch 2: loss") || strings.Contains(out, "epoch 1: loss") {
 		t.Errorf("resume for another epoch: status %d, %q, %q", status, out, errs)
 	}
 	if lines := strings.Count(readFile(t, filepath.Join(dir, "metrics.jsonl")), "\n"); lines != 2 {
