@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -45,6 +46,75 @@ func TestStrictAndSecond(t *testing.T) {
 	c.Second, c.Strict = false, true
 	if r := check(t, c); verdicts(r, verify.ByDoDiff)[verify.Fails] == 0 {
 		t.Errorf("strict, and there is no DoDiff: %v", r)
+	}
+}
+
+// A gradient op that answers the second derivative with an error does not offer it. That hides
+// nothing of the first.
+func TestSecondRefusedWithAnError(t *testing.T) {
+	refuses := func(d func(x, dy float64) float64) verify.Build {
+		o := squares("s", d)
+		g := &user{name: "s'", args: 2, f: func(v []float64) float64 { return d(v[0], v[1]) }}
+		g.rule = func(G.Nodes, *G.Node, *G.Node) (G.Nodes, error) { return nil, errors.New("not written yet") }
+		o.rule = func(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
+			dx, err := G.ApplyOp(g, in[0], dy)
+			return G.Nodes{dx}, err
+		}
+		return func(in []*G.Node) (*G.Node, error) { return G.ApplyOp(o, in[0]) }
+	}
+	c := verify.Case{Build: refuses(right), Inputs: []verify.Input{verify.Normal("x", 2, 3)}, Seed: 1}
+	if r := check(t, c); !r.Passed() || !strings.Contains(r.String(), "not offered: SymDiff of s': not written yet") {
+		t.Errorf("a right rule: %v", r)
+	}
+	c.Second = true
+	if r := check(t, c); r.Passed() {
+		t.Errorf("second derivatives are required, and refused: %v", r)
+	}
+	c.Second = false
+	// Wrong beyond the draws at the case's own values.
+	c.Build = refuses(func(x, dy float64) float64 {
+		if math.Abs(x) > 50 {
+			return 0
+		}
+		return right(x, dy)
+	})
+	if r := check(t, c); r.Passed() {
+		t.Errorf("a wrong rule: %v", r)
+	}
+}
+
+// A caller who passes over Check's error has a nil report, which has not passed.
+func TestNilReport(t *testing.T) {
+	r, err := verify.Case{}.Check()
+	if err == nil || r.Passed() || r.Failed() || r.First() != nil || r.Compared() != 0 || r.Worst() != 0 || r.String() != "no report" {
+		t.Errorf("a case without a Build: %v, %v", r, err)
+	}
+}
+
+// Where sides of one input have the same length, each is made long by itself.
+func TestLongAxesOfSquares(t *testing.T) {
+	o := squares("s", right)
+	o.rule = func(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
+		g := &user{name: "s'", args: 2, wrt: constants, f: func(v []float64) float64 { return right(v[0], v[1]) }}
+		g.do = func(in ...G.Value) (G.Value, error) {
+			dx, err := g.elementwise(in...)
+			if err == nil && in[0].Shape()[1] > 64 {
+				dx.(*tensor.Dense).Zero()
+			}
+			return dx, err
+		}
+		dx, err := G.ApplyOp(g, in[0], dy)
+		return G.Nodes{dx}, err
+	}
+	r := check(t, verify.Case{Seed: 1, Inputs: []verify.Input{verify.Normal("x", 3, 3)},
+		Build: func(in []*G.Node) (*G.Node, error) { return G.ApplyOp(o, in[0]) }})
+	if f := r.First(); f == nil || f.At != "x (3, 1100)" {
+		t.Errorf("a mistake beyond 64 columns: %v", r)
+	}
+	r = check(t, verify.Case{Seed: 1, Inputs: []verify.Input{verify.Normal("x", 3, 3), verify.Normal("w", 3, 3)},
+		Build: func(in []*G.Node) (*G.Node, error) { return G.HadamardProd(in[0], in[1]) }})
+	if !strings.Contains(r.Varied, "a long axis") {
+		t.Errorf("a product of two squares: %v", r)
 	}
 }
 

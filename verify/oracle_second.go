@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
@@ -124,6 +125,10 @@ func (t *trial) second() {
 				t.absent("gradients", BySecond, t.c.Second, errors.Errorf("%s (%v)", closed, err))
 				return
 			}
+			if no := refusal(err); no != nil {
+				t.absent("gradients", BySecond, t.c.Second, no)
+				return
+			}
 			t.note("gradients", BySecond, Fails, err)
 			return
 		}
@@ -213,6 +218,17 @@ func (t *trial) second() {
 		}
 		t.add(r)
 	}
+}
+
+// refusal is what an op's own SymDiff says in place of a derivative, or nil if err, of
+// gorgonia.Grad, is another.
+func refusal(err error) error {
+	const says = ".SymDiff() failed: "
+	var of G.SymDiffError
+	if !errors.As(err, &of) || of.Node() == nil || !strings.HasPrefix(of.Error(), says) {
+		return nil
+	}
+	return errors.Errorf("not offered: SymDiff of %v: %s", of.Node().Op(), strings.TrimPrefix(of.Error(), says))
 }
 
 // few are the directions of second derivatives, which are dearer than the first ones.

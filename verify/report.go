@@ -89,11 +89,15 @@ type Report struct {
 // Failed reports whether a row fails.
 func (r *Report) Failed() bool { return r.First() != nil }
 
-// Passed reports whether no row fails and the gradients were judged.
-func (r *Report) Passed() bool { return !r.Failed() && !r.Blind }
+// Passed reports whether no row fails and the gradients were judged. A nil report, as Check returns
+// with an error, has not passed.
+func (r *Report) Passed() bool { return r != nil && !r.Failed() && !r.Blind }
 
 // Compared is how many numbers were compared.
 func (r *Report) Compared() int {
+	if r == nil {
+		return 0
+	}
 	n := 0
 	for _, row := range r.Rows {
 		n += row.Compared
@@ -103,6 +107,9 @@ func (r *Report) Compared() int {
 
 // Worst is the largest error of all rows that hold, as a fraction of its bound.
 func (r *Report) Worst() float64 {
+	if r == nil {
+		return 0
+	}
 	w := 0.0
 	for _, row := range r.Rows {
 		if row.Verdict == Holds {
@@ -114,6 +121,9 @@ func (r *Report) Worst() float64 {
 
 // First is the first row that fails, or nil.
 func (r *Report) First() *Row {
+	if r == nil {
+		return nil
+	}
 	for i := range r.Rows {
 		if r.Rows[i].Verdict == Fails {
 			return &r.Rows[i]
@@ -147,6 +157,9 @@ func (r *Report) counts() string {
 
 // String is the report for a person: a failing row in full, the others in a line each.
 func (r *Report) String() string {
+	if r == nil {
+		return "no report"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s (%s; seed %d)\n", r.Name, r.counts(), r.Inputs, r.Seed)
 	if r.Blind {

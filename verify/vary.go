@@ -66,10 +66,11 @@ func (c *Case) variations() iter.Seq[variation] {
 			}
 		}
 		for _, l := range base.lengths() {
-			t, ok := base.together(l, 1100)
-			if ok && t.elements() <= 1<<14 && t.cheap() {
-				if !one(variation{c: t, at: t.shapes(), what: "a long axis", brief: true}) {
-					return
+			for t := range base.stretched(l, 1100) {
+				if t.elements() <= 1<<14 && t.cheap() {
+					if !one(variation{c: t, at: t.shapes(), what: "a long axis", brief: true}) {
+						return
+					}
 				}
 			}
 		}
@@ -213,6 +214,47 @@ func (c *Case) together(from, to int) (Case, bool) {
 	}
 	return c.resize(func(_, _, s int) int { return same(s) }, same)
 }
+
+// stretched are the case with the sides of one length made longer: all of them, or, where an input
+// has several, each choice of one side an input, for it cannot be told which belong together.
+func (c *Case) stretched(from, to int) iter.Seq[Case] {
+	return func(yield func(Case) bool) {
+		var choices [][][2]int
+		several := false
+		for i, in := range c.Inputs {
+			before := choices
+			count := 0
+			for a, s := range in.Shape {
+				if s != from {
+					continue
+				}
+				count++
+				choices = append(choices, [][2]int{{i, a}})
+				for _, b := range before {
+					choices = append(choices, append(slices.Clone(b), [2]int{i, a}))
+				}
+			}
+			several = several || count > 1
+			if len(choices) > mostChoices {
+				return
+			}
+		}
+		if !several {
+			if t, ok := c.together(from, to); ok {
+				yield(t)
+			}
+			return
+		}
+		for _, sides := range choices {
+			if t, ok := c.apart(to, sides...); ok && t.builds() && !yield(t) {
+				return
+			}
+		}
+	}
+}
+
+// mostChoices is up to how many choices of sides are tried.
+const mostChoices = 200
 
 // apart changes single sides, by input and axis.
 func (c *Case) apart(to int, sides ...[2]int) (Case, bool) {
