@@ -79,7 +79,8 @@ func (SquaredError) Loss(y, t *G.Node) (*G.Node, error) {
 
 func (SquaredError) String() string { return "mse" }
 
-// A LossFunc is a loss whose targets have the output's shape and type:
+// A LossFunc is a loss whose targets have the output's shape and type. Classes are handed to it
+// one-hot, a row of zeros and a one for each sample:
 //
 //	model.LossFunc(func(y, t *G.Node) (*G.Node, error) {
 //		return ops.MSE(y, t, ops.ReductionMean)

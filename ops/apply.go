@@ -16,7 +16,7 @@ import (
 // depends on its fields and operands alone. Apply makes a node of it, which has derivatives of
 // every order, works under every machine, and computes into memory that the executor hands it.
 //
-// An Op may also implement Namer, Typer, InPlacer and Fuser.
+// An Op may also implement Namer, Typer, InPlacer, Fuser and Coster.
 type Op interface {
 	// Infer returns the result's shape for operands of these shapes. Its error says which operand
 	// is wrong, what it is and what is wanted. The result may be one of the shapes; it must not
@@ -27,6 +27,7 @@ type Op interface {
 	Compute(c *Call) error
 	// Rule returns the cotangent of each operand, as nodes made of the operands, the result y and
 	// its cotangent dy. A nil stands for no derivative, as of labels; it may not depend on values.
+	// Grad takes it for zero: for a derivative that is not written, return an error.
 	// Rule must call constructors of graphs only; it is also run on nodes without values.
 	Rule(in []*G.Node, y, dy *G.Node) ([]*G.Node, error)
 }

@@ -53,10 +53,13 @@ func network() (*model.Network, error) {
 	}, tensor.Shape{1, 28, 28}, model.Options{Name: "custom", Seed: 1})
 }
 
-func fit(net *model.Network, dir string) error {
+func fit(net *model.Network) (dir string, err error) {
 	training, test, err := data.Open("digits", data.Options{Train: 4000, Test: 500, Seed: 1})
+	if err == nil {
+		dir, err = train.NewDir("runs", "custom")
+	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	t := train.Trainer{
 		Net: net, Train: training, Test: test, Epochs: 3, Batch: 32, Seed: 1, Dir: dir,
@@ -68,16 +71,13 @@ func fit(net *model.Network, dir string) error {
 	if err == nil {
 		fmt.Printf("trained: %.1f %% of %d test images are right\n", 100*res.Accuracy(), test.Len())
 	}
-	return err
+	return dir, err
 }
 
 func serve(net *model.Network, dir string) error {
 	c, err := train.OpenWith(dir, net)
-	if err != nil {
-		return err
-	}
-	_, images, err := data.Digits(1, 500, 1)
-	if err != nil {
+	_, images, err2 := data.Digits(1, 500, 1)
+	if err = errors.Join(err, err2); err != nil {
 		return err
 	}
 	var clients sync.WaitGroup
@@ -100,13 +100,13 @@ func serve(net *model.Network, dir string) error {
 }
 
 func main() {
-	const dir = "custom-run"
 	net, err := network()
-	if err == nil && len(os.Args) == 2 && os.Args[1] == "serve" {
-		err = serve(net, dir)
+	if err == nil && len(os.Args) == 2 {
+		err = serve(net, os.Args[1])
 	} else if err == nil {
-		if err = fit(net, dir); err == nil {
-			second := exec.Command(os.Args[0], "serve")
+		var dir string
+		if dir, err = fit(net); err == nil {
+			second := exec.Command(os.Args[0], dir)
 			second.Stdout, second.Stderr = os.Stdout, os.Stderr
 			err = second.Run()
 		}

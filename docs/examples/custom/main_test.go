@@ -22,8 +22,9 @@ func TestCustom(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	in := t.TempDir()
 	c := exec.Command(program)
-	c.Dir = t.TempDir()
+	c.Dir = in
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -40,7 +41,7 @@ func TestCustom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := train.OpenWith(filepath.Join(c.Dir, "custom-run"), net); err != nil {
+	if _, err := train.OpenWith(filepath.Join(in, "runs", "custom"), net); err != nil {
 		t.Fatal(err)
 	}
 	mean := net.Buffers()
