@@ -68,15 +68,17 @@ func depthwise3Planes[T Float](n, c, k int, d *simd.Plane3, y, x, w, b []T, turn
 	workers.Spans(n*c, max(1, workers.Chunk/(in+k*out)), func(lo, hi int) {
 		for plane := lo; plane < hi; plane++ {
 			for f := plane % c * k; f < (plane%c+1)*k; f++ {
-				weights := [9]T(w[f*9:])
+				weights := (*[9]T)(w[f*9:])
 				if turned {
-					slices.Reverse(weights[:])
+					reversed := *weights
+					slices.Reverse(reversed[:])
+					weights = &reversed
 				}
 				var bias T
 				if b != nil {
 					bias = b[f]
 				}
-				simd.Apply3(d, y[(plane/c*c*k+f)*out:][:out], x[plane*in:][:in], &weights, bias, floor)
+				simd.Apply3(d, y[(plane/c*c*k+f)*out:][:out], x[plane*in:][:in], weights, bias, floor)
 			}
 		}
 	})
