@@ -432,3 +432,18 @@ func at(i int, large, small tensor.Shape) int {
 	}
 	return index
 }
+
+func init() {
+	for name, sign := range map[string]string{"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"} {
+		op := map[string]func(a, b *G.Node) (*G.Node, error){"Add": Add, "Sub": Sub, "Mul": Mul, "Div": Div}[name]
+		opset.Timed(name, func() []opset.Case {
+			var all []opset.Case
+			for _, b := range [][]int{{16, 64, 56, 56}, {1, 64, 1, 1}} {
+				all = append(all, opset.Call("", "a "+sign+" b", func(in []*G.Node) (*G.Node, error) {
+					return op(in[0], in[1])
+				}, opset.Normal("a", 16, 64, 56, 56), opset.Between("b", 0.5, 2, b...)))
+			}
+			return all
+		})
+	}
+}

@@ -436,3 +436,11 @@ func init() {
 		}
 	}})
 }
+
+func init() {
+	opset.Timed("Conv2D", func() []opset.Case {
+		return []opset.Case{opset.Call("as large as x", "F.conv2d(x, w)", func(in []*G.Node) (*G.Node, error) {
+			return Conv2D(in[0], in[1], nil, ConvParams{})
+		}, opset.Normal("x", 16, 64, 14, 14), opset.Normal("w", 64, 64, 14, 14))}
+	})
+}

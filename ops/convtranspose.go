@@ -213,3 +213,18 @@ func init() {
 		}
 	}})
 }
+
+func init() {
+	opset.Timed("ConvTranspose2D", func() []opset.Case {
+		call := func(side, stride, pad int, torch string, x, w []int) opset.Case {
+			return opset.Call(fmt.Sprintf("%d×%d, stride %d, pad %d", side, side, stride, pad), torch, func(in []*G.Node) (*G.Node, error) {
+				return ConvTranspose2D(in[0], in[1], in[2], ConvParams{Stride: Both(stride), Pad: Around(pad)})
+			}, opset.Normal("x", x...), opset.Normal("w", w...), opset.Normal("b", w[1]))
+		}
+		return []opset.Case{
+			call(2, 2, 0, "F.conv_transpose2d(x, w, b, stride=2)", []int{16, 64, 28, 28}, []int{64, 32, 2, 2}),
+			call(4, 2, 1, "F.conv_transpose2d(x, w, b, stride=2, padding=1)", []int{16, 128, 14, 14}, []int{128, 64, 4, 4}),
+			call(3, 1, 1, "F.conv_transpose2d(x, w, b, padding=1)", []int{16, 64, 28, 28}, []int{64, 64, 3, 3}),
+		}
+	})
+}

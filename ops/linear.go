@@ -238,3 +238,11 @@ func init() {
 		}
 	}})
 }
+
+func init() {
+	opset.Timed("Linear", func() []opset.Case {
+		return []opset.Case{opset.Call("", "F.linear(x, w, b)", func(in []*G.Node) (*G.Node, error) {
+			return Linear(in[0], in[1], in[2])
+		}, opset.Normal("x", 128, 512), opset.Normal("w", 1000, 512), opset.Normal("b", 1000))}
+	})
+}

@@ -249,7 +249,9 @@ func init() {
 			Draw: func(r *rand.Rand) opset.Case {
 				return at(Reduction(r.IntN(3)), [][]int{{4, 3}, {7}, {2, 3, 2}}[r.IntN(3)]...)
 			},
-			Bench: func() []opset.Case { return []opset.Case{at(ReductionMean, 128, 1000)} },
+		})
+		opset.Timed(name, func() []opset.Case {
+			return []opset.Case{at(ReductionMean, 128, 1000), at(ReductionMean, 16, 64, 56, 56)}
 		})
 	}
 }

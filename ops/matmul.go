@@ -159,3 +159,15 @@ func init() {
 		}
 	}})
 }
+
+func init() {
+	opset.Timed("MatMul", func() []opset.Case {
+		var all []opset.Case
+		for _, s := range [][2][]int{{{512, 512}, {512, 512}}, {{16, 128, 64}, {16, 64, 128}}} {
+			all = append(all, opset.Call("", "torch.matmul(a, b)", func(in []*G.Node) (*G.Node, error) {
+				return MatMul(in[0], in[1])
+			}, opset.Normal("a", s[0]...), opset.Normal("b", s[1]...)))
+		}
+		return all
+	})
+}

@@ -179,3 +179,11 @@ func init() {
 		}
 	}})
 }
+
+func init() {
+	opset.Timed("MSE", func() []opset.Case {
+		return []opset.Case{opset.Call("", "F.mse_loss(y, t)", func(in []*G.Node) (*G.Node, error) {
+			return MSE(in[0], in[1], ReductionMean)
+		}, opset.Normal("y", 16, 64, 56, 56), opset.Normal("t", 16, 64, 56, 56))}
+	})
+}

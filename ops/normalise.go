@@ -680,3 +680,36 @@ func init() {
 		}
 	}})
 }
+
+func init() {
+	x, scale, bias := opset.Normal("x", 16, 64, 56, 56), opset.Normal("scale", 64), opset.Normal("bias", 64)
+	opset.Timed("BatchNorm", func() []opset.Case {
+		const torch = "F.batch_norm(x, None, None, scale, bias, True, 0.1, 1e-5)"
+		return []opset.Case{
+			opset.Call("", torch, func(in []*G.Node) (*G.Node, error) {
+				return BatchNorm(in[0], in[1], in[2], 1e-5)
+			}, x, scale, bias),
+			opset.Call("then ReLU", "F.relu("+torch+")", func(in []*G.Node) (*G.Node, error) {
+				var t Try
+				return t.Do(ReLU(t.Do(BatchNorm(in[0], in[1], in[2], 1e-5)))), t.Err()
+			}, x, scale, bias),
+			opset.Call("then + r, ReLU", "F.relu("+torch+" + r)", func(in []*G.Node) (*G.Node, error) {
+				var t Try
+				return t.Do(ReLU(t.Do(Add(t.Do(BatchNorm(in[0], in[1], in[2], 1e-5)), in[3])))), t.Err()
+			}, x, scale, bias, opset.Normal("r", 16, 64, 56, 56)),
+			opset.Call("", torch, func(in []*G.Node) (*G.Node, error) {
+				return BatchNorm(in[0], in[1], in[2], 1e-5)
+			}, opset.Normal("x", 32, 256, 14, 14), opset.Normal("scale", 256), opset.Normal("bias", 256)),
+		}
+	})
+	opset.Timed("GroupNorm", func() []opset.Case {
+		return []opset.Case{opset.Call("8 groups", "F.group_norm(x, 8, scale, bias)", func(in []*G.Node) (*G.Node, error) {
+			return GroupNorm(in[0], in[1], in[2], 8, 1e-5)
+		}, x, scale, bias)}
+	})
+	opset.Timed("LayerNorm", func() []opset.Case {
+		return []opset.Case{opset.Call("", "F.layer_norm(x, (384,), scale, bias)", func(in []*G.Node) (*G.Node, error) {
+			return LayerNorm(in[0], in[1], in[2], 1, 1e-5)
+		}, opset.Normal("x", 32, 196, 384), opset.Normal("scale", 384), opset.Normal("bias", 384))}
+	})
+}

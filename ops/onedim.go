@@ -164,3 +164,19 @@ func init() {
 		}
 	}})
 }
+
+func init() {
+	opset.Timed("Conv1D", func() []opset.Case {
+		return []opset.Case{opset.Call("pad 1", "F.conv1d(x, w, b, padding=1)", func(in []*G.Node) (*G.Node, error) {
+			return Conv1D(in[0], in[1], in[2], ConvParams{Pad: Padding{Left: 1, Right: 1}})
+		}, opset.Normal("x", 32, 64, 1024), opset.Normal("w", 128, 64, 3), opset.Normal("b", 128))}
+	})
+	for name, torch := range map[string]string{"MaxPool1D": "F.max_pool1d(x, 2)", "AvgPool1D": "F.avg_pool1d(x, 2)"} {
+		op := map[string]func(*G.Node, PoolParams) (*G.Node, error){"MaxPool1D": MaxPool1D, "AvgPool1D": AvgPool1D}[name]
+		opset.Timed(name, func() []opset.Case {
+			return []opset.Case{opset.Call("of 2", torch, func(in []*G.Node) (*G.Node, error) {
+				return op(in[0], PoolParams{Window: Size{W: 2}})
+			}, opset.Normal("x", 32, 64, 1024))}
+		})
+	}
+}

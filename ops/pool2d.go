@@ -146,3 +146,18 @@ func init() {
 	registerPool("AvgPool2D", AvgPool2D, func(r *rand.Rand, p *PoolParams) { p.ExcludePadding = r.IntN(2) == 0 })
 	registerPool("L2Pool2D", L2Pool2D, nil)
 }
+
+func init() {
+	for name, torch := range map[string]string{"MaxPool2D": "max_pool2d(x, ", "AvgPool2D": "avg_pool2d(x, ", "L2Pool2D": "lp_pool2d(x, 2., "} {
+		op := map[string]func(*G.Node, PoolParams) (*G.Node, error){"MaxPool2D": MaxPool2D, "AvgPool2D": AvgPool2D, "L2Pool2D": L2Pool2D}[name]
+		opset.Timed(name, func() []opset.Case {
+			var all []opset.Case
+			for _, side := range []int{2, 3} {
+				all = append(all, opset.Call(fmt.Sprintf("%d×%d, stride 2", side, side), fmt.Sprintf("F.%s%d, 2)", torch, side), func(in []*G.Node) (*G.Node, error) {
+					return op(in[0], PoolParams{Window: Both(side), Stride: Both(2)})
+				}, opset.Normal("x", 16, 64, 56, 56)))
+			}
+			return all
+		})
+	}
+}

@@ -67,3 +67,11 @@ func init() {
 		}
 	}})
 }
+
+func init() {
+	opset.Timed("PReLU", func() []opset.Case {
+		return []opset.Case{opset.Call("", "F.prelu(x, slopes)", func(in []*G.Node) (*G.Node, error) {
+			return PReLU(in[0], in[1])
+		}, opset.Normal("x", 16, 64, 56, 56), opset.Normal("slopes", 64))}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
@@ -252,5 +253,21 @@ func init() {
 			}
 			return c
 		}})
+	}
+}
+
+func init() {
+	for name, torch := range map[string]string{"Sum": "sum", "Mean": "mean", "Max": "amax"} {
+		op := map[string]func(x *G.Node, axes ...int) (*G.Node, error){"Sum": Sum, "Mean": Mean, "Max": Max}[name]
+		call := func(axes, shape []int) opset.Case {
+			text := strings.ReplaceAll(fmt.Sprint(axes), " ", ", ")
+			return opset.Call("over "+text, "torch."+torch+"(x, "+text+")", func(in []*G.Node) (*G.Node, error) {
+				return op(in[0], axes...)
+			}, opset.Normal("x", shape...))
+		}
+		opset.Timed(name, func() []opset.Case {
+			return []opset.Case{call([]int{2, 3}, []int{16, 64, 56, 56}), call([]int{0, 2, 3}, []int{16, 64, 56, 56}),
+				call([]int{1}, []int{128, 1000})}
+		})
 	}
 }

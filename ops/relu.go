@@ -81,3 +81,15 @@ func init() {
 		}
 	}})
 }
+
+func init() {
+	opset.Timed("ReLU", func() []opset.Case {
+		var all []opset.Case
+		for _, shape := range [][]int{{64, 6, 28, 28}, {16, 64, 56, 56}} {
+			all = append(all, opset.Call("", "F.relu(x)", func(in []*G.Node) (*G.Node, error) {
+				return ReLU(in[0])
+			}, opset.Normal("x", shape...)))
+		}
+		return all
+	})
+}

@@ -352,3 +352,39 @@ func init() {
 		}})
 	}
 }
+
+func init() {
+	opset.Timed("Pad", func() []opset.Case {
+		var all []opset.Case
+		for i, mode := range []string{"constant", "reflect", "replicate"} {
+			all = append(all, opset.Call(mode, fmt.Sprintf("F.pad(x, (1, 1, 1, 1), %q)", mode), func(in []*G.Node) (*G.Node, error) {
+				return Pad(in[0], Around(1), []PadMode{PadZeros, PadReflect, PadReplicate}[i])
+			}, opset.Normal("x", 16, 64, 56, 56)))
+		}
+		return all
+	})
+	opset.Timed("Upsample", func() []opset.Case {
+		call := func(name, torch string, mode ResampleMode) opset.Case {
+			return opset.Call(name, "F.interpolate(x, (56, 56), mode="+torch+")", func(in []*G.Node) (*G.Node, error) {
+				return Upsample(in[0], Both(56), mode)
+			}, opset.Normal("x", 16, 64, 28, 28))
+		}
+		return []opset.Case{
+			call("nearest", "'nearest'", Nearest),
+			call("bilinear", "'bilinear', align_corners=False", Bilinear),
+			call("bilinear, aligned", "'bilinear', align_corners=True", BilinearAligned),
+		}
+	})
+	for name, torch := range map[string]string{"AdaptiveAvgPool2D": "avg", "AdaptiveMaxPool2D": "max"} {
+		op := map[string]func(*G.Node, Size) (*G.Node, error){"AdaptiveAvgPool2D": AdaptiveAvgPool2D, "AdaptiveMaxPool2D": AdaptiveMaxPool2D}[name]
+		opset.Timed(name, func() []opset.Case {
+			var all []opset.Case
+			for _, to := range []int{1, 7} {
+				all = append(all, opset.Call(fmt.Sprintf("to %d×%d", to, to), fmt.Sprintf("F.adaptive_%s_pool2d(x, %d)", torch, to), func(in []*G.Node) (*G.Node, error) {
+					return op(in[0], Both(to))
+				}, opset.Normal("x", 16, 256, 28, 28)))
+			}
+			return all
+		})
+	}
+}

@@ -422,3 +422,21 @@ func init() {
 		}
 	}})
 }
+
+func init() {
+	opset.Timed("Transpose", func() []opset.Case {
+		return []opset.Case{opset.Call("0 2 3 1", "x.permute(0, 2, 3, 1).contiguous()", func(in []*G.Node) (*G.Node, error) {
+			return Transpose(in[0], 0, 2, 3, 1)
+		}, opset.Normal("x", 16, 64, 56, 56))}
+	})
+	opset.Timed("Concat", func() []opset.Case {
+		return []opset.Case{opset.Call("axis 1", "torch.cat([a, b], 1)", func(in []*G.Node) (*G.Node, error) {
+			return Concat(1, in...)
+		}, opset.Normal("a", 16, 64, 56, 56), opset.Normal("b", 16, 64, 56, 56))}
+	})
+	opset.Timed("Slice", func() []opset.Case {
+		return []opset.Case{opset.Call("half of axis 1", "x[:, :32].contiguous()", func(in []*G.Node) (*G.Node, error) {
+			return Slice(in[0], 1, 0, 32, 1)
+		}, opset.Normal("x", 16, 64, 56, 56))}
+	})
+}

@@ -279,5 +279,8 @@ func init() {
 			shape := []tensor.Shape{{3, 4}, {5}, {2, 3, 4}, {2, 3, 2, 2}}[r.IntN(4)]
 			return with(r.IntN(2*len(shape))-len(shape), shape...)
 		}})
+		opset.Timed(name, func() []opset.Case {
+			return []opset.Case{with(-1, 128, 1000), with(1, 8, 21, 64, 64)}
+		})
 	}
 }

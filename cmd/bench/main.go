@@ -1,6 +1,6 @@
 // Command bench measures the kernels and a training step on this machine.
 //
-//	go run ./cmd/bench [-quick] [-pytorch] [-json] [-markdown file]... [-threads n]
+//	go run ./cmd/bench [-quick] [-pytorch] [-json] [-only parts] [-markdown file]... [-threads n]
 //
 // An absolute time says as much about the machine and its other tenants as about the code.
 // So each figure has its peer measured beside it, in turns, and is given as a ratio.
@@ -11,6 +11,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/convgrad/convgrad/internal/kernel"
 	"github.com/convgrad/convgrad/ops"
@@ -21,6 +23,16 @@ func main() {
 	flag.BoolVar(&o.Quick, "quick", false, "a few shapes, briefly: to see that it works")
 	flag.BoolVar(&o.PyTorch, "pytorch", false,
 		"beside PyTorch and OpenBLAS, where the first python3 of PATH has them")
+	flag.Func("only", "measure only these `parts`: "+strings.Join(Measured(), ", ")+
+		", or ops:NAME; may be given more than once", func(list string) error {
+		for _, s := range strings.Split(list, ",") {
+			if part, _, _ := strings.Cut(s, ":"); !slices.Contains(Measured(), part) {
+				return fmt.Errorf("got %q, want one of %v", s, Measured())
+			}
+			o.Only = append(o.Only, s)
+		}
+		return nil
+	})
 	asJSON := flag.Bool("json", false, "write JSON instead of tables")
 	var documents []string
 	flag.Func("markdown", "also fill the tables between the markers <!-- bench:NAME --> of this "+

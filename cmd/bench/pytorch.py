@@ -66,16 +66,18 @@ def step(batch, channels_last):
     return [run]
 
 
-def op(expression, operands):
+def op(expression, operands, channels_last):
     """An expression of one of PyTorch's functions, without and with its gradients."""
     names, leaves = {"torch": torch, "F": torch.nn.functional}, []
     for o in operands:
         t = torch.rand(o["Shape"]) * 0.9 + 0.05
+        if channels_last and t.dim() == 4:
+            t = t.contiguous(memory_format=torch.channels_last)
         if not o["Integer"]:
             leaves.append(t.requires_grad_(True))
         names[o["Name"]] = torch.zeros(o["Shape"], dtype=torch.int64) if o["Integer"] else t
     code = compile(expression, "op", "eval")
-    dy = torch.rand(eval(code, names).shape)
+    dy = torch.rand_like(eval(code, names))
 
     def forward():
         with torch.no_grad():
@@ -88,6 +90,75 @@ def op(expression, operands):
     return [forward, training]
 
 
+def resnet20(num_classes):
+    """He et al.'s network for CIFAR, with shortcuts without weights."""
+    nn, F = torch.nn, torch.nn.functional
+
+    class Block(nn.Module):
+        def __init__(self, c, k, stride):
+            super().__init__()
+            self.conv1 = nn.Conv2d(c, k, 3, stride, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(k)
+            self.conv2 = nn.Conv2d(k, k, 3, 1, 1, bias=False)
+            self.bn2 = nn.BatchNorm2d(k)
+            self.stride, self.more = stride, (k - c) // 2
+
+        def forward(self, x):
+            y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+            if self.stride > 1:
+                x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.more, self.more))
+            return F.relu(x + y)
+
+    layers, c = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()], 16
+    for k in (16, 32, 64):
+        for i in range(3):
+            layers.append(Block(c, k, 2 if i == 0 and k > 16 else 1))
+            c = k
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, num_classes))
+
+
+def network(what, size):
+    """A training step, or the evaluation of a batch, as what says: network, training or
+    evaluation, and how it runs."""
+    import torchvision
+    name, task, how = what.split()
+    batch, side, classes = size
+    make = resnet20 if name == "resnet20" else getattr(torchvision.models, name)
+    fmt = layout(how in ("last", "compiled"))
+    x = (torch.rand(batch, 3, side, side) * 2 - 1).contiguous(memory_format=fmt)
+    labels = torch.randint(classes, (batch,))
+    net = make(num_classes=classes).to(memory_format=fmt).train(task == "training")
+    if how == "onnxruntime":
+        import io
+        import onnxruntime
+        file = io.BytesIO()
+        torch.onnx.export(net, (x,), file, dynamo=False)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(
+            file.getvalue(), options, providers=["CPUExecutionProvider"])
+        feed = {session.get_inputs()[0].name: x.numpy()}
+        return [lambda: session.run(None, feed)]
+    run = torch.compile(net) if how == "compiled" else net
+    if task == "evaluation":
+        def evaluate():
+            with torch.no_grad():
+                run(x)
+
+        return [evaluate]
+    optimizer = torch.optim.SGD(net.parameters(), 0.01, 0.9, weight_decay=1e-4, foreach=True)
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        torch.nn.functional.cross_entropy(run(x), labels).backward()
+        optimizer.step()
+
+    return [step]
+
+
+networks = {}  # kept, since to compile one takes a minute
+
+
 try:  # OpenBLAS, if it makes PyTorch's matrix products, has a number of threads of its own
     set_blas_threads = ctypes.CDLL("libblas.so.3").openblas_set_num_threads
 except (OSError, AttributeError):
@@ -97,12 +168,19 @@ for line in sys.stdin:
     q = json.loads(line)
     torch.set_num_threads(q["Threads"])
     set_blas_threads(q["Threads"])
-    torch.set_grad_enabled(q["What"] == "step")
+    torch.set_grad_enabled(q["What"] in ("step", "network"))
+    if q["What"] == "network":
+        key = (q["Expression"], tuple(q["Size"]))
+        if key not in networks:
+            networks.clear() if len(networks) > 3 else None
+            networks[key] = network(q["Expression"], q["Size"])
+        say(Seconds=clock(networks[key][0], q["Seconds"], q["CPU"]))
+        continue
     size, last = q["Size"] or [q.get("Expression"), q.get("Operands")], q["ChannelsLast"]
     if cache.get("size") != (q["What"], size):
         cache = {"size": (q["What"], size)}
     if last not in cache:
         make = {"convolution": lambda: convolution(size, last), "map": lambda: maps(size),
-                "step": lambda: step(size[0], last), "op": lambda: op(*size)}
+                "step": lambda: step(size[0], last), "op": lambda: op(*size, last)}
         cache[last] = make[q["What"]]()
     say(Seconds=clock(cache[last][q["Which"]], q["Seconds"], q["CPU"]))

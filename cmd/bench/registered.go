@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/pkg/errors"
@@ -17,22 +18,22 @@ import (
 
 // An OpResult is a registered op on all threads: its result, and its result with all gradients.
 type OpResult struct {
-	Name, Size        string
+	Name, Call, Size  string  // the op, its parameters, the shapes of its operands
 	Forward, Training float64 // seconds
 	// PyTorch's time over ours; 0 where it was not measured.
 	OverPyTorch, OverPyTorchTraining float64
 }
 
-// Registered measures the large cases of every registered op that has any. An op is found by its
-// registration: a new one needs no edit here.
-func Registered(b Budget, quick bool, torch *peer) ([]OpResult, error) {
+// Registered measures the calls that each registered op gives to opset.Timed. A new op needs no
+// edit here.
+func Registered(b Budget, o Options, torch *peer) ([]OpResult, error) {
 	var list []OpResult
 	for _, e := range opset.All() {
-		if e.Bench == nil {
+		if !o.wantsOne("ops", e.Name) {
 			continue
 		}
-		for i, c := range e.Bench() {
-			if quick && i > 0 {
+		for i, c := range opset.Calls(e.Name) {
+			if o.Quick && (i > 0 || len(list) > 2) {
 				break
 			}
 			r, err := measureCase(b, e.Name, c, torch)
@@ -46,7 +47,7 @@ func Registered(b Budget, quick bool, torch *peer) ([]OpResult, error) {
 }
 
 func measureCase(b Budget, name string, c opset.Case, torch *peer) (OpResult, error) {
-	res := OpResult{Name: name}
+	res := OpResult{Name: name, Call: c.Params}
 	q := question{What: "op", Expression: c.PyTorch, Threads: kernel.Threads(), Seconds: b.part().Time.Seconds()}
 	for i, in := range c.Inputs {
 		if i > 0 {
@@ -69,7 +70,7 @@ func measureCase(b Budget, name string, c opset.Case, torch *peer) (OpResult, er
 		for which := range 2 {
 			q := q
 			q.Which = which
-			fs = append(fs, func() (time.Duration, error) { return torch.ask(q) })
+			fs = append(fs, func() (time.Duration, error) { return torch.faster(q, images(c)) })
 		}
 	}
 	t, err := turns(b.Rounds, fs...)
@@ -81,6 +82,11 @@ func measureCase(b Budget, name string, c opset.Case, torch *peer) (OpResult, er
 		res.OverPyTorch, res.OverPyTorchTraining = over(t[2], t[0]), over(t[3], t[1])
 	}
 	return res, nil
+}
+
+// images says whether an operand has rank 4, and so two layouts in PyTorch.
+func images(c opset.Case) bool {
+	return slices.ContainsFunc(c.Inputs, func(in opset.Input) bool { return len(in.Shape) == 4 })
 }
 
 // runs is one run of the case in float32, with the gradients by all float inputs if they are asked
@@ -144,4 +150,12 @@ func runs(c opset.Case, gradients bool) (func(), error) {
 			panic(err) // it ran a moment ago on the same values
 		}
 	}, nil
+}
+
+// Title names the call in a sentence.
+func (r OpResult) Title() string {
+	if r.Call == "" {
+		return r.Name + " " + r.Size
+	}
+	return r.Name + " (" + r.Call + ") " + r.Size
 }

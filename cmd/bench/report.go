@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,6 +16,8 @@ import (
 type Options struct {
 	Quick   bool // a few shapes, briefly
 	PyTorch bool // beside PyTorch and OpenBLAS, where python3 has them
+	// Only is the parts to measure, of Parts; none stands for all.
+	Only []string
 }
 
 // A Report is a run of the benchmark.
@@ -31,6 +34,7 @@ type Report struct {
 	Python, PythonPath string `json:",omitempty"`
 
 	Quick bool
+	Only  []string `json:",omitempty"` // the parts that were asked for, if not all
 
 	Convs    []ConvResult
 	Tiers    []TierResult
@@ -38,10 +42,28 @@ type Report struct {
 	Parts    []PartResult
 	Ops      []OpResult
 	Graphs   []GraphResult
+	Networks []NetworkResult
 	Steps    []StepResult // ours, ours with Winograd, the built-ins, then PyTorch's
 	Targets  []Target
 	Losses   []Loss
 	Seconds  float64 // that the run took
+}
+
+// Measured are the parts of a run that can be asked for by themselves.
+func Measured() []string {
+	return []string{"convolution", "products", "maps", "ops", "step", "networks", "tiers", "graphs"}
+}
+
+// wants says whether a part is to be measured. Of "ops:NAME" only that op is.
+func (o Options) wants(part string) bool {
+	return len(o.Only) == 0 || slices.ContainsFunc(o.Only, func(s string) bool {
+		return s == part || strings.HasPrefix(s, part+":")
+	})
+}
+
+// wantsOne says whether one of a part's names is to be measured.
+func (o Options) wantsOne(part, name string) bool {
+	return len(o.Only) == 0 || slices.Contains(o.Only, part) || slices.Contains(o.Only, part+":"+name)
 }
 
 // Run measures and writes what it is doing to progress.
@@ -51,16 +73,17 @@ func Run(o Options, progress io.Writer) (*Report, error) {
 		fmt.Fprintf(progress, "%4.0f s  "+format+"\n", append([]any{time.Since(begin).Seconds()}, a...)...)
 	}
 	tier := kernel.CurrentTier()
-	r := &Report{CPU: cpuName(), Go: runtime.Version(), Tier: tier.String(), Threads: kernel.Threads(), Quick: o.Quick}
+	r := &Report{CPU: cpuName(), Go: runtime.Version(), Tier: tier.String(), Threads: kernel.Threads(), Quick: o.Quick, Only: o.Only}
 	for range 3 {
 		r.Peak = max(r.Peak, kernel.Peak(tier, true))
 	}
 	b := Budget{300 * time.Millisecond, 3, 5}
 	slow := Budget{100 * time.Millisecond, 3, 1} // for what peers do slowly
+	ops := Budget{60 * time.Millisecond, 3, 3}
 	steps := Budget{2 * time.Second, 3, 5}
 	shapes := Shapes
 	if o.Quick {
-		b, slow, steps = Budget{30 * time.Millisecond, 3, 2}, Budget{0, 2, 1}, Budget{0, 3, 2}
+		b, slow, ops, steps = Budget{30 * time.Millisecond, 3, 2}, Budget{0, 2, 1}, Budget{0, 2, 1}, Budget{0, 3, 2}
 		shapes = []Shape{Shapes[0], Shapes[3], Shapes[10]}
 	}
 	var torch, openblas *peer
@@ -82,6 +105,9 @@ func Run(o Options, progress io.Writer) (*Report, error) {
 		defer torch.close()
 		defer openblas.close()
 	}
+	if !o.wants("convolution") {
+		shapes = nil
+	}
 	for _, s := range shapes {
 		say("convolution %v: %s", s, s.Name)
 		c, err := Conv(s, b, torch)
@@ -90,30 +116,46 @@ func Run(o Options, progress io.Writer) (*Report, error) {
 		}
 		r.Convs = append(r.Convs, c)
 	}
-	say("matrix products")
-	var err error
-	if r.Products, err = Products(b, o.Quick, openblas); err != nil {
-		return nil, err
-	}
-	say("pooling, activation")
-	if r.Parts, err = Maps(b, torch); err != nil {
-		return nil, err
-	}
-	say("registered ops")
-	if r.Ops, err = Registered(slow, o.Quick, torch); err != nil {
-		return nil, err
-	}
-	say("a training step of convnet")
-	if r.Steps, err = Steps(stepBatch, steps, torch); err != nil {
-		return nil, err
-	}
-	say("other tiers and float64")
-	if r.Tiers, err = Tiers(b, o.Quick); err != nil {
-		return nil, err
-	}
-	say("ops in graphs of Gorgonia's, beside its own")
-	if r.Graphs, err = Graphs(slow, o.Quick); err != nil {
-		return nil, err
+	for _, part := range []struct {
+		name, text string
+		measure    func() error
+	}{
+		{"products", "matrix products", func() (err error) {
+			r.Products, err = Products(b, o.Quick, openblas)
+			return err
+		}},
+		{"maps", "pooling, activation", func() (err error) {
+			r.Parts, err = Maps(b, torch)
+			return err
+		}},
+		{"ops", "registered ops", func() (err error) {
+			r.Ops, err = Registered(ops, o, torch)
+			return err
+		}},
+		{"step", "a training step of convnet", func() (err error) {
+			r.Steps, err = Steps(stepBatch, steps, torch)
+			return err
+		}},
+		{"networks", "networks", func() (err error) {
+			r.Networks, err = Networks(steps, o, torch)
+			return err
+		}},
+		{"tiers", "other tiers and float64", func() (err error) {
+			r.Tiers, err = Tiers(b, o.Quick)
+			return err
+		}},
+		{"graphs", "ops in graphs of Gorgonia's, beside its own", func() (err error) {
+			r.Graphs, err = Graphs(slow, o.Quick)
+			return err
+		}},
+	} {
+		if !o.wants(part.name) {
+			continue
+		}
+		say("%s", part.text)
+		if err := part.measure(); err != nil {
+			return nil, err
+		}
 	}
 	r.Targets, r.Losses = r.targets(), r.losses()
 	r.Seconds = time.Since(begin).Seconds()
@@ -137,7 +179,7 @@ func each(v Rates, f func(float64) string) string {
 // Sections are the parts of a report, by the names of their markers in a document.
 func Sections() []string {
 	return []string{"machine", "convolution", "winograd", "tiers", "products", "maps", "ops", "step",
-		"graphs", "targets", "losses", "summary"}
+		"networks", "graphs", "targets", "losses", "summary"}
 }
 
 var titles = map[string]string{
@@ -150,9 +192,25 @@ var titles = map[string]string{
 	"maps":        "Pooling, activation, their gradients, float32",
 	"ops":         "Registered ops, float32, all threads",
 	"step":        "A training step of Gorgonia's examples/convnet: forward, backward, RMSProp; batch 100, dropout",
+	"networks":    "Networks, float32, all threads: a training step (SGD with momentum), and evaluation",
 	"graphs":      "Ops of ours in the place of Gorgonia's, in a graph of a user's under TapeMachine",
 	"losses":      "Where a peer is faster",
 	"summary":     "In short",
+}
+
+// has says whether the run measured a section. Of a run of some parts the sections that sum up
+// are not made, but for the losses.
+func (r *Report) has(section string) bool {
+	o := Options{Only: r.Only}
+	switch section {
+	case "machine", "losses":
+		return true
+	case "targets", "summary":
+		return len(r.Only) == 0
+	case "winograd":
+		return o.wants("convolution")
+	}
+	return o.wants(section)
 }
 
 // Section is one part as Markdown: a table that reads as text too.
@@ -215,9 +273,9 @@ func (r *Report) Section(name string) string {
 			add(p.Name, p.Size, f0(p.One), f0(p.All), ratio(p.OverLoop), ratio(p.OverPyTorch), ratio(p.OverPyTorchAll))
 		}
 	case "ops":
-		add("op", "operands", "ms", "with gradients", "× PyTorch", "with gradients")
+		add("op", "call", "operands", "ms", "with gradients", "× PyTorch", "with gradients")
 		for _, p := range r.Ops {
-			add(p.Name, p.Size, fmt.Sprintf("%.3f", 1e3*p.Forward), fmt.Sprintf("%.3f", 1e3*p.Training),
+			add(p.Name, p.Call, p.Size, fmt.Sprintf("%.3f", 1e3*p.Forward), fmt.Sprintf("%.3f", 1e3*p.Training),
 				ratio(p.OverPyTorch), ratio(p.OverPyTorchTraining))
 		}
 	case "step":
@@ -234,6 +292,12 @@ func (r *Report) Section(name string) string {
 				held = f0(float64(s.PeakBytes) / 1e6)
 			}
 			add(s.Name, fmt.Sprintf("%.1f", 1e3*s.Seconds), one, fmt.Sprintf("%.2f", s.TimesOurs), bytes, objects, held)
+		}
+	case "networks":
+		add("network", "ms", "Winograd", "MB allocated", "× PyTorch", "channels last", "torch.compile", "onnxruntime", "× best", "Winograd × best")
+		for _, n := range r.Networks {
+			add(n.Name, fmt.Sprintf("%.1f", 1e3*n.Seconds), fmt.Sprintf("%.1f", 1e3*n.WinogradSeconds), fmt.Sprintf("%.3f", n.Bytes/1e6),
+				ratio(n.OverEager), ratio(n.OverLast), ratio(n.OverCompiled), ratio(n.OverONNX), ratio(n.OverBest), ratio(n.WinogradOverBest))
 		}
 	case "graphs":
 		add("op", "size", "× built-in, output", "with gradients", "generic tier, output", "with gradients")
@@ -270,6 +334,9 @@ func table(rows [][]string) string {
 func (r *Report) WriteTo(w io.Writer) (int64, error) {
 	var b strings.Builder
 	for _, s := range Sections() {
+		if !r.has(s) {
+			continue
+		}
 		if titles[s] != "" {
 			fmt.Fprintf(&b, "\n%s\n\n", titles[s])
 		}
@@ -284,6 +351,9 @@ func (r *Report) WriteTo(w io.Writer) (int64, error) {
 // <!-- /bench:NAME -->.
 func (r *Report) Fill(document string) (string, error) {
 	for _, s := range Sections() {
+		if !r.has(s) || len(r.Only) > 0 && (s == "machine" || s == "losses") {
+			continue // what a whole run wrote there stays
+		}
 		from, to := "<!-- bench:"+s+" -->", "<!-- /bench:"+s+" -->"
 		before, rest, ok := strings.Cut(document, from)
 		if !ok {

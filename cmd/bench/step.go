@@ -27,44 +27,56 @@ type stepper struct {
 	calls int // to measure memory over
 }
 
-// ours is a step of the same network with our model, machine and optimizer.
-func ours(name string, batch int, o model.Options) (*stepper, error) {
+// A workload is what a network does again and again.
+type workload struct {
+	network   string
+	batch     int
+	input     tensor.Shape
+	classes   int
+	optimizer train.Optimizer // of training steps; nil for evaluation
+	rate      float64
+}
+
+// stepper makes the workload's steps with our model and machine, on random images and labels.
+func (w workload) stepper(name string, o model.Options) (*stepper, error) {
 	o.Seed = Seed
-	n, err := model.ByName("convnet", tensor.Shape{1, 28, 28}, 10, o)
+	n, err := model.ByName(w.network, w.input, w.classes, o)
 	if err != nil {
 		return nil, err
 	}
-	m, err := n.Build(batch, model.BuildOptions{Loss: model.CrossEntropy{}, Training: true, Seed: Seed})
+	build := model.BuildOptions{}
+	if w.optimizer != nil {
+		build = model.BuildOptions{Loss: model.CrossEntropy{}, Training: true, Seed: Seed}
+	}
+	m, err := n.Build(w.batch, build)
 	if err != nil {
 		return nil, err
 	}
 	x, ok := m.InputData().([]float32)
-	labels, ok2 := m.TargetData().([]int)
-	if !ok || !ok2 {
-		return nil, errors.New("bench: the network does not take float32 and labels")
+	if !ok {
+		return nil, errors.Errorf("bench: %s takes %T, want float32", w.network, m.InputData())
 	}
 	r := rand.New(rand.NewPCG(Seed, 1))
 	copy(x, random[float32](r, len(x)))
-	for i := range labels {
-		labels[i] = r.IntN(10)
+	if labels, ok := m.TargetData().([]int); ok {
+		for i := range labels {
+			labels[i] = r.IntN(w.classes)
+		}
 	}
-	var (
-		optimizer train.RMSProp
-		failed    error
-	)
+	var failed error
 	step := func() {
 		e := m.Run()
-		if e == nil {
+		if e == nil && w.optimizer != nil {
 			var grads []*tensor.Dense
 			if grads, e = m.Grads(); e == nil {
-				e = optimizer.Step(m.Params(), grads, 1e-4)
+				e = w.optimizer.Step(m.Params(), grads, w.rate)
 			}
 		}
 		if failed == nil {
 			failed = e
 		}
 	}
-	return &stepper{name, step, func() error { return errors.Wrap(failed, "bench: a step") }, m.LossValue, m.PeakBytes(), 20}, nil
+	return &stepper{name, step, func() error { return errors.Wrapf(failed, "bench: a step of %s", w.network) }, m.LossValue, m.PeakBytes(), 20}, nil
 }
 
 // A StepResult is a training step: forward, backward and RMSProp on a batch.
@@ -81,11 +93,14 @@ type StepResult struct {
 // Steps measures in turns a step of ours, of ours with Winograd, of the built-ins and, if there is
 // one, of PyTorch.
 func Steps(batch int, b Budget, torch *peer) ([]StepResult, error) {
-	plain, err := ours("convgrad", batch, model.Options{})
+	convnet := func() workload {
+		return workload{"convnet", batch, tensor.Shape{1, 28, 28}, 10, &train.RMSProp{}, 1e-4}
+	}
+	plain, err := convnet().stepper("convgrad", model.Options{})
 	if err != nil {
 		return nil, err
 	}
-	fast, err := ours("convgrad, Winograd", batch, model.Options{Winograd: true})
+	fast, err := convnet().stepper("convgrad, Winograd", model.Options{Winograd: true})
 	if err != nil {
 		return nil, err
 	}

@@ -210,8 +210,8 @@ func (r *Report) losses() []Loss {
 		add(p.Name+" "+p.Size, "PyTorch, all threads", p.OverPyTorchAll)
 	}
 	for _, o := range r.Ops {
-		add(o.Name+" "+o.Size, "PyTorch, all threads", o.OverPyTorch)
-		add(o.Name+" "+o.Size+" with gradients", "PyTorch, all threads", o.OverPyTorchTraining)
+		add(o.Title(), "PyTorch, all threads", o.OverPyTorch)
+		add(o.Title()+" with gradients", "PyTorch, all threads", o.OverPyTorchTraining)
 	}
 	for _, g := range r.Graphs {
 		add(g.Name+" "+g.Size, "the built-in, output", g.Forward)

@@ -18,8 +18,6 @@ type Entry struct {
 	// Draw returns a call of it, with small shapes and parameters by chance. Many draws should meet
 	// every branch of the op. It is called with sources of many seeds.
 	Draw func(r *rand.Rand) Case
-	// Bench is calls of the sizes that networks have, for the benchmark; it may be nil.
-	Bench func() []Case
 }
 
 // A Case is one call of a constructor.
@@ -89,10 +87,29 @@ func Labels(name string, classes int, shape ...int) Input {
 	}}
 }
 
-var entries []Entry
+var (
+	entries []Entry
+	timed   = map[string]func() []Case{}
+)
 
 // Register adds an op. It is called when the program starts, by the op's file.
 func Register(e Entry) { entries = append(entries, e) }
+
+// Timed gives the benchmark calls of the named op, of the sizes that networks have.
+func Timed(name string, calls func() []Case) { timed[name] = calls }
+
+// Calls is what Timed was given for the named op.
+func Calls(name string) []Case {
+	if timed[name] == nil {
+		return nil
+	}
+	return timed[name]()
+}
+
+// Call is a case for the benchmark alone: a call with the same in Python.
+func Call(params, pytorch string, build func(in []*G.Node) (*G.Node, error), in ...Input) Case {
+	return Case{Params: params, PyTorch: pytorch, Build: build, Inputs: in}
+}
 
 // All is the registered ops by name.
 func All() []Entry {
