@@ -85,7 +85,15 @@ func OpenWith(dir string, net *model.Network) (*Classifier, error) {
 }
 
 func open(dir string, net *model.Network) (*Classifier, error) {
-	path, weights := filepath.Join(dir, ConfigFile), filepath.Join(dir, WeightsFile)
+	s, err := readSaved(dir)
+	if err != nil {
+		return nil, err
+	}
+	return s.open(dir, net)
+}
+
+// readSmall reads a file of the run directory that cannot be large.
+func readSmall(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, errors.Wrap(err, "train: the run")
@@ -98,10 +106,22 @@ func open(dir string, net *model.Network) (*Classifier, error) {
 	if len(b) > maxConfig {
 		return nil, errors.Errorf("train: %s has more than %d bytes", path, maxConfig)
 	}
-	var s saved
-	if err := unmarshal(b, &s); err != nil {
-		return nil, errors.Wrapf(err, "train: %s", path)
+	return b, nil
+}
+
+// readSaved reads config.json.
+func readSaved(dir string) (s saved, err error) {
+	path := filepath.Join(dir, ConfigFile)
+	b, err := readSmall(path)
+	if err != nil {
+		return s, err
 	}
+	return s, errors.Wrapf(unmarshal(b, &s), "train: %s", path)
+}
+
+// open makes the classifier that config.json describes.
+func (s saved) open(dir string, net *model.Network) (*Classifier, error) {
+	path, weights := filepath.Join(dir, ConfigFile), filepath.Join(dir, WeightsFile)
 	c := &Classifier{Network: net, Input: s.Input, Classes: s.Classes, Normalisation: s.Normalisation}
 	if err := c.check(); err != nil {
 		return nil, errors.Wrapf(err, "train: %s", path)

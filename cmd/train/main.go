@@ -72,6 +72,11 @@ type job struct {
 }
 
 func run(args []string, stdout *os.File, stderr io.Writer) int {
+	if len(args) > 0 {
+		if v, ok := verbs[args[0]]; ok {
+			return v.run(args[1:], stdout, stderr)
+		}
+	}
 	ctx, stop := signals()
 	defer stop()
 	out := &output{w: stdout, broken: stop}
@@ -137,7 +142,7 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 
 // options are what the dataset is opened with.
 func (j *job) options(stderr io.Writer) data.Options {
-	o := data.Options{Dir: j.DataDir, Seed: j.Seed, Size: ops.Both(j.ImageSize)}
+	o := j.DataOptions()
 	if j.skip {
 		o.Skipped = func(path string, err error) { fmt.Fprintf(stderr, "train: left out: %s: %v\n", path, err) }
 	}

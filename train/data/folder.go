@@ -1,13 +1,9 @@
 package data
 
 import (
-	"bufio"
 	"cmp"
 	"image"
 	"image/color"
-	_ "image/gif"
-	_ "image/jpeg"
-	_ "image/png"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,9 +13,6 @@ import (
 	"sync"
 
 	"github.com/pkg/errors"
-	_ "golang.org/x/image/bmp"
-	"golang.org/x/image/draw"
-	_ "golang.org/x/image/webp"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/ops"
@@ -29,7 +22,7 @@ var _ = Register(Source{
 	Name: "folder", About: "pictures in a folder for each class",
 	Files: "a folder of pictures for each class, or two such directories, train and test",
 	Open: func(o Options) (Set, Set, error) {
-		return Folder(o.Dir, FolderOptions{Size: o.Size, Seed: o.Seed, Skipped: o.Skipped})
+		return Folder(o.Dir, FolderOptions{Size: o.Size, Channels: o.Channels, Seed: o.Seed, Skipped: o.Skipped})
 	},
 })
 
@@ -44,12 +37,8 @@ type FolderOptions struct {
 	Skipped func(path string, err error)
 }
 
-// maxPixels bounds a picture before it is decoded: 64 megapixels. heldInMemory is how many bytes of
-// samples are kept; larger sets are decoded at each Read.
-const (
-	maxPixels    = 64 << 20
-	heldInMemory = 1 << 30
-)
+// heldInMemory is how many bytes of samples are kept; larger sets are decoded at each Read.
+const heldInMemory = 1 << 30
 
 // Folder reads a directory with a folder of pictures for each class: PNG, JPEG, GIF, WebP or BMP.
 // The classes are the folders' names, sorted. Where the directory holds train and test (or val)
@@ -236,8 +225,8 @@ func (r *folderReader) pictures(dir string, class int) (all []picture, err error
 	return all, nil
 }
 
-// decode reads a picture whose size it has looked at first.
-func decode(path string) (img image.Image, err error) {
+// decode reads a file's picture.
+func decode(path string) (image.Image, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -250,23 +239,7 @@ func decode(path string) (img image.Image, err error) {
 	if !info.Mode().IsRegular() { // a pipe would wait for ever
 		return nil, errors.New("not a regular file")
 	}
-	c, _, err := image.DecodeConfig(bufio.NewReader(f))
-	if err != nil {
-		return nil, err
-	}
-	if c.Width < 1 || c.Height < 1 || c.Width > maxPixels/c.Height {
-		return nil, errors.Errorf("the picture has %d×%d pixels, want at most %d in all", c.Height, c.Width, maxPixels)
-	}
-	if _, err := f.Seek(0, 0); err != nil {
-		return nil, err
-	}
-	defer func() { // a decoder's fault is the file's
-		if r := recover(); r != nil {
-			img, err = nil, errors.Errorf("the decoder panicked: %v", r)
-		}
-	}()
-	img, _, err = image.Decode(bufio.NewReader(f))
-	return img, err
+	return decodeFrom(f, maxPixels)
 }
 
 // settle decides on size and channels where the options leave them open.
@@ -399,35 +372,6 @@ func (s *folder) pixels(i int, to []uint8) error {
 	if err != nil {
 		return errors.Wrapf(err, "data: %s", s.list[i].path)
 	}
-	h, w := s.shape[1], s.shape[2]
-	canvas := image.NewRGBA(image.Rect(0, 0, w, h))
-	draw.Draw(canvas, canvas.Bounds(), image.White, image.Point{}, draw.Src)
-	if from := cover(img.Bounds(), w, h); from.Dx() == w && from.Dy() == h {
-		draw.Draw(canvas, canvas.Bounds(), img, from.Min, draw.Over)
-	} else {
-		draw.CatmullRom.Scale(canvas, canvas.Bounds(), img, from, draw.Over, nil)
-	}
-	for k := range h * w {
-		c := canvas.Pix[4*k:][:3]
-		if s.shape[0] == 1 {
-			to[k] = color.GrayModel.Convert(color.RGBA{c[0], c[1], c[2], 255}).(color.Gray).Y
-			continue
-		}
-		for channel, v := range c {
-			to[channel*h*w+k] = v
-		}
-	}
+	fit(img, s.shape, to)
 	return nil
-}
-
-// cover is the largest part of b, around its middle, with sides in the proportion of w to h.
-func cover(b image.Rectangle, w, h int) image.Rectangle {
-	cw, ch := b.Dx(), b.Dy()
-	if cw*h > ch*w {
-		cw = max(1, ch*w/h)
-	} else {
-		ch = max(1, cw*h/w)
-	}
-	at := b.Min.Add(image.Pt((b.Dx()-cw)/2, (b.Dy()-ch)/2))
-	return image.Rectangle{at, at.Add(image.Pt(cw, ch))}
 }

@@ -29,8 +29,9 @@ type Options struct {
 	Seed        uint64 // of sources that draw, or split
 
 	// Of sources of pictures of any size: see FolderOptions.
-	Size    ops.Size
-	Skipped func(path string, err error)
+	Size     ops.Size
+	Channels int
+	Skipped  func(path string, err error)
 }
 
 var registry struct {

@@ -1,0 +1,135 @@
+package train
+
+import (
+	"bytes"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/pkg/errors"
+
+	"github.com/convgrad/convgrad/ops"
+	"github.com/convgrad/convgrad/train/data"
+)
+
+// A SavedRun is a classifier with all that its run directory says of how it came about.
+type SavedRun struct {
+	*Classifier
+	Dir     string
+	Config  Config  // as it was used
+	Kernels string  // the tier that it was trained with
+	Samples int     // to train on
+	Epochs  []Epoch // those that were saved
+}
+
+// OpenRun is Open, and reads the run's recipe and metrics too.
+//
+// Beside Open's errors it returns one if a line of metrics.jsonl is no epoch's.
+func OpenRun(dir string) (*SavedRun, error) {
+	s, err := readSaved(dir)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.open(dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	r := &SavedRun{Classifier: c, Dir: dir, Config: s.Config, Kernels: s.Tier, Samples: s.Samples}
+	path := filepath.Join(dir, MetricsFile)
+	b, err := readSmall(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // there is none before the first epoch ends
+		return nil, err
+	}
+	for i, line := range bytes.Split(bytes.TrimSpace(b), []byte{'\n'}) {
+		if len(line) == 0 {
+			continue
+		}
+		var e Epoch
+		if err := unmarshal(line, &e); err != nil {
+			return nil, errors.Wrapf(err, "train: %s: line %d", path, i+1)
+		}
+		r.Epochs = append(r.Epochs, e)
+	}
+	return r, nil
+}
+
+// DataOptions are what the recipe's data set is opened with.
+func (c Config) DataOptions() data.Options {
+	return data.Options{Dir: c.DataDir, Seed: c.Seed, Size: ops.Both(c.ImageSize)}
+}
+
+// Sets opens a data set for the classifier: samples of its input's shape, normalised as it was
+// trained. Labels are its own: a class is found by its name, so that a set may lack some.
+//
+// Beside the errors of the source it returns one that names a shape or a class which the
+// classifier does not have.
+func (c *Classifier) Sets(name string, o data.Options) (training, test data.Set, err error) {
+	if c == nil || len(c.Input) != 3 {
+		return nil, nil, errors.New("train: Sets: the classifier takes no pictures, want one of Open")
+	}
+	source, err := data.Find(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := source.CheckOptions(o); err != nil {
+		return nil, nil, err
+	}
+	if source.Name == "folder" { // pictures of any size
+		o.Size, o.Channels = ops.Size{H: c.Input[1], W: c.Input[2]}, c.Input[0]
+	}
+	if training, test, err = source.Open(o); err != nil {
+		return nil, nil, err
+	}
+	for _, s := range []*data.Set{&training, &test} {
+		if err := data.Check(*s); err != nil {
+			return nil, nil, errors.Wrapf(err, "train: %s", name)
+		}
+		if *s, err = c.adopt(*s); err != nil {
+			return nil, nil, errors.Wrapf(err, "train: %s", name)
+		}
+	}
+	return training, test, nil
+}
+
+// adopt is a set with the classifier's classes and normalisation.
+func (c *Classifier) adopt(s data.Set) (data.Set, error) {
+	if got := s.Shape(); !got.Eq(c.Input) {
+		return nil, errors.Errorf("samples are %v, want %v, the network's input", got, c.Input)
+	}
+	if c.Normalisation != nil && data.NormalisationOf(s) == nil {
+		var err error
+		if s, err = data.Normalise(s, c.Normalisation); err != nil {
+			return nil, err
+		}
+	}
+	own := s.Classes()
+	if slices.Equal(own, c.Classes) {
+		return s, nil
+	}
+	to := make([]int, len(own))
+	for i, name := range own {
+		if to[i] = slices.Index(c.Classes, name); to[i] < 0 {
+			return nil, errors.Errorf("the class %q is none of the network's, %q", name, c.Classes)
+		}
+	}
+	return &relabelled{s, c.Classes, to}, nil
+}
+
+// relabelled is a set whose classes have other numbers.
+type relabelled struct {
+	data.Set
+	classes []string
+	to      []int
+}
+
+// Classes implements data.Set.
+func (s *relabelled) Classes() []string { return slices.Clone(s.classes) }
+
+// Read implements data.Set.
+func (s *relabelled) Read(i int, x []float32) (data.Target, error) {
+	t, err := s.Set.Read(i, x)
+	if err == nil && t.Values == nil && t.Class >= 0 && t.Class < len(s.to) {
+		t.Class = s.to[t.Class]
+	}
+	return t, err
+}
