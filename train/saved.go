@@ -3,11 +3,13 @@ package train
 import (
 	"bytes"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 
 	"github.com/pkg/errors"
 
+	"github.com/convgrad/convgrad/model"
 	"github.com/convgrad/convgrad/ops"
 	"github.com/convgrad/convgrad/train/data"
 )
@@ -132,4 +134,58 @@ func (s *relabelled) Read(i int, x []float32) (data.Target, error) {
 		t.Class = s.to[t.Class]
 	}
 	return t, err
+}
+
+// Probabilities returns how probable each class is, given a row of the network's outputs: their
+// softmax. A network that was trained on the squared error gives probabilities itself, up to its
+// mistakes: they are cut off at 0 and scaled to the sum 1.
+//
+// It returns an error if an output is not a finite number.
+func (r *SavedRun) Probabilities(outputs []float32) ([]float64, error) {
+	if r == nil || len(outputs) == 0 {
+		return nil, errors.New("train: Probabilities: there is no run or no output")
+	}
+	p := make([]float64, len(outputs))
+	most, sum := outputs[argmax(outputs)], 0.0
+	for i, v := range outputs {
+		if v-v != 0 {
+			return nil, errors.Errorf("train: Probabilities: output %d is %v, want a finite number", i, v)
+		}
+		if p[i] = math.Exp(float64(v) - float64(most)); r.squared() {
+			p[i] = max(float64(v), 0)
+		}
+		sum += p[i]
+	}
+	for i := range p {
+		if p[i] /= sum; sum == 0 {
+			p[i] = 1 / float64(len(p))
+		}
+	}
+	return p, nil
+}
+
+func (r *SavedRun) squared() bool { return r.Config.Loss == model.SquaredError{}.String() }
+
+// LossOf is the loss of a sample of that class, given a row of the network's outputs, penalties and
+// smoothing left out: ln Σ exp(y) − y[class], or the article's ½ Σ (t − y)².
+func (r *SavedRun) LossOf(outputs []float32, class int) float64 {
+	if r == nil || class < 0 || class >= len(outputs) {
+		return math.NaN()
+	}
+	most, sum := float64(outputs[argmax(outputs)]), 0.0
+	for i, v := range outputs {
+		if !r.squared() {
+			sum += math.Exp(float64(v) - most)
+			continue
+		}
+		t := 0.0
+		if i == class {
+			t = 1
+		}
+		sum += (t - float64(v)) * (t - float64(v)) / 2
+	}
+	if r.squared() {
+		return sum
+	}
+	return math.Log(sum) + most - float64(outputs[class])
 }

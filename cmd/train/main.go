@@ -38,6 +38,11 @@ const usage = `Train trains a convolutional network on images, and tests it on o
   go run ./cmd/train resume RUN                     go on where the run in that directory was saved last,
                                                     with the same bits as if it had never stopped. Takes
                                                     -epochs, -data-dir, -threads and -save-every
+  go run ./cmd/train VERB RUN …                     what to do with a run that was made; VERB -h says more:
+  	train eval RUN                                  how well it does on labelled samples
+  	train predict RUN FILE|DIR…                     the most probable classes of pictures
+  	train inspect RUN|FILE                          layers, shapes, costs, configuration, metrics
+  	train export RUN -o FILE                        the network as a file for others
 
 Exit codes:
   0    the whole run was made

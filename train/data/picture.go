@@ -8,6 +8,7 @@ import (
 	_ "image/jpeg"
 	_ "image/png"
 	"io"
+	"sync"
 
 	"github.com/pkg/errors"
 	_ "golang.org/x/image/bmp"
@@ -61,8 +62,41 @@ func decodeFrom(r io.ReadSeeker, most int) (img image.Image, err error) {
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
+	defer underway.begin(c.Width * c.Height)()
 	img, _, err = image.Decode(bufio.NewReader(r))
 	return img, err
+}
+
+// underway are the pixels of the pictures that are being decoded. No more than maxPixels are at a
+// time, or one picture: a decoder takes up to some twenty bytes a pixel.
+var underway = newPixels()
+
+type pixels struct {
+	mu   sync.Mutex
+	free *sync.Cond
+	n    int
+}
+
+func newPixels() *pixels {
+	p := &pixels{}
+	p.free = sync.NewCond(&p.mu)
+	return p
+}
+
+// begin waits until so many pixels may be decoded. It returns what is called when they are.
+func (p *pixels) begin(n int) (end func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.n > 0 && p.n+n > maxPixels {
+		p.free.Wait()
+	}
+	p.n += n
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.n -= n
+		p.free.Broadcast()
+	}
 }
 
 // fit scales a picture so that it covers a sample's height and width, and writes its middle, as

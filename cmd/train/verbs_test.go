@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"hash/crc32"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/convgrad/convgrad/internal/report"
+	"github.com/convgrad/convgrad/model"
+)
+
+// shapes writes a folder of pictures as people have them: three classes, told by their colour, in
+// mixed sizes and formats, with names of blanks and accents; and among them a file cut short, a
+// text file, an empty class, and a picture that claims 30,000 pixels a side.
+func shapes(t *testing.T) string {
+	t.Helper()
+	const seed = 5
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	dir := filepath.Join(t.TempDir(), "Mes images")
+	write := func(class, name string, b []byte) {
+		if err := os.MkdirAll(filepath.Join(dir, class), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, class, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for class, c := range map[string][3]int{"rouge foncé": {180, 20, 30}, "grün": {30, 170, 40}, "azul": {40, 60, 200}} {
+		for i := range 12 {
+			img := image.NewRGBA(image.Rect(0, 0, 9+r.IntN(30), 8+r.IntN(30)))
+			for y := range img.Rect.Dy() {
+				for x := range img.Rect.Dx() {
+					v := func(k int) uint8 { return uint8(min(max(c[k]+r.IntN(40)-20, 0), 255)) }
+					img.Set(x, y, color.RGBA{v(0), v(1), v(2), 255})
+				}
+			}
+			var b bytes.Buffer
+			var err error
+			name := class + " " + string(rune('a'+i))
+			switch i % 3 {
+			case 0:
+				err = png.Encode(&b, img)
+				name += ".png"
+			case 1:
+				err = jpeg.Encode(&b, img, nil)
+				name += ".JPG"
+			case 2:
+				err = gif.Encode(&b, img, nil)
+				name += ".gif"
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(class, name, b.Bytes())
+			if class == "azul" && i == 0 {
+				write(class, "cut short.png", b.Bytes()[:b.Len()/2])
+			}
+		}
+	}
+	write("grün", "notes.txt", []byte("not a picture"))
+	write("grün", "huge.png", bomb(30000, 30000))
+	if err := os.Mkdir(filepath.Join(dir, "vide"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// bomb is the beginning of a PNG of that size.
+func bomb(w, h uint32) []byte {
+	head := append([]byte("IHDR"), 0, 0, 0, 0, 0, 0, 0, 0, 8, 2, 0, 0, 0)
+	binary.BigEndian.PutUint32(head[4:], w)
+	binary.BigEndian.PutUint32(head[8:], h)
+	b := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\r"), head...)
+	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(head))
+}
+
+// TestVerbs is the life of a run on pictures of one's own.
+func TestVerbs(t *testing.T) {
+	dir, run := shapes(t), filepath.Join(t.TempDir(), "run")
+	status, _, errs := execute(t, "-data", "folder", "-data-dir", dir, "-image-size", "16", "-model", "lenet5", "-batch", "6", "-epochs", "8",
+		"-out", run, "-skip-damaged")
+	for _, want := range []string{"cut short.png: ", "notes.txt: ", "30000×30000 pixels", "vide: the class has no pictures"} {
+		if status != 0 || !strings.Contains(errs, want) {
+			t.Fatalf("train: status %d, %q, want %q left out", status, errs, want)
+		}
+	}
+	ok := func(args ...string) string {
+		t.Helper()
+		status, out, errs := execute(t, args...)
+		if status != 0 {
+			t.Fatalf("%v: status %d, %q", args, status, errs)
+		}
+		return out
+	}
+	ok("resume", run, "-epochs", "9", "-skip-damaged")
+
+	if out := ok("eval", run, "-skip-damaged"); !strings.Contains(out, "on 6 samples of folder (test)") || !strings.Contains(out, "  rouge foncé\n") {
+		t.Errorf("eval: %q", out)
+	}
+	var e report.Evaluation
+	if err := json.Unmarshal([]byte(ok("eval", "-json", run, "-data-dir", dir, "-skip-damaged")), &e); err != nil || e.Samples != 36 || e.Accuracy < 0.9 {
+		t.Errorf("eval -json on the whole folder: %d samples, %v right, %v", e.Samples, e.Accuracy, err)
+	}
+
+	status, out, errs := execute(t, "predict", run, dir, "-top", "2")
+	lines := strings.Split(strings.TrimSpace(errs), "\n")
+	if status != 1 || lines[len(lines)-1] != "train: predict: 3 of 39 could not be read" || !strings.Contains(errs, "huge.png: the picture has 30000×30000 pixels") {
+		t.Errorf("predict: status %d, %q", status, errs)
+	}
+	if strings.Count(out, "\n") != 36 || !strings.Contains(out, "azul d.png") {
+		t.Errorf("predict: %q", out)
+	}
+	one := filepath.Join(dir, "azul", "azul d.png")
+	var p prediction
+	if err := json.Unmarshal([]byte(ok("predict", run, one, "-json")), &p); err != nil || p.File != one || len(p.Guesses) != 3 || p.Guesses[0].Class != "azul" {
+		t.Errorf("predict -json: %+v, %v", p, err)
+	}
+	f, err := os.Open(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	stdin := os.Stdin
+	os.Stdin = f
+	if out := ok("predict", run, "-"); !strings.HasPrefix(out, "-  azul  ") {
+		t.Errorf("predict -: %q", out)
+	}
+	os.Stdin = stdin
+
+	if out := ok("inspect", run); !strings.Contains(out, "conv1") || !strings.Contains(out, "total") || !strings.Contains(out, "image_size      16") {
+		t.Errorf("inspect: %q", out)
+	}
+	file := filepath.Join(t.TempDir(), "net.safetensors")
+	ok("export", run, "-o", file)
+	before := readFile(t, file)
+	if status, _, errs := execute(t, "export", run, "-o", file); status != 1 || !strings.Contains(errs, "is there already") || readFile(t, file) != before {
+		t.Errorf("export over a file: status %d, %q", status, errs)
+	}
+	ok("export", run, "-o", file, "-force")
+	again, err := model.ByName("lenet5", []int{3, 16, 16}, 3, model.Options{Seed: 9})
+	if err == nil {
+		err = again.LoadFile(file, model.LoadOptions{})
+	}
+	if err != nil {
+		t.Errorf("what export wrote: %v", err)
+	}
+	if out := ok("inspect", file); !strings.Contains(out, "conv1.weight") || !strings.Contains(out, `classes: ["azul","grün","rouge foncé"]`) {
+		t.Errorf("inspect of a file: %q", out)
+	}
+	if err := os.WriteFile(file, []byte(before[:len(before)-8]), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, errs := execute(t, "inspect", file); status != 1 || !strings.Contains(errs, "cut short") {
+		t.Errorf("inspect of a file cut short: status %d, %q", status, errs)
+	}
+}
+
+// TestVerbUsage: each verb explains itself, and says in one line what is wrong.
+func TestVerbUsage(t *testing.T) {
+	for name := range verbs {
+		status, out, errs := execute(t, name, "-h")
+		if status != 0 || errs != "" || !strings.HasPrefix(out, "train "+name+" ") || !strings.Contains(out, "Exit codes: 0") {
+			t.Errorf("%s -h: status %d, %q, %q", name, status, out, errs)
+		}
+		if !strings.Contains(usage, "train "+name+" ") {
+			t.Errorf("train -h does not name %s", name)
+		}
+		for _, args := range [][]string{{name}, {name, "-speed", "9"}} {
+			status, out, errs := execute(t, args...)
+			if status != exitUsage || out != "" || strings.Count(errs, "\n") != 1 || !strings.HasPrefix(errs, "train: ") {
+				t.Errorf("%v: status %d, %q, %q", args, status, out, errs)
+			}
+		}
+		nowhere := filepath.Join(t.TempDir(), "nowhere")
+		args := []string{name, nowhere}
+		switch name {
+		case "predict":
+			args = append(args, "a.png")
+		case "export":
+			args = append(args, "-o", filepath.Join(t.TempDir(), "a.safetensors"))
+		}
+		if status, out, errs := execute(t, args...); status != exitFailed || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, nowhere) {
+			t.Errorf("%v: status %d, %q, %q", args, status, out, errs)
+		}
+	}
+	if status, _, errs := execute(t, "eval", "--", "-x"); status != exitFailed || !strings.Contains(errs, "-x") {
+		t.Errorf("a run named -x: status %d, %q", status, errs)
+	}
+}
