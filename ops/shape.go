@@ -146,32 +146,11 @@ func (o permute) Rule(_ []*G.Node, _, dy *G.Node) ([]*G.Node, error) {
 
 func permuted[T kernel.Float](o permute, c *Call) error {
 	y, x := Out[T](c), In[T](c, 0)
-	if len(y) == 0 {
-		return nil
+	from, steps := strides(c.Shape(0), o.Rank), make([]int, o.Rank)
+	for i := range steps {
+		steps[i] = from[o.Axes[i]]
 	}
-	from := strides(c.Shape(0), o.Rank)
-	w := walk{}
-	for i, n := range c.Result() {
-		if n > 1 {
-			w.sides, w.a, w.b = append(w.sides, n), append(w.a, from[o.Axes[i]]), append(w.b, 0)
-		}
-	}
-	if len(w.sides) == 0 {
-		copy(y, x)
-		return nil
-	}
-	last := len(w.sides) - 1
-	n, d := w.sides[last], w.a[last]
-	w.rows(func(iy, ix, _ int) {
-		to := y[iy:][:n]
-		if d == 1 {
-			copy(to, x[ix:])
-			return
-		}
-		for i := range to {
-			to[i] = x[ix+i*d]
-		}
-	})
+	kernel.Permute(y, x, c.Result(), steps)
 	return nil
 }
 
@@ -233,8 +212,8 @@ func joined[T kernel.Float](o concat, c *Call) error {
 	for i := range c.Operands() {
 		x := In[T](c, i)
 		n := volume(c.Shape(i)[o.Axis:])
-		for k := 0; n > 0 && k*n < len(x); k++ {
-			copy(y[k*row+at:][:n], x[k*n:])
+		if len(x) > 0 {
+			kernel.CopyBlocks(len(x)/n, n, y[at:], row, x, n)
 		}
 		at += n
 	}
@@ -306,37 +285,48 @@ func (o spread) Rule(_ []*G.Node, _, dy *G.Node) ([]*G.Node, error) {
 	return []*G.Node{d}, err
 }
 
-// pairs calls f with the indices of blocks of n elements that lie in both the whole and the part.
-func (o cut) pairs(whole tensor.Shape, f func(whole, part, n int)) {
-	n := volume(whole[o.Axis+1:])
-	if n == 0 {
+// blocks calls f for runs of blocks that lie in both the whole and the part: count blocks of n
+// elements, which begin where in each, and the distances between them.
+func (o cut) blocks(whole tensor.Shape, f func(count, n, wholeAt, wholeStep, partAt, partStep int)) {
+	n, outer, count := volume(whole[o.Axis+1:]), volume(whole[:o.Axis]), o.count()
+	if n*outer == 0 {
 		return
 	}
-	outer, k, count := volume(whole[:o.Axis]), 0, o.count()
 	if o.Step == 1 {
-		for i := range outer {
-			f((i*o.Side+o.From)*n, i*count*n, count*n)
-		}
+		f(outer, count*n, o.From*n, o.Side*n, 0, count*n)
 		return
 	}
 	for i := range outer {
-		for j := o.From; j < o.To; j += o.Step {
-			f((i*o.Side+j)*n, k, n)
-			k += n
-		}
+		f(count, n, (i*o.Side+o.From)*n, o.Step*n, i*count*n, n)
 	}
 }
 
 func cutOut[T kernel.Float](o cut, c *Call) error {
 	y, x := Out[T](c), In[T](c, 0)
-	o.pairs(c.Shape(0), func(whole, part, n int) { copy(y[part:][:n], x[whole:]) })
+	o.blocks(c.Shape(0), func(count, n, from, fromStep, to, toStep int) {
+		kernel.CopyBlocks(count, n, y[to:], toStep, x[from:], fromStep)
+	})
 	return nil
 }
 
 func spreadOut[T kernel.Float](o spread, c *Call) error {
 	x, y := Out[T](c), In[T](c, 0)
-	clear(x)
-	cut(o).pairs(c.Result(), func(whole, part, n int) { copy(x[whole:][:n], y[part:]) })
+	whole := c.Result()
+	n := volume(whole[o.Axis+1:])
+	if o.Step == 1 { // what is before the part of each block, and behind it
+		outer, side := volume(whole[:o.Axis]), o.Side*n
+		if before := o.From * n; before > 0 && len(x) > 0 {
+			kernel.ClearBlocks(outer, before, x, side)
+		}
+		if behind := (o.Side - o.To) * n; behind > 0 && len(x) > 0 {
+			kernel.ClearBlocks(outer, behind, x[o.To*n:], side)
+		}
+	} else {
+		kernel.ClearBlocks(1, len(x), x, 0)
+	}
+	cut(o).blocks(whole, func(count, n, to, toStep, from, fromStep int) {
+		kernel.CopyBlocks(count, n, x[to:], toStep, y[from:], fromStep)
+	})
 	return nil
 }
 
