@@ -1,6 +1,9 @@
 package kernel
 
-import "github.com/convgrad/convgrad/internal/workers"
+import (
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
+)
 
 // An AxisMap says how the elements of an output axis are weighted sums of an input axis: padding,
 // interpolation and averaging windows are such maps, one for each axis of an image. It is
@@ -117,9 +120,68 @@ func (m AxisMap) between(at float64) tapRun {
 // Elements outside of a run do not touch its output, so that NaN and infinities stay where they
 // are.
 func Resample[T Float](rows, cols AxisMap, y, x []T, planes int, scale float64) {
+	down, okRows := rows.padRuns()
+	across, okCols := cols.padRuns()
+	switch {
+	case okRows && okCols && scale == 1:
+		padPlanes(rows, cols, down, across, y, x, planes)
+	case rows.whole() && cols.whole():
+		w := T(scale / float64(rows.In) / float64(cols.In))
+		n := rows.In * cols.In
+		workers.Spans(planes, max(1, workers.Chunk/n), func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				y[i] = w * simd.Sum(x[i*n:][:n])
+			}
+		})
+	default:
+		if a, b := rows.matrix(), cols.matrix(); a != nil && b != nil {
+			applySparse(sparseOf[T](a, scale), sparseOf[T](b, 1), rows.In, cols.In, y, x, planes)
+			return
+		}
+		resampleRuns(rows, cols, y, x, planes, scale)
+	}
+}
+
+// ResampleBackward is the adjoint of Resample: dx[n,i,j] = scale · Σ_p Σ_q
+// rows[p,i]·cols[q,j]·dy[n,p,q].
+func ResampleBackward[T Float](rows, cols AxisMap, dx, dy []T, planes int, scale float64) {
+	down, okRows := rows.padRuns()
+	across, okCols := cols.padRuns()
+	switch {
+	case rows.Kind == PadZeros && cols.Kind == PadZeros && scale == 1:
+		Resample(rows.cut(), cols.cut(), dx, dy, planes, 1)
+	case okRows && okCols && scale == 1:
+		padPlanesBackward(rows, cols, down, across, dx, dy, planes)
+	case rows.whole() && cols.whole():
+		w := T(scale / float64(rows.In) / float64(cols.In))
+		n := rows.In * cols.In
+		workers.Spans(planes, max(1, workers.Chunk/n), func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				fill(dx[i*n:][:n], w*dy[i])
+			}
+		})
+	default:
+		if a, b := rows.matrix(), cols.matrix(); a != nil && b != nil {
+			applySparse(sparseOf[T](a.adjoint(rows.In), scale), sparseOf[T](b.adjoint(cols.In), 1), rows.Out, cols.Out, dx, dy, planes)
+			return
+		}
+		resampleRunsBackward(rows, cols, dx, dy, planes, scale)
+	}
+}
+
+// whole says that the map is the mean of the whole axis.
+func (m AxisMap) whole() bool { return m.Kind == AdaptiveMean && m.Out == 1 && m.In > 0 }
+
+func fill[T Float](x []T, v T) {
+	for i := range x {
+		x[i] = v
+	}
+}
+
+// resampleRuns is Resample for maps of many taps, whose lists would be long.
+func resampleRuns[T Float](rows, cols AxisMap, y, x []T, planes int, scale float64) {
 	down, downStep := rows.runs()
 	across, acrossStep := cols.runs()
-	plain := ones(across)
 	in, out := rows.In*cols.In, rows.Out*cols.Out
 	workers.Spans(planes, max(1, workers.Chunk/max(in, out, 1)), func(lo, hi int) {
 		s := takeScratch[T](1)
@@ -141,19 +203,14 @@ func Resample[T Float](rows, cols AxisMap, y, x []T, planes int, scale float64) 
 					}
 					row = sum
 				}
-				if plain {
-					pick(y, row, across)
-				} else {
-					mix1(y, row, across, acrossStep)
-				}
+				mix1(y, row, across, acrossStep)
 			}
 		}
 	})
 }
 
-// ResampleBackward is the adjoint of Resample: dx[n,i,j] = scale · Σ_p Σ_q
-// rows[p,i]·cols[q,j]·dy[n,p,q].
-func ResampleBackward[T Float](rows, cols AxisMap, dx, dy []T, planes int, scale float64) {
+// resampleRunsBackward is the adjoint of resampleRuns.
+func resampleRunsBackward[T Float](rows, cols AxisMap, dx, dy []T, planes int, scale float64) {
 	down, downStep := rows.runs()
 	across, acrossStep := cols.runs()
 	in, out := rows.In*cols.In, rows.Out*cols.Out
@@ -179,16 +236,6 @@ func ResampleBackward[T Float](rows, cols AxisMap, dx, dy []T, planes int, scale
 	})
 }
 
-// ones reports whether every run is one element of weight 1, or none.
-func ones(runs []tapRun) bool {
-	for _, r := range runs {
-		if r.count > 1 || r.count == 1 && r.w0 != 1 {
-			return false
-		}
-	}
-	return true
-}
-
 func weigh[T Float](y, x []T, w T) {
 	y = y[:len(x)]
 	for i, v := range x {
@@ -200,24 +247,6 @@ func addWeighed[T Float](y, x []T, w T) {
 	y = y[:len(x)]
 	for i, v := range x {
 		y[i] += w * v
-	}
-}
-
-// pick is y = x at runs of one element each, copied in stretches of neighbours.
-func pick[T Float](y, x []T, runs []tapRun) {
-	for q := 0; q < len(y); {
-		r := runs[q]
-		if r.count == 0 {
-			y[q] = 0
-			q++
-			continue
-		}
-		n := 1
-		for q+n < len(y) && runs[q+n].count == 1 && runs[q+n].first == r.first+n {
-			n++
-		}
-		copy(y[q:q+n], x[r.first:r.first+n])
-		q += n
 	}
 }
 

@@ -1,0 +1,101 @@
+package kernel
+
+import (
+	"github.com/convgrad/convgrad/internal/simd"
+	"github.com/convgrad/convgrad/internal/workers"
+)
+
+// A padRun is n elements of a padded axis, from element to on, that are the elements from, from+step,
+// … of the axis; zeros where from is negative.
+type padRun struct{ to, n, from, step int }
+
+// padRuns are the runs of a map that pads, in order.
+func (m AxisMap) padRuns() (list []padRun, ok bool) {
+	if m.Kind > PadReplicate {
+		return nil, false
+	}
+	add := func(lo, hi, from, step int) {
+		if lo, hi = max(lo, 0), min(hi, m.Out); lo < hi {
+			list = append(list, padRun{lo, hi - lo, from, step})
+		}
+	}
+	end := m.Before + m.In
+	first, last, step := -1, -1, 0
+	switch m.Kind {
+	case PadReflect:
+		first, last, step = m.Before, m.In-2, -1
+	case PadReplicate:
+		first, last = 0, m.In-1
+	}
+	add(0, m.Before, first, step)
+	add(m.Before, end, max(-m.Before, 0), 1)
+	add(end, m.Out, last, step)
+	return list, true
+}
+
+// cut is the adjoint of a map that pads with zeros: it cuts what the other puts on.
+func (m AxisMap) cut() AxisMap {
+	return AxisMap{Kind: PadZeros, Window: Window{In: m.Out, Before: -m.Before, Out: m.In}}
+}
+
+// padPlanes pads each of x's planes.
+func padPlanes[T Float](rows, cols AxisMap, down, across []padRun, y, x []T, planes int) {
+	in, out := rows.In*cols.In, rows.Out*cols.Out
+	workers.Spans(planes, max(1, workers.Chunk/max(in, out, 1)), func(lo, hi int) {
+		for n := lo; n < hi; n++ {
+			x, y := x[n*in:][:in], y[n*out:][:out]
+			for _, r := range down {
+				if r.from < 0 {
+					clear(y[r.to*cols.Out : (r.to+r.n)*cols.Out])
+					continue
+				}
+				for i := range r.n {
+					padRow(y[(r.to+i)*cols.Out:][:cols.Out], x[(r.from+i*r.step)*cols.In:][:cols.In], across)
+				}
+			}
+		}
+	})
+}
+
+func padRow[T Float](y, x []T, across []padRun) {
+	for _, c := range across {
+		to := y[c.to:][:c.n]
+		switch {
+		case c.from < 0:
+			clear(to)
+		case c.step == 1:
+			copy(to, x[c.from:])
+		default:
+			for k := range to {
+				to[k] = x[c.from+k*c.step]
+			}
+		}
+	}
+}
+
+// padPlanesBackward is the adjoint of padPlanes.
+func padPlanesBackward[T Float](rows, cols AxisMap, down, across []padRun, dx, dy []T, planes int) {
+	in, out := rows.In*cols.In, rows.Out*cols.Out
+	workers.Spans(planes, max(1, workers.Chunk/max(in, out, 1)), func(lo, hi int) {
+		for n := lo; n < hi; n++ {
+			dx, dy := dx[n*in:][:in], dy[n*out:][:out]
+			clear(dx)
+			for _, r := range down {
+				for i := 0; r.from >= 0 && i < r.n; i++ {
+					row, to := dy[(r.to+i)*cols.Out:][:cols.Out], dx[(r.from+i*r.step)*cols.In:][:cols.In]
+					for _, c := range across {
+						switch d := row[c.to:][:c.n]; {
+						case c.from < 0:
+						case c.step == 1:
+							simd.Add(to[c.from:][:c.n], d)
+						default:
+							for k, v := range d {
+								to[c.from+k*c.step] += v
+							}
+						}
+					}
+				}
+			}
+		}
+	})
+}
