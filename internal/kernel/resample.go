@@ -197,9 +197,9 @@ func resampleRuns[T Float](rows, cols AxisMap, y, x []T, planes int, scale float
 				}
 				row := x[r.first*cols.In:][:cols.In]
 				if r.count > 1 || r.w0*scale != 1 {
-					weigh(sum, row, T(r.w0*scale))
+					simd.Scale(sum, row, T(r.w0*scale))
 					for k := 1; k < r.count; k++ {
-						addWeighed(sum, x[(r.first+k*downStep)*cols.In:][:cols.In], T(r.w*scale))
+						simd.AddScaled(sum, x[(r.first+k*downStep)*cols.In:][:cols.In], T(r.w*scale))
 					}
 					row = sum
 				}
@@ -227,27 +227,13 @@ func resampleRunsBackward[T Float](rows, cols AxisMap, dx, dy []T, planes int, s
 				}
 				clear(row)
 				spread(row, dy[p*cols.Out:][:cols.Out], across, acrossStep)
-				addWeighed(dx[r.first*cols.In:][:cols.In], row, T(r.w0*scale))
+				simd.AddScaled(dx[r.first*cols.In:][:cols.In], row, T(r.w0*scale))
 				for k := 1; k < r.count; k++ {
-					addWeighed(dx[(r.first+k*downStep)*cols.In:][:cols.In], row, T(r.w*scale))
+					simd.AddScaled(dx[(r.first+k*downStep)*cols.In:][:cols.In], row, T(r.w*scale))
 				}
 			}
 		}
 	})
-}
-
-func weigh[T Float](y, x []T, w T) {
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] = w * v
-	}
-}
-
-func addWeighed[T Float](y, x []T, w T) {
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] += w * v
-	}
 }
 
 // mix1 is y = the weighted sums of x.

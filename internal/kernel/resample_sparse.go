@@ -3,6 +3,7 @@ package kernel
 import (
 	"slices"
 
+	"github.com/convgrad/convgrad/internal/simd"
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
@@ -84,13 +85,6 @@ func sparseOf[T Float](m *tapMatrix, scale float64) *sparse[T] {
 	return s
 }
 
-// like says that outputs p and o have the same taps.
-func (s *sparse[T]) like(p, o int) bool {
-	a, b := s.start[p], s.start[o]
-	n := s.start[p+1] - a
-	return s.start[o+1]-b == n && slices.Equal(s.index[a:a+n], s.index[b:b+n]) && slices.Equal(s.weight[a:a+n], s.weight[b:b+n])
-}
-
 // apply is y = the map of x.
 func (s *sparse[T]) apply(y, x []T) {
 	if s.picks {
@@ -126,37 +120,51 @@ func (s *sparse[T]) sums(y, x []T, lo, hi int) {
 	}
 }
 
-// applySparse applies down to the columns and across to the rows of each plane, rows×cols of x.
+// applySparse applies down to the columns and across to the rows of each plane, rows×cols of x. What
+// is done by vectors, down, is done where the lines are many.
 func applySparse[T Float](down, across *sparse[T], rows, cols int, y, x []T, planes int) {
 	p, q := len(down.start)-1, len(across.start)-1
 	in, out := rows*cols, p*q
 	workers.Spans(planes, max(1, workers.Chunk/max(in, out, 1)), func(lo, hi int) {
 		s := takeScratch[T](1)
 		defer s.free()
-		sum := s.slice(0, cols)
+		if rows <= p { // across first
+			middle := s.slice(0, rows*q)
+			for n := lo; n < hi; n++ {
+				for i := range rows {
+					across.apply(middle[i*q:][:q], x[n*in+i*cols:][:cols])
+				}
+				for i := range p {
+					down.mix(y[n*out+i*q:][:q], middle, i)
+				}
+			}
+			return
+		}
+		line := s.slice(0, cols)
 		for n := lo; n < hi; n++ {
-			x, y := x[n*in:][:in], y[n*out:][:out]
 			for i := range p {
-				to := y[i*q:][:q]
-				a, b := down.start[i], down.start[i+1]
-				if a == b {
-					clear(to)
-					continue
-				}
-				if i > 0 && down.like(i, i-1) {
-					copy(to, y[(i-1)*q:])
-					continue
-				}
-				row := x[int(down.index[a])*cols:][:cols]
-				if b-a > 1 || down.weight[a] != 1 {
-					weigh(sum, row, down.weight[a])
-					for k := a + 1; k < b; k++ {
-						addWeighed(sum, x[int(down.index[k])*cols:][:cols], down.weight[k])
-					}
-					row = sum
-				}
-				across.apply(to, row)
+				down.mix(line, x[n*in:][:in], i)
+				across.apply(y[n*out+i*q:][:q], line)
 			}
 		}
 	})
+}
+
+// mix is y = output i of the map of x's lines, each as long as y.
+func (s *sparse[T]) mix(y, x []T, i int) {
+	n, a, b := len(y), int(s.start[i]), int(s.start[i+1])
+	line := func(k int) []T { return x[int(s.index[k])*n:][:n] }
+	switch {
+	case a == b:
+		clear(y)
+	case b == a+1 && s.weight[a] == 1:
+		copy(y, line(a))
+	case b == a+1:
+		simd.Scale(y, line(a), s.weight[a])
+	default:
+		simd.Blend(y, line(a), line(a+1), s.weight[a], s.weight[a+1])
+		for k := a + 2; k < b; k++ {
+			simd.AddScaled(y, line(k), s.weight[k])
+		}
+	}
 }

@@ -53,6 +53,30 @@ func Add[T Float](y, x []T) {
 	}
 }
 
+// Scale is y = w·x. y may be x itself.
+func Scale[T Float](y, x []T, w T) {
+	y = y[:len(x)]
+	for i := scaleVector(y, x, w); i < len(x); i++ {
+		y[i] = w * x[i]
+	}
+}
+
+// AddScaled is y += w·x, rounded after the product.
+func AddScaled[T Float](y, x []T, w T) {
+	y = y[:len(x)]
+	for i := addScaledVector(y, x, w); i < len(x); i++ {
+		y[i] += T(w * x[i])
+	}
+}
+
+// Blend is y = wu·u + wv·v, rounded after each product. y may be u or v itself.
+func Blend[T Float](y, u, v []T, wu, wv T) {
+	u, v = u[:len(y)], v[:len(y)]
+	for i := blendVector(y, u, v, wu, wv); i < len(y); i++ {
+		y[i] = T(wu*u[i]) + T(wv*v[i])
+	}
+}
+
 // AddBias is y = x + b, then max(0, ·) where relu is set. y may be x itself.
 func AddBias[T Float](y, x []T, b T, relu bool) {
 	y = y[:len(x)]

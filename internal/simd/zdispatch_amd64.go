@@ -108,6 +108,108 @@ func addVector[T Float](y, x []T) (n int) {
 	return n
 }
 
+// blendVector is y = wu·u + wv·v for the first n elements.
+func blendVector[T Float](y, u, v []T, wu, wv T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (15); n == 0 {
+					return
+				}
+				blend32AVX512(n, p32(y), p32(u), p32(v), float32(wu), float32(wv))
+			case AVX2:
+				if n = len(y) &^ (7); n == 0 {
+					return
+				}
+				blend32AVX2(n, p32(y), p32(u), p32(v), float32(wu), float32(wv))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (7); n == 0 {
+					return
+				}
+				blend64AVX512(n, p64(y), p64(u), p64(v), float64(wu), float64(wv))
+			case AVX2:
+				if n = len(y) &^ (3); n == 0 {
+					return
+				}
+				blend64AVX2(n, p64(y), p64(u), p64(v), float64(wu), float64(wv))
+			}
+		}
+	}
+	return n
+}
+
+// addScaledVector is y += w·x for the first n elements.
+func addScaledVector[T Float](y, x []T, w T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (15); n == 0 {
+					return
+				}
+				addScaled32AVX512(n, p32(y), p32(x), float32(w))
+			case AVX2:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				addScaled32AVX2(n, p32(y), p32(x), float32(w))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				addScaled64AVX512(n, p64(y), p64(x), float64(w))
+			case AVX2:
+				if n = len(x) &^ (3); n == 0 {
+					return
+				}
+				addScaled64AVX2(n, p64(y), p64(x), float64(w))
+			}
+		}
+	}
+	return n
+}
+
+// scaleVector is y = w·x for the first n elements.
+func scaleVector[T Float](y, x []T, w T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (15); n == 0 {
+					return
+				}
+				scale32AVX512(n, p32(y), p32(x), float32(w))
+			case AVX2:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				scale32AVX2(n, p32(y), p32(x), float32(w))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				scale64AVX512(n, p64(y), p64(x), float64(w))
+			case AVX2:
+				if n = len(x) &^ (3); n == 0 {
+					return
+				}
+				scale64AVX2(n, p64(y), p64(x), float64(w))
+			}
+		}
+	}
+	return n
+}
+
 // biasVector is y = x + b, then max(0, ·) where relu is set, for the first n elements.
 func biasVector[T Float](y, x []T, b T, relu bool) (n int) {
 	if tier != Generic {

@@ -19,6 +19,21 @@ func addVector[T Float](y, x []T) (n int) {
 	return n
 }
 
+// blendVector is y = wu·u + wv·v for the first n elements.
+func blendVector[T Float](y, u, v []T, wu, wv T) (n int) {
+	return n
+}
+
+// addScaledVector is y += w·x for the first n elements.
+func addScaledVector[T Float](y, x []T, w T) (n int) {
+	return n
+}
+
+// scaleVector is y = w·x for the first n elements.
+func scaleVector[T Float](y, x []T, w T) (n int) {
+	return n
+}
+
 // biasVector is y = x + b, then max(0, ·) where relu is set, for the first n elements.
 func biasVector[T Float](y, x []T, b T, relu bool) (n int) {
 	return n

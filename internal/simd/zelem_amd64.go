@@ -19,6 +19,21 @@ func gate32AVX512(n int, dx *float32, dy *float32, x *float32)
 //go:noescape
 func add32AVX512(n int, y *float32, x *float32)
 
+// blend32AVX512 is y = wu·u + wv·v over n elements.
+//
+//go:noescape
+func blend32AVX512(n int, y *float32, u *float32, v *float32, wu float32, wv float32)
+
+// addScaled32AVX512 is y += w·x over n elements.
+//
+//go:noescape
+func addScaled32AVX512(n int, y *float32, x *float32, w float32)
+
+// scale32AVX512 is y = w·x over n elements.
+//
+//go:noescape
+func scale32AVX512(n int, y *float32, x *float32, w float32)
+
 // sgd32AVX512 is w −= rate·(dw + decay·w) over n elements.
 //
 //go:noescape
@@ -113,6 +128,21 @@ func gate64AVX512(n int, dx *float64, dy *float64, x *float64)
 //
 //go:noescape
 func add64AVX512(n int, y *float64, x *float64)
+
+// blend64AVX512 is y = wu·u + wv·v over n elements.
+//
+//go:noescape
+func blend64AVX512(n int, y *float64, u *float64, v *float64, wu float64, wv float64)
+
+// addScaled64AVX512 is y += w·x over n elements.
+//
+//go:noescape
+func addScaled64AVX512(n int, y *float64, x *float64, w float64)
+
+// scale64AVX512 is y = w·x over n elements.
+//
+//go:noescape
+func scale64AVX512(n int, y *float64, x *float64, w float64)
 
 // sgd64AVX512 is w −= rate·(dw + decay·w) over n elements.
 //
@@ -209,6 +239,21 @@ func gate32AVX2(n int, dx *float32, dy *float32, x *float32)
 //go:noescape
 func add32AVX2(n int, y *float32, x *float32)
 
+// blend32AVX2 is y = wu·u + wv·v over n elements.
+//
+//go:noescape
+func blend32AVX2(n int, y *float32, u *float32, v *float32, wu float32, wv float32)
+
+// addScaled32AVX2 is y += w·x over n elements.
+//
+//go:noescape
+func addScaled32AVX2(n int, y *float32, x *float32, w float32)
+
+// scale32AVX2 is y = w·x over n elements.
+//
+//go:noescape
+func scale32AVX2(n int, y *float32, x *float32, w float32)
+
 // sgd32AVX2 is w −= rate·(dw + decay·w) over n elements.
 //
 //go:noescape
@@ -303,6 +348,21 @@ func gate64AVX2(n int, dx *float64, dy *float64, x *float64)
 //
 //go:noescape
 func add64AVX2(n int, y *float64, x *float64)
+
+// blend64AVX2 is y = wu·u + wv·v over n elements.
+//
+//go:noescape
+func blend64AVX2(n int, y *float64, u *float64, v *float64, wu float64, wv float64)
+
+// addScaled64AVX2 is y += w·x over n elements.
+//
+//go:noescape
+func addScaled64AVX2(n int, y *float64, x *float64, w float64)
+
+// scale64AVX2 is y = w·x over n elements.
+//
+//go:noescape
+func scale64AVX2(n int, y *float64, x *float64, w float64)
 
 // sgd64AVX2 is w −= rate·(dw + decay·w) over n elements.
 //

@@ -414,6 +414,143 @@ done:
 	VZEROUPPER
 	RET
 
+// func blend32AVX512(n int, y *float32, u *float32, v *float32, wu float32, wv float32)
+// Requires: AVX, AVX512F
+TEXT ·blend32AVX512(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         u+16(FP), DX
+	MOVQ         v+24(FP), BX
+	VBROADCASTSS wu+32(FP), Z0
+	VBROADCASTSS wv+36(FP), Z1
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+64, DI
+	JLT          rest
+
+loop:
+	VMULPS  (DX)(SI*4), Z0, Z2
+	VMULPS  (BX)(SI*4), Z1, Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, (CX)(SI*4)
+	VMULPS  64(DX)(SI*4), Z0, Z2
+	VMULPS  64(BX)(SI*4), Z1, Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, 64(CX)(SI*4)
+	VMULPS  128(DX)(SI*4), Z0, Z2
+	VMULPS  128(BX)(SI*4), Z1, Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, 128(CX)(SI*4)
+	VMULPS  192(DX)(SI*4), Z0, Z2
+	VMULPS  192(BX)(SI*4), Z1, Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, 192(CX)(SI*4)
+	ADDQ    $+64, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMULPS  (DX)(SI*4), Z0, Z2
+	VMULPS  (BX)(SI*4), Z1, Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, (CX)(SI*4)
+	ADDQ    $+16, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addScaled32AVX512(n int, y *float32, x *float32, w float32)
+// Requires: AVX, AVX512F
+TEXT ·addScaled32AVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS w+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+64, SI
+	JLT          rest
+
+loop:
+	VMULPS  (DX)(BX*4), Z0, Z1
+	VADDPS  (CX)(BX*4), Z1, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	VMULPS  64(DX)(BX*4), Z0, Z1
+	VADDPS  64(CX)(BX*4), Z1, Z1
+	VMOVUPS Z1, 64(CX)(BX*4)
+	VMULPS  128(DX)(BX*4), Z0, Z1
+	VADDPS  128(CX)(BX*4), Z1, Z1
+	VMOVUPS Z1, 128(CX)(BX*4)
+	VMULPS  192(DX)(BX*4), Z0, Z1
+	VADDPS  192(CX)(BX*4), Z1, Z1
+	VMOVUPS Z1, 192(CX)(BX*4)
+	ADDQ    $+64, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMULPS  (DX)(BX*4), Z0, Z1
+	VADDPS  (CX)(BX*4), Z1, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func scale32AVX512(n int, y *float32, x *float32, w float32)
+// Requires: AVX, AVX512F
+TEXT ·scale32AVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS w+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+64, SI
+	JLT          rest
+
+loop:
+	VMULPS  (DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	VMULPS  64(DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, 64(CX)(BX*4)
+	VMULPS  128(DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, 128(CX)(BX*4)
+	VMULPS  192(DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, 192(CX)(BX*4)
+	ADDQ    $+64, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMULPS  (DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
 // func sgd32AVX512(n int, w *float32, dw *float32, rate float32, decay float32)
 // Requires: AVX, AVX512F
 TEXT ·sgd32AVX512(SB), NOSPLIT, $0-32
@@ -2018,6 +2155,143 @@ single:
 	VMOVUPD (DX)(BX*8), Z0
 	VADDPD  (CX)(BX*8), Z0, Z0
 	VMOVUPD Z0, (CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func blend64AVX512(n int, y *float64, u *float64, v *float64, wu float64, wv float64)
+// Requires: AVX, AVX512F
+TEXT ·blend64AVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         u+16(FP), DX
+	MOVQ         v+24(FP), BX
+	VBROADCASTSD wu+32(FP), Z0
+	VBROADCASTSD wv+40(FP), Z1
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+32, DI
+	JLT          rest
+
+loop:
+	VMULPD  (DX)(SI*8), Z0, Z2
+	VMULPD  (BX)(SI*8), Z1, Z3
+	VADDPD  Z3, Z2, Z2
+	VMOVUPD Z2, (CX)(SI*8)
+	VMULPD  64(DX)(SI*8), Z0, Z2
+	VMULPD  64(BX)(SI*8), Z1, Z3
+	VADDPD  Z3, Z2, Z2
+	VMOVUPD Z2, 64(CX)(SI*8)
+	VMULPD  128(DX)(SI*8), Z0, Z2
+	VMULPD  128(BX)(SI*8), Z1, Z3
+	VADDPD  Z3, Z2, Z2
+	VMOVUPD Z2, 128(CX)(SI*8)
+	VMULPD  192(DX)(SI*8), Z0, Z2
+	VMULPD  192(BX)(SI*8), Z1, Z3
+	VADDPD  Z3, Z2, Z2
+	VMOVUPD Z2, 192(CX)(SI*8)
+	ADDQ    $+32, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMULPD  (DX)(SI*8), Z0, Z2
+	VMULPD  (BX)(SI*8), Z1, Z3
+	VADDPD  Z3, Z2, Z2
+	VMOVUPD Z2, (CX)(SI*8)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addScaled64AVX512(n int, y *float64, x *float64, w float64)
+// Requires: AVX, AVX512F
+TEXT ·addScaled64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD w+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMULPD  (DX)(BX*8), Z0, Z1
+	VADDPD  (CX)(BX*8), Z1, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	VMULPD  64(DX)(BX*8), Z0, Z1
+	VADDPD  64(CX)(BX*8), Z1, Z1
+	VMOVUPD Z1, 64(CX)(BX*8)
+	VMULPD  128(DX)(BX*8), Z0, Z1
+	VADDPD  128(CX)(BX*8), Z1, Z1
+	VMOVUPD Z1, 128(CX)(BX*8)
+	VMULPD  192(DX)(BX*8), Z0, Z1
+	VADDPD  192(CX)(BX*8), Z1, Z1
+	VMOVUPD Z1, 192(CX)(BX*8)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMULPD  (DX)(BX*8), Z0, Z1
+	VADDPD  (CX)(BX*8), Z1, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func scale64AVX512(n int, y *float64, x *float64, w float64)
+// Requires: AVX, AVX512F
+TEXT ·scale64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD w+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMULPD  (DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	VMULPD  64(DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, 64(CX)(BX*8)
+	VMULPD  128(DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, 128(CX)(BX*8)
+	VMULPD  192(DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, 192(CX)(BX*8)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMULPD  (DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, (CX)(BX*8)
 	ADDQ    $+8, BX
 	CMPQ    BX, AX
 	JLT     single
@@ -3637,6 +3911,143 @@ done:
 	VZEROUPPER
 	RET
 
+// func blend32AVX2(n int, y *float32, u *float32, v *float32, wu float32, wv float32)
+// Requires: AVX
+TEXT ·blend32AVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         u+16(FP), DX
+	MOVQ         v+24(FP), BX
+	VBROADCASTSS wu+32(FP), Y0
+	VBROADCASTSS wv+36(FP), Y1
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+32, DI
+	JLT          rest
+
+loop:
+	VMULPS  (DX)(SI*4), Y0, Y2
+	VMULPS  (BX)(SI*4), Y1, Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, (CX)(SI*4)
+	VMULPS  32(DX)(SI*4), Y0, Y2
+	VMULPS  32(BX)(SI*4), Y1, Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, 32(CX)(SI*4)
+	VMULPS  64(DX)(SI*4), Y0, Y2
+	VMULPS  64(BX)(SI*4), Y1, Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, 64(CX)(SI*4)
+	VMULPS  96(DX)(SI*4), Y0, Y2
+	VMULPS  96(BX)(SI*4), Y1, Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, 96(CX)(SI*4)
+	ADDQ    $+32, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMULPS  (DX)(SI*4), Y0, Y2
+	VMULPS  (BX)(SI*4), Y1, Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, (CX)(SI*4)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addScaled32AVX2(n int, y *float32, x *float32, w float32)
+// Requires: AVX
+TEXT ·addScaled32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS w+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMULPS  (DX)(BX*4), Y0, Y1
+	VADDPS  (CX)(BX*4), Y1, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	VMULPS  32(DX)(BX*4), Y0, Y1
+	VADDPS  32(CX)(BX*4), Y1, Y1
+	VMOVUPS Y1, 32(CX)(BX*4)
+	VMULPS  64(DX)(BX*4), Y0, Y1
+	VADDPS  64(CX)(BX*4), Y1, Y1
+	VMOVUPS Y1, 64(CX)(BX*4)
+	VMULPS  96(DX)(BX*4), Y0, Y1
+	VADDPS  96(CX)(BX*4), Y1, Y1
+	VMOVUPS Y1, 96(CX)(BX*4)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMULPS  (DX)(BX*4), Y0, Y1
+	VADDPS  (CX)(BX*4), Y1, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func scale32AVX2(n int, y *float32, x *float32, w float32)
+// Requires: AVX
+TEXT ·scale32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS w+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMULPS  (DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	VMULPS  32(DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, 32(CX)(BX*4)
+	VMULPS  64(DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, 64(CX)(BX*4)
+	VMULPS  96(DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, 96(CX)(BX*4)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMULPS  (DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
 // func sgd32AVX2(n int, w *float32, dw *float32, rate float32, decay float32)
 // Requires: AVX
 TEXT ·sgd32AVX2(SB), NOSPLIT, $0-32
@@ -5030,6 +5441,143 @@ single:
 	VMOVUPD (DX)(BX*8), Y0
 	VADDPD  (CX)(BX*8), Y0, Y0
 	VMOVUPD Y0, (CX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func blend64AVX2(n int, y *float64, u *float64, v *float64, wu float64, wv float64)
+// Requires: AVX
+TEXT ·blend64AVX2(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         u+16(FP), DX
+	MOVQ         v+24(FP), BX
+	VBROADCASTSD wu+32(FP), Y0
+	VBROADCASTSD wv+40(FP), Y1
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+16, DI
+	JLT          rest
+
+loop:
+	VMULPD  (DX)(SI*8), Y0, Y2
+	VMULPD  (BX)(SI*8), Y1, Y3
+	VADDPD  Y3, Y2, Y2
+	VMOVUPD Y2, (CX)(SI*8)
+	VMULPD  32(DX)(SI*8), Y0, Y2
+	VMULPD  32(BX)(SI*8), Y1, Y3
+	VADDPD  Y3, Y2, Y2
+	VMOVUPD Y2, 32(CX)(SI*8)
+	VMULPD  64(DX)(SI*8), Y0, Y2
+	VMULPD  64(BX)(SI*8), Y1, Y3
+	VADDPD  Y3, Y2, Y2
+	VMOVUPD Y2, 64(CX)(SI*8)
+	VMULPD  96(DX)(SI*8), Y0, Y2
+	VMULPD  96(BX)(SI*8), Y1, Y3
+	VADDPD  Y3, Y2, Y2
+	VMOVUPD Y2, 96(CX)(SI*8)
+	ADDQ    $+16, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMULPD  (DX)(SI*8), Y0, Y2
+	VMULPD  (BX)(SI*8), Y1, Y3
+	VADDPD  Y3, Y2, Y2
+	VMOVUPD Y2, (CX)(SI*8)
+	ADDQ    $+4, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addScaled64AVX2(n int, y *float64, x *float64, w float64)
+// Requires: AVX
+TEXT ·addScaled64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD w+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMULPD  (DX)(BX*8), Y0, Y1
+	VADDPD  (CX)(BX*8), Y1, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	VMULPD  32(DX)(BX*8), Y0, Y1
+	VADDPD  32(CX)(BX*8), Y1, Y1
+	VMOVUPD Y1, 32(CX)(BX*8)
+	VMULPD  64(DX)(BX*8), Y0, Y1
+	VADDPD  64(CX)(BX*8), Y1, Y1
+	VMOVUPD Y1, 64(CX)(BX*8)
+	VMULPD  96(DX)(BX*8), Y0, Y1
+	VADDPD  96(CX)(BX*8), Y1, Y1
+	VMOVUPD Y1, 96(CX)(BX*8)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMULPD  (DX)(BX*8), Y0, Y1
+	VADDPD  (CX)(BX*8), Y1, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func scale64AVX2(n int, y *float64, x *float64, w float64)
+// Requires: AVX
+TEXT ·scale64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD w+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMULPD  (DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	VMULPD  32(DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, 32(CX)(BX*8)
+	VMULPD  64(DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, 64(CX)(BX*8)
+	VMULPD  96(DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, 96(CX)(BX*8)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMULPD  (DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, (CX)(BX*8)
 	ADDQ    $+4, BX
 	CMPQ    BX, AX
 	JLT     single

@@ -19,6 +19,21 @@ var table = []entry{
 		kernels:   one("add{b}{t}"), args: "n; y; x", count: "len(x)", tail: "return n",
 	},
 	{
+		doc:       "blendVector is y = wu·u + wv·v for the first n elements.",
+		signature: "blendVector[T Float](y, u, v []T, wu, wv T) (n int)",
+		kernels:   one("blend{b}{t}"), args: "n; y; u; v; wu; wv", count: "len(y)", tail: "return n",
+	},
+	{
+		doc:       "addScaledVector is y += w·x for the first n elements.",
+		signature: "addScaledVector[T Float](y, x []T, w T) (n int)",
+		kernels:   one("addScaled{b}{t}"), args: "n; y; x; w", count: "len(x)", tail: "return n",
+	},
+	{
+		doc:       "scaleVector is y = w·x for the first n elements.",
+		signature: "scaleVector[T Float](y, x []T, w T) (n int)",
+		kernels:   one("scale{b}{t}"), args: "n; y; x; w", count: "len(x)", tail: "return n",
+	},
+	{
 		doc:       "biasVector is y = x + b, then max(0, ·) where relu is set, for the first n elements.",
 		signature: "biasVector[T Float](y, x []T, b T, relu bool) (n int)",
 		kernels:   []kernel{{"relu", "biasReLU{b}{t}", ""}, {"", "bias{b}{t}", ""}},

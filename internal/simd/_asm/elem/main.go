@@ -231,6 +231,38 @@ func add(f flavour) {
 	})
 }
 
+func blend(f flavour) {
+	var a, b reg.VecVirtual
+	stream(f, "blend", "y = wu·u + wv·v over n elements.", "y, u, v", "wu, wv", func() {
+		a, b = f.constant("wu"), f.constant("wv")
+	}, func(at func(string) Mem) {
+		u, v := f.vector(), f.vector()
+		f.binary("mul", at("u"), a, u)
+		f.binary("mul", at("v"), b, v)
+		f.binary("add", v, u, u)
+		f.store(u, at("y"))
+	})
+}
+
+func addScaled(f flavour) {
+	var w reg.VecVirtual
+	stream(f, "addScaled", "y += w·x over n elements.", "y, x", "w", func() { w = f.constant("w") }, func(at func(string) Mem) {
+		v := f.vector()
+		f.binary("mul", at("x"), w, v)
+		f.binary("add", at("y"), v, v)
+		f.store(v, at("y"))
+	})
+}
+
+func scale(f flavour) {
+	var w reg.VecVirtual
+	stream(f, "scale", "y = w·x over n elements.", "y, x", "w", func() { w = f.constant("w") }, func(at func(string) Mem) {
+		v := f.vector()
+		f.binary("mul", at("x"), w, v)
+		f.store(v, at("y"))
+	})
+}
+
 func sgd(f flavour) {
 	var rate, decay reg.VecVirtual
 	stream(f, "sgd", "w −= rate·(dw + decay·w) over n elements.", "w, dw", "rate, decay", func() {
@@ -469,6 +501,9 @@ func main() {
 		relu(f)
 		gate(f)
 		add(f)
+		blend(f)
+		addScaled(f)
+		scale(f)
 		sgd(f)
 		momentum(f, false)
 		momentum(f, true)
