@@ -17,7 +17,10 @@ type Config struct {
 	Data    string `json:"data"`
 	DataDir string `json:"data_dir,omitempty"` // of its files; for those who open the sets
 	// Of samples that are brought to one size, height and width; likewise.
-	ImageSize int      `json:"image_size,omitempty"`
+	ImageSize int `json:"image_size,omitempty"`
+	// Pictures that cannot be read are left out; likewise.
+	SkipDamaged bool `json:"skip_damaged,omitempty"`
+
 	Model     string   `json:"model"`
 	Loss      string   `json:"loss"` // cross-entropy or mse
 	Epochs    int      `json:"epochs"`

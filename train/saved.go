@@ -57,7 +57,11 @@ func OpenRun(dir string) (*SavedRun, error) {
 
 // DataOptions are what the recipe's data set is opened with.
 func (c Config) DataOptions() data.Options {
-	return data.Options{Dir: c.DataDir, Seed: c.Seed, Size: ops.Both(c.ImageSize)}
+	o := data.Options{Dir: c.DataDir, Seed: c.Seed, Size: ops.Both(c.ImageSize)}
+	if c.SkipDamaged {
+		o.Skipped = func(string, error) {}
+	}
+	return o
 }
 
 // Sets opens a data set for the classifier: samples of its input's shape, normalised as it was

@@ -29,7 +29,7 @@ func setupEval(f *flag.FlagSet) func(*call) error {
 	name := f.String("data", "", "another `dataset` than the run's")
 	dir := f.String("data-dir", "", "the `directory` with its files")
 	split := f.String("split", "", "which `samples`: test, train or all (default test; all of a folder that has no train in it)")
-	skip := f.Bool("skip-damaged", false, "leave out what is no picture or damaged, and say so; it is an error otherwise")
+	skip := f.Bool("skip-damaged", false, "leave out what is no picture or damaged, and say so; it is an error otherwise, or as it was for the run")
 	asJSON := f.Bool("json", false, "print JSON, with the confusion matrix and the calibration")
 	threads := threadsFlag(f)
 	return func(c *call) error {

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+	"github.com/convgrad/convgrad/internal/report"
 	"github.com/convgrad/convgrad/model"
 	"github.com/convgrad/convgrad/ops"
 	"github.com/convgrad/convgrad/train"
@@ -43,6 +45,7 @@ const usage = `Train trains a convolutional network on images, and tests it on o
   	train predict RUN FILE|DIR…                     the most probable classes of pictures
   	train inspect RUN|FILE                          layers, shapes, costs, configuration, metrics
   	train export RUN -o FILE                        the network as a file for others
+  	train report RUN                                a page of HTML about it, as the run has written itself
 
 Exit codes:
   0    the whole run was made
@@ -73,7 +76,7 @@ type job struct {
 	out       string
 	resume    bool
 	saveEvery int
-	skip      bool
+	threads   int
 }
 
 func run(args []string, stdout *os.File, stderr io.Writer) int {
@@ -133,7 +136,10 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 		fmt.Fprintf(out, "\ninterrupted after %d steps\nweights of the last step in %s\n", res.Steps, filepath.Join(j.out, train.WeightsFile))
 		return exitSignal
 	}
-	fmt.Fprintf(out, "\ntest accuracy %.2f %%\nweights and metrics in %s\n", 100*res.Accuracy(), j.out)
+	if err := j.report(test); err != nil {
+		fmt.Fprintln(stderr, "train: there is no report:", err)
+	}
+	fmt.Fprintf(out, "\ntest accuracy %.2f %%\nweights, metrics and report.html in %s\n", 100*res.Accuracy(), j.out)
 	switch {
 	case errors.Is(out.err, syscall.EPIPE):
 		return exitSignal
@@ -145,10 +151,19 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 	return 0
 }
 
+// report writes the page of a run that has ended.
+func (j *job) report(test data.Set) error {
+	r, err := train.OpenRun(j.out)
+	if err != nil {
+		return err
+	}
+	return writeReport(r, test, filepath.Join(j.out, report.File))
+}
+
 // options are what the dataset is opened with.
 func (j *job) options(stderr io.Writer) data.Options {
 	o := j.DataOptions()
-	if j.skip {
+	if j.SkipDamaged {
 		o.Skipped = func(path string, err error) { fmt.Fprintf(stderr, "train: left out: %s: %v\n", path, err) }
 	}
 	return o
@@ -188,38 +203,7 @@ func (o *output) Write(b []byte) (int, error) {
 
 // parse reads the flags. A status other than keepRunning ends the program.
 func parse(args []string, stdout, stderr io.Writer) (j job, status int) {
-	f := flag.NewFlagSet("train", flag.ContinueOnError)
-	f.SetOutput(io.Discard) // its errors come with the whole usage
-	var names, files []string
-	for _, s := range data.Sources() {
-		names = append(names, s.Name+", "+s.About)
-		if s.Files != "" {
-			files = append(files, s.Name)
-		}
-	}
-	f.StringVar(&j.Data, "data", "digits", "the `dataset`: "+strings.Join(names, "; "))
-	f.StringVar(&j.DataDir, "data-dir", "", "the `directory` with the dataset's files, for "+strings.Join(files, ", "))
-	f.IntVar(&j.ImageSize, "image-size", 0, "height and width of a sample, for folder, in `pixels`; "+
-		"0 for the pictures' own, if all have one size")
-	f.BoolVar(&j.skip, "skip-damaged", false, "leave out what is no picture or damaged, and say so; it is an error otherwise")
-	f.StringVar(&j.Model, "model", "article", "the `network`: "+strings.Join(model.Names(), ", "))
-	f.StringVar(&j.Loss, "loss", "cross-entropy", "the `loss`: cross-entropy, or mse for the article's ½ Σ (t − y)² of an image, the mean over the batch")
-	f.IntVar(&j.Epochs, "epochs", 3, "passes over the training images")
-	f.IntVar(&j.Batch, "batch", 32, "images a step")
-	f.Float64Var(&j.Rate, "lr", 0, "the largest learning `rate`; 0 for what is usual for the network and the optimizer")
-	f.StringVar(&j.Optimizer, "optimizer", "adam", "the `optimizer`: adam, rmsprop, or sgd")
-	f.Func("momentum", "of sgd (default 0.9)", func(s string) error {
-		j.Momentum = new(float64)
-		_, err := fmt.Sscanf(s+"\n", "%g\n", j.Momentum)
-		return err
-	})
-	f.Float64Var(&j.Decay, "weight-decay", 0, "of sgd and adam, each step and unit of the rate")
-	f.StringVar(&j.Schedule, "schedule", "cosine", "how the learning rate changes: "+strings.Join(train.Schedules(), ", "))
-	f.Float64Var(&j.WarmUp, "warmup-epochs", 0, "`epochs` over which the learning rate rises to that of the schedule")
-	f.Uint64Var(&j.Seed, "seed", 1, "everything random comes from it: the same seed gives the same weights")
-	f.StringVar(&j.out, "out", "", "the run `directory`, which must be new or empty; by default a new one in runs")
-	f.IntVar(&j.saveEvery, "save-every", 0, "`steps` after which to save in the middle of an epoch too; 0 for never")
-	threads := f.Int("threads", 0, "threads to compute on, 0 for one a core; the weights do not depend on it")
+	f := j.flags()
 	if len(args) > 0 && args[0] == "resume" {
 		j.resume, args = true, args[1:]
 		if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
@@ -246,14 +230,87 @@ func parse(args []string, stdout, stderr io.Writer) (j job, status int) {
 			return j, fail(stderr, exitUsage, err)
 		}
 	}
-	if err := j.check(f, *threads); err != nil {
+	if err := j.check(f); err != nil {
 		return j, fail(stderr, exitUsage, err)
 	}
-	if *threads > 0 {
-		ops.SetThreads(*threads)
+	if j.threads > 0 {
+		ops.SetThreads(j.threads)
 	}
 	return j, keepRunning
 }
+
+// flags are those of training. They are the job's fields: what is in these is what they say.
+func (j *job) flags() *flag.FlagSet {
+	f := flag.NewFlagSet("train", flag.ContinueOnError)
+	f.SetOutput(io.Discard) // its errors come with the whole usage
+	var names, files []string
+	for _, s := range data.Sources() {
+		names = append(names, s.Name+", "+s.About)
+		if s.Files != "" {
+			files = append(files, s.Name)
+		}
+	}
+	f.StringVar(&j.Data, "data", "digits", "the `dataset`: "+strings.Join(names, "; "))
+	f.StringVar(&j.DataDir, "data-dir", "", "the `directory` with the dataset's files, for "+strings.Join(files, ", "))
+	f.IntVar(&j.ImageSize, "image-size", 0, "height and width of a sample, for folder, in `pixels`; "+
+		"0 for the pictures' own, if all have one size")
+	f.BoolVar(&j.SkipDamaged, "skip-damaged", false, "leave out what is no picture or damaged, and say so; it is an error otherwise")
+	f.StringVar(&j.Model, "model", "article", "the `network`: "+strings.Join(model.Names(), ", "))
+	f.StringVar(&j.Loss, "loss", "cross-entropy", "the `loss`: cross-entropy, or mse for the article's ½ Σ (t − y)² of an image, the mean over the batch")
+	f.IntVar(&j.Epochs, "epochs", 3, "passes over the training images")
+	f.IntVar(&j.Batch, "batch", 32, "images a step")
+	f.Float64Var(&j.Rate, "lr", 0, "the largest learning `rate`; 0 for what is usual for the network and the optimizer")
+	f.StringVar(&j.Optimizer, "optimizer", "adam", "the `optimizer`: adam, rmsprop, or sgd")
+	f.Var(optional{&j.Momentum}, "momentum", "of sgd (default 0.9)")
+	f.Float64Var(&j.Decay, "weight-decay", 0, "of sgd and adam, each step and unit of the rate")
+	f.StringVar(&j.Schedule, "schedule", "cosine", "how the learning rate changes: "+strings.Join(train.Schedules(), ", "))
+	f.Float64Var(&j.WarmUp, "warmup-epochs", 0, "`epochs` over which the learning rate rises to that of the schedule")
+	f.Uint64Var(&j.Seed, "seed", 1, "everything random comes from it: the same seed gives the same weights")
+	f.StringVar(&j.out, "out", "", "the run `directory`, which must be new or empty; by default a new one in runs")
+	f.IntVar(&j.saveEvery, "save-every", 0, "`steps` after which to save in the middle of an epoch too; 0 for never")
+	f.IntVar(&j.threads, "threads", 0, "threads to compute on, 0 for one a core; the weights do not depend on it")
+	return f
+}
+
+// An optional is a flag that may be left out.
+type optional struct{ to **float64 }
+
+// Set implements flag.Value.
+func (o optional) Set(s string) error {
+	v, err := strconv.ParseFloat(s, 64)
+	*o.to = &v
+	return err
+}
+
+// String implements flag.Value.
+func (o optional) String() string {
+	if o.to == nil || *o.to == nil {
+		return ""
+	}
+	return strconv.FormatFloat(**o.to, 'g', -1, 64)
+}
+
+// repeat is the command that repeats a run: the flags that are not as they are without being given.
+func repeat(c train.Config) string {
+	j := &job{}
+	f := j.flags()
+	j.Config = c
+	words := []string{"go run ./cmd/train"}
+	f.VisitAll(func(g *flag.Flag) {
+		v := g.Value.String()
+		if v == g.DefValue {
+			return
+		}
+		if strings.ContainsFunc(v, func(r rune) bool { return !strings.ContainsRune(plainRunes, r) }) {
+			v = "'" + strings.ReplaceAll(v, "'", `'\''`) + "'"
+		}
+		words = append(words, "-"+g.Name+"="+v)
+	})
+	return strings.Join(words, " ")
+}
+
+// plainRunes need no quotes in a shell.
+const plainRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,%@"
 
 // load takes the recipe of the run that goes on. What it takes of the flags changes no bits.
 func (j *job) load(f *flag.FlagSet) error {
@@ -270,7 +327,9 @@ func (j *job) load(f *flag.FlagSet) error {
 			c.Epochs = j.Epochs
 		case "data-dir":
 			c.DataDir = j.DataDir
-		case "threads", "save-every", "skip-damaged":
+		case "skip-damaged":
+			c.SkipDamaged = j.SkipDamaged
+		case "threads", "save-every":
 		default:
 			if err == nil {
 				err = fmt.Errorf("resume: -%s would change the bits of the run in %s, want it left out", given.Name, j.out)
@@ -282,12 +341,12 @@ func (j *job) load(f *flag.FlagSet) error {
 }
 
 // check returns an error for flags that make no sense whatever the data.
-func (j *job) check(f *flag.FlagSet, threads int) error {
+func (j *job) check(f *flag.FlagSet) error {
 	if f.NArg() > 0 {
 		return fmt.Errorf("got the argument %q, want flags only", f.Arg(0))
 	}
-	if threads < 0 {
-		return fmt.Errorf("-threads is %d, want at least 0", threads)
+	if j.threads < 0 {
+		return fmt.Errorf("-threads is %d, want at least 0", j.threads)
 	}
 	if j.ImageSize < 0 {
 		return fmt.Errorf("-image-size is %d, want at least 0", j.ImageSize)

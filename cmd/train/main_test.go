@@ -132,8 +132,15 @@ func TestFlags(t *testing.T) {
 		Data: "mnist", DataDir: filepath.Join(here, "D"), Model: "lenet5", Loss: "mse", Epochs: 7, Batch: 9, Rate: 0.5, Optimizer: "sgd", Momentum: new(0.5), Decay: 0.25,
 		Schedule: "one-cycle", WarmUp: 1.5, Seed: 11,
 	}
-	if status >= 0 || !reflect.DeepEqual(j, job{Config: want, out: "new", saveEvery: 8}) || ops.Threads() != 3 {
+	if status >= 0 || !reflect.DeepEqual(j, job{Config: want, out: "new", saveEvery: 8, threads: 3}) || ops.Threads() != 3 {
 		t.Errorf("got %+v on %d threads, status %d, want %+v", j, ops.Threads(), status, want)
+	}
+	line := repeat(j.Config)
+	if again, status := parse(strings.Fields(line)[3:], io.Discard, io.Discard); status >= 0 || !reflect.DeepEqual(again.Config, want) {
+		t.Errorf("%s gives %+v, want %+v", line, again.Config, want)
+	}
+	if got := repeat(train.Config{DataDir: "it's mine"}); !strings.Contains(got, ` -data-dir='it'\''s mine' `) {
+		t.Errorf("a path with a blank and a quote: %s", got)
 	}
 	want = train.Config{
 		Data: "digits", Model: "article", Loss: "cross-entropy", Epochs: 3, Batch: 32, Rate: 0.002, Optimizer: "adam", Schedule: "cosine", Seed: 1,
@@ -169,10 +176,10 @@ func TestTrain(t *testing.T) {
 		t.Fatalf("status %d, %q", status, errs)
 	}
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if n := len(lines); n < 2 || !regexp.MustCompile(`^test accuracy \d+\.\d\d %$`).MatchString(lines[n-2]) || lines[n-1] != "weights and metrics in "+dir {
+	if n := len(lines); n < 2 || !regexp.MustCompile(`^test accuracy \d+\.\d\d %$`).MatchString(lines[n-2]) || lines[n-1] != "weights, metrics and report.html in "+dir {
 		t.Errorf("the last lines are %q, want the test accuracy in per cent and where the run is", lines[max(0, len(lines)-2):])
 	}
-	for _, f := range []string{"config.json", "metrics.jsonl", "weights.safetensors", "checkpoint.safetensors"} {
+	for _, f := range []string{"config.json", "metrics.jsonl", "weights.safetensors", "checkpoint.safetensors", "report.html"} {
 		if s, err := os.Stat(filepath.Join(dir, f)); err != nil || s.Size() == 0 {
 			t.Errorf("%s: %v", f, err)
 		}
@@ -214,7 +221,7 @@ func TestStuck(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "run")
 		status, out, errs := execute(t, append(flags, "-seed", fmt.Sprint(seed), "-out", dir)...)
 		if status == exitStuck && strings.Contains(errs, "train: the network has not learned") && strings.Count(errs, "\n") == 1 &&
-			strings.Contains(out, "weights and metrics in "+dir) {
+			strings.Contains(out, "weights, metrics and report.html in "+dir) {
 			return
 		}
 		if status != 0 || errs != "" {
@@ -258,7 +265,7 @@ func TestFolder(t *testing.T) {
 		!strings.Contains(out, "test accuracy 100.00 %") {
 		t.Errorf("status %d, %q, %q", status, out, errs)
 	}
-	if status, _, errs := execute(t, "resume", run, "-epochs", "16", "-skip-damaged"); status != 0 {
+	if status, _, errs := execute(t, "resume", run, "-epochs", "16"); status != 0 {
 		t.Errorf("resume: status %d, %q", status, errs)
 	}
 	c, err := train.Open(run)

@@ -104,13 +104,13 @@ func TestVerbs(t *testing.T) {
 		}
 		return out
 	}
-	ok("resume", run, "-epochs", "9", "-skip-damaged")
+	ok("resume", run, "-epochs", "9")
 
-	if out := ok("eval", run, "-skip-damaged"); !strings.Contains(out, "on 6 samples of folder (test)") || !strings.Contains(out, "  rouge foncé\n") {
+	if out := ok("eval", run); !strings.Contains(out, "on 6 samples of folder (test)") || !strings.Contains(out, "  rouge foncé\n") {
 		t.Errorf("eval: %q", out)
 	}
 	var e report.Evaluation
-	if err := json.Unmarshal([]byte(ok("eval", "-json", run, "-data-dir", dir, "-skip-damaged")), &e); err != nil || e.Samples != 36 || e.Accuracy < 0.9 {
+	if err := json.Unmarshal([]byte(ok("eval", "-json", run, "-data-dir", dir)), &e); err != nil || e.Samples != 36 || e.Accuracy < 0.9 {
 		t.Errorf("eval -json on the whole folder: %d samples, %v right, %v", e.Samples, e.Accuracy, err)
 	}
 
@@ -141,6 +141,20 @@ func TestVerbs(t *testing.T) {
 
 	if out := ok("inspect", run); !strings.Contains(out, "conv1") || !strings.Contains(out, "total") || !strings.Contains(out, "image_size      16") {
 		t.Errorf("inspect: %q", out)
+	}
+	page := filepath.Join(run, report.File)
+	for _, want := range []string{"rouge foncé", "-data=folder", "-skip-damaged=true", "Mes images&#39;"} {
+		if !strings.Contains(readFile(t, page), want) {
+			t.Errorf("the run's report does not have %q", want)
+		}
+	}
+	if err := os.Remove(page); err != nil {
+		t.Fatal(err)
+	}
+	ok("report", run)
+	readFile(t, page)
+	if status, _, errs := execute(t, "report", run, "-o", filepath.Join(run, "config.json")); status != 1 || !strings.Contains(errs, "is there already") {
+		t.Errorf("report over the configuration: status %d, %q", status, errs)
 	}
 	file := filepath.Join(t.TempDir(), "net.safetensors")
 	ok("export", run, "-o", file)

@@ -24,7 +24,7 @@ type Evaluation struct {
 	ECE       float64  `json:"ece"`      // Σ over bins of share·|right − sure|
 	Classes   []Class  `json:"classes"`
 	Bins      []Bin    `json:"calibration"`
-	Confusion [][]int  `json:"confusion"` // by class, then by what it was taken for
+	Confusion [][]int  `json:"confusion"` // by class, then by what it was taken for; nil for many
 	Judged    []Judged `json:"-"`         // by sample
 }
 
@@ -53,6 +53,9 @@ type Judged struct {
 	Sure         float64 // the probability of Taken
 }
 
+// maxConfusion is the largest number of classes whose square is counted.
+const maxConfusion = 1000
+
 // bins is how many there are: the usual ten.
 const bins = 10
 
@@ -70,9 +73,12 @@ func Evaluate(ctx context.Context, r *train.SavedRun, sets ...data.Set) (*Evalua
 		return nil, errors.New("report: the run has no network or no classes")
 	}
 	k := len(r.Classes)
-	e := &Evaluation{Confusion: make([][]int, k), Bins: make([]Bin, bins)}
-	for i := range e.Confusion {
-		e.Confusion[i] = make([]int, k)
+	e := &Evaluation{Bins: make([]Bin, bins)}
+	if k <= maxConfusion {
+		e.Confusion = make([][]int, k)
+		for i := range e.Confusion {
+			e.Confusion[i] = make([]int, k)
+		}
 	}
 	for s, set := range sets {
 		if set == nil || !set.Shape().Eq(r.Input) {
@@ -163,7 +169,9 @@ func (e *Evaluation) add(r *train.SavedRun, row []float32, j Judged) error {
 	j.Sure = p[j.Taken]
 	e.Samples++
 	e.Loss += r.LossOf(row, j.Label)
-	e.Confusion[j.Label][j.Taken]++
+	if e.Confusion != nil {
+		e.Confusion[j.Label][j.Taken]++
+	}
 	if above < 5 {
 		e.Top5++
 	}
@@ -188,14 +196,16 @@ func (e *Evaluation) settle(names []string) {
 		b.Sure, b.Right = share(b.Sure, b.Samples), share(b.Right, b.Samples)
 		e.ECE += float64(b.Samples) / n * math.Abs(b.Right-b.Sure)
 	}
-	for c, name := range names {
-		own, taken := 0, 0
-		for k := range names {
-			own += e.Confusion[c][k]
-			taken += e.Confusion[k][c]
+	own, taken, right := make([]int, len(names)), make([]int, len(names)), make([]float64, len(names))
+	for _, j := range e.Judged {
+		own[j.Label]++
+		taken[j.Taken]++
+		if j.Label == j.Taken {
+			right[j.Label]++
 		}
-		right := float64(e.Confusion[c][c])
-		row := Class{Name: name, Samples: own, Precision: share(right, taken), Recall: share(right, own)}
+	}
+	for c, name := range names {
+		row := Class{Name: name, Samples: own[c], Precision: share(right[c], taken[c]), Recall: share(right[c], own[c])}
 		if sum := row.Precision + row.Recall; sum > 0 {
 			row.F1 = 2 * row.Precision * row.Recall / sum
 		}
@@ -208,6 +218,27 @@ func share(part float64, of int) float64 {
 		return 0
 	}
 	return part / float64(of)
+}
+
+// A Confused is a class and another that its samples were taken for.
+type Confused struct{ Label, Taken, Samples int }
+
+// MostConfused are the pairs of classes with the most mistakes, at most so many.
+func (e *Evaluation) MostConfused(most int) []Confused {
+	count := map[[2]int]int{}
+	for _, j := range e.Judged {
+		if j.Taken != j.Label {
+			count[[2]int{j.Label, j.Taken}]++
+		}
+	}
+	var all []Confused
+	for pair, n := range count {
+		all = append(all, Confused{pair[0], pair[1], n})
+	}
+	slices.SortFunc(all, func(a, b Confused) int {
+		return cmp.Or(cmp.Compare(b.Samples, a.Samples), cmp.Compare(a.Label, b.Label), cmp.Compare(a.Taken, b.Taken))
+	})
+	return all[:min(len(all), most)]
 }
 
 // Mistakes are the samples that were taken for another class, the surest first, at most so many.
