@@ -151,6 +151,9 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 					simd.SumTaps(count, cols, phase, cols, padded, p.wp, p.offsets, weights[:t], 1, false)
 					for i := range count {
 						at := first + i*g.Rows.Stride*g.W
+						if k == 1 && g.Cols.Stride == 2 && simd.Spread2(out[at:], phase[i*cols:][:cols]) {
+							continue
+						}
 						for _, v := range phase[i*cols:][:cols] {
 							out[at] += v
 							at += g.Cols.Stride
@@ -162,10 +165,35 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 	})
 }
 
+// padSplit pads a plane to hp rows of two halves: the even columns, then the odd ones. A stride of 2
+// then steps by 1 in each.
+func padSplit[T Float](g Conv, dst, plane []T, hp, half int) {
+	clear(dst[:hp*2*half])
+	for h := range min(g.H, hp-g.Rows.Before) {
+		row, src := dst[(h+g.Rows.Before)*2*half:][:2*half], plane[h*g.W:][:g.W]
+		for p := range 2 {
+			first := (p + g.Cols.Before) % 2 // element of src
+			to := row[p*half+(first+g.Cols.Before)/2 : (p+1)*half]
+			for i := range to {
+				if first >= len(src) {
+					break
+				}
+				to[i] = src[first]
+				first += 2
+			}
+		}
+	}
+}
+
 // depthwiseBackwardFilter makes each tap's sum over a plane as dot products of rows, and joins the
 // batch in order.
 func depthwiseBackwardFilter[T Float](g Conv, dw, dy, x []T) {
 	hp, wp := g.Rows.Read(), g.Cols.Read()
+	half := 0 // columns of one parity
+	if g.Cols.Stride == 2 {
+		half = (wp + 1) / 2
+		wp = 2 * half
+	}
 	k := g.K / g.C
 	area := g.R * g.S
 	var plain *simd.Plane3
@@ -182,7 +210,10 @@ func depthwiseBackwardFilter[T Float](g Conv, dw, dy, x []T) {
 			clear(parts)
 			for n := range g.N {
 				plane := x[(n*g.C+c)*g.H*g.W:][:g.H*g.W]
-				if plain == nil {
+				switch {
+				case plain == nil && half > 0:
+					padSplit(g, padded, plane, hp, half)
+				case plain == nil:
 					pad(frame{1, g.H, g.W, g.Rows.Before, g.Cols.Before, hp, wp}, padded, plane, 0, hp)
 				}
 				for f := range k {
@@ -192,13 +223,16 @@ func depthwiseBackwardFilter[T Float](g Conv, dw, dy, x []T) {
 						continue
 					}
 					for t := range area {
-						at := g.element(t/g.S, g.R)*g.Rows.Dilation*wp + g.element(t%g.S, g.S)*g.Cols.Dilation
-						sums, from := parts[t*lanes:][:lanes], padded[at:]
-						if g.Cols.Stride == 1 && simd.DotRows(g.P, g.Q, delta, from, g.Rows.Stride*wp, sums) {
+						row, col, step := g.element(t/g.S, g.R)*g.Rows.Dilation*wp, g.element(t%g.S, g.S)*g.Cols.Dilation, g.Cols.Stride
+						if half > 0 {
+							col, step = col%2*half+col/2, 1
+						}
+						sums, from := parts[t*lanes:][:lanes], padded[row+col:]
+						if step == 1 && simd.DotRows(g.P, g.Q, delta, from, g.Rows.Stride*wp, sums) {
 							continue
 						}
 						for p := range g.P {
-							sums[0] += simd.Dot(delta[p*g.Q:][:g.Q], from[p*g.Rows.Stride*wp:], g.Cols.Stride)
+							sums[0] += simd.Dot(delta[p*g.Q:][:g.Q], from[p*g.Rows.Stride*wp:], step)
 						}
 					}
 				}
