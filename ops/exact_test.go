@@ -30,9 +30,6 @@ func affine(t *testing.T) []subject {
 		case conv2D:
 			o.ReLU, o.Data = false, false
 			s.spec = o
-		case dropout:
-			o.P = 0.5 // a factor of 2
-			s.spec = o
 		}
 		all = append(all, s)
 	}
