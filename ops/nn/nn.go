@@ -9,8 +9,8 @@
 // program: graphs, machines, solvers. They are gorgonia's own. A program that uses others of
 // gorgonia's imports both.
 //
-// Each function says where its results differ from those of Gorgonia, whose op is wrong there; that
-// is measured by the tests. Shapes, equations, derivatives, NaN and ties are those of package ops.
+// Each function says where its results differ from those of Gorgonia, whose op is wrong there; the
+// table of verify/README.md measures it. Shapes, equations, derivatives, NaN and ties are those of package ops.
 // No function panics; each returns an error that names it. Code that does not come from Gorgonia
 // reads better with package ops itself.
 package nnops
@@ -64,8 +64,8 @@ func Conv1d(in, filter *G.Node, kernel, pad, stride, dilation int) (*G.Node, err
 // MaxPool2D returns the greatest element of each window of x, N×C×H×W: ops.MaxPool2D. pad is a
 // pair, height first, or the rows above and below and the columns on the left and right.
 //
-// Gorgonia's begins each maximum at 0 where windows hang over a padding, and gives wrong gradients
-// where windows overlap.
+// Gorgonia's is wrong where four paddings differ, panics on a window of −∞ or NaN, and gives wrong
+// gradients if one op stands at two nodes.
 func MaxPool2D(x *G.Node, kernel tensor.Shape, pad, stride []int) (*G.Node, error) {
 	return pool("MaxPool2D", ops.MaxPool2D, x, kernel, pad, stride)
 }
@@ -89,6 +89,7 @@ func AveragePool1D(x *G.Node, kernel, pad, stride int) (*G.Node, error) {
 }
 
 // GlobalAveragePool2D returns the mean of each plane of x, N×C×H×W, as N×C×1×1: ops.GlobalAvgPool.
+// Gorgonia's has no derivative.
 func GlobalAveragePool2D(x *G.Node) (*G.Node, error) {
 	if err := is("GlobalAveragePool2D", "x", x, 4); err != nil {
 		return nil, err
