@@ -64,7 +64,7 @@ var rooms = []room{
 	{"notebooks", []string{"train", "train/data", "internal/report", "internal/serve", "model", "ops", "ops/vm", "verify",
 		"verify/suite", "verify/article", "verify/builtin", "internal/kernel"}, nil},
 	{"docs", nil, nil},
-	{"docs/examples", []string{"train", "train/data", "model", "ops"}, nil},
+	{"docs/examples", []string{"train", "train/data", "model", "ops", "ops/nn"}, nil},
 }
 
 // roomOf is the room of a directory: the one with the longest path that contains it.

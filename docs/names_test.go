@@ -13,11 +13,11 @@ import (
 
 // rooted are the packages that documents speak of, by their names.
 var rooted = map[string]string{
-	"ops": "ops", "vm": "ops/vm", "blas": "ops/blas", "model": "model", "train": "train",
+	"ops": "ops", "vm": "ops/vm", "blas": "ops/blas", "nnops": "ops/nn", "model": "model", "train": "train",
 	"data": "train/data", "verify": "verify", "opset": "internal/opset",
 }
 
-var qualified = regexp.MustCompile(`\b(ops|vm|blas|model|train|data|verify|opset)\.([A-Z]\w*)`)
+var qualified = regexp.MustCompile(`\b(ops|vm|blas|nnops|model|train|data|verify|opset)\.([A-Z]\w*)`)
 
 // exported are the exported names of the package in a directory, methods and fields left out.
 func exported(t *testing.T, dir string) map[string]bool {

@@ -7,7 +7,7 @@ import (
 
 // caps are the most names that a package may export: a small surface can be learned, and kept.
 var caps = map[string]int{
-	"ops": 120, "ops/vm": 60, "ops/blas": 60, "model": 60, "train": 60, "train/data": 60,
+	"ops": 120, "ops/vm": 60, "ops/blas": 60, "ops/nn": 60, "model": 60, "train": 60, "train/data": 60,
 	"verify": 60,
 }
 

@@ -385,16 +385,6 @@ func Region(x, w tensor.Shape, p ConvParams, i, j int) (rows, cols [2]int, err e
 	return rows, cols, nil
 }
 
-// Conv2DShape returns the shape C×H×W of one image of Conv2D's output for such inputs and filters,
-// and Conv2D's error where there is none.
-func Conv2DShape(x, w tensor.Shape, p ConvParams) (tensor.Shape, error) {
-	g, err := p.ofShapes("Conv2DShape", x, w)
-	if err != nil {
-		return nil, err
-	}
-	return tensor.Shape{g.K, g.P, g.Q}, nil
-}
-
 // ofShapes is the geometry for shapes that no node vouches for.
 func (p ConvParams) ofShapes(name string, x, w tensor.Shape) (kernel.Conv, error) {
 	if len(x) != 4 || len(w) != 4 {

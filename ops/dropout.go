@@ -153,8 +153,8 @@ func Dropout(x *G.Node, p float64, r *Random) (*G.Node, error) {
 	return drop("Dropout", -1, x, p, r)
 }
 
-// DropoutChannels is Dropout of whole planes (Tompson et al., 2015): the elements of a channel of an
-// image share one draw.
+// DropoutChannels is Dropout of whole planes (Tompson et al., 2015): the elements of a channel of
+// an image share one draw.
 //
 //	y[n,c,…] = 0 with probability p, x[n,c,…]/(1 − p) otherwise
 //

@@ -108,22 +108,6 @@ func (p PoolParams) only(name string, average, norm bool) error {
 func inSides(g kernel.Pool) tensor.Shape  { return tensor.Shape{g.N, g.C, g.H, g.W} }
 func outSides(g kernel.Pool) tensor.Shape { return tensor.Shape{g.N, g.C, g.P, g.Q} }
 
-// Pool2DShape returns the shape C×H×W of one image of a pooling's output for such an input, and the
-// pooling's error where there is none.
-func Pool2DShape(x tensor.Shape, p PoolParams) (tensor.Shape, error) {
-	if len(x) != 4 {
-		return nil, errors.Errorf("ops: Pool2DShape: x is %v, want rank 4", x)
-	}
-	if err := countable(x); err != nil {
-		return nil, errors.Errorf("ops: Pool2DShape: x %v", err)
-	}
-	g, err := p.geometry(x)
-	if err != nil {
-		return nil, errors.Wrap(err, "ops: Pool2DShape")
-	}
-	return tensor.Shape{g.C, g.P, g.Q}, nil
-}
-
 // registerPool registers a pooling of 2×2 or 3×2 windows under parameters by chance.
 func registerPool(name string, build func(x *G.Node, p PoolParams) (*G.Node, error), vary func(r *rand.Rand, p *PoolParams)) {
 	opset.Register(opset.Entry{Name: name, Draw: func(r *rand.Rand) opset.Case {

@@ -140,8 +140,8 @@ func (op *BatchNormOp) Stats() (runningMean, runningVariance tensor.Tensor) {
 	return row(0), row(1)
 }
 
-// SetStats copies running means and variances into the op. It returns an error, and changes nothing,
-// if they are not dense vectors of one number a channel of x's type.
+// SetStats copies running means and variances into the op. It returns an error, and changes
+// nothing, if they are not dense vectors of one number a channel of x's type.
 func (op *BatchNormOp) SetStats(runningMean, runningVariance tensor.Tensor) error {
 	if op == nil || op.running == nil {
 		return errNoBatchNorm

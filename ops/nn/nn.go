@@ -10,9 +10,9 @@
 // gorgonia's imports both.
 //
 // Each function says where its results differ from those of Gorgonia, whose op is wrong there; the
-// table of verify/README.md measures it. Shapes, equations, derivatives, NaN and ties are those of package ops.
-// No function panics; each returns an error that names it. Code that does not come from Gorgonia
-// reads better with package ops itself.
+// table of verify/README.md measures it. Shapes, equations, derivatives, NaN and ties are those of
+// package ops. No function panics; each returns an error that names it. Code that does not come
+// from Gorgonia reads better with package ops itself.
 package nnops
 
 import (
@@ -146,8 +146,8 @@ func source(g *G.ExprGraph) (*ops.Random, error) {
 	return ops.NewRandom(g, uint64(len(g.AllNodes())))
 }
 
-// GroupNorm returns x with its channels normalised in groups: ops.GroupNorm. scale and bias have one
-// number for each channel: C elements in any shape, such as (1, C, 1, 1).
+// GroupNorm returns x with its channels normalised in groups: ops.GroupNorm. scale and bias have
+// one number for each channel: C elements in any shape, such as (1, C, 1, 1).
 //
 // It returns an error if channels is not x's number of them.
 func GroupNorm(x, scale, bias *G.Node, groups, channels int, epsilon float64) (*G.Node, error) {
@@ -173,7 +173,8 @@ func GroupNorm(x, scale, bias *G.Node, groups, channels int, epsilon float64) (*
 	return ops.GroupNorm(x, scale, bias, groups, epsilon)
 }
 
-// Upsample2D returns x, N×C×H×W, with each pixel repeated scale times down and across: ops.Upsample.
+// Upsample2D returns x, N×C×H×W, with each pixel repeated scale times down and across:
+// ops.Upsample.
 func Upsample2D(x *G.Node, scale int) (*G.Node, error) {
 	const name = "Upsample2D"
 	if err := is(name, "x", x, 4); err != nil {
@@ -192,8 +193,8 @@ func Sum(x *G.Node, axes ...int) (*G.Node, error) { return ops.Sum(x, axes...) }
 // Mean returns the means of x along the axes, or of all elements: ops.Mean.
 func Mean(x *G.Node, axes ...int) (*G.Node, error) { return ops.Mean(x, axes...) }
 
-// Max returns the greatest elements of x along the axes, or of all: ops.Max. Of equal ones the first
-// gets the gradient.
+// Max returns the greatest elements of x along the axes, or of all: ops.Max. Of equal ones the
+// first gets the gradient.
 func Max(x *G.Node, axes ...int) (*G.Node, error) { return ops.Max(x, axes...) }
 
 // Transpose returns x with its axes in this order, or reversed if none are given: ops.Transpose.
@@ -202,8 +203,8 @@ func Transpose(x *G.Node, axes ...int) (*G.Node, error) { return ops.Transpose(x
 // Concat joins nodes along an axis: ops.Concat.
 func Concat(axis int, xs ...*G.Node) (*G.Node, error) { return ops.Concat(axis, xs...) }
 
-// Reshape returns x's elements in another shape: ops.Reshape. One negative side is worked out. to is
-// not changed; Gorgonia's writes into it.
+// Reshape returns x's elements in another shape: ops.Reshape. One negative side is worked out. to
+// is not changed; Gorgonia's writes into it.
 func Reshape(x *G.Node, to tensor.Shape) (*G.Node, error) {
 	sides := to.Clone()
 	for i, s := range sides {
@@ -263,8 +264,8 @@ func Log(x *G.Node) (*G.Node, error) { return ops.Log(x) }
 func Neg(x *G.Node) (*G.Node, error) { return ops.Affine(x, -1, 0) }
 
 // BinaryXent returns −target·log(output) − (1 − target)·log(1 − output) for each element. A
-// probability of 0 or 1 gives infinities and NaN, as in Gorgonia; ops.BCEWithLogits takes logits and
-// does not.
+// probability of 0 or 1 gives infinities and NaN, as in Gorgonia; ops.BCEWithLogits takes logits
+// and does not.
 func BinaryXent(output, target *G.Node) (*G.Node, error) {
 	var t ops.Try
 	other := func(n *G.Node) *G.Node { return t.Do(ops.Affine(n, -1, 1)) }

@@ -107,7 +107,7 @@ func (m *convnet) fwd(x *G.Node) error {
 func main() {
 	flag.Parse()
 	bs := *batchsize
-	digits, unseen, err := data.Digits(*training, 10*bs, 1)
+	digits, unseen, err := data.Digits(*training, 1000/bs*bs, 1)
 	check(err)
 
 	g := G.NewGraph()
