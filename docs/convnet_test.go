@@ -68,8 +68,8 @@ func TestConvnetOfGorgonia(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
-	// The program's targets are 0.9 and nine times 0.1. Guesses cost 1.8·log(10)/10 = 0.414, and the
-	// best that there is, p = (½, 1/18, …), costs 0.9·(log(2) + log(18))/10 = 0.323.
+	// The program's targets are 0.9 and nine times 0.1. Guesses cost 1.8·log(10)/10 = 0.414, and
+	// the best that there is, p = (½, 1/18, …), costs 0.9·(log(2) + log(18))/10 = 0.323.
 	last := regexp.MustCompile(`Epoch 3 \| cost (\S+)`).FindSubmatch(said)
 	if last == nil {
 		t.Fatalf("it says %s", said)
