@@ -48,6 +48,8 @@
 //
 // At a kink, where the one-sided derivatives differ, the rule may give any number between them, and
 // along directions in which tied elements move together the shares must sum to the derivative.
+// Where kinks of several ops of a graph meet, right rules need not give such a number: what fails
+// there is not judged, unless it fails where one kink is alone.
 // Where there is no derivative at all, as of a norm at 0, the row is not judged, and a report in
 // which no gradient was judged does not pass. A joint, where the first derivative has a kink, is
 // judged in first order and not in second.

@@ -72,13 +72,11 @@ func (a *applied) Arity() int {
 }
 func (a *applied) String() string { return fmt.Sprint(a.o.name, map[bool]string{true: "'"}[a.i >= 0]) }
 func (a *applied) Type() hm.Type {
-	t := hm.TypeVariable('a')
 	types := make([]hm.Type, a.Arity()+1)
 	for k := range types {
 		types[k] = hm.TypeVariable(rune('b' + k))
 	}
 	types[len(types)-1] = hm.TypeVariable('b')
-	_ = t
 	return hm.NewFnType(types...)
 }
 func (a *applied) WriteHash(h hash.Hash) { fmt.Fprintf(h, "kinds|%s|%d", a.o.name, a.i) }

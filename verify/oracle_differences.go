@@ -39,13 +39,12 @@ func (t *trial) noises() []float64 {
 func (t *trial) differences(i int) {
 	elements, random := t.elementwise()
 	all, unit := t.directions(i, elements, random)
-	noise := t.noises()
 	var j judged
 	var probes []*probe
 	for k, v := range all {
 		direction := make([][]float64, len(t.x))
 		direction[i] = v
-		p := t.probe(t.fwd.forward, t.base.y, noise, direction)
+		p := t.along(direction)
 		p.scale = greatest(t.base.dx[i])
 		got := dot(t.base.dx[i], v)
 		f, err := p.judge(got, t.dy, t.more(i, v))
@@ -74,7 +73,7 @@ func (t *trial) differences(i int) {
 			direction := make([][]float64, len(t.x))
 			direction[i] = v
 			got := dot(t.base.dx[i], v)
-			f, err := t.probe(t.fwd.forward, t.base.y, noise, direction).judge(got, t.dy, t.more(i, v))
+			f, err := t.along(direction).judge(got, t.dy, t.more(i, v))
 			return min(max(got, f.lo), f.hi), f.bound, err == nil && !f.rough && !f.open
 		})
 		if err == nil && m != nil {

@@ -49,7 +49,7 @@ func (t *trial) jacobian(i int) {
 			v := make([][]float64, len(t.x))
 			v[i] = make([]float64, n)
 			v[i][e] = 1
-			probes = append(probes, t.probe(t.fwd.forward, t.base.y, t.noises(), v))
+			probes = append(probes, t.along(v))
 		}
 	}
 	sum, size := make([]float64, n), 0.0

@@ -62,7 +62,7 @@ pairs:
 			j.kinks, j.unknown = j.kinks+1, j.unknown+1
 			continue
 		}
-		f, err := t.probe(t.fwd.forward, t.base.y, t.noises(), v).judge(got, t.dy, more)
+		f, err := t.along(v).judge(got, t.dy, more)
 		if err != nil {
 			t.note("gradients", ByKinks, NotJudged, err)
 			return

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strconv"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
@@ -199,13 +200,12 @@ func (t *trial) start() error {
 	}
 	t.whole = t.of == tensor.Float64
 	allFinite := true
-	for i, x := range t.x {
+	for _, x := range t.x {
 		t.n += len(x)
 		allFinite = allFinite && nowhere(x) < 0
 		for _, v := range x {
 			t.whole = t.whole && v == math.Trunc(v) && math.Abs(v) < 1<<20
 		}
-		_ = i
 	}
 	if i := nowhere(t.base.y); i >= 0 && allFinite {
 		o, index := t.fwd.index(i)
@@ -589,7 +589,7 @@ func (j *judged) row(quantity string, by Oracle, shape []int, directions bool) R
 	if m := r.Mismatch; m != nil {
 		for k, lo := range j.lo {
 			if j.got[k] == float64(m.Got) && j.want[k] == float64(m.Want) {
-				m.Hint = fmt.Sprintf("a kink, where anything from %.6g to %.6g would do", lo, j.hi[k])
+				m.Hint = "a kink, where anything from " + between(lo, j.hi[k], " to ") + " would do"
 			}
 		}
 	}
@@ -598,6 +598,17 @@ func (j *judged) row(quantity string, by Oracle, shape []int, directions bool) R
 		r.Verdict, r.Note = NotJudged, "nowhere differentiable, as far as differences can see"
 	}
 	return r
+}
+
+// between prints two numbers with as many digits as it takes to tell them apart.
+func between(a, b float64, and string) string {
+	for _, digits := range []int{6, 10} {
+		x, y := strconv.FormatFloat(a, 'g', digits, 64), strconv.FormatFloat(b, 'g', digits, 64)
+		if x != y {
+			return x + and + y
+		}
+	}
+	return fmt.Sprintf("%.17g%s%.17g", a, and, b)
 }
 
 // explain replaces the hint by what is known of the rule.

@@ -11,6 +11,7 @@ import (
 	"github.com/convgrad/convgrad/model"
 	"github.com/convgrad/convgrad/model/modeltest"
 	"github.com/convgrad/convgrad/ops"
+	"github.com/convgrad/convgrad/verify"
 )
 
 // center is a layer with a buffer.
@@ -101,6 +102,39 @@ func TestErrors(t *testing.T) {
 		var r recorder
 		if f(&r); len(r.failed) != 1 || !strings.Contains(r.failed[0], want) {
 			t.Errorf("got %q, want an error with %q", r.failed, want)
+		}
+	}
+}
+
+// Right networks pass at every seed, also where all weights and inputs are varied to ties and
+// zeros, at which kinks of several layers meet.
+func TestVaried(t *testing.T) {
+	for name, l := range map[string]model.Layer{
+		"linear": model.Sequential{model.Flatten{}, model.Linear{Outputs: 4}, model.ReLU{}, model.Linear{Outputs: 3}},
+		"conv": model.Sequential{model.Conv2D{Filters: 2, Size: ops.Both(3)}, model.ReLU{}, model.Flatten{},
+			model.Linear{Outputs: 3}},
+		"pool": model.Sequential{model.Conv2D{Filters: 2, Size: ops.Both(3)}, model.MaxPool2D{Window: ops.Both(2)},
+			model.Flatten{}, model.Linear{Outputs: 2}},
+	} {
+		for seed := range uint64(4) {
+			net, err := model.New(l, tensor.Shape{1, 4, 5}, model.Options{Seed: seed})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := modeltest.Case(net, model.CrossEntropy{}, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Seed = seed
+			if seed%2 == 0 {
+				for i, in := range c.Inputs[2:] {
+					c.Inputs[2+i] = verify.Normal(in.Name, in.Shape...)
+				}
+				c.Sample = 0
+			}
+			if r, err := c.Check(); err != nil || !r.Passed() {
+				t.Errorf("%s, seed %d: %v\n%s", name, seed, err, r)
+			}
 		}
 	}
 }
