@@ -94,10 +94,11 @@ func ELU(x *G.Node, alpha float64) (*G.Node, error) {
 }
 
 // Clamp returns the node min(max(x, lo), hi). Derivative: 1 for lo ≤ x ≤ hi, elsewhere 0. lo and hi
-// may be infinite; lo must not be greater than hi.
+// may be infinite, but not NaN. Where lo is greater than hi, y is hi and the derivative 0, as in
+// PyTorch.
 func Clamp(x *G.Node, lo, hi float64) (*G.Node, error) {
-	if !(lo <= hi) {
-		return nil, errors.Errorf("ops: Clamp: the limits are %v and %v, want lo ≤ hi", lo, hi)
+	if math.IsNaN(lo) || math.IsNaN(hi) {
+		return nil, errors.Errorf("ops: Clamp: the limits are %v and %v, want numbers", lo, hi)
 	}
 	return activate(kernel.Activation{Func: kernel.Clamp, A: lo, B: hi}, x)
 }

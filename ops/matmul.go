@@ -3,6 +3,7 @@ package ops
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
@@ -17,15 +18,46 @@ import (
 //	y[…,i,j] = Σ_k a[…,i,k]·b[…,k,j]
 //
 // Shapes: a …×M×K, b …×K×N, y …×M×N. The axes in front are a batch, repeated where one operand has
-// 1 or none, as in Add. Linear is the product with a transposed b and a bias.
+// 1 or none, as in Add. A vector a is a row and a vector b a column, and y lacks that axis: two
+// vectors give a scalar. Linear is the product with a transposed b and a bias.
 //
 // Derivatives: da = dy·bᵀ and db = aᵀ·dy, summed over the batch where an operand was repeated.
 //
 // NaN and infinities propagate to every sum with a product that contains them; 0·∞ is NaN.
 //
-// MatMul returns an error if a or b is not a float node of rank 2 or more, or the shapes do not
+// MatMul returns an error if a or b is not a float node of rank 1 or more, or the shapes do not
 // match.
-func MatMul(a, b *G.Node) (*G.Node, error) { return Apply(matProduct{}, a, b) }
+func MatMul(a, b *G.Node) (*G.Node, error) {
+	const name = "MatMul"
+	if err := check(name, float("a", -1, a), float("b", -1, b)); err != nil {
+		return nil, err
+	}
+	row, column := a.Dims() == 1, b.Dims() == 1
+	if !row && !column {
+		return Apply(matProduct{}, a, b)
+	}
+	var t Try
+	if row {
+		a = t.Do(Unsqueeze(a, 0))
+	}
+	if column {
+		b = t.Do(Unsqueeze(b, 1))
+	}
+	y := t.Do(Apply(matProduct{}, a, b))
+	to := y.Shape().Clone()
+	if column {
+		to = to[:len(to)-1]
+	}
+	if row {
+		at := len(to) - 2
+		if column {
+			at++
+		}
+		to = slices.Delete(to, at, at+1)
+	}
+	y = t.Do(Reshape(y, to...))
+	return y, t.Err()
+}
 
 // matProduct is the product of a or, where TransA is set, aᵀ, with b or bᵀ.
 type matProduct struct{ TransA, TransB bool }

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -30,13 +31,12 @@ func Reshape(x *G.Node, shape ...int) (*G.Node, error) {
 		switch {
 		case s == -1 && rest < 0:
 			rest = i
-		case s < 0 || s > from.TotalSize() && s > 1:
+		case s < 0:
 			return nil, errors.Errorf("ops: Reshape: the shape is %v, want the %d elements of x, %v, and -1 at most once", to, from.TotalSize(), from)
+		case s > math.MaxInt32/max(n, 1):
+			return nil, errors.Errorf("ops: Reshape: the shape is %v, want the %d elements of x, %v", to, from.TotalSize(), from)
 		default:
 			n *= s
-		}
-		if n > 1<<31 {
-			return nil, errors.Errorf("ops: Reshape: the shape is %v, want the %d elements of x, %v", to, from.TotalSize(), from)
 		}
 	}
 	if rest >= 0 && n > 0 {
@@ -235,7 +235,7 @@ func volume(s tensor.Shape) int {
 // Derivative: dx is dy at those elements and 0 elsewhere.
 //
 // Slice returns an error if x is not a float node, the axis is not x's, step is not positive, or
-// from and to are not 0 ≤ from < to ≤ the axis' side.
+// from and to are not 0 ≤ from ≤ to ≤ the axis' side.
 func Slice(x *G.Node, axis, from, to, step int) (*G.Node, error) {
 	if err := check("Slice", float("x", -1, x)); err != nil {
 		return nil, err
@@ -244,8 +244,8 @@ func Slice(x *G.Node, axis, from, to, step int) (*G.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := x.Shape()[axis]; from < 0 || to > n || from > to || from == to && n > 0 || step < 1 {
-		return nil, errors.Errorf("ops: Slice: got elements %d to %d by %d of axis %d, want 0 ≤ from < to ≤ %d and a positive step: x is %v",
+	if n := x.Shape()[axis]; from < 0 || to > n || from > to || step < 1 {
+		return nil, errors.Errorf("ops: Slice: got elements %d to %d by %d of axis %d, want 0 ≤ from ≤ to ≤ %d and a positive step: x is %v",
 			from, to, step, axis, n, x.Shape())
 	}
 	return Apply(cut{axis, x.Shape()[axis], from, to, step}, x)
@@ -289,7 +289,7 @@ func (o spread) Rule(_ []*G.Node, _, dy *G.Node) ([]*G.Node, error) {
 // elements, which begin where in each, and the distances between them.
 func (o cut) blocks(whole tensor.Shape, f func(count, n, wholeAt, wholeStep, partAt, partStep int)) {
 	n, outer, count := volume(whole[o.Axis+1:]), volume(whole[:o.Axis]), o.count()
-	if n*outer == 0 {
+	if n*outer*count == 0 {
 		return
 	}
 	if o.Step == 1 {

@@ -399,7 +399,7 @@ func same[T kernel.Float](t *testing.T, name string, want *digest, shape tensor.
 	}
 }
 
-func converted[T kernel.Float | int](v []float64) []T {
+func converted[T kernel.Float | int | int32](v []float64) []T {
 	out := make([]T, len(v))
 	for i, x := range v {
 		out[i] = T(x)

@@ -232,26 +232,7 @@ func Mul(a, b *G.Node) (*G.Node, error) {
 	if len(from) > 2 || len(by) > 2 {
 		return nil, errors.Errorf("nnops: %s: a is %v and b %v, want matrices, vectors or scalars", name, from, by)
 	}
-	var t ops.Try
-	to := tensor.Shape{}
-	if len(from) == 1 {
-		a = t.Do(ops.Reshape(a, 1, from[0]))
-	} else {
-		to = append(to, from[0])
-	}
-	if len(by) == 1 {
-		b = t.Do(ops.Reshape(b, by[0], 1))
-	} else {
-		to = append(to, by[1])
-	}
-	if err := t.Err(); err != nil {
-		return nil, err
-	}
-	y, err := ops.MatMul(a, b)
-	if err != nil || len(to) == 2 {
-		return y, err
-	}
-	return ops.Reshape(y, to...)
+	return ops.MatMul(a, b)
 }
 
 // HadamardProd returns the product element by element: ops.Mul. It broadcasts; Gorgonia's does not.
