@@ -72,11 +72,3 @@ func (l BatchNorm) String() string {
 	}
 	return strings.Join(s, ", ")
 }
-
-// GlobalAvgPool is ops.GlobalAvgPool, flattened: the mean of each channel of each sample, N×C.
-type GlobalAvgPool struct{}
-
-// Apply implements Layer.
-func (GlobalAvgPool) Apply(b *Builder, x *G.Node) *G.Node {
-	return b.Do(ops.Flatten(b.Do(ops.GlobalAvgPool(x))))
-}

@@ -57,7 +57,7 @@ func TestLosses(t *testing.T) {
 func TestGradientsOfNetworks(t *testing.T) {
 	const seed = 5
 	t.Logf("seed %d", seed)
-	for _, name := range Names() {
+	for _, name := range small {
 		if testing.Short() && name == "convnet" {
 			continue
 		}
@@ -406,7 +406,7 @@ func TestReLUCommutesWithMaxPool(t *testing.T) {
 
 // A first layer's gradient by the input is not computed unless it is asked for.
 func TestInputGradientOnRequest(t *testing.T) {
-	for _, name := range Names() {
+	for _, name := range small {
 		n := byName(t, name, Options{})
 		steps := func(input bool) int {
 			return graphOf(t, n, 1, BuildOptions{Loss: CrossEntropy{}, Training: true, InputGradient: input}).machine.Steps()

@@ -14,6 +14,9 @@ import (
 
 var digit = tensor.Shape{1, 28, 28}
 
+// small are the networks that tests can run whole on a digit, whatever they ask of them.
+var small = []string{"article", "convnet", "lenet5", "linear"}
+
 func byName(t testing.TB, name string, o Options) *Network {
 	t.Helper()
 	o.Seed = 3

@@ -49,6 +49,13 @@ func HeNormal(r *rand.Rand, shape tensor.Shape, w []float64) {
 	normal(r, math.Sqrt(2/in), w)
 }
 
+// HeNormalOut is HeNormal by the fan-out, the first side times all sides from the third on: it
+// keeps the size of a gradient. Torchvision's convolutions begin with it.
+func HeNormalOut(r *rand.Rand, shape tensor.Shape, w []float64) {
+	_, out := fans(shape)
+	normal(r, math.Sqrt(2/out), w)
+}
+
 // HeUniform draws evenly, with the variance of HeNormal.
 func HeUniform(r *rand.Rand, shape tensor.Shape, w []float64) {
 	in, _ := fans(shape)

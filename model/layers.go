@@ -138,6 +138,12 @@ type ReLU struct{}
 // Apply implements Layer.
 func (ReLU) Apply(b *Builder, x *G.Node) *G.Node { return b.Do(ops.ReLU(x)) }
 
+// ReLU6 is ops.ReLU6.
+type ReLU6 struct{}
+
+// Apply implements Layer.
+func (ReLU6) Apply(b *Builder, x *G.Node) *G.Node { return b.Do(ops.ReLU6(x)) }
+
 // Flatten is ops.Flatten: a vector of each sample's elements.
 type Flatten struct{}
 

@@ -13,7 +13,7 @@ import (
 // Every network gives the same bits under our machine as under both of Gorgonia's, loss and all
 // gradients, in both types.
 func TestMachinesAgree(t *testing.T) {
-	for _, name := range Names() {
+	for _, name := range small {
 		for _, o := range []Options{{}, {Float64: true}} {
 			if testing.Short() && name == "convnet" {
 				continue

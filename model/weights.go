@@ -57,7 +57,8 @@ type LoadOptions struct {
 }
 
 // Load reads weights that Save, or PyTorch, wrote. F64, F32, F16 and BF16 are converted to the
-// network's type.
+// network's type. The num_batches_tracked of PyTorch's batch norms are left out: Save writes none,
+// and PyTorch needs none.
 //
 // It returns an error that says what was got and wanted, and leaves all weights as they were, if
 // the file is cut short, is not safetensors, lies about sizes, does not hold the weights that
@@ -136,7 +137,7 @@ func (n *Network) match(entries []safetensors.Entry, o LoadOptions) (map[string]
 		}
 		p := n.index[name]
 		switch {
-		case skipped(name):
+		case skipped(name), n.counts(name):
 			continue
 		case p == nil:
 			unknown.add(e.Name)
@@ -159,6 +160,13 @@ func (n *Network) match(entries []safetensors.Entry, o LoadOptions) (map[string]
 		return nil, errors.Errorf("not the weights of this network: missing %v, unknown %v", missing, unknown)
 	}
 	return of, nil
+}
+
+// counts reports whether a name is that of PyTorch's count of the batches that a BatchNorm has
+// seen. Nothing here is a function of it, and PyTorch does without it in a file.
+func (n *Network) counts(name string) bool {
+	of, ok := strings.CutSuffix(name, "num_batches_tracked")
+	return ok && n.index[name] == nil && n.index[of+"running_mean"] != nil
 }
 
 // A list is the first few names of many.

@@ -1,85 +1,38 @@
 package model
 
 import (
-	"fmt"
+	"math"
 	"slices"
 	"strings"
 
 	"github.com/pkg/errors"
 	"gorgonia.org/tensor"
-
-	"github.com/convgrad/convgrad/ops"
 )
 
-// lastInit is what the layers after the last ReLU begin with: a tenth of HeNormal's deviation, so
-// that first outputs are near 0. Otherwise the squared error spends its first epochs undoing them.
-var lastInit = Scaled(0.1, HeNormal)
-
-// The networks by name.
+// The networks by name, from the files zoo_*.go. classes is how many values a sample gets, or how
+// many channels of a picture, where the network makes one.
 var zoo = map[string]func(classes int) Layer{
-	// The article's: conv, ReLU, max pool, conv, ReLU, max pool, flatten, linear.
-	"article": func(classes int) Layer {
-		return numbered(
-			Conv2D{Filters: 16, Size: ops.Both(3), Pad: ops.Around(1)}, ReLU{}, halves,
-			Conv2D{Filters: 32, Size: ops.Both(3), Pad: ops.Around(1)}, ReLU{}, halves,
-			Flatten{}, Linear{Outputs: classes, Init: lastInit},
-		)
-	},
-	// LeNet-5 (LeCun, Bottou, Bengio and Haffner, 1998) as it is taught today: ReLU and max pooling
-	// for the sigmoids and trainable averages, and every map of the second convolution sees every
-	// map of the first.
-	"lenet5": func(classes int) Layer {
-		return numbered(
-			Conv2D{Filters: 6, Size: ops.Both(5), Pad: ops.Around(2)}, ReLU{}, halves,
-			Conv2D{Filters: 16, Size: ops.Both(5)}, ReLU{}, halves,
-			Flatten{}, Linear{Outputs: 120}, ReLU{}, Linear{Outputs: 84}, ReLU{},
-			Linear{Outputs: classes, Init: lastInit},
-		)
-	},
-	// Gorgonia's examples/convnet: no biases, dropout after each stage.
-	"convnet": func(classes int) Layer {
-		conv := func(filters int) Layer {
-			return Conv2D{Filters: filters, Size: ops.Both(3), Pad: ops.Around(1), NoBias: true}
-		}
-		return numbered(
-			conv(32), ReLU{}, halves, Dropout{P: 0.2},
-			conv(64), ReLU{}, halves, Dropout{P: 0.2},
-			conv(128), ReLU{}, halves, Flatten{}, Dropout{P: 0.2},
-			Linear{Outputs: 625, NoBias: true}, ReLU{}, Dropout{P: 0.55},
-			Linear{Outputs: classes, NoBias: true, Init: lastInit},
-		)
-	},
-	// One linear layer: what a CNN has to beat.
-	"linear": func(classes int) Layer {
-		return numbered(Flatten{}, Linear{Outputs: classes, Init: lastInit})
-	},
-}
+	"article": article,
+	"lenet5":  leNet5,
+	"convnet": convnet,
+	"linear":  linear,
 
-var halves = MaxPool2D{Window: ops.Both(2)}
+	"resnet18": func(classes int) Layer { return resNet(classes, basic, 2, 2, 2, 2) },
+	"resnet34": func(classes int) Layer { return resNet(classes, basic, 3, 4, 6, 3) },
+	"resnet50": func(classes int) Layer { return resNet(classes, bottleneck, 3, 4, 6, 3) },
+	"resnet20": func(classes int) Layer { return smallResNet(classes, 3) },
+	"resnet56": func(classes int) Layer { return smallResNet(classes, 9) },
+	"resnet9":  resNet9,
 
-// numbered is a Sequential whose layers are named for what they are, and numbered from 1: "conv2".
-func numbered(layers ...Layer) Sequential {
-	count := map[string]int{}
-	for i, l := range layers {
-		kind := "layer"
-		switch l.(type) {
-		case Conv2D:
-			kind = "conv"
-		case Linear:
-			kind = "fc"
-		case ReLU:
-			kind = "relu"
-		case MaxPool2D:
-			kind = "maxpool"
-		case Dropout:
-			kind = "dropout"
-		case Flatten:
-			kind = "flatten"
-		}
-		count[kind]++
-		layers[i] = As(fmt.Sprintf("%s%d", kind, count[kind]), l)
-	}
-	return layers
+	"mobilenet_v2":  mobileNetV2,
+	"squeezenet1_1": squeezeNet,
+	"vgg11":         func(classes int) Layer { return vgg(classes, vgg11, false) },
+	"vgg11_bn":      func(classes int) Layer { return vgg(classes, vgg11, true) },
+	"vgg16":         func(classes int) Layer { return vgg(classes, vgg16, false) },
+	"vgg16_bn":      func(classes int) Layer { return vgg(classes, vgg16, true) },
+
+	"autoencoder": autoencoder,
+	"unet":        uNet,
 }
 
 // Names lists the networks that ByName knows.
@@ -92,8 +45,27 @@ func Names() []string {
 	return names
 }
 
-// ByName returns a network for inputs C×H×W and a number of classes: "article", "lenet5", "convnet"
-// or "linear". An empty Options.Name becomes that name.
+// ByName returns a network for inputs C×H×W, of any size that its layers can take, and a number of
+// classes. An empty Options.Name becomes that name.
+//
+// These have the layers, the parameters' names and the first weights of torchvision's networks of
+// those names, so that their weights load as they are: "resnet18", "resnet34", "resnet50",
+// "mobilenet_v2", "vgg11", "vgg11_bn", "vgg16", "vgg16_bn" and "squeezenet1_1".
+//
+// For small images there are:
+//   - "resnet20" and "resnet56" of He, Zhang, Ren and Sun (2015, section 4.2) with their shortcuts
+//     of option A, which have no weights: every other row and column, and zeros for the new
+//     channels, half before and half after. The names are those of the implementation that is in
+//     most use, whose last layer is "linear".
+//   - "resnet9", eight convolutions that train fast.
+//   - "article", conv, ReLU, max pool, twice, and a linear layer.
+//   - "lenet5" as it is taught today, with ReLU and max pooling.
+//   - "convnet", Gorgonia's examples/convnet.
+//   - "linear", one linear layer: what a convolutional network has to beat.
+//
+// Two give pictures of their input's height and width, which must be multiples of 4, with as many
+// channels as there are classes: "autoencoder", which narrows and widens by strided and transposed
+// convolutions, and "unet", whose ways past the narrow part are concatenated.
 //
 // It returns an error if there is no network of that name, or it cannot take such inputs.
 func ByName(name string, input tensor.Shape, classes int, o Options) (*Network, error) {
@@ -108,4 +80,10 @@ func ByName(name string, input tensor.Shape, classes int, o Options) (*Network, 
 		o.Name = name
 	}
 	return New(layers(classes), input, o)
+}
+
+// linearOf is a linear layer that begins as PyTorch's do: weights and biases evenly from ±1/√in.
+func linearOf(in, out int) Linear {
+	from := Uniform(1 / math.Sqrt(float64(in)))
+	return Linear{Outputs: out, Init: from, BiasInit: from}
 }

@@ -824,14 +824,14 @@ func TestStuck(t *testing.T) {
 	}
 }
 
-// TestRecipesLearn: every network learns with every optimizer and loss at the rates that a recipe
-// fills in.
+// TestRecipesLearn: every network for digits learns with every optimizer and loss at the rates that
+// a recipe fills in.
 func TestRecipesLearn(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains sixteen networks")
 	}
 	training, test := digits(t, 4000, 300)
-	for _, name := range model.Names() {
+	for _, name := range []string{"article", "convnet", "lenet5", "linear"} {
 		for _, by := range [][2]string{{"sgd", "cross-entropy"}, {"adam", "cross-entropy"}, {"rmsprop", "cross-entropy"}, {"sgd", "mse"}} {
 			c := config()
 			c.Model, c.Optimizer, c.Loss, c.Batch, c.Epochs = name, by[0], by[1], 32, 1
