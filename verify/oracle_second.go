@@ -165,6 +165,14 @@ func (t *trial) second() {
 		}
 	}
 	noise := wider.measured(f, wider.x, here, size)
+	// What rounding cannot do to a sum of these terms is a jump of the first derivative at x.
+	terms := 0.0
+	for _, dx := range t.base.dx {
+		for _, v := range dx {
+			terms += abs(v)
+		}
+	}
+	jumps := noise[0] > 1e-3*terms
 	for _, v := range which {
 		var j judged
 		directions, unit := wider.few(len(v.x))
@@ -188,7 +196,7 @@ func (t *trial) second() {
 				t.note(v.name, BySecond, NotJudged, err)
 				return
 			}
-			found.rough = found.rough || found.kinked || p.is[0] == oneSided
+			found.rough = jumps || found.rough || found.kinked || p.is[0] == oneSided
 			if !found.rough && !found.admits(g) {
 				// A kink in the first derivative that cancels in the sum: looked for once more.
 				q := wider.probe(f, here, noise, direction)
