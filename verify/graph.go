@@ -29,6 +29,8 @@ type world struct {
 	y      []*G.Node // the outputs
 	shapes [][]int   // theirs
 	n      int       // elements of all outputs
+	steps  []*G.Node // what the outputs need, arguments first
+	known  map[*G.Node][]*G.Node
 
 	spent     *effort
 	preallocs int // ops that were run by UsePreallocDo
@@ -73,7 +75,7 @@ func (c *Case) world(of tensor.Dtype, spent *effort) (*world, error) {
 }
 
 func (c *Case) worldOf(build func([]*G.Node) (G.Nodes, error), of tensor.Dtype, spent *effort) (*world, error) {
-	w := &world{c: c, of: of, g: G.NewGraph(), spent: spent}
+	w := &world{c: c, of: of, g: G.NewGraph(), spent: spent, known: map[*G.Node][]*G.Node{}}
 	err := guarded(func() error {
 		for _, in := range c.Inputs {
 			t := in.dtype(of)
@@ -99,6 +101,7 @@ func (c *Case) worldOf(build func([]*G.Node) (G.Nodes, error), of tensor.Dtype, 
 			w.shapes = append(w.shapes, append([]int(nil), n.Shape()...))
 			w.n += n.Shape().TotalSize()
 		}
+		w.steps = w.order(w.y...)
 		return nil
 	})
 	if err != nil {
@@ -245,15 +248,20 @@ func floats(v G.Value) ([]float64, error) {
 		}
 	}
 	f := make([]float64, shape.TotalSize())
+	index, k := make([]int, len(shape)), 0
 	for i := range f {
-		k := 0
-		for a, x := range multiIndex(i, shape) {
-			k += x * strides[a]
-		}
 		if k < 0 || k >= n {
 			return nil, errors.Errorf("a tensor of shape %v and strides %v over %d elements", shape, strides, n)
 		}
 		f[i] = at(k)
+		for a := len(index) - 1; a >= 0; a-- {
+			index[a]++
+			if k += strides[a]; index[a] < shape[a] {
+				break
+			}
+			k -= strides[a] * shape[a]
+			index[a] = 0
+		}
 	}
 	return f, nil
 }
@@ -265,23 +273,25 @@ func truth(b bool) float64 {
 	return 0
 }
 
-// children are a node's arguments, in order.
-func children(g *G.ExprGraph, n *G.Node) []*G.Node {
-	it := g.From(n.ID())
-	if it == nil {
-		return nil
+// args are a node's arguments, in order.
+func (w *world) args(n *G.Node) []*G.Node {
+	if all, ok := w.known[n]; ok {
+		return all
 	}
-	var c []*G.Node
-	for it.Next() {
-		if m, ok := it.Node().(*G.Node); ok {
-			c = append(c, m)
+	var all []*G.Node
+	if it := w.g.From(n.ID()); it != nil {
+		for it.Next() {
+			if m, ok := it.Node().(*G.Node); ok {
+				all = append(all, m)
+			}
 		}
 	}
-	return c
+	w.known[n] = all
+	return all
 }
 
 // order lists what the nodes need, arguments first.
-func order(g *G.ExprGraph, roots ...*G.Node) []*G.Node {
+func (w *world) order(roots ...*G.Node) []*G.Node {
 	var all []*G.Node
 	seen := map[*G.Node]bool{}
 	var visit func(n *G.Node)
@@ -290,7 +300,7 @@ func order(g *G.ExprGraph, roots ...*G.Node) []*G.Node {
 			return
 		}
 		seen[n] = true
-		for _, c := range children(g, n) {
+		for _, c := range w.args(n) {
 			visit(c)
 		}
 		all = append(all, n)
@@ -321,9 +331,10 @@ func (w *world) evaluate(nodes []*G.Node, at values, dirty bool) error {
 			at[n] = n.Value()
 			continue
 		}
-		var in []G.Value
-		for _, c := range children(w.g, n) {
-			in = append(in, at[c])
+		args := w.args(n)
+		in := make([]G.Value, len(args))
+		for i, c := range args {
+			in[i] = at[c]
 		}
 		for i, v := range in {
 			if v == nil {
@@ -399,7 +410,7 @@ func (w *world) read(at values) ([]float64, error) {
 // forward is y of x, by hand.
 func (w *world) forward(x [][]float64) ([]float64, error) {
 	at := w.leaves(x)
-	if err := w.evaluate(order(w.g, w.y...), at, false); err != nil {
+	if err := w.evaluate(w.steps, at, false); err != nil {
 		return nil, err
 	}
 	return w.read(at)
@@ -441,7 +452,7 @@ func (w *world) active(nodes []*G.Node) (on map[*G.Node]bool, closed string) {
 		on[w.in[i]] = true
 	}
 	for _, n := range nodes {
-		args := children(w.g, n)
+		args := w.args(n)
 		var wrt []bool
 		if op, ok := n.Op().(G.SDOp); ok && len(args) > 0 {
 			wrt = op.DiffWRT(len(args))
@@ -463,7 +474,7 @@ func (w *world) active(nodes []*G.Node) (on map[*G.Node]bool, closed string) {
 // for an input without one.
 func (w *world) symbolic() (dy, grads []*G.Node, err error) {
 	err = guarded(func() error {
-		nodes := order(w.g, w.y...)
+		nodes := w.steps
 		on, closed := w.active(nodes)
 		dy = w.cotangents()
 		terms := map[*G.Node][]*G.Node{}
@@ -484,7 +495,7 @@ func (w *world) symbolic() (dy, grads []*G.Node, err error) {
 		}
 		for i := len(nodes) - 1; i >= 0; i-- {
 			n := nodes[i]
-			args := children(w.g, n)
+			args := w.args(n)
 			if !on[n] || len(args) == 0 || len(terms[n]) == 0 {
 				continue
 			}
@@ -552,7 +563,7 @@ func (w *world) derive() (*derivation, error) {
 			roots = append(roots, n)
 		}
 	}
-	return &derivation{w, dy, grads, order(w.g, roots...)}, nil
+	return &derivation{w, dy, grads, w.order(roots...)}, nil
 }
 
 // seed adds the values of the cotangents, unless they are there.
@@ -594,7 +605,7 @@ type outcome struct {
 // gradient of zeros, y's being dy.
 func (w *world) accumulating(x [][]float64, dy []float64) (o outcome, err error) {
 	err = guarded(func() error {
-		nodes := order(w.g, w.y...)
+		nodes := w.steps
 		on, _ := w.active(nodes)
 		at := w.leaves(x)
 		if err := w.evaluate(nodes, at, false); err != nil {
@@ -617,7 +628,7 @@ func (w *world) accumulating(x [][]float64, dy []float64) (o outcome, err error)
 		}
 		for i := len(nodes) - 1; i >= 0; i-- {
 			n := nodes[i]
-			args := children(w.g, n)
+			args := w.args(n)
 			if !on[n] || len(args) == 0 {
 				continue
 			}

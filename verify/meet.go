@@ -23,7 +23,7 @@ func (t *trial) meets(v [][]float64) bool {
 	if t.of == tensor.Float32 {
 		h = 0x1p-8
 	}
-	nodes := order(t.fwd.g, t.fwd.y...)
+	nodes := t.fwd.steps
 	kinks := map[*G.Node]map[int]bool{}
 	err := guarded(func() error {
 		var at [3]values
@@ -52,7 +52,7 @@ func (t *trial) meets(v [][]float64) bool {
 func (t *trial) bends(nodes []*G.Node, at [3]values, h float64, kinks map[*G.Node]map[int]bool) error {
 	jumps := map[*G.Node][]bool{}
 	for _, n := range nodes {
-		args := children(t.fwd.g, n)
+		args := t.fwd.args(n)
 		if len(args) == 0 {
 			continue
 		}

@@ -38,7 +38,7 @@ func (t *trial) interleaved() {
 			return err == nil
 		}
 		at := d.leaves(t.x)
-		if err := d.evaluate(order(d.g, d.y...), at, false); err != nil {
+		if err := d.evaluate(d.steps, at, false); err != nil {
 			t.equal(ByInterleaving, outcome{}, err, nil)
 			return
 		}

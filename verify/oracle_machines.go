@@ -15,9 +15,9 @@ const (
 var (
 	_ = register(oracle{name: ByTape, rank: 140, gradient: true, says: another(ByTape),
 		judge: func(t *trial) { t.under(ByTape, tapeMachine, false) }})
-	_ = register(oracle{name: ByAccumulation, rank: 150, gradient: true, says: another(ByAccumulation),
+	_ = register(oracle{name: ByAccumulation, rank: 150, gradient: true, once: true, says: another(ByAccumulation),
 		judge: func(t *trial) { t.under(ByAccumulation, tapeMachine, true) }})
-	_ = register(oracle{name: ByLisp, rank: 160, gradient: true, says: another(ByLisp),
+	_ = register(oracle{name: ByLisp, rank: 160, gradient: true, once: true, says: another(ByLisp),
 		judge: func(t *trial) { t.lisp(ByLisp, false) }})
 	_ = register(oracle{name: ByLispAccumul, rank: 170, gradient: true, says: another(ByLispAccumul),
 		judge: func(t *trial) { t.lisp(ByLispAccumul, true) }})

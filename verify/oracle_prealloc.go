@@ -17,7 +17,7 @@ func (t *trial) dirty() {
 		}
 		at := w.leaves(t.x)
 		var y []float64
-		if err = w.evaluate(order(w.g, w.y...), at, true); err == nil {
+		if err = w.evaluate(w.steps, at, true); err == nil {
 			y, err = w.read(at)
 		}
 		switch {
@@ -36,11 +36,11 @@ func (t *trial) dirty() {
 			half[e] = 0
 		}
 	}
+	d, err := t.derived()
 	for _, c := range []struct {
 		dy []float64
 		of string
 	}{{t.dy, ""}, {make([]float64, len(t.dy)), "the cotangent is zero"}, {half, "half of the cotangent is zero"}} {
-		d, err := t.derived()
 		var clean, o outcome
 		if err == nil {
 			if clean, err = d.at(d.leaves(t.x), c.dy, false); err == nil {

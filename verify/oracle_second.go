@@ -55,7 +55,7 @@ func (t *trial) second() {
 	var closed string
 	at := w.leaves(t.x)
 	d.seed(at, t.dy)
-	if w.evaluate(order(w.g, cost), at, false) != nil {
+	if w.evaluate(w.order(cost), at, false) != nil {
 		return
 	}
 	err = guarded(func() error { open, shut, closed = w.differentiable(cost, at); return nil })
@@ -110,7 +110,7 @@ func (t *trial) second() {
 			}
 			at := w.leaves(t.x)
 			d.seed(at, t.dy)
-			if err := w.evaluate(order(w.g, grads...), at, false); err != nil {
+			if err := w.evaluate(w.order(grads...), at, false); err != nil {
 				return err
 			}
 			for e, n := range grads {
@@ -263,7 +263,6 @@ func (t *trial) few(n int) (all [][]float64, unit []int) {
 // are differentiable; those that it reaches through others, too; and what stopped the walk there.
 // An op may rightly say so of an argument that does not change its result: that stops nothing.
 func (w *world) differentiable(cost *G.Node, at values) (open, shut map[*G.Node]bool, closed string) {
-	g := w.g
 	open, shut = map[*G.Node]bool{}, map[*G.Node]bool{}
 	var refuse func(n *G.Node)
 	refuse = func(n *G.Node) {
@@ -271,7 +270,7 @@ func (w *world) differentiable(cost *G.Node, at values) (open, shut map[*G.Node]
 			return
 		}
 		shut[n] = true
-		for _, c := range children(g, n) {
+		for _, c := range w.args(n) {
 			refuse(c)
 		}
 	}
@@ -281,7 +280,7 @@ func (w *world) differentiable(cost *G.Node, at values) (open, shut map[*G.Node]
 			return
 		}
 		open[n] = true
-		args := children(g, n)
+		args := w.args(n)
 		if len(args) == 0 {
 			return
 		}

@@ -233,7 +233,7 @@ func (t *trial) start() error {
 			err = errors.New("y changes once its gradient is in the graph")
 		}
 	}
-	if err == nil {
+	if err == nil && !t.brief { // a run with a long axis can take seconds
 		err = t.responds(d)
 	}
 	if err != nil {
@@ -309,7 +309,7 @@ func (t *trial) anew(of tensor.Dtype, x [][]float64, feed func(w *world, d *deri
 				return w, at, o, err
 			}
 		}
-		if err = w.evaluate(order(w.g, w.y...), at, false); err != nil {
+		if err = w.evaluate(w.steps, at, false); err != nil {
 			return w, at, o, err
 		}
 		o.y, err = w.read(at)
@@ -676,37 +676,10 @@ func packageOf(op G.Op) string {
 // native reports whether an op is one of Gorgonia's own.
 func native(op G.Op) bool { return op != nil && packageOf(op) == "gorgonia.org/gorgonia" }
 
-// culprit is the first node whose value differs from the same node's in a plain run, though its
-// arguments are equal, or nil. Both graphs were built alike.
-func culprit(plain, other *world, at, is values, roots, also []*G.Node) *G.Node {
-	a, b := order(plain.g, roots...), order(other.g, also...)
-	if len(a) != len(b) {
-		return nil
-	}
-	for k := range a {
-		x, err1 := floats(at[a[k]])
-		y, err2 := floats(is[b[k]])
-		if err1 != nil || err2 != nil || len(x) != len(y) {
-			return nil
-		}
-		size, bound := 0.0, make([]float64, len(x))
-		for _, v := range x {
-			size = max(size, math.Abs(v))
-		}
-		for e := range bound {
-			bound[e] = 1e-4 * size
-		}
-		if differ(y, x, bound) {
-			return b[k]
-		}
-	}
-	return nil
-}
-
 // composed reports whether the graph has ops beside a single one.
 func (w *world) composed() bool {
 	ops := 0
-	for _, n := range order(w.g, w.y...) {
+	for _, n := range w.steps {
 		if n.Op() != nil && n.Op().Arity() > 0 {
 			ops++
 		}
@@ -742,12 +715,12 @@ func (t *trial) others() string {
 		return ""
 	}
 	at := w.leaves(t.x)
-	nodes := order(w.g, w.y...)
+	nodes := w.steps
 	if w.evaluate(nodes, at, false) != nil {
 		return ""
 	}
 	for _, n := range nodes {
-		args := children(w.g, n)
+		args := w.args(n)
 		if !native(n.Op()) || len(args) == 0 {
 			continue
 		}

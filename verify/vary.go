@@ -89,7 +89,7 @@ func (c *Case) cheap() bool {
 		if err != nil {
 			continue
 		}
-		nodes := order(w.g, w.y...)
+		nodes := w.steps
 		if d, err := w.derive(); err == nil {
 			nodes = d.nodes
 		}
@@ -97,7 +97,7 @@ func (c *Case) cheap() bool {
 		for _, n := range nodes {
 			size := float64(n.Shape().TotalSize())
 			product, most := size, size
-			args := children(w.g, n)
+			args := w.args(n)
 			for _, a := range args {
 				s := float64(a.Shape().TotalSize())
 				product, most = product*s, max(most, s)
