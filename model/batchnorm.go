@@ -48,17 +48,24 @@ func (l BatchNorm) Apply(b *Builder, x *G.Node) *G.Node {
 	if b.Err() != nil {
 		return nil
 	}
+	return batchNorm(b, x, scale, bias, ops.Stats{Mean: mean, Var: variance}, eps, momentum)
+}
+
+// batchNorm normalises by running statistics in evaluation, and otherwise by the batch's, which the
+// running ones then follow.
+func batchNorm(b *Builder, x, scale, bias *G.Node, running ops.Stats, eps, momentum float64) *G.Node {
 	if !b.Training() {
-		return b.Do(ops.BatchNormEval(x, scale, bias, ops.Stats{Mean: mean, Var: variance}, eps))
+		return b.Do(ops.BatchNormEval(x, scale, bias, running, eps))
 	}
 	y, batch, err := ops.BatchNormStats(x, scale, bias, eps)
 	if y = b.Do(y, err); y == nil {
 		return nil
 	}
+	s := x.Shape()
 	count := float64(s.TotalSize() / s[1])
-	b.Update(mean, b.Do(ops.Lerp(mean, batch.Mean, momentum)))
+	b.Update(running.Mean, b.Do(ops.Lerp(running.Mean, batch.Mean, momentum)))
 	unbiased := b.Do(ops.Affine(batch.Var, count/(count-1), 0))
-	b.Update(variance, b.Do(ops.Lerp(variance, unbiased, momentum)))
+	b.Update(running.Var, b.Do(ops.Lerp(running.Var, unbiased, momentum)))
 	return y
 }
 

@@ -54,6 +54,7 @@ type Network struct {
 	dtype   tensor.Dtype
 	params  []*Param // buffers among them, in the order in which layers asked for them
 	index   map[string]*Param
+	total   int // elements of params
 	summary Summary
 
 	mu     sync.RWMutex // the weights: read by runs, written by Load, Init and updates of buffers
@@ -69,6 +70,15 @@ type Network struct {
 //
 // It returns an error with the path of the layer where one arises.
 func New(l Layer, input tensor.Shape, o Options) (*Network, error) {
+	n, err := trace(l, input, o)
+	if err != nil {
+		return nil, err
+	}
+	return n, n.Init(o.Seed)
+}
+
+// trace is New without values for the weights.
+func trace(l Layer, input tensor.Shape, o Options) (*Network, error) {
 	n := &Network{options: o, layer: l, input: input.Clone(), dtype: tensor.Float32, index: map[string]*Param{}}
 	if o.Float64 {
 		n.dtype = tensor.Float64
@@ -91,7 +101,7 @@ func New(l Layer, input tensor.Shape, o Options) (*Network, error) {
 	n.output = y.Shape()[1:].Clone()
 	n.summary = summarise(n, b, x)
 	n.pool.init()
-	return n, n.Init(o.Seed)
+	return n, nil
 }
 
 // maxRank is the highest rank that ops take.
@@ -207,15 +217,13 @@ func (n *Network) add(path string, init Init, shape tensor.Shape, buffer bool) *
 	}
 	p := &Param{Name: path, Value: tensor.New(tensor.WithShape(shape...), tensor.Of(n.dtype)), Buffer: buffer, init: init}
 	n.params, n.index[path] = append(n.params, p), p
+	n.total += shape.TotalSize()
 	return p
 }
 
 // room returns an error if a weight of that shape is more than MaxWeights permits.
 func (n *Network) room(shape tensor.Shape) error {
-	total := shape.TotalSize()
-	for _, p := range n.params {
-		total += p.Value.Shape().TotalSize()
-	}
+	total := n.total + shape.TotalSize()
 	if most := n.options.MaxWeights; most > 0 && total > most {
 		return errors.Errorf("its shape is %v, and the weights have %d elements with it, want at most %d in all", shape, total, most)
 	}
