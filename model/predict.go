@@ -16,6 +16,8 @@ const (
 	predictBytes = 64 << 20
 	// idleBytes is what graphs may hold that wait for the next Predict.
 	idleBytes = 4 * predictBytes
+	// idleGraphs is how many may wait, beside two for each processor: batches have several sizes.
+	idleGraphs = 8
 )
 
 // A pool keeps graphs that only evaluate. No more are in use at a time than there are processors,
@@ -51,7 +53,7 @@ func (p *pool) put(g *Graph) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.idle, p.bytes = append(p.idle, g), p.bytes+g.PeakBytes()
-	for len(p.idle) > 1 && (p.bytes > idleBytes || len(p.idle) > 2*cap(p.turns)) {
+	for len(p.idle) > 1 && (p.bytes > idleBytes || len(p.idle) > idleGraphs+2*cap(p.turns)) {
 		p.bytes -= p.idle[0].PeakBytes()
 		_ = p.idle[0].Close()
 		p.idle = slices.Delete(p.idle, 0, 1)

@@ -46,6 +46,7 @@ const usage = `Train trains a convolutional network on images, and tests it on o
   	train inspect RUN|FILE                          layers, shapes, costs, configuration, metrics
   	train export RUN -o FILE                        the network as a file for others
   	train report RUN                                a page of HTML about it, as the run has written itself
+  	train serve RUN                                 predictions over HTTP, and a page to try them
 
 Exit codes:
   0    the whole run was made

@@ -204,13 +204,11 @@ func (r *folderReader) pictures(dir string, class int) (all []picture, err error
 	for w := range workers {
 		wg.Go(func() {
 			for i := w; i < len(paths); i += workers {
-				img, err := decode(paths[i])
-				if failed[i] = err; err != nil {
-					continue
-				}
-				b, model := img.Bounds(), img.ColorModel()
-				grey := model == color.GrayModel || model == color.Gray16Model
-				found[i] = &picture{paths[i], class, ops.Size{H: b.Dy(), W: b.Dx()}, grey}
+				failed[i] = decode(paths[i], func(img image.Image) {
+					b, model := img.Bounds(), img.ColorModel()
+					grey := model == color.GrayModel || model == color.Gray16Model
+					found[i] = &picture{paths[i], class, ops.Size{H: b.Dy(), W: b.Dx()}, grey}
+				})
 			}
 		})
 	}
@@ -225,21 +223,27 @@ func (r *folderReader) pictures(dir string, class int) (all []picture, err error
 	return all, nil
 }
 
-// decode reads a file's picture.
-func decode(path string) (image.Image, error) {
+// decode reads a file's picture, and hands it to use.
+func decode(path string, use func(image.Image)) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if !info.Mode().IsRegular() { // a pipe would wait for ever
-		return nil, errors.New("not a regular file")
+		return errors.New("not a regular file")
 	}
-	return decodeFrom(f, maxPixels)
+	img, release, err := decodeFrom(f, maxPixels)
+	if err != nil {
+		return err
+	}
+	defer release()
+	use(img)
+	return nil
 }
 
 // settle decides on size and channels where the options leave them open.
@@ -368,10 +372,6 @@ func (s *folder) Read(i int, x []float32) (Target, error) {
 
 // pixels decodes a picture into bytes C×H×W.
 func (s *folder) pixels(i int, to []uint8) error {
-	img, err := decode(s.list[i].path)
-	if err != nil {
-		return errors.Wrapf(err, "data: %s", s.list[i].path)
-	}
-	fit(img, s.shape, to)
-	return nil
+	err := decode(s.list[i].path, func(img image.Image) { fit(img, s.shape, to) })
+	return errors.Wrapf(err, "data: %s", s.list[i].path)
 }

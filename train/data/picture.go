@@ -2,18 +2,19 @@ package data
 
 import (
 	"bufio"
+	"context"
 	"image"
 	"image/color"
 	_ "image/gif"
 	_ "image/jpeg"
 	_ "image/png"
 	"io"
-	"sync"
 
 	"github.com/pkg/errors"
 	_ "golang.org/x/image/bmp"
 	"golang.org/x/image/draw"
 	_ "golang.org/x/image/webp"
+	"golang.org/x/sync/semaphore"
 	"gorgonia.org/tensor"
 )
 
@@ -36,68 +37,50 @@ func ReadPicture(r io.ReadSeeker, shape tensor.Shape, most int) ([]uint8, error)
 	if most <= 0 {
 		most = maxPixels
 	}
-	img, err := decodeFrom(r, most)
+	img, release, err := decodeFrom(r, most)
 	if err != nil {
 		return nil, err
 	}
+	defer release()
 	to := make([]uint8, size)
 	fit(img, shape, to)
 	return to, nil
 }
 
-// decodeFrom reads a picture whose size it has looked at first.
-func decodeFrom(r io.ReadSeeker, most int) (img image.Image, err error) {
+// decodeFrom reads a picture whose size it has looked at first. release says that it is not used
+// any more.
+func decodeFrom(r io.ReadSeeker, most int) (img image.Image, release func(), err error) {
+	release = func() {}
 	defer func() { // a decoder's fault is the file's
 		if r := recover(); r != nil {
-			img, err = nil, errors.Errorf("the decoder panicked: %v", r)
+			err = errors.Errorf("the decoder panicked: %v", r)
+		}
+		if err != nil {
+			release()
 		}
 	}()
 	c, _, err := image.DecodeConfig(bufio.NewReader(r))
 	if err != nil {
-		return nil, err
+		return nil, release, err
 	}
 	if c.Width < 1 || c.Height < 1 || c.Width > most/c.Height {
-		return nil, errors.Errorf("the picture has %d×%d pixels, want at most %d in all", c.Height, c.Width, most)
+		return nil, release, errors.Errorf("the picture has %d×%d pixels, want at most %d in all", c.Height, c.Width, most)
 	}
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return nil, err
+		return nil, release, err
 	}
-	defer underway.begin(c.Width * c.Height)()
+	n := int64(min(c.Width*c.Height, maxPixels))
+	if err := underway.Acquire(context.Background(), n); err != nil {
+		return nil, release, err
+	}
+	release = func() { underway.Release(n) }
 	img, _, err = image.Decode(bufio.NewReader(r))
-	return img, err
+	return img, release, err
 }
 
-// underway are the pixels of the pictures that are being decoded. No more than maxPixels are at a
-// time, or one picture: a decoder takes up to some twenty bytes a pixel.
-var underway = newPixels()
-
-type pixels struct {
-	mu   sync.Mutex
-	free *sync.Cond
-	n    int
-}
-
-func newPixels() *pixels {
-	p := &pixels{}
-	p.free = sync.NewCond(&p.mu)
-	return p
-}
-
-// begin waits until so many pixels may be decoded. It returns what is called when they are.
-func (p *pixels) begin(n int) (end func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for p.n > 0 && p.n+n > maxPixels {
-		p.free.Wait()
-	}
-	p.n += n
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.n -= n
-		p.free.Broadcast()
-	}
-}
+// underway are the pixels of pictures that are decoded and not yet brought to size. There are no
+// more than maxPixels at a time: a decoder takes up to some twenty bytes a pixel.
+var underway = semaphore.NewWeighted(maxPixels)
 
 // fit scales a picture so that it covers a sample's height and width, and writes its middle, as
 // bytes C×H×W. What is transparent is white.
