@@ -35,12 +35,15 @@ func TestFusedMaxPool(t *testing.T) {
 		{"an op and nothing", first, nil, false},
 		{"ReLU and values", op{relu{4}}, second, false},
 	} {
-		if got := c.op.FuseWith(c.consumer) != nil; got != c.fused {
+		if got := c.op.FuseWith(c.consumer, []int{0, -1}) != nil; got != c.fused {
 			t.Errorf("%s: fused %v, want %v", c.name, got, c.fused)
 		}
 	}
 
-	run := first.FuseWith(second)
+	if first.FuseWith(second, []int{1, -1}) != nil {
+		t.Error("fused with values of another tensor")
+	}
+	run := first.FuseWith(second, []int{0, -1})
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, of := range floats {
 		x := subject{spec: maxWinners{g}}.values(of, []tensor.Shape{inSides(g)}, r)[0].(*tensor.Dense)

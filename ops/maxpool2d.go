@@ -1,6 +1,8 @@
 package ops
 
 import (
+	"slices"
+
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -127,8 +129,8 @@ func checkWinner(g *kernel.Pool, winner []int32, at int) error {
 }
 
 // together notes the winners and takes their values in one pass.
-func (o maxWinners) together(consumer any) func(dst, consumerDst G.Value, inputs []G.Value) error {
-	if consumer != any(gather(o)) {
+func (o maxWinners) together(consumer any, at []int) pass {
+	if consumer != any(gather(o)) || !slices.Equal(at, []int{0, -1}) {
 		return nil
 	}
 	return func(dst, consumerDst G.Value, inputs []G.Value) error {

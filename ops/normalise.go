@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
@@ -258,13 +259,89 @@ func (o moments) exec(c *call) error {
 	return nil
 }
 
+// together computes the moments and what they normalise, group by group.
+func (o moments) together(consumer any, at []int) pass {
+	n, ok := consumer.(normalise)
+	if !ok || n.Of != o.Of || n.Norm != o.Norm {
+		return nil
+	}
+	args := n.args()
+	for i, a := range args {
+		if (a.name == "x") != (at[i] == 0) || (a.name == "moments") != (at[i] == -1) {
+			return nil
+		}
+	}
+	return n.pass(args, at, momentsNormalise[float32], momentsNormalise[float64])
+}
+
+// pass runs f32 or f64 for an op whose result is a matrix of two rows, and for its consumer, o or
+// o's backward op, whose operands are args.
+func (o normalise) pass(args []arg, at []int, f32, f64 func(o normalise, c *Call, result operand)) pass {
+	return func(dst, consumerDst G.Value, inputs []G.Value) error {
+		values := make([]G.Value, len(args))
+		for i, k := range at {
+			if values[i] = dst; k >= 0 {
+				values[i] = inputs[k]
+			}
+		}
+		c, shapes, of, err := operands(args, values)
+		if err != nil {
+			return err
+		}
+		if err := o.sides(args, shapes); err != nil {
+			return err
+		}
+		result, err := destination(dst, tensor.Shape{2, o.Norm.Groups}, of)
+		if err != nil {
+			return err
+		}
+		if c.dst, err = destination(consumerDst, o.Of.shape(), of); err != nil || volume(c.dst.shape) == 0 {
+			result.clear()
+			return err
+		}
+		if c.double() {
+			f64(o, c, result)
+		} else {
+			f32(o, c, result)
+		}
+		return nil
+	}
+}
+
+func momentsNormalise[T kernel.Float](o normalise, c *Call, moments operand) {
+	kernel.MomentsNormalise(o.Norm, slice[T](moments), slice[T](c.dst), byName[T](c, o.args(), "x"), affineTail[T](o, c))
+}
+
 // normalise is y = scale·x̂ + bias. Its operands are x, scale and bias where Affine is set, and the
-// moments unless the mode is NormPlain.
+// moments unless the mode is NormPlain. An executor may make it add another tensor, its last
+// operand, and end with a ReLU.
 type normalise struct {
-	Of     size
-	Norm   kernel.Norm
-	Affine bool
-	Eps    float64
+	Of        size
+	Norm      kernel.Norm
+	Affine    bool
+	Eps       float64
+	Add, ReLU bool
+}
+
+func (o normalise) InPlace() int { return 0 }
+
+// fuse takes in a sum with a tensor of the same shape, and a ReLU.
+func (o normalise) fuse(next spec, at int) (spec, bool) {
+	switch n := next.(type) {
+	case relu:
+		if o.ReLU {
+			return nil, false
+		}
+		o.ReLU = true
+		return o, true
+	case applied:
+		if n.Op != Op(binaryOp{plus}) || o.Add || o.ReLU || !slices.Equal(n.in[0], n.in[1]) {
+			return nil, false
+		}
+		o.Add = true
+		return o, true
+	}
+	return nil, false
 }
 
 // withMoments lists terms, argument descriptions or values: first, then scale, then more, then
@@ -284,10 +361,16 @@ func withMoments[E any](o normalise, first []E, scale, moments E, more ...E) []E
 func (o normalise) name() string { return "Normalise" }
 func (o normalise) args() []arg {
 	x, scale, m := arg{name: "x", rank: o.Of.rank}, arg{name: "scale", rank: 1}, arg{name: "moments", rank: 2}
+	var args []arg
 	if o.Affine {
-		return withMoments(o, []arg{x}, scale, m, arg{name: "bias", rank: 1})
+		args = withMoments(o, []arg{x}, scale, m, arg{name: "bias", rank: 1})
+	} else {
+		args = withMoments(o, []arg{x}, scale, m)
 	}
-	return withMoments(o, []arg{x}, scale, m)
+	if o.Add {
+		args = append(args, arg{name: "the tensor to add", rank: o.Of.rank})
+	}
+	return args
 }
 func (o normalise) result() arg { return arg{name: "y", rank: o.Of.rank} }
 
@@ -351,7 +434,15 @@ func (o normalise) exec(c *call) error {
 
 func normaliseOf[T kernel.Float](o normalise, c *call) {
 	a := o.args()
-	kernel.Normalise(o.Norm, slice[T](c.dst), byName[T](c, a, "x"), byName[T](c, a, "scale"), byName[T](c, a, "bias"), byName[T](c, a, "moments"), o.Eps)
+	kernel.Normalise(o.Norm, slice[T](c.dst), byName[T](c, a, "x"), byName[T](c, a, "moments"), affineTail[T](o, c))
+}
+
+// affineTail is what follows x̂.
+func affineTail[T kernel.Float](o normalise, c *call) kernel.Affine[T] {
+	a := o.args()
+	return kernel.Affine[T]{
+		Scale: byName[T](c, a, "scale"), Bias: byName[T](c, a, "bias"), Add: byName[T](c, a, "the tensor to add"), Eps: o.Eps, ReLU: o.ReLU,
+	}
 }
 
 // normSums is the matrix of Σdy and Σ dy·x̂: the derivatives by bias and scale.
@@ -398,8 +489,31 @@ func sumsOf[T kernel.Float](o normSums, c *call) {
 	kernel.NormSums(o.Norm, slice[T](c.dst), byName[T](c, a, "dy"), byName[T](c, a, "x"), byName[T](c, a, "moments"), o.Eps)
 }
 
+// together computes the sums and the derivative by x, group by group.
+func (o normSums) together(consumer any, at []int) pass {
+	n, ok := consumer.(normBackward)
+	if !ok || n.Of != o.Of || n.Norm != o.Norm || n.Eps != o.Eps {
+		return nil
+	}
+	args := n.args()
+	for i, a := range args {
+		want, there := map[string]int{"dy": 0, "x": 1, "moments": 2, "sums": -1}[a.name]
+		if there && at[i] != want {
+			return nil
+		}
+	}
+	return normalise(n).pass(args, at, sumsBackward[float32], sumsBackward[float64])
+}
+
+func sumsBackward[T kernel.Float](o normalise, c *Call, sums operand) {
+	a := normBackward(o).args()
+	kernel.NormSumsBackward(o.Norm, slice[T](sums), slice[T](c.dst), byName[T](c, a, "dy"), byName[T](c, a, "x"), byName[T](c, a, "scale"), byName[T](c, a, "moments"), o.Eps)
+}
+
 // normBackward is dx; sums are those of dy.
 type normBackward normalise
+
+func (o normBackward) InPlace() int { return 0 }
 
 func (o normBackward) name() string { return "NormaliseBackward" }
 func (o normBackward) args() []arg {

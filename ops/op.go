@@ -170,19 +170,24 @@ func (o op) InPlace() int {
 }
 
 // A pairer is a spec that can be computed in one pass with a consumer. together returns nil if the
-// two have no common pass.
+// two have no common pass. Operand k of the consumer is the spec's result where at[k] is −1, and
+// inputs[at[k]] elsewhere: inputs are the spec's operands, then what the consumer alone reads.
 type pairer interface {
-	together(consumer any) func(dst, consumerDst G.Value, inputs []G.Value) error
+	together(consumer any, at []int) pass
 }
 
-// FuseWith lets the executor compute the op and a consumer in one pass that gives both values.
-func (o op) FuseWith(consumer G.Op) func(dst, consumerDst G.Value, inputs []G.Value) error {
+// A pass computes an op and its consumer.
+type pass = func(dst, consumerDst G.Value, inputs []G.Value) error
+
+// FuseWith lets the executor compute the op and a consumer in one pass that gives both values. at
+// says where the consumer's operands are found; see pairer.
+func (o op) FuseWith(consumer G.Op, at []int) func(dst, consumerDst G.Value, inputs []G.Value) error {
 	p, ok := o.inner().(pairer)
 	c, ours := consumer.(op)
 	if !ok || !ours {
 		return nil
 	}
-	return p.together(c.inner())
+	return p.together(c.inner(), at)
 }
 
 // A fuser is a spec with a successor: fuse returns the spec that computes next of o's result, which

@@ -3,6 +3,7 @@ package kernel
 import (
 	"math"
 
+	"github.com/convgrad/convgrad/internal/simd"
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
@@ -70,111 +71,141 @@ func centre[T Float](g *Norm, moments []T, group int, eps float64) (mean, inv fl
 	return float64(moments[group]), 1 / math.Sqrt(float64(moments[g.Groups+group])+eps)
 }
 
+// piece is how many elements of a run Moments reads twice in a row: they stay in the nearest cache.
+const piece = 1 << 12
+
 // Moments is each group's mean, and after all of these each group's biased variance,
-// Σ(x−mean)²/Count. Sums are made in float64. The variance is that of differences from the mean, so
-// that a large mean does not cancel it away.
+// Σ(x−mean)²/Count. Sums are made in float64. A piece's squares are those of differences from its
+// own mean, so that a large mean does not cancel the variance away; two pieces of n and m elements
+// whose means differ by δ have n·m/(n+m)·δ² more than the sum of both (Chan, Golub and LeVeque,
+// 1983).
 func Moments[T Float](g Norm, moments, x []T) {
+	g.blocks(func(lo, hi int) { momentsOf(&g, lo, hi, moments, x) })
+}
+
+// momentsOf is Moments for the groups [lo, hi).
+func momentsOf[T Float](g *Norm, lo, hi int, moments, x []T) {
+	s := takeScratch[float64](2)
+	defer s.free()
+	mean, squares := s.slice(0, hi-lo), s.slice(1, hi-lo)
+	clear(mean)
+	clear(squares)
 	count := float64(g.Count())
-	g.blocks(func(lo, hi int) {
-		s := takeScratch[float64](2)
-		defer s.free()
-		mean, sum := s.slice(0, hi-lo), s.slice(1, hi-lo)
-		clear(mean)
+	if g.Run < 32 { // too short to be worth two calls each
 		g.runs(lo, hi, func(i, at int) { mean[i-lo] += sum64(x[at:][:g.Run]) })
 		for k := range mean {
 			mean[k] /= count
 		}
-		clear(sum)
-		g.runs(lo, hi, func(i, at int) { sum[i-lo] += deviation(x[at:][:g.Run], mean[i-lo]) })
-		for k := range mean {
-			moments[lo+k], moments[g.Groups+lo+k] = T(mean[k]), T(sum[k]/count)
+		g.runs(lo, hi, func(i, at int) { squares[i-lo] += deviation(x[at:][:g.Run], mean[i-lo]) })
+	} else {
+		for i := lo; i < hi; i++ {
+			mean[i-lo], squares[i-lo] = moments1(g, i, x)
 		}
-	})
+	}
+	for k := range mean {
+		moments[lo+k], moments[g.Groups+lo+k] = T(mean[k]), T(squares[k]/count)
+	}
 }
 
-// sum64 is Σx in four float64 accumulators.
-func sum64[T Float](x []T) float64 {
-	var a, b, c, d float64
-	for len(x) >= 4 {
-		a, b, c, d = a+float64(x[0]), b+float64(x[1]), c+float64(x[2]), d+float64(x[3])
-		x = x[4:]
+// moments1 is the mean of a group and its sum of squared differences from it.
+func moments1[T Float](g *Norm, group int, x []T) (mean, squares float64) {
+	var n float64
+	for p := range g.Parts {
+		run := x[group*g.GroupStep+p*g.PartStep:][:g.Run]
+		for len(run) > 0 {
+			part := run[:min(piece, len(run))]
+			run = run[len(part):]
+			m := float64(len(part))
+			own := simd.Sum64(part) / m
+			delta := own - mean
+			squares += simd.Deviation(part, own) + delta*delta*(n*m/(n+m))
+			mean += delta * (m / (n + m))
+			n += m
+		}
 	}
+	return mean, squares
+}
+
+// sum64 is Σx.
+func sum64[T Float](x []T) (sum float64) {
 	for _, v := range x {
-		a += float64(v)
+		sum += float64(v)
 	}
-	return (a + b) + (c + d)
+	return sum
 }
 
 // deviation is Σ(x−m)².
-func deviation[T Float](x []T, m float64) float64 {
-	var a, b float64
-	for len(x) >= 2 {
-		p, q := float64(x[0])-m, float64(x[1])-m
-		a, b = a+p*p, b+q*q
-		x = x[2:]
-	}
+func deviation[T Float](x []T, m float64) (sum float64) {
 	for _, v := range x {
-		a += (float64(v) - m) * (float64(v) - m)
+		sum += (float64(v) - m) * (float64(v) - m)
 	}
-	return a + b
+	return sum
 }
 
-// Normalise is y = x̂·scale + bias, with one scale and one bias for each group. A nil scale stands
-// for ones, a nil bias for zeros. y may be x itself.
-func Normalise[T Float](g Norm, y, x, scale, bias, moments []T, eps float64) {
+// An Affine is what follows x̂: scale and bias, one of each for each group, then a tensor Add, then
+// a ReLU. A nil scale stands for ones, a nil bias or Add for zeros.
+type Affine[T Float] struct {
+	Scale, Bias, Add []T
+	Eps              float64
+	ReLU             bool
+}
+
+// Normalise is y = x̂·scale + bias, + Add, then max(0, ·) where a.ReLU is set. y may be x or Add
+// itself.
+func Normalise[T Float](g Norm, y, x, moments []T, a Affine[T]) {
+	g.blocks(func(lo, hi int) { normaliseOf(&g, lo, hi, y, x, moments, &a) })
+}
+
+// MomentsNormalise is Moments and Normalise in one pass: a group's elements are still in a cache
+// when they are read again. y must not be x.
+func MomentsNormalise[T Float](g Norm, moments, y, x []T, a Affine[T]) {
 	g.blocks(func(lo, hi int) {
-		g.runs(lo, hi, func(i, at int) {
-			mean, inv := centre(&g, moments, i, eps)
-			m, a, b := T(mean), T(inv), T(0)
-			if scale != nil {
-				a = T(inv * float64(scale[i]))
-			}
-			if bias != nil {
-				b = bias[i]
-			}
-			y, x := y[at:][:g.Run], x[at:][:g.Run]
-			for j, v := range x {
-				y[j] = (v-m)*a + b
-			}
-		})
+		momentsOf(&g, lo, hi, moments, x)
+		normaliseOf(&g, lo, hi, y, x, moments, &a)
+	})
+}
+
+// normaliseOf is Normalise for the groups [lo, hi).
+func normaliseOf[T Float](g *Norm, lo, hi int, y, x, moments []T, f *Affine[T]) {
+	g.runs(lo, hi, func(i, at int) {
+		mean, inv := centre(g, moments, i, f.Eps)
+		m, a, b := T(mean), T(inv), T(0)
+		if f.Scale != nil {
+			a = T(inv * float64(f.Scale[i]))
+		}
+		if f.Bias != nil {
+			b = f.Bias[i]
+		}
+		var more []T
+		if f.Add != nil {
+			more = f.Add[at:][:g.Run]
+		}
+		simd.Standard(y[at:][:g.Run], x[at:][:g.Run], more, m, a, b, f.ReLU)
 	})
 }
 
 // NormSums is each group's Σdy, and after all of these each group's Σ dy·x̂: the derivatives by
 // bias and scale.
 func NormSums[T Float](g Norm, sums, dy, x, moments []T, eps float64) {
-	g.blocks(func(lo, hi int) {
-		s := takeScratch[float64](2)
-		defer s.free()
-		sum, dot := s.slice(0, hi-lo), s.slice(1, hi-lo)
-		clear(sum)
-		clear(dot)
-		g.runs(lo, hi, func(i, at int) {
-			mean, _ := centre(&g, moments, i, eps)
-			a, b := sumAndDot(dy[at:][:g.Run], x[at:][:g.Run], mean)
-			sum[i-lo], dot[i-lo] = sum[i-lo]+a, dot[i-lo]+b
-		})
-		for k := range sum {
-			_, inv := centre(&g, moments, lo+k, eps)
-			sums[lo+k], sums[g.Groups+lo+k] = T(sum[k]), T(dot[k]*inv)
-		}
-	})
+	g.blocks(func(lo, hi int) { normSumsOf(&g, lo, hi, sums, dy, x, moments, eps) })
 }
 
-// sumAndDot is Σdy and Σ dy·(x−m).
-func sumAndDot[T Float](dy, x []T, m float64) (sum, dot float64) {
-	dy = dy[:len(x)]
-	var s, d [2]float64
-	i := 0
-	for ; i+2 <= len(x); i += 2 {
-		p, q := float64(dy[i]), float64(dy[i+1])
-		s[0], s[1] = s[0]+p, s[1]+q
-		d[0], d[1] = d[0]+p*(float64(x[i])-m), d[1]+q*(float64(x[i+1])-m)
+// normSumsOf is NormSums for the groups [lo, hi).
+func normSumsOf[T Float](g *Norm, lo, hi int, sums, dy, x, moments []T, eps float64) {
+	s := takeScratch[float64](2)
+	defer s.free()
+	sum, dot := s.slice(0, hi-lo), s.slice(1, hi-lo)
+	clear(sum)
+	clear(dot)
+	g.runs(lo, hi, func(i, at int) {
+		mean, _ := centre(g, moments, i, eps)
+		a, b := simd.SumDot(dy[at:][:g.Run], x[at:][:g.Run], mean)
+		sum[i-lo], dot[i-lo] = sum[i-lo]+a, dot[i-lo]+b
+	})
+	for k := range sum {
+		_, inv := centre(g, moments, lo+k, eps)
+		sums[lo+k], sums[g.Groups+lo+k] = T(sum[k]), T(dot[k]*inv)
 	}
-	for ; i < len(x); i++ {
-		s[0], d[0] = s[0]+float64(dy[i]), d[0]+float64(dy[i])*(float64(x[i])-m)
-	}
-	return s[0] + s[1], d[0] + d[1]
 }
 
 // shares are the parts of NormSums that the derivative by x takes off again: what x̂'s moments owe
@@ -197,26 +228,32 @@ func shares[T Float](g *Norm, sums []T, group int) (sum, dot float64) {
 // where NormRaw leaves out the last part and NormFixed and NormPlain both. sums is what NormSums
 // makes of dy. dx may be dy itself.
 func NormBackward[T Float](g Norm, dx, dy, x, scale, moments, sums []T, eps float64) {
+	g.blocks(func(lo, hi int) { normBackwardOf(&g, lo, hi, dx, dy, x, scale, moments, sums, eps) })
+}
+
+// NormSumsBackward is NormSums and NormBackward in one pass. dx must not be dy or x.
+func NormSumsBackward[T Float](g Norm, sums, dx, dy, x, scale, moments []T, eps float64) {
 	g.blocks(func(lo, hi int) {
-		g.runs(lo, hi, func(i, at int) {
-			mean, inv := centre(&g, moments, i, eps)
-			sum, dot := shares(&g, sums, i)
-			a := inv
-			if scale != nil {
-				a *= float64(scale[i])
-			}
-			scaled, m, b, c := T(a), T(mean), T(a*sum), T(a*dot*inv)
-			dx, dy, x := dx[at:][:g.Run], dy[at:][:g.Run], x[at:][:g.Run]
-			if dot == 0 { // x may be infinite
-				for j, d := range dy {
-					dx[j] = scaled*d - b
-				}
-				return
-			}
-			for j, v := range x {
-				dx[j] = scaled*dy[j] - c*(v-m) - b
-			}
-		})
+		normSumsOf(&g, lo, hi, sums, dy, x, moments, eps)
+		normBackwardOf(&g, lo, hi, dx, dy, x, scale, moments, sums, eps)
+	})
+}
+
+// normBackwardOf is NormBackward for the groups [lo, hi).
+func normBackwardOf[T Float](g *Norm, lo, hi int, dx, dy, x, scale, moments, sums []T, eps float64) {
+	g.runs(lo, hi, func(i, at int) {
+		mean, inv := centre(g, moments, i, eps)
+		sum, dot := shares(g, sums, i)
+		a := inv
+		if scale != nil {
+			a *= float64(scale[i])
+		}
+		dx, dy, x := dx[at:][:g.Run], dy[at:][:g.Run], x[at:][:g.Run]
+		if dot == 0 { // x may be infinite
+			simd.Standard(dx, dy, nil, 0, T(a), T(-a*sum), false)
+			return
+		}
+		simd.StandardBackward(dx, dy, x, T(mean), T(a), T(a*sum), T(a*dot*inv))
 	})
 }
 
@@ -233,7 +270,7 @@ func NormSecond[T Float](g Norm, dx, v, dy, x, scale, moments, sums, sumsV []T, 
 		products := s.slice(0, hi-lo)
 		clear(products)
 		g.runs(lo, hi, func(i, at int) {
-			_, p := sumAndDot(v[at:][:g.Run], dy[at:][:g.Run], 0)
+			_, p := simd.SumDot(v[at:][:g.Run], dy[at:][:g.Run], 0)
 			products[i-lo] += p
 		})
 		g.runs(lo, hi, func(i, at int) {
@@ -263,7 +300,7 @@ func NormScaleSecond[T Float](g Norm, dscale, v, dy, moments, sums, sumsV []T, e
 		products := s.slice(0, hi-lo)
 		clear(products)
 		g.runs(lo, hi, func(i, at int) {
-			_, p := sumAndDot(v[at:][:g.Run], dy[at:][:g.Run], 0)
+			_, p := simd.SumDot(v[at:][:g.Run], dy[at:][:g.Run], 0)
 			products[i-lo] += p
 		})
 		for k := range products {

@@ -402,6 +402,212 @@ func maxVector[T Float](lanes *[16]T, x []T) (n int) {
 	return n
 }
 
+// sumVector is Σx over the first n elements, in float64.
+func sumVector[T Float](x []T) (n int, sum float64) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				sum = sum32AVX512(n, p32(x))
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				sum = sum32AVX2(n, p32(x))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				sum = sum64AVX512(n, p64(x))
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				sum = sum64AVX2(n, p64(x))
+			}
+		}
+	}
+	return n, sum
+}
+
+// deviationVector is Σ(x − mean)² over the first n elements, in float64.
+func deviationVector[T Float](x []T, mean float64) (n int, sum float64) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				sum = deviation32AVX512(n, p32(x), mean)
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				sum = deviation32AVX2(n, p32(x), mean)
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				sum = deviation64AVX512(n, p64(x), float64(mean))
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				sum = deviation64AVX2(n, p64(x), float64(mean))
+			}
+		}
+	}
+	return n, sum
+}
+
+// sumDotVector is Σdy and Σ dy·(x − mean) over the first n elements, in float64.
+func sumDotVector[T Float](dy, x []T, mean float64) (n int, sum, dot float64) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				sum, dot = sumDot32AVX512(n, p32(dy), p32(x), mean)
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				sum, dot = sumDot32AVX2(n, p32(dy), p32(x), mean)
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				sum, dot = sumDot64AVX512(n, p64(dy), p64(x), float64(mean))
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				sum, dot = sumDot64AVX2(n, p64(dy), p64(x), float64(mean))
+			}
+		}
+	}
+	return n, sum, dot
+}
+
+// standardVector is Standard for the first n elements.
+func standardVector[T Float](y, x, r []T, m, a, b T, relu bool) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (15); n == 0 {
+					return
+				}
+				switch {
+				case r == nil && !relu:
+					standard32AVX512(n, p32(y), p32(x), float32(m), float32(a), float32(b))
+				case r == nil:
+					standardReLU32AVX512(n, p32(y), p32(x), float32(m), float32(a), float32(b))
+				case !relu:
+					standardAdd32AVX512(n, p32(y), p32(x), p32(r), float32(m), float32(a), float32(b))
+				default:
+					standardAddReLU32AVX512(n, p32(y), p32(x), p32(r), float32(m), float32(a), float32(b))
+				}
+			case AVX2:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				switch {
+				case r == nil && !relu:
+					standard32AVX2(n, p32(y), p32(x), float32(m), float32(a), float32(b))
+				case r == nil:
+					standardReLU32AVX2(n, p32(y), p32(x), float32(m), float32(a), float32(b))
+				case !relu:
+					standardAdd32AVX2(n, p32(y), p32(x), p32(r), float32(m), float32(a), float32(b))
+				default:
+					standardAddReLU32AVX2(n, p32(y), p32(x), p32(r), float32(m), float32(a), float32(b))
+				}
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				switch {
+				case r == nil && !relu:
+					standard64AVX512(n, p64(y), p64(x), float64(m), float64(a), float64(b))
+				case r == nil:
+					standardReLU64AVX512(n, p64(y), p64(x), float64(m), float64(a), float64(b))
+				case !relu:
+					standardAdd64AVX512(n, p64(y), p64(x), p64(r), float64(m), float64(a), float64(b))
+				default:
+					standardAddReLU64AVX512(n, p64(y), p64(x), p64(r), float64(m), float64(a), float64(b))
+				}
+			case AVX2:
+				if n = len(x) &^ (3); n == 0 {
+					return
+				}
+				switch {
+				case r == nil && !relu:
+					standard64AVX2(n, p64(y), p64(x), float64(m), float64(a), float64(b))
+				case r == nil:
+					standardReLU64AVX2(n, p64(y), p64(x), float64(m), float64(a), float64(b))
+				case !relu:
+					standardAdd64AVX2(n, p64(y), p64(x), p64(r), float64(m), float64(a), float64(b))
+				default:
+					standardAddReLU64AVX2(n, p64(y), p64(x), p64(r), float64(m), float64(a), float64(b))
+				}
+			}
+		}
+	}
+	return n
+}
+
+// standardBackwardVector is StandardBackward for the first n elements.
+func standardBackwardVector[T Float](dx, dy, x []T, m, a, b, c T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (15); n == 0 {
+					return
+				}
+				standardBackward32AVX512(n, p32(dx), p32(dy), p32(x), float32(m), float32(a), float32(b), float32(c))
+			case AVX2:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				standardBackward32AVX2(n, p32(dx), p32(dy), p32(x), float32(m), float32(a), float32(b), float32(c))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				standardBackward64AVX512(n, p64(dx), p64(dy), p64(x), float64(m), float64(a), float64(b), float64(c))
+			case AVX2:
+				if n = len(x) &^ (3); n == 0 {
+					return
+				}
+				standardBackward64AVX2(n, p64(dx), p64(dy), p64(x), float64(m), float64(a), float64(b), float64(c))
+			}
+		}
+	}
+	return n
+}
+
 // sgdVector is w −= rate·(g + decay·w) for the first n elements.
 func sgdVector[T Float](w, g []T, rate, decay T) (n int) {
 	if tier != Generic {

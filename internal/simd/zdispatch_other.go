@@ -61,6 +61,31 @@ func maxVector[T Float](lanes *[16]T, x []T) (n int) {
 	return n
 }
 
+// sumVector is Σx over the first n elements, in float64.
+func sumVector[T Float](x []T) (n int, sum float64) {
+	return n, sum
+}
+
+// deviationVector is Σ(x − mean)² over the first n elements, in float64.
+func deviationVector[T Float](x []T, mean float64) (n int, sum float64) {
+	return n, sum
+}
+
+// sumDotVector is Σdy and Σ dy·(x − mean) over the first n elements, in float64.
+func sumDotVector[T Float](dy, x []T, mean float64) (n int, sum, dot float64) {
+	return n, sum, dot
+}
+
+// standardVector is Standard for the first n elements.
+func standardVector[T Float](y, x, r []T, m, a, b T, relu bool) (n int) {
+	return n
+}
+
+// standardBackwardVector is StandardBackward for the first n elements.
+func standardBackwardVector[T Float](dx, dy, x []T, m, a, b, c T) (n int) {
+	return n
+}
+
 // sgdVector is w −= rate·(g + decay·w) for the first n elements.
 func sgdVector[T Float](w, g []T, rate, decay T) (n int) {
 	return n

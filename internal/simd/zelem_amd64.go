@@ -69,6 +69,46 @@ func dropout32AVX512(n int, y *float32, x *float32, i uint32, key0 uint32, key1 
 //go:noescape
 func normalise32AVX512(n int, y *float32, x *uint8, mean float32, scale float32)
 
+// sum32AVX512 is Σx over n elements, a multiple of 8.
+//
+//go:noescape
+func sum32AVX512(n int, x *float32) (total float64)
+
+// deviation32AVX512 is Σ(x − mean)² over n elements, a multiple of 8.
+//
+//go:noescape
+func deviation32AVX512(n int, x *float32, mean float64) (total float64)
+
+// sumDot32AVX512 is Σdy and Σ dy·(x − mean) over n elements, a multiple of 8.
+//
+//go:noescape
+func sumDot32AVX512(n int, dy *float32, x *float32, mean float64) (sum float64, dot float64)
+
+// standard32AVX512 is y = (x − m)·a + b over n elements.
+//
+//go:noescape
+func standard32AVX512(n int, y *float32, x *float32, m float32, a float32, b float32)
+
+// standardReLU32AVX512 is the ReLU of y = (x − m)·a + b over n elements.
+//
+//go:noescape
+func standardReLU32AVX512(n int, y *float32, x *float32, m float32, a float32, b float32)
+
+// standardAdd32AVX512 is y = (x − m)·a + b + r over n elements.
+//
+//go:noescape
+func standardAdd32AVX512(n int, y *float32, x *float32, r *float32, m float32, a float32, b float32)
+
+// standardAddReLU32AVX512 is the ReLU of y = (x − m)·a + b + r over n elements.
+//
+//go:noescape
+func standardAddReLU32AVX512(n int, y *float32, x *float32, r *float32, m float32, a float32, b float32)
+
+// standardBackward32AVX512 is dx = a·dy − c·(x − m) − b over n elements.
+//
+//go:noescape
+func standardBackward32AVX512(n int, dx *float32, dy *float32, x *float32, m float32, a float32, b float32, c float32)
+
 // expSum32AVX512 is y = exp(x − top) over n elements, a multiple of 8, and its sum, for x ≤ top; NaN where the difference is.
 //
 //go:noescape
@@ -178,6 +218,46 @@ func dropout64AVX512(n int, y *float64, x *float64, i uint32, key0 uint32, key1 
 //
 //go:noescape
 func normalise64AVX512(n int, y *float64, x *uint8, mean float64, scale float64)
+
+// sum64AVX512 is Σx over n elements, a multiple of 8.
+//
+//go:noescape
+func sum64AVX512(n int, x *float64) (total float64)
+
+// deviation64AVX512 is Σ(x − mean)² over n elements, a multiple of 8.
+//
+//go:noescape
+func deviation64AVX512(n int, x *float64, mean float64) (total float64)
+
+// sumDot64AVX512 is Σdy and Σ dy·(x − mean) over n elements, a multiple of 8.
+//
+//go:noescape
+func sumDot64AVX512(n int, dy *float64, x *float64, mean float64) (sum float64, dot float64)
+
+// standard64AVX512 is y = (x − m)·a + b over n elements.
+//
+//go:noescape
+func standard64AVX512(n int, y *float64, x *float64, m float64, a float64, b float64)
+
+// standardReLU64AVX512 is the ReLU of y = (x − m)·a + b over n elements.
+//
+//go:noescape
+func standardReLU64AVX512(n int, y *float64, x *float64, m float64, a float64, b float64)
+
+// standardAdd64AVX512 is y = (x − m)·a + b + r over n elements.
+//
+//go:noescape
+func standardAdd64AVX512(n int, y *float64, x *float64, r *float64, m float64, a float64, b float64)
+
+// standardAddReLU64AVX512 is the ReLU of y = (x − m)·a + b + r over n elements.
+//
+//go:noescape
+func standardAddReLU64AVX512(n int, y *float64, x *float64, r *float64, m float64, a float64, b float64)
+
+// standardBackward64AVX512 is dx = a·dy − c·(x − m) − b over n elements.
+//
+//go:noescape
+func standardBackward64AVX512(n int, dx *float64, dy *float64, x *float64, m float64, a float64, b float64, c float64)
 
 // expSum64AVX512 is y = exp(x − top) over n elements, a multiple of 8, and its sum, for x ≤ top; NaN where the difference is.
 //
@@ -289,6 +369,46 @@ func dropout32AVX2(n int, y *float32, x *float32, i uint32, key0 uint32, key1 ui
 //go:noescape
 func normalise32AVX2(n int, y *float32, x *uint8, mean float32, scale float32)
 
+// sum32AVX2 is Σx over n elements, a multiple of 4.
+//
+//go:noescape
+func sum32AVX2(n int, x *float32) (total float64)
+
+// deviation32AVX2 is Σ(x − mean)² over n elements, a multiple of 4.
+//
+//go:noescape
+func deviation32AVX2(n int, x *float32, mean float64) (total float64)
+
+// sumDot32AVX2 is Σdy and Σ dy·(x − mean) over n elements, a multiple of 4.
+//
+//go:noescape
+func sumDot32AVX2(n int, dy *float32, x *float32, mean float64) (sum float64, dot float64)
+
+// standard32AVX2 is y = (x − m)·a + b over n elements.
+//
+//go:noescape
+func standard32AVX2(n int, y *float32, x *float32, m float32, a float32, b float32)
+
+// standardReLU32AVX2 is the ReLU of y = (x − m)·a + b over n elements.
+//
+//go:noescape
+func standardReLU32AVX2(n int, y *float32, x *float32, m float32, a float32, b float32)
+
+// standardAdd32AVX2 is y = (x − m)·a + b + r over n elements.
+//
+//go:noescape
+func standardAdd32AVX2(n int, y *float32, x *float32, r *float32, m float32, a float32, b float32)
+
+// standardAddReLU32AVX2 is the ReLU of y = (x − m)·a + b + r over n elements.
+//
+//go:noescape
+func standardAddReLU32AVX2(n int, y *float32, x *float32, r *float32, m float32, a float32, b float32)
+
+// standardBackward32AVX2 is dx = a·dy − c·(x − m) − b over n elements.
+//
+//go:noescape
+func standardBackward32AVX2(n int, dx *float32, dy *float32, x *float32, m float32, a float32, b float32, c float32)
+
 // expSum32AVX2 is y = exp(x − top) over n elements, a multiple of 4, and its sum, for x ≤ top; NaN where the difference is.
 //
 //go:noescape
@@ -398,6 +518,46 @@ func dropout64AVX2(n int, y *float64, x *float64, i uint32, key0 uint32, key1 ui
 //
 //go:noescape
 func normalise64AVX2(n int, y *float64, x *uint8, mean float64, scale float64)
+
+// sum64AVX2 is Σx over n elements, a multiple of 4.
+//
+//go:noescape
+func sum64AVX2(n int, x *float64) (total float64)
+
+// deviation64AVX2 is Σ(x − mean)² over n elements, a multiple of 4.
+//
+//go:noescape
+func deviation64AVX2(n int, x *float64, mean float64) (total float64)
+
+// sumDot64AVX2 is Σdy and Σ dy·(x − mean) over n elements, a multiple of 4.
+//
+//go:noescape
+func sumDot64AVX2(n int, dy *float64, x *float64, mean float64) (sum float64, dot float64)
+
+// standard64AVX2 is y = (x − m)·a + b over n elements.
+//
+//go:noescape
+func standard64AVX2(n int, y *float64, x *float64, m float64, a float64, b float64)
+
+// standardReLU64AVX2 is the ReLU of y = (x − m)·a + b over n elements.
+//
+//go:noescape
+func standardReLU64AVX2(n int, y *float64, x *float64, m float64, a float64, b float64)
+
+// standardAdd64AVX2 is y = (x − m)·a + b + r over n elements.
+//
+//go:noescape
+func standardAdd64AVX2(n int, y *float64, x *float64, r *float64, m float64, a float64, b float64)
+
+// standardAddReLU64AVX2 is the ReLU of y = (x − m)·a + b + r over n elements.
+//
+//go:noescape
+func standardAddReLU64AVX2(n int, y *float64, x *float64, r *float64, m float64, a float64, b float64)
+
+// standardBackward64AVX2 is dx = a·dy − c·(x − m) − b over n elements.
+//
+//go:noescape
+func standardBackward64AVX2(n int, dx *float64, dy *float64, x *float64, m float64, a float64, b float64, c float64)
 
 // expSum64AVX2 is y = exp(x − top) over n elements, a multiple of 4, and its sum, for x ≤ top; NaN where the difference is.
 //

@@ -1189,6 +1189,530 @@ done:
 	VZEROUPPER
 	RET
 
+// func sum32AVX512(n int, x *float32) (total float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, SSE2
+TEXT ·sum32AVX512(SB), NOSPLIT, $0-24
+	MOVQ   n+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	XORQ   DX, DX
+	MOVQ   AX, BX
+	SUBQ   $+32, BX
+	JLT    rest
+
+loop:
+	VCVTPS2PD (CX)(DX*4), Z4
+	VADDPD    Z4, Z0, Z0
+	VCVTPS2PD 32(CX)(DX*4), Z4
+	VADDPD    Z4, Z1, Z1
+	VCVTPS2PD 64(CX)(DX*4), Z4
+	VADDPD    Z4, Z2, Z2
+	VCVTPS2PD 96(CX)(DX*4), Z4
+	VADDPD    Z4, Z3, Z3
+	ADDQ      $+32, DX
+	CMPQ      DX, BX
+	JLE       loop
+
+rest:
+	CMPQ DX, AX
+	JGE  done
+
+single:
+	VCVTPS2PD (CX)(DX*4), Z4
+	VADDPD    Z4, Z0, Z0
+	ADDQ      $+8, DX
+	CMPQ      DX, AX
+	JLT       single
+
+done:
+	VADDPD        Z1, Z0, Z0
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VUNPCKHPD     X0, X0, X1
+	VADDPD        X1, X0, X0
+	MOVSD         X0, total+16(FP)
+	VZEROUPPER
+	RET
+
+// func deviation32AVX512(n int, x *float32, mean float64) (total float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, SSE2
+TEXT ·deviation32AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSD mean+16(FP), Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	XORQ         DX, DX
+	MOVQ         AX, BX
+	SUBQ         $+32, BX
+	JLT          rest
+
+loop:
+	VCVTPS2PD   (CX)(DX*4), Z5
+	VSUBPD      Z0, Z5, Z5
+	VFMADD231PD Z5, Z5, Z1
+	VCVTPS2PD   32(CX)(DX*4), Z5
+	VSUBPD      Z0, Z5, Z5
+	VFMADD231PD Z5, Z5, Z2
+	VCVTPS2PD   64(CX)(DX*4), Z5
+	VSUBPD      Z0, Z5, Z5
+	VFMADD231PD Z5, Z5, Z3
+	VCVTPS2PD   96(CX)(DX*4), Z5
+	VSUBPD      Z0, Z5, Z5
+	VFMADD231PD Z5, Z5, Z4
+	ADDQ        $+32, DX
+	CMPQ        DX, BX
+	JLE         loop
+
+rest:
+	CMPQ DX, AX
+	JGE  done
+
+single:
+	VCVTPS2PD   (CX)(DX*4), Z5
+	VSUBPD      Z0, Z5, Z5
+	VFMADD231PD Z5, Z5, Z1
+	ADDQ        $+8, DX
+	CMPQ        DX, AX
+	JLT         single
+
+done:
+	VADDPD        Z2, Z1, Z1
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPD        Y0, Y1, Y1
+	VEXTRACTF64X2 $0x01, Y1, X0
+	VADDPD        X0, X1, X1
+	VUNPCKHPD     X1, X1, X0
+	VADDPD        X0, X1, X0
+	MOVSD         X0, total+24(FP)
+	VZEROUPPER
+	RET
+
+// func sumDot32AVX512(n int, dy *float32, x *float32, mean float64) (sum float64, dot float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, SSE2
+TEXT ·sumDot32AVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD mean+24(FP), Z0
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z4, Z4, Z4
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VCVTPS2PD   (DX)(BX*4), Z9
+	VCVTPS2PD   (CX)(BX*4), Z10
+	VSUBPD      Z0, Z9, Z9
+	VADDPD      Z10, Z5, Z5
+	VFMADD231PD Z10, Z9, Z1
+	VCVTPS2PD   32(DX)(BX*4), Z9
+	VCVTPS2PD   32(CX)(BX*4), Z10
+	VSUBPD      Z0, Z9, Z9
+	VADDPD      Z10, Z6, Z6
+	VFMADD231PD Z10, Z9, Z2
+	VCVTPS2PD   64(DX)(BX*4), Z9
+	VCVTPS2PD   64(CX)(BX*4), Z10
+	VSUBPD      Z0, Z9, Z9
+	VADDPD      Z10, Z7, Z7
+	VFMADD231PD Z10, Z9, Z3
+	VCVTPS2PD   96(DX)(BX*4), Z9
+	VCVTPS2PD   96(CX)(BX*4), Z10
+	VSUBPD      Z0, Z9, Z9
+	VADDPD      Z10, Z8, Z8
+	VFMADD231PD Z10, Z9, Z4
+	ADDQ        $+32, BX
+	CMPQ        BX, SI
+	JLE         loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VCVTPS2PD   (DX)(BX*4), Z9
+	VCVTPS2PD   (CX)(BX*4), Z10
+	VSUBPD      Z0, Z9, Z9
+	VADDPD      Z10, Z5, Z5
+	VFMADD231PD Z10, Z9, Z1
+	ADDQ        $+8, BX
+	CMPQ        BX, AX
+	JLT         single
+
+done:
+	VADDPD        Z6, Z5, Z5
+	VADDPD        Z8, Z7, Z7
+	VADDPD        Z7, Z5, Z5
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VADDPD        Y0, Y5, Y5
+	VEXTRACTF64X2 $0x01, Y5, X0
+	VADDPD        X0, X5, X5
+	VUNPCKHPD     X5, X5, X0
+	VADDPD        X0, X5, X0
+	MOVSD         X0, sum+32(FP)
+	VADDPD        Z2, Z1, Z1
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPD        Y0, Y1, Y1
+	VEXTRACTF64X2 $0x01, Y1, X0
+	VADDPD        X0, X1, X1
+	VUNPCKHPD     X1, X1, X0
+	VADDPD        X0, X1, X0
+	MOVSD         X0, dot+40(FP)
+	VZEROUPPER
+	RET
+
+// func standard32AVX512(n int, y *float32, x *float32, m float32, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·standard32AVX512(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS m+24(FP), Z0
+	VBROADCASTSS a+28(FP), Z1
+	VBROADCASTSS b+32(FP), Z2
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+64, SI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(BX*4), Z3
+	VSUBPS  Z0, Z3, Z3
+	VMULPS  Z1, Z3, Z3
+	VADDPS  Z2, Z3, Z3
+	VMOVUPS Z3, (CX)(BX*4)
+	VMOVUPS 64(DX)(BX*4), Z3
+	VSUBPS  Z0, Z3, Z3
+	VMULPS  Z1, Z3, Z3
+	VADDPS  Z2, Z3, Z3
+	VMOVUPS Z3, 64(CX)(BX*4)
+	VMOVUPS 128(DX)(BX*4), Z3
+	VSUBPS  Z0, Z3, Z3
+	VMULPS  Z1, Z3, Z3
+	VADDPS  Z2, Z3, Z3
+	VMOVUPS Z3, 128(CX)(BX*4)
+	VMOVUPS 192(DX)(BX*4), Z3
+	VSUBPS  Z0, Z3, Z3
+	VMULPS  Z1, Z3, Z3
+	VADDPS  Z2, Z3, Z3
+	VMOVUPS Z3, 192(CX)(BX*4)
+	ADDQ    $+64, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(BX*4), Z3
+	VSUBPS  Z0, Z3, Z3
+	VMULPS  Z1, Z3, Z3
+	VADDPS  Z2, Z3, Z3
+	VMOVUPS Z3, (CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardReLU32AVX512(n int, y *float32, x *float32, m float32, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·standardReLU32AVX512(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS m+24(FP), Z0
+	VBROADCASTSS a+28(FP), Z1
+	VBROADCASTSS b+32(FP), Z2
+	VPXORD       Z3, Z3, Z3
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+64, SI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(BX*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z1, Z4, Z4
+	VADDPS  Z2, Z4, Z4
+	VMAXPS  Z4, Z3, Z4
+	VADDPS  Z3, Z4, Z4
+	VMOVUPS Z4, (CX)(BX*4)
+	VMOVUPS 64(DX)(BX*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z1, Z4, Z4
+	VADDPS  Z2, Z4, Z4
+	VMAXPS  Z4, Z3, Z4
+	VADDPS  Z3, Z4, Z4
+	VMOVUPS Z4, 64(CX)(BX*4)
+	VMOVUPS 128(DX)(BX*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z1, Z4, Z4
+	VADDPS  Z2, Z4, Z4
+	VMAXPS  Z4, Z3, Z4
+	VADDPS  Z3, Z4, Z4
+	VMOVUPS Z4, 128(CX)(BX*4)
+	VMOVUPS 192(DX)(BX*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z1, Z4, Z4
+	VADDPS  Z2, Z4, Z4
+	VMAXPS  Z4, Z3, Z4
+	VADDPS  Z3, Z4, Z4
+	VMOVUPS Z4, 192(CX)(BX*4)
+	ADDQ    $+64, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(BX*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z1, Z4, Z4
+	VADDPS  Z2, Z4, Z4
+	VMAXPS  Z4, Z3, Z4
+	VADDPS  Z3, Z4, Z4
+	VMOVUPS Z4, (CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardAdd32AVX512(n int, y *float32, x *float32, r *float32, m float32, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·standardAdd32AVX512(SB), NOSPLIT, $0-44
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         r+24(FP), BX
+	VBROADCASTSS m+32(FP), Z0
+	VBROADCASTSS a+36(FP), Z1
+	VBROADCASTSS b+40(FP), Z2
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+64, DI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(SI*4), Z3
+	VSUBPS  Z0, Z3, Z3
+	VMULPS  Z1, Z3, Z3
+	VADDPS  Z2, Z3, Z3
+	VADDPS  (BX)(SI*4), Z3, Z3
+	VMOVUPS Z3, (CX)(SI*4)
+	VMOVUPS 64(DX)(SI*4), Z3
+	VSUBPS  Z0, Z3, Z3
+	VMULPS  Z1, Z3, Z3
+	VADDPS  Z2, Z3, Z3
+	VADDPS  64(BX)(SI*4), Z3, Z3
+	VMOVUPS Z3, 64(CX)(SI*4)
+	VMOVUPS 128(DX)(SI*4), Z3
+	VSUBPS  Z0, Z3, Z3
+	VMULPS  Z1, Z3, Z3
+	VADDPS  Z2, Z3, Z3
+	VADDPS  128(BX)(SI*4), Z3, Z3
+	VMOVUPS Z3, 128(CX)(SI*4)
+	VMOVUPS 192(DX)(SI*4), Z3
+	VSUBPS  Z0, Z3, Z3
+	VMULPS  Z1, Z3, Z3
+	VADDPS  Z2, Z3, Z3
+	VADDPS  192(BX)(SI*4), Z3, Z3
+	VMOVUPS Z3, 192(CX)(SI*4)
+	ADDQ    $+64, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(SI*4), Z3
+	VSUBPS  Z0, Z3, Z3
+	VMULPS  Z1, Z3, Z3
+	VADDPS  Z2, Z3, Z3
+	VADDPS  (BX)(SI*4), Z3, Z3
+	VMOVUPS Z3, (CX)(SI*4)
+	ADDQ    $+16, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardAddReLU32AVX512(n int, y *float32, x *float32, r *float32, m float32, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·standardAddReLU32AVX512(SB), NOSPLIT, $0-44
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         r+24(FP), BX
+	VBROADCASTSS m+32(FP), Z0
+	VBROADCASTSS a+36(FP), Z1
+	VBROADCASTSS b+40(FP), Z2
+	VPXORD       Z3, Z3, Z3
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+64, DI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(SI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z1, Z4, Z4
+	VADDPS  Z2, Z4, Z4
+	VADDPS  (BX)(SI*4), Z4, Z4
+	VMAXPS  Z4, Z3, Z4
+	VADDPS  Z3, Z4, Z4
+	VMOVUPS Z4, (CX)(SI*4)
+	VMOVUPS 64(DX)(SI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z1, Z4, Z4
+	VADDPS  Z2, Z4, Z4
+	VADDPS  64(BX)(SI*4), Z4, Z4
+	VMAXPS  Z4, Z3, Z4
+	VADDPS  Z3, Z4, Z4
+	VMOVUPS Z4, 64(CX)(SI*4)
+	VMOVUPS 128(DX)(SI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z1, Z4, Z4
+	VADDPS  Z2, Z4, Z4
+	VADDPS  128(BX)(SI*4), Z4, Z4
+	VMAXPS  Z4, Z3, Z4
+	VADDPS  Z3, Z4, Z4
+	VMOVUPS Z4, 128(CX)(SI*4)
+	VMOVUPS 192(DX)(SI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z1, Z4, Z4
+	VADDPS  Z2, Z4, Z4
+	VADDPS  192(BX)(SI*4), Z4, Z4
+	VMAXPS  Z4, Z3, Z4
+	VADDPS  Z3, Z4, Z4
+	VMOVUPS Z4, 192(CX)(SI*4)
+	ADDQ    $+64, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(SI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z1, Z4, Z4
+	VADDPS  Z2, Z4, Z4
+	VADDPS  (BX)(SI*4), Z4, Z4
+	VMAXPS  Z4, Z3, Z4
+	VADDPS  Z3, Z4, Z4
+	VMOVUPS Z4, (CX)(SI*4)
+	ADDQ    $+16, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardBackward32AVX512(n int, dx *float32, dy *float32, x *float32, m float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·standardBackward32AVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         x+24(FP), BX
+	VBROADCASTSS m+32(FP), Z0
+	VBROADCASTSS a+36(FP), Z1
+	VBROADCASTSS b+40(FP), Z2
+	VBROADCASTSS c+44(FP), Z3
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+64, DI
+	JLT          rest
+
+loop:
+	VMOVUPS (BX)(SI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z3, Z4, Z4
+	VMULPS  (DX)(SI*4), Z1, Z5
+	VSUBPS  Z4, Z5, Z5
+	VSUBPS  Z2, Z5, Z5
+	VMOVUPS Z5, (CX)(SI*4)
+	VMOVUPS 64(BX)(SI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z3, Z4, Z4
+	VMULPS  64(DX)(SI*4), Z1, Z5
+	VSUBPS  Z4, Z5, Z5
+	VSUBPS  Z2, Z5, Z5
+	VMOVUPS Z5, 64(CX)(SI*4)
+	VMOVUPS 128(BX)(SI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z3, Z4, Z4
+	VMULPS  128(DX)(SI*4), Z1, Z5
+	VSUBPS  Z4, Z5, Z5
+	VSUBPS  Z2, Z5, Z5
+	VMOVUPS Z5, 128(CX)(SI*4)
+	VMOVUPS 192(BX)(SI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z3, Z4, Z4
+	VMULPS  192(DX)(SI*4), Z1, Z5
+	VSUBPS  Z4, Z5, Z5
+	VSUBPS  Z2, Z5, Z5
+	VMOVUPS Z5, 192(CX)(SI*4)
+	ADDQ    $+64, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPS (BX)(SI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z3, Z4, Z4
+	VMULPS  (DX)(SI*4), Z1, Z5
+	VSUBPS  Z4, Z5, Z5
+	VSUBPS  Z2, Z5, Z5
+	VMOVUPS Z5, (CX)(SI*4)
+	ADDQ    $+16, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
 // func expSum32AVX512(n int, y *float32, x *float32, top float64) (sum float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, SSE2
 TEXT ·expSum32AVX512(SB), NOSPLIT, $0-40
@@ -2933,6 +3457,530 @@ single:
 	ADDQ      $+8, BX
 	CMPQ      BX, AX
 	JLT       single
+
+done:
+	VZEROUPPER
+	RET
+
+// func sum64AVX512(n int, x *float64) (total float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, SSE2
+TEXT ·sum64AVX512(SB), NOSPLIT, $0-24
+	MOVQ   n+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	XORQ   DX, DX
+	MOVQ   AX, BX
+	SUBQ   $+32, BX
+	JLT    rest
+
+loop:
+	VMOVUPD (CX)(DX*8), Z4
+	VADDPD  Z4, Z0, Z0
+	VMOVUPD 64(CX)(DX*8), Z4
+	VADDPD  Z4, Z1, Z1
+	VMOVUPD 128(CX)(DX*8), Z4
+	VADDPD  Z4, Z2, Z2
+	VMOVUPD 192(CX)(DX*8), Z4
+	VADDPD  Z4, Z3, Z3
+	ADDQ    $+32, DX
+	CMPQ    DX, BX
+	JLE     loop
+
+rest:
+	CMPQ DX, AX
+	JGE  done
+
+single:
+	VMOVUPD (CX)(DX*8), Z4
+	VADDPD  Z4, Z0, Z0
+	ADDQ    $+8, DX
+	CMPQ    DX, AX
+	JLT     single
+
+done:
+	VADDPD        Z1, Z0, Z0
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VUNPCKHPD     X0, X0, X1
+	VADDPD        X1, X0, X0
+	MOVSD         X0, total+16(FP)
+	VZEROUPPER
+	RET
+
+// func deviation64AVX512(n int, x *float64, mean float64) (total float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, SSE2
+TEXT ·deviation64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSD mean+16(FP), Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	XORQ         DX, DX
+	MOVQ         AX, BX
+	SUBQ         $+32, BX
+	JLT          rest
+
+loop:
+	VMOVUPD     (CX)(DX*8), Z5
+	VSUBPD      Z0, Z5, Z5
+	VFMADD231PD Z5, Z5, Z1
+	VMOVUPD     64(CX)(DX*8), Z5
+	VSUBPD      Z0, Z5, Z5
+	VFMADD231PD Z5, Z5, Z2
+	VMOVUPD     128(CX)(DX*8), Z5
+	VSUBPD      Z0, Z5, Z5
+	VFMADD231PD Z5, Z5, Z3
+	VMOVUPD     192(CX)(DX*8), Z5
+	VSUBPD      Z0, Z5, Z5
+	VFMADD231PD Z5, Z5, Z4
+	ADDQ        $+32, DX
+	CMPQ        DX, BX
+	JLE         loop
+
+rest:
+	CMPQ DX, AX
+	JGE  done
+
+single:
+	VMOVUPD     (CX)(DX*8), Z5
+	VSUBPD      Z0, Z5, Z5
+	VFMADD231PD Z5, Z5, Z1
+	ADDQ        $+8, DX
+	CMPQ        DX, AX
+	JLT         single
+
+done:
+	VADDPD        Z2, Z1, Z1
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPD        Y0, Y1, Y1
+	VEXTRACTF64X2 $0x01, Y1, X0
+	VADDPD        X0, X1, X1
+	VUNPCKHPD     X1, X1, X0
+	VADDPD        X0, X1, X0
+	MOVSD         X0, total+24(FP)
+	VZEROUPPER
+	RET
+
+// func sumDot64AVX512(n int, dy *float64, x *float64, mean float64) (sum float64, dot float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, SSE2
+TEXT ·sumDot64AVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD mean+24(FP), Z0
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z4, Z4, Z4
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMOVUPD     (DX)(BX*8), Z9
+	VMOVUPD     (CX)(BX*8), Z10
+	VSUBPD      Z0, Z9, Z9
+	VADDPD      Z10, Z5, Z5
+	VFMADD231PD Z10, Z9, Z1
+	VMOVUPD     64(DX)(BX*8), Z9
+	VMOVUPD     64(CX)(BX*8), Z10
+	VSUBPD      Z0, Z9, Z9
+	VADDPD      Z10, Z6, Z6
+	VFMADD231PD Z10, Z9, Z2
+	VMOVUPD     128(DX)(BX*8), Z9
+	VMOVUPD     128(CX)(BX*8), Z10
+	VSUBPD      Z0, Z9, Z9
+	VADDPD      Z10, Z7, Z7
+	VFMADD231PD Z10, Z9, Z3
+	VMOVUPD     192(DX)(BX*8), Z9
+	VMOVUPD     192(CX)(BX*8), Z10
+	VSUBPD      Z0, Z9, Z9
+	VADDPD      Z10, Z8, Z8
+	VFMADD231PD Z10, Z9, Z4
+	ADDQ        $+32, BX
+	CMPQ        BX, SI
+	JLE         loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD     (DX)(BX*8), Z9
+	VMOVUPD     (CX)(BX*8), Z10
+	VSUBPD      Z0, Z9, Z9
+	VADDPD      Z10, Z5, Z5
+	VFMADD231PD Z10, Z9, Z1
+	ADDQ        $+8, BX
+	CMPQ        BX, AX
+	JLT         single
+
+done:
+	VADDPD        Z6, Z5, Z5
+	VADDPD        Z8, Z7, Z7
+	VADDPD        Z7, Z5, Z5
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VADDPD        Y0, Y5, Y5
+	VEXTRACTF64X2 $0x01, Y5, X0
+	VADDPD        X0, X5, X5
+	VUNPCKHPD     X5, X5, X0
+	VADDPD        X0, X5, X0
+	MOVSD         X0, sum+32(FP)
+	VADDPD        Z2, Z1, Z1
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPD        Y0, Y1, Y1
+	VEXTRACTF64X2 $0x01, Y1, X0
+	VADDPD        X0, X1, X1
+	VUNPCKHPD     X1, X1, X0
+	VADDPD        X0, X1, X0
+	MOVSD         X0, dot+40(FP)
+	VZEROUPPER
+	RET
+
+// func standard64AVX512(n int, y *float64, x *float64, m float64, a float64, b float64)
+// Requires: AVX, AVX512F
+TEXT ·standard64AVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD m+24(FP), Z0
+	VBROADCASTSD a+32(FP), Z1
+	VBROADCASTSD b+40(FP), Z2
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VMOVUPD Z3, (CX)(BX*8)
+	VMOVUPD 64(DX)(BX*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VMOVUPD Z3, 64(CX)(BX*8)
+	VMOVUPD 128(DX)(BX*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VMOVUPD Z3, 128(CX)(BX*8)
+	VMOVUPD 192(DX)(BX*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VMOVUPD Z3, 192(CX)(BX*8)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VMOVUPD Z3, (CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardReLU64AVX512(n int, y *float64, x *float64, m float64, a float64, b float64)
+// Requires: AVX, AVX512F
+TEXT ·standardReLU64AVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD m+24(FP), Z0
+	VBROADCASTSD a+32(FP), Z1
+	VBROADCASTSD b+40(FP), Z2
+	VPXORD       Z3, Z3, Z3
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z1, Z4, Z4
+	VADDPD  Z2, Z4, Z4
+	VMAXPD  Z4, Z3, Z4
+	VADDPD  Z3, Z4, Z4
+	VMOVUPD Z4, (CX)(BX*8)
+	VMOVUPD 64(DX)(BX*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z1, Z4, Z4
+	VADDPD  Z2, Z4, Z4
+	VMAXPD  Z4, Z3, Z4
+	VADDPD  Z3, Z4, Z4
+	VMOVUPD Z4, 64(CX)(BX*8)
+	VMOVUPD 128(DX)(BX*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z1, Z4, Z4
+	VADDPD  Z2, Z4, Z4
+	VMAXPD  Z4, Z3, Z4
+	VADDPD  Z3, Z4, Z4
+	VMOVUPD Z4, 128(CX)(BX*8)
+	VMOVUPD 192(DX)(BX*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z1, Z4, Z4
+	VADDPD  Z2, Z4, Z4
+	VMAXPD  Z4, Z3, Z4
+	VADDPD  Z3, Z4, Z4
+	VMOVUPD Z4, 192(CX)(BX*8)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z1, Z4, Z4
+	VADDPD  Z2, Z4, Z4
+	VMAXPD  Z4, Z3, Z4
+	VADDPD  Z3, Z4, Z4
+	VMOVUPD Z4, (CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardAdd64AVX512(n int, y *float64, x *float64, r *float64, m float64, a float64, b float64)
+// Requires: AVX, AVX512F
+TEXT ·standardAdd64AVX512(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         r+24(FP), BX
+	VBROADCASTSD m+32(FP), Z0
+	VBROADCASTSD a+40(FP), Z1
+	VBROADCASTSD b+48(FP), Z2
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+32, DI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(SI*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VADDPD  (BX)(SI*8), Z3, Z3
+	VMOVUPD Z3, (CX)(SI*8)
+	VMOVUPD 64(DX)(SI*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VADDPD  64(BX)(SI*8), Z3, Z3
+	VMOVUPD Z3, 64(CX)(SI*8)
+	VMOVUPD 128(DX)(SI*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VADDPD  128(BX)(SI*8), Z3, Z3
+	VMOVUPD Z3, 128(CX)(SI*8)
+	VMOVUPD 192(DX)(SI*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VADDPD  192(BX)(SI*8), Z3, Z3
+	VMOVUPD Z3, 192(CX)(SI*8)
+	ADDQ    $+32, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(SI*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VADDPD  (BX)(SI*8), Z3, Z3
+	VMOVUPD Z3, (CX)(SI*8)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardAddReLU64AVX512(n int, y *float64, x *float64, r *float64, m float64, a float64, b float64)
+// Requires: AVX, AVX512F
+TEXT ·standardAddReLU64AVX512(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         r+24(FP), BX
+	VBROADCASTSD m+32(FP), Z0
+	VBROADCASTSD a+40(FP), Z1
+	VBROADCASTSD b+48(FP), Z2
+	VPXORD       Z3, Z3, Z3
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+32, DI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(SI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z1, Z4, Z4
+	VADDPD  Z2, Z4, Z4
+	VADDPD  (BX)(SI*8), Z4, Z4
+	VMAXPD  Z4, Z3, Z4
+	VADDPD  Z3, Z4, Z4
+	VMOVUPD Z4, (CX)(SI*8)
+	VMOVUPD 64(DX)(SI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z1, Z4, Z4
+	VADDPD  Z2, Z4, Z4
+	VADDPD  64(BX)(SI*8), Z4, Z4
+	VMAXPD  Z4, Z3, Z4
+	VADDPD  Z3, Z4, Z4
+	VMOVUPD Z4, 64(CX)(SI*8)
+	VMOVUPD 128(DX)(SI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z1, Z4, Z4
+	VADDPD  Z2, Z4, Z4
+	VADDPD  128(BX)(SI*8), Z4, Z4
+	VMAXPD  Z4, Z3, Z4
+	VADDPD  Z3, Z4, Z4
+	VMOVUPD Z4, 128(CX)(SI*8)
+	VMOVUPD 192(DX)(SI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z1, Z4, Z4
+	VADDPD  Z2, Z4, Z4
+	VADDPD  192(BX)(SI*8), Z4, Z4
+	VMAXPD  Z4, Z3, Z4
+	VADDPD  Z3, Z4, Z4
+	VMOVUPD Z4, 192(CX)(SI*8)
+	ADDQ    $+32, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(SI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z1, Z4, Z4
+	VADDPD  Z2, Z4, Z4
+	VADDPD  (BX)(SI*8), Z4, Z4
+	VMAXPD  Z4, Z3, Z4
+	VADDPD  Z3, Z4, Z4
+	VMOVUPD Z4, (CX)(SI*8)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardBackward64AVX512(n int, dx *float64, dy *float64, x *float64, m float64, a float64, b float64, c float64)
+// Requires: AVX, AVX512F
+TEXT ·standardBackward64AVX512(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         x+24(FP), BX
+	VBROADCASTSD m+32(FP), Z0
+	VBROADCASTSD a+40(FP), Z1
+	VBROADCASTSD b+48(FP), Z2
+	VBROADCASTSD c+56(FP), Z3
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+32, DI
+	JLT          rest
+
+loop:
+	VMOVUPD (BX)(SI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z3, Z4, Z4
+	VMULPD  (DX)(SI*8), Z1, Z5
+	VSUBPD  Z4, Z5, Z5
+	VSUBPD  Z2, Z5, Z5
+	VMOVUPD Z5, (CX)(SI*8)
+	VMOVUPD 64(BX)(SI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z3, Z4, Z4
+	VMULPD  64(DX)(SI*8), Z1, Z5
+	VSUBPD  Z4, Z5, Z5
+	VSUBPD  Z2, Z5, Z5
+	VMOVUPD Z5, 64(CX)(SI*8)
+	VMOVUPD 128(BX)(SI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z3, Z4, Z4
+	VMULPD  128(DX)(SI*8), Z1, Z5
+	VSUBPD  Z4, Z5, Z5
+	VSUBPD  Z2, Z5, Z5
+	VMOVUPD Z5, 128(CX)(SI*8)
+	VMOVUPD 192(BX)(SI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z3, Z4, Z4
+	VMULPD  192(DX)(SI*8), Z1, Z5
+	VSUBPD  Z4, Z5, Z5
+	VSUBPD  Z2, Z5, Z5
+	VMOVUPD Z5, 192(CX)(SI*8)
+	ADDQ    $+32, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (BX)(SI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z3, Z4, Z4
+	VMULPD  (DX)(SI*8), Z1, Z5
+	VSUBPD  Z4, Z5, Z5
+	VSUBPD  Z2, Z5, Z5
+	VMOVUPD Z5, (CX)(SI*8)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
 
 done:
 	VZEROUPPER
@@ -4696,6 +5744,522 @@ done:
 	VZEROUPPER
 	RET
 
+// func sum32AVX2(n int, x *float32) (total float64)
+// Requires: AVX, AVX2, SSE2
+TEXT ·sum32AVX2(SB), NOSPLIT, $0-24
+	MOVQ  n+0(FP), AX
+	MOVQ  x+8(FP), CX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	XORQ  DX, DX
+	MOVQ  AX, BX
+	SUBQ  $+16, BX
+	JLT   rest
+
+loop:
+	VCVTPS2PD (CX)(DX*4), Y4
+	VADDPD    Y4, Y0, Y0
+	VCVTPS2PD 16(CX)(DX*4), Y4
+	VADDPD    Y4, Y1, Y1
+	VCVTPS2PD 32(CX)(DX*4), Y4
+	VADDPD    Y4, Y2, Y2
+	VCVTPS2PD 48(CX)(DX*4), Y4
+	VADDPD    Y4, Y3, Y3
+	ADDQ      $+16, DX
+	CMPQ      DX, BX
+	JLE       loop
+
+rest:
+	CMPQ DX, AX
+	JGE  done
+
+single:
+	VCVTPS2PD (CX)(DX*4), Y4
+	VADDPD    Y4, Y0, Y0
+	ADDQ      $+4, DX
+	CMPQ      DX, AX
+	JLT       single
+
+done:
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VUNPCKHPD    X0, X0, X1
+	VADDPD       X1, X0, X0
+	MOVSD        X0, total+16(FP)
+	VZEROUPPER
+	RET
+
+// func deviation32AVX2(n int, x *float32, mean float64) (total float64)
+// Requires: AVX, AVX2, FMA3, SSE2
+TEXT ·deviation32AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSD mean+16(FP), Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	XORQ         DX, DX
+	MOVQ         AX, BX
+	SUBQ         $+16, BX
+	JLT          rest
+
+loop:
+	VCVTPS2PD   (CX)(DX*4), Y5
+	VSUBPD      Y0, Y5, Y5
+	VFMADD231PD Y5, Y5, Y1
+	VCVTPS2PD   16(CX)(DX*4), Y5
+	VSUBPD      Y0, Y5, Y5
+	VFMADD231PD Y5, Y5, Y2
+	VCVTPS2PD   32(CX)(DX*4), Y5
+	VSUBPD      Y0, Y5, Y5
+	VFMADD231PD Y5, Y5, Y3
+	VCVTPS2PD   48(CX)(DX*4), Y5
+	VSUBPD      Y0, Y5, Y5
+	VFMADD231PD Y5, Y5, Y4
+	ADDQ        $+16, DX
+	CMPQ        DX, BX
+	JLE         loop
+
+rest:
+	CMPQ DX, AX
+	JGE  done
+
+single:
+	VCVTPS2PD   (CX)(DX*4), Y5
+	VSUBPD      Y0, Y5, Y5
+	VFMADD231PD Y5, Y5, Y1
+	ADDQ        $+4, DX
+	CMPQ        DX, AX
+	JLT         single
+
+done:
+	VADDPD       Y2, Y1, Y1
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X1
+	VUNPCKHPD    X1, X1, X0
+	VADDPD       X0, X1, X0
+	MOVSD        X0, total+24(FP)
+	VZEROUPPER
+	RET
+
+// func sumDot32AVX2(n int, dy *float32, x *float32, mean float64) (sum float64, dot float64)
+// Requires: AVX, AVX2, FMA3, SSE2
+TEXT ·sumDot32AVX2(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD mean+24(FP), Y0
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y7, Y7, Y7
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y4, Y4, Y4
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VCVTPS2PD   (DX)(BX*4), Y9
+	VCVTPS2PD   (CX)(BX*4), Y10
+	VSUBPD      Y0, Y9, Y9
+	VADDPD      Y10, Y5, Y5
+	VFMADD231PD Y10, Y9, Y1
+	VCVTPS2PD   16(DX)(BX*4), Y9
+	VCVTPS2PD   16(CX)(BX*4), Y10
+	VSUBPD      Y0, Y9, Y9
+	VADDPD      Y10, Y6, Y6
+	VFMADD231PD Y10, Y9, Y2
+	VCVTPS2PD   32(DX)(BX*4), Y9
+	VCVTPS2PD   32(CX)(BX*4), Y10
+	VSUBPD      Y0, Y9, Y9
+	VADDPD      Y10, Y7, Y7
+	VFMADD231PD Y10, Y9, Y3
+	VCVTPS2PD   48(DX)(BX*4), Y9
+	VCVTPS2PD   48(CX)(BX*4), Y10
+	VSUBPD      Y0, Y9, Y9
+	VADDPD      Y10, Y8, Y8
+	VFMADD231PD Y10, Y9, Y4
+	ADDQ        $+16, BX
+	CMPQ        BX, SI
+	JLE         loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VCVTPS2PD   (DX)(BX*4), Y9
+	VCVTPS2PD   (CX)(BX*4), Y10
+	VSUBPD      Y0, Y9, Y9
+	VADDPD      Y10, Y5, Y5
+	VFMADD231PD Y10, Y9, Y1
+	ADDQ        $+4, BX
+	CMPQ        BX, AX
+	JLT         single
+
+done:
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y5, Y5
+	VEXTRACTF128 $0x01, Y5, X0
+	VADDPD       X0, X5, X5
+	VUNPCKHPD    X5, X5, X0
+	VADDPD       X0, X5, X0
+	MOVSD        X0, sum+32(FP)
+	VADDPD       Y2, Y1, Y1
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X1
+	VUNPCKHPD    X1, X1, X0
+	VADDPD       X0, X1, X0
+	MOVSD        X0, dot+40(FP)
+	VZEROUPPER
+	RET
+
+// func standard32AVX2(n int, y *float32, x *float32, m float32, a float32, b float32)
+// Requires: AVX
+TEXT ·standard32AVX2(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS m+24(FP), Y0
+	VBROADCASTSS a+28(FP), Y1
+	VBROADCASTSS b+32(FP), Y2
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(BX*4), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  Y2, Y3, Y3
+	VMOVUPS Y3, (CX)(BX*4)
+	VMOVUPS 32(DX)(BX*4), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  Y2, Y3, Y3
+	VMOVUPS Y3, 32(CX)(BX*4)
+	VMOVUPS 64(DX)(BX*4), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  Y2, Y3, Y3
+	VMOVUPS Y3, 64(CX)(BX*4)
+	VMOVUPS 96(DX)(BX*4), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  Y2, Y3, Y3
+	VMOVUPS Y3, 96(CX)(BX*4)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(BX*4), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  Y2, Y3, Y3
+	VMOVUPS Y3, (CX)(BX*4)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardReLU32AVX2(n int, y *float32, x *float32, m float32, a float32, b float32)
+// Requires: AVX, AVX2
+TEXT ·standardReLU32AVX2(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS m+24(FP), Y0
+	VBROADCASTSS a+28(FP), Y1
+	VBROADCASTSS b+32(FP), Y2
+	VPXOR        Y3, Y3, Y3
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(BX*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VADDPS  Y2, Y4, Y4
+	VMAXPS  Y4, Y3, Y4
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, (CX)(BX*4)
+	VMOVUPS 32(DX)(BX*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VADDPS  Y2, Y4, Y4
+	VMAXPS  Y4, Y3, Y4
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 32(CX)(BX*4)
+	VMOVUPS 64(DX)(BX*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VADDPS  Y2, Y4, Y4
+	VMAXPS  Y4, Y3, Y4
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 64(CX)(BX*4)
+	VMOVUPS 96(DX)(BX*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VADDPS  Y2, Y4, Y4
+	VMAXPS  Y4, Y3, Y4
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 96(CX)(BX*4)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(BX*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VADDPS  Y2, Y4, Y4
+	VMAXPS  Y4, Y3, Y4
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, (CX)(BX*4)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardAdd32AVX2(n int, y *float32, x *float32, r *float32, m float32, a float32, b float32)
+// Requires: AVX
+TEXT ·standardAdd32AVX2(SB), NOSPLIT, $0-44
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         r+24(FP), BX
+	VBROADCASTSS m+32(FP), Y0
+	VBROADCASTSS a+36(FP), Y1
+	VBROADCASTSS b+40(FP), Y2
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+32, DI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(SI*4), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  Y2, Y3, Y3
+	VADDPS  (BX)(SI*4), Y3, Y3
+	VMOVUPS Y3, (CX)(SI*4)
+	VMOVUPS 32(DX)(SI*4), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  Y2, Y3, Y3
+	VADDPS  32(BX)(SI*4), Y3, Y3
+	VMOVUPS Y3, 32(CX)(SI*4)
+	VMOVUPS 64(DX)(SI*4), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  Y2, Y3, Y3
+	VADDPS  64(BX)(SI*4), Y3, Y3
+	VMOVUPS Y3, 64(CX)(SI*4)
+	VMOVUPS 96(DX)(SI*4), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  Y2, Y3, Y3
+	VADDPS  96(BX)(SI*4), Y3, Y3
+	VMOVUPS Y3, 96(CX)(SI*4)
+	ADDQ    $+32, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(SI*4), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  Y2, Y3, Y3
+	VADDPS  (BX)(SI*4), Y3, Y3
+	VMOVUPS Y3, (CX)(SI*4)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardAddReLU32AVX2(n int, y *float32, x *float32, r *float32, m float32, a float32, b float32)
+// Requires: AVX, AVX2
+TEXT ·standardAddReLU32AVX2(SB), NOSPLIT, $0-44
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         r+24(FP), BX
+	VBROADCASTSS m+32(FP), Y0
+	VBROADCASTSS a+36(FP), Y1
+	VBROADCASTSS b+40(FP), Y2
+	VPXOR        Y3, Y3, Y3
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+32, DI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(SI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VADDPS  Y2, Y4, Y4
+	VADDPS  (BX)(SI*4), Y4, Y4
+	VMAXPS  Y4, Y3, Y4
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, (CX)(SI*4)
+	VMOVUPS 32(DX)(SI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VADDPS  Y2, Y4, Y4
+	VADDPS  32(BX)(SI*4), Y4, Y4
+	VMAXPS  Y4, Y3, Y4
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 32(CX)(SI*4)
+	VMOVUPS 64(DX)(SI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VADDPS  Y2, Y4, Y4
+	VADDPS  64(BX)(SI*4), Y4, Y4
+	VMAXPS  Y4, Y3, Y4
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 64(CX)(SI*4)
+	VMOVUPS 96(DX)(SI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VADDPS  Y2, Y4, Y4
+	VADDPS  96(BX)(SI*4), Y4, Y4
+	VMAXPS  Y4, Y3, Y4
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 96(CX)(SI*4)
+	ADDQ    $+32, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(SI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VADDPS  Y2, Y4, Y4
+	VADDPS  (BX)(SI*4), Y4, Y4
+	VMAXPS  Y4, Y3, Y4
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, (CX)(SI*4)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardBackward32AVX2(n int, dx *float32, dy *float32, x *float32, m float32, a float32, b float32, c float32)
+// Requires: AVX
+TEXT ·standardBackward32AVX2(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         x+24(FP), BX
+	VBROADCASTSS m+32(FP), Y0
+	VBROADCASTSS a+36(FP), Y1
+	VBROADCASTSS b+40(FP), Y2
+	VBROADCASTSS c+44(FP), Y3
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+32, DI
+	JLT          rest
+
+loop:
+	VMOVUPS (BX)(SI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  (DX)(SI*4), Y1, Y5
+	VSUBPS  Y4, Y5, Y5
+	VSUBPS  Y2, Y5, Y5
+	VMOVUPS Y5, (CX)(SI*4)
+	VMOVUPS 32(BX)(SI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  32(DX)(SI*4), Y1, Y5
+	VSUBPS  Y4, Y5, Y5
+	VSUBPS  Y2, Y5, Y5
+	VMOVUPS Y5, 32(CX)(SI*4)
+	VMOVUPS 64(BX)(SI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  64(DX)(SI*4), Y1, Y5
+	VSUBPS  Y4, Y5, Y5
+	VSUBPS  Y2, Y5, Y5
+	VMOVUPS Y5, 64(CX)(SI*4)
+	VMOVUPS 96(BX)(SI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  96(DX)(SI*4), Y1, Y5
+	VSUBPS  Y4, Y5, Y5
+	VSUBPS  Y2, Y5, Y5
+	VMOVUPS Y5, 96(CX)(SI*4)
+	ADDQ    $+32, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPS (BX)(SI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  (DX)(SI*4), Y1, Y5
+	VSUBPS  Y4, Y5, Y5
+	VSUBPS  Y2, Y5, Y5
+	VMOVUPS Y5, (CX)(SI*4)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
 // func expSum32AVX2(n int, y *float32, x *float32, top float64) (sum float64)
 // Requires: AVX, AVX2, FMA3, SSE2
 TEXT ·expSum32AVX2(SB), NOSPLIT, $0-40
@@ -6234,6 +7798,522 @@ single:
 	ADDQ      $+4, BX
 	CMPQ      BX, AX
 	JLT       single
+
+done:
+	VZEROUPPER
+	RET
+
+// func sum64AVX2(n int, x *float64) (total float64)
+// Requires: AVX, AVX2, SSE2
+TEXT ·sum64AVX2(SB), NOSPLIT, $0-24
+	MOVQ  n+0(FP), AX
+	MOVQ  x+8(FP), CX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	XORQ  DX, DX
+	MOVQ  AX, BX
+	SUBQ  $+16, BX
+	JLT   rest
+
+loop:
+	VMOVUPD (CX)(DX*8), Y4
+	VADDPD  Y4, Y0, Y0
+	VMOVUPD 32(CX)(DX*8), Y4
+	VADDPD  Y4, Y1, Y1
+	VMOVUPD 64(CX)(DX*8), Y4
+	VADDPD  Y4, Y2, Y2
+	VMOVUPD 96(CX)(DX*8), Y4
+	VADDPD  Y4, Y3, Y3
+	ADDQ    $+16, DX
+	CMPQ    DX, BX
+	JLE     loop
+
+rest:
+	CMPQ DX, AX
+	JGE  done
+
+single:
+	VMOVUPD (CX)(DX*8), Y4
+	VADDPD  Y4, Y0, Y0
+	ADDQ    $+4, DX
+	CMPQ    DX, AX
+	JLT     single
+
+done:
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VUNPCKHPD    X0, X0, X1
+	VADDPD       X1, X0, X0
+	MOVSD        X0, total+16(FP)
+	VZEROUPPER
+	RET
+
+// func deviation64AVX2(n int, x *float64, mean float64) (total float64)
+// Requires: AVX, AVX2, FMA3, SSE2
+TEXT ·deviation64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSD mean+16(FP), Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	XORQ         DX, DX
+	MOVQ         AX, BX
+	SUBQ         $+16, BX
+	JLT          rest
+
+loop:
+	VMOVUPD     (CX)(DX*8), Y5
+	VSUBPD      Y0, Y5, Y5
+	VFMADD231PD Y5, Y5, Y1
+	VMOVUPD     32(CX)(DX*8), Y5
+	VSUBPD      Y0, Y5, Y5
+	VFMADD231PD Y5, Y5, Y2
+	VMOVUPD     64(CX)(DX*8), Y5
+	VSUBPD      Y0, Y5, Y5
+	VFMADD231PD Y5, Y5, Y3
+	VMOVUPD     96(CX)(DX*8), Y5
+	VSUBPD      Y0, Y5, Y5
+	VFMADD231PD Y5, Y5, Y4
+	ADDQ        $+16, DX
+	CMPQ        DX, BX
+	JLE         loop
+
+rest:
+	CMPQ DX, AX
+	JGE  done
+
+single:
+	VMOVUPD     (CX)(DX*8), Y5
+	VSUBPD      Y0, Y5, Y5
+	VFMADD231PD Y5, Y5, Y1
+	ADDQ        $+4, DX
+	CMPQ        DX, AX
+	JLT         single
+
+done:
+	VADDPD       Y2, Y1, Y1
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X1
+	VUNPCKHPD    X1, X1, X0
+	VADDPD       X0, X1, X0
+	MOVSD        X0, total+24(FP)
+	VZEROUPPER
+	RET
+
+// func sumDot64AVX2(n int, dy *float64, x *float64, mean float64) (sum float64, dot float64)
+// Requires: AVX, AVX2, FMA3, SSE2
+TEXT ·sumDot64AVX2(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD mean+24(FP), Y0
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y7, Y7, Y7
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y4, Y4, Y4
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMOVUPD     (DX)(BX*8), Y9
+	VMOVUPD     (CX)(BX*8), Y10
+	VSUBPD      Y0, Y9, Y9
+	VADDPD      Y10, Y5, Y5
+	VFMADD231PD Y10, Y9, Y1
+	VMOVUPD     32(DX)(BX*8), Y9
+	VMOVUPD     32(CX)(BX*8), Y10
+	VSUBPD      Y0, Y9, Y9
+	VADDPD      Y10, Y6, Y6
+	VFMADD231PD Y10, Y9, Y2
+	VMOVUPD     64(DX)(BX*8), Y9
+	VMOVUPD     64(CX)(BX*8), Y10
+	VSUBPD      Y0, Y9, Y9
+	VADDPD      Y10, Y7, Y7
+	VFMADD231PD Y10, Y9, Y3
+	VMOVUPD     96(DX)(BX*8), Y9
+	VMOVUPD     96(CX)(BX*8), Y10
+	VSUBPD      Y0, Y9, Y9
+	VADDPD      Y10, Y8, Y8
+	VFMADD231PD Y10, Y9, Y4
+	ADDQ        $+16, BX
+	CMPQ        BX, SI
+	JLE         loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD     (DX)(BX*8), Y9
+	VMOVUPD     (CX)(BX*8), Y10
+	VSUBPD      Y0, Y9, Y9
+	VADDPD      Y10, Y5, Y5
+	VFMADD231PD Y10, Y9, Y1
+	ADDQ        $+4, BX
+	CMPQ        BX, AX
+	JLT         single
+
+done:
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y5, Y5
+	VEXTRACTF128 $0x01, Y5, X0
+	VADDPD       X0, X5, X5
+	VUNPCKHPD    X5, X5, X0
+	VADDPD       X0, X5, X0
+	MOVSD        X0, sum+32(FP)
+	VADDPD       Y2, Y1, Y1
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X1
+	VUNPCKHPD    X1, X1, X0
+	VADDPD       X0, X1, X0
+	MOVSD        X0, dot+40(FP)
+	VZEROUPPER
+	RET
+
+// func standard64AVX2(n int, y *float64, x *float64, m float64, a float64, b float64)
+// Requires: AVX
+TEXT ·standard64AVX2(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD m+24(FP), Y0
+	VBROADCASTSD a+32(FP), Y1
+	VBROADCASTSD b+40(FP), Y2
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VMOVUPD Y3, (CX)(BX*8)
+	VMOVUPD 32(DX)(BX*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VMOVUPD Y3, 32(CX)(BX*8)
+	VMOVUPD 64(DX)(BX*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VMOVUPD Y3, 64(CX)(BX*8)
+	VMOVUPD 96(DX)(BX*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VMOVUPD Y3, 96(CX)(BX*8)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VMOVUPD Y3, (CX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardReLU64AVX2(n int, y *float64, x *float64, m float64, a float64, b float64)
+// Requires: AVX, AVX2
+TEXT ·standardReLU64AVX2(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD m+24(FP), Y0
+	VBROADCASTSD a+32(FP), Y1
+	VBROADCASTSD b+40(FP), Y2
+	VPXOR        Y3, Y3, Y3
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y1, Y4, Y4
+	VADDPD  Y2, Y4, Y4
+	VMAXPD  Y4, Y3, Y4
+	VADDPD  Y3, Y4, Y4
+	VMOVUPD Y4, (CX)(BX*8)
+	VMOVUPD 32(DX)(BX*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y1, Y4, Y4
+	VADDPD  Y2, Y4, Y4
+	VMAXPD  Y4, Y3, Y4
+	VADDPD  Y3, Y4, Y4
+	VMOVUPD Y4, 32(CX)(BX*8)
+	VMOVUPD 64(DX)(BX*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y1, Y4, Y4
+	VADDPD  Y2, Y4, Y4
+	VMAXPD  Y4, Y3, Y4
+	VADDPD  Y3, Y4, Y4
+	VMOVUPD Y4, 64(CX)(BX*8)
+	VMOVUPD 96(DX)(BX*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y1, Y4, Y4
+	VADDPD  Y2, Y4, Y4
+	VMAXPD  Y4, Y3, Y4
+	VADDPD  Y3, Y4, Y4
+	VMOVUPD Y4, 96(CX)(BX*8)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y1, Y4, Y4
+	VADDPD  Y2, Y4, Y4
+	VMAXPD  Y4, Y3, Y4
+	VADDPD  Y3, Y4, Y4
+	VMOVUPD Y4, (CX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardAdd64AVX2(n int, y *float64, x *float64, r *float64, m float64, a float64, b float64)
+// Requires: AVX
+TEXT ·standardAdd64AVX2(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         r+24(FP), BX
+	VBROADCASTSD m+32(FP), Y0
+	VBROADCASTSD a+40(FP), Y1
+	VBROADCASTSD b+48(FP), Y2
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+16, DI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(SI*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VADDPD  (BX)(SI*8), Y3, Y3
+	VMOVUPD Y3, (CX)(SI*8)
+	VMOVUPD 32(DX)(SI*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VADDPD  32(BX)(SI*8), Y3, Y3
+	VMOVUPD Y3, 32(CX)(SI*8)
+	VMOVUPD 64(DX)(SI*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VADDPD  64(BX)(SI*8), Y3, Y3
+	VMOVUPD Y3, 64(CX)(SI*8)
+	VMOVUPD 96(DX)(SI*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VADDPD  96(BX)(SI*8), Y3, Y3
+	VMOVUPD Y3, 96(CX)(SI*8)
+	ADDQ    $+16, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(SI*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VADDPD  (BX)(SI*8), Y3, Y3
+	VMOVUPD Y3, (CX)(SI*8)
+	ADDQ    $+4, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardAddReLU64AVX2(n int, y *float64, x *float64, r *float64, m float64, a float64, b float64)
+// Requires: AVX, AVX2
+TEXT ·standardAddReLU64AVX2(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         r+24(FP), BX
+	VBROADCASTSD m+32(FP), Y0
+	VBROADCASTSD a+40(FP), Y1
+	VBROADCASTSD b+48(FP), Y2
+	VPXOR        Y3, Y3, Y3
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+16, DI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(SI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y1, Y4, Y4
+	VADDPD  Y2, Y4, Y4
+	VADDPD  (BX)(SI*8), Y4, Y4
+	VMAXPD  Y4, Y3, Y4
+	VADDPD  Y3, Y4, Y4
+	VMOVUPD Y4, (CX)(SI*8)
+	VMOVUPD 32(DX)(SI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y1, Y4, Y4
+	VADDPD  Y2, Y4, Y4
+	VADDPD  32(BX)(SI*8), Y4, Y4
+	VMAXPD  Y4, Y3, Y4
+	VADDPD  Y3, Y4, Y4
+	VMOVUPD Y4, 32(CX)(SI*8)
+	VMOVUPD 64(DX)(SI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y1, Y4, Y4
+	VADDPD  Y2, Y4, Y4
+	VADDPD  64(BX)(SI*8), Y4, Y4
+	VMAXPD  Y4, Y3, Y4
+	VADDPD  Y3, Y4, Y4
+	VMOVUPD Y4, 64(CX)(SI*8)
+	VMOVUPD 96(DX)(SI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y1, Y4, Y4
+	VADDPD  Y2, Y4, Y4
+	VADDPD  96(BX)(SI*8), Y4, Y4
+	VMAXPD  Y4, Y3, Y4
+	VADDPD  Y3, Y4, Y4
+	VMOVUPD Y4, 96(CX)(SI*8)
+	ADDQ    $+16, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(SI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y1, Y4, Y4
+	VADDPD  Y2, Y4, Y4
+	VADDPD  (BX)(SI*8), Y4, Y4
+	VMAXPD  Y4, Y3, Y4
+	VADDPD  Y3, Y4, Y4
+	VMOVUPD Y4, (CX)(SI*8)
+	ADDQ    $+4, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardBackward64AVX2(n int, dx *float64, dy *float64, x *float64, m float64, a float64, b float64, c float64)
+// Requires: AVX
+TEXT ·standardBackward64AVX2(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         x+24(FP), BX
+	VBROADCASTSD m+32(FP), Y0
+	VBROADCASTSD a+40(FP), Y1
+	VBROADCASTSD b+48(FP), Y2
+	VBROADCASTSD c+56(FP), Y3
+	XORQ         SI, SI
+	MOVQ         AX, DI
+	SUBQ         $+16, DI
+	JLT          rest
+
+loop:
+	VMOVUPD (BX)(SI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y3, Y4, Y4
+	VMULPD  (DX)(SI*8), Y1, Y5
+	VSUBPD  Y4, Y5, Y5
+	VSUBPD  Y2, Y5, Y5
+	VMOVUPD Y5, (CX)(SI*8)
+	VMOVUPD 32(BX)(SI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y3, Y4, Y4
+	VMULPD  32(DX)(SI*8), Y1, Y5
+	VSUBPD  Y4, Y5, Y5
+	VSUBPD  Y2, Y5, Y5
+	VMOVUPD Y5, 32(CX)(SI*8)
+	VMOVUPD 64(BX)(SI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y3, Y4, Y4
+	VMULPD  64(DX)(SI*8), Y1, Y5
+	VSUBPD  Y4, Y5, Y5
+	VSUBPD  Y2, Y5, Y5
+	VMOVUPD Y5, 64(CX)(SI*8)
+	VMOVUPD 96(BX)(SI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y3, Y4, Y4
+	VMULPD  96(DX)(SI*8), Y1, Y5
+	VSUBPD  Y4, Y5, Y5
+	VSUBPD  Y2, Y5, Y5
+	VMOVUPD Y5, 96(CX)(SI*8)
+	ADDQ    $+16, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (BX)(SI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y3, Y4, Y4
+	VMULPD  (DX)(SI*8), Y1, Y5
+	VSUBPD  Y4, Y5, Y5
+	VSUBPD  Y2, Y5, Y5
+	VMOVUPD Y5, (CX)(SI*8)
+	ADDQ    $+4, SI
+	CMPQ    SI, AX
+	JLT     single
 
 done:
 	VZEROUPPER

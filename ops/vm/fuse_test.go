@@ -130,3 +130,46 @@ func TestUsersOpIsFused(t *testing.T) {
 		t.Errorf("%v in %d steps: an output is computed by itself", both, steps)
 	}
 }
+
+// What follows a normalisation, a sum with another tensor and a ReLU, is computed in its pass, and
+// statistics and sums in one pass with what uses them. Results and gradients have the same bits
+// either way.
+func TestNormalisationIsComputedWithWhatFollows(t *testing.T) {
+	const seed = 5
+	r := rand.New(rand.NewPCG(seed, 0))
+	for _, c := range []struct {
+		name  string
+		fewer int // steps than with the normalisation as an output
+		rest  func(norm, more *G.Node) (*G.Node, error)
+	}{
+		{"ReLU", 1, func(norm, _ *G.Node) (*G.Node, error) { return ops.ReLU(norm) }},
+		{"sum", 1, func(norm, more *G.Node) (*G.Node, error) { return ops.Add(more, norm) }},
+		{"sum and ReLU", 2, func(norm, more *G.Node) (*G.Node, error) { return ops.ReLU(G.Must(ops.Add(norm, more))) }},
+		{"ReLU and sum", 1, func(norm, more *G.Node) (*G.Node, error) { return ops.Add(G.Must(ops.ReLU(norm)), more) }},
+		{"doubled", 0, func(norm, _ *G.Node) (*G.Node, error) { return ops.Add(norm, norm) }},
+		{"another shape", 0, func(norm, _ *G.Node) (*G.Node, error) {
+			return ops.Add(norm, input(norm.Graph(), "row", random(r, 7)))
+		}},
+	} {
+		g := G.NewGraph()
+		x, more := input(g, "x", random(r, 2, 3, 6, 7)), input(g, "more", random(r, 2, 3, 6, 7))
+		scale, bias := input(g, "scale", random(r, 3)), input(g, "bias", random(r, 3))
+		norm := G.Must(ops.BatchNorm(x, scale, bias, 1e-5))
+		y := G.Must(c.rest(norm, more))
+		grads, err := ops.Grad(y, input(g, "dy", random(r, y.Shape()...)), x, scale, bias)
+		if err != nil {
+			t.Fatal(err)
+		}
+		together, steps := copies(t, append(G.Nodes{y}, grads...)...)
+		apart, all := copies(t, append(G.Nodes{y, norm}, grads...)...)
+		if all != steps+c.fewer {
+			t.Errorf("%s: %d steps, and %d with the normalisation as an output, want %d", c.name, steps, all, steps+c.fewer)
+		}
+		apart = slices.Delete(apart, 1, 2)
+		for i := range together {
+			if !slices.Equal(together[i], apart[i]) {
+				t.Errorf("%s: output %d has other bits where it is computed with the normalisation", c.name, i)
+			}
+		}
+	}
+}

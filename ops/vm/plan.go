@@ -283,28 +283,45 @@ func (m *Machine) fuse(last []int) {
 		}
 		for j := i + 1; j < len(m.steps); j++ {
 			c := &m.steps[j]
-			if _, ours := c.op.(preallocated); !ours || !c.planned() || c.skip || !sameInputs(s, c, i) {
+			if _, ours := c.op.(preallocated); !ours || !c.planned() || c.skip {
 				continue
 			}
-			if run := f.FuseWith(c.op); run != nil {
+			at, inputs := operandsAt(s, c, i)
+			if at == nil {
+				continue
+			}
+			if run := f.FuseWith(c.op, at); run != nil {
 				s.fused, s.with, c.skip, c.first = run, j, true, i
+				s.args, s.in = inputs, make([]G.Value, len(inputs))
 				break
 			}
 		}
 	}
 }
 
-// sameInputs reports whether c reads nothing but step i and what step i itself reads.
-func sameInputs(s, c *step, i int) bool {
+// operandsAt says where the operands of c, which reads step i, are found when that step s runs: −1
+// for its result, else an index into inputs, which are those of s followed by others of c. It
+// returns nil if c does not read step i, or needs what is computed after it.
+func operandsAt(s, c *step, i int) (at []int, inputs []source) {
 	uses := false
+	inputs = slices.Clone(s.args)
 	for _, a := range c.args {
-		if a.step == i {
-			uses = true
-		} else if !slices.Contains(s.args, a) {
-			return false
+		k := slices.Index(inputs, a)
+		switch {
+		case a.step == i:
+			uses, k = true, -1
+		case a.step > i:
+			return nil, nil
+		case k < 0:
+			k = len(inputs)
+			inputs = append(inputs, a)
 		}
+		at = append(at, k)
 	}
-	return uses
+	if !uses {
+		return nil, nil
+	}
+	return at, inputs
 }
 
 // place gives every value its memory: by falling size, each at the lowest offset where nothing lies

@@ -39,10 +39,12 @@ type preallocated interface {
 
 // paired is implemented by an op that can be computed in one pass with a consumer while both
 // results are kept. FuseWith returns nil if the pair has no common pass; otherwise a function that
-// computes both into dst, of this op, and consumerDst, from this op's inputs.
+// computes both into dst, of this op, and consumerDst, from this op's inputs followed by those that
+// the consumer alone has. Operand k of the consumer is input at[k], or this op's result where at[k]
+// is −1.
 type paired interface {
 	preallocated
-	FuseWith(consumer G.Op) func(dst, consumerDst G.Value, inputs []G.Value) error
+	FuseWith(consumer G.Op, at []int) func(dst, consumerDst G.Value, inputs []G.Value) error
 }
 
 // fused is implemented by an op that an op which follows it can be computed with in one pass, so

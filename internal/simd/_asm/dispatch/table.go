@@ -62,6 +62,40 @@ var table = []entry{
 		signature: "maxVector[T Float](lanes *[16]T, x []T) (n int)",
 		kernels:   one("rowMax{b}{t}"), args: "n; x; lanes[:]", count: "len(x)", tail: "return n",
 	},
+	{
+		doc:       "sumVector is Σx over the first n elements, in float64.",
+		signature: "sumVector[T Float](x []T) (n int, sum float64)",
+		kernels:   one("sum{b}{t}"), args: "n; x", count: "len(x)", step: "{d} - 1",
+		result: "sum = ", tail: "return n, sum",
+	},
+	{
+		doc:       "deviationVector is Σ(x − mean)² over the first n elements, in float64.",
+		signature: "deviationVector[T Float](x []T, mean float64) (n int, sum float64)",
+		kernels:   one("deviation{b}{t}"), args: "n; x; mean", count: "len(x)", step: "{d} - 1",
+		result: "sum = ", tail: "return n, sum",
+	},
+	{
+		doc:       "sumDotVector is Σdy and Σ dy·(x − mean) over the first n elements, in float64.",
+		signature: "sumDotVector[T Float](dy, x []T, mean float64) (n int, sum, dot float64)",
+		kernels:   one("sumDot{b}{t}"), args: "n; dy; x; mean", count: "len(x)", step: "{d} - 1",
+		result: "sum, dot = ", tail: "return n, sum, dot",
+	},
+	{
+		doc:       "standardVector is Standard for the first n elements.",
+		signature: "standardVector[T Float](y, x, r []T, m, a, b T, relu bool) (n int)",
+		kernels: []kernel{
+			{"r == nil && !relu", "standard{b}{t}", "n; y; x; m; a; b"},
+			{"r == nil", "standardReLU{b}{t}", "n; y; x; m; a; b"},
+			{"!relu", "standardAdd{b}{t}", ""}, {"", "standardAddReLU{b}{t}", ""},
+		},
+		args: "n; y; x; r; m; a; b", count: "len(x)", tail: "return n",
+	},
+	{
+		doc:       "standardBackwardVector is StandardBackward for the first n elements.",
+		signature: "standardBackwardVector[T Float](dx, dy, x []T, m, a, b, c T) (n int)",
+		kernels:   one("standardBackward{b}{t}"), args: "n; dx; dy; x; m; a; b; c", count: "len(x)",
+		tail: "return n",
+	},
 
 	// Optimisers.
 	{

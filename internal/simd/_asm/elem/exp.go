@@ -140,22 +140,7 @@ func expSum(f flavour) {
 	ADDQ(I32(int32(d.lanes())), i)
 	CMPQ(i, n)
 	JLT(LabelRef("loop"))
-	// The sum of the lanes.
-	if f.wide() {
-		upper := YMM()
-		VEXTRACTF64X4(U8(1), sum, upper)
-		VADDPD(upper, sum.AsY(), sum.AsY())
-	}
-	upper := XMM()
-	if f.wide() {
-		VEXTRACTF64X2(U8(1), sum.AsY(), upper)
-	} else {
-		VEXTRACTF128(U8(1), sum.AsY(), upper)
-	}
-	VADDPD(upper, sum.AsX(), sum.AsX())
-	VUNPCKHPD(sum.AsX(), sum.AsX(), upper)
-	VADDPD(upper, sum.AsX(), reg.X0)
-	Store(reg.X0, ReturnIndex(0))
+	Store(total(d, sum), ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }

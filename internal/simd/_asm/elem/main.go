@@ -511,6 +511,14 @@ func main() {
 		rmsProp(f)
 		dropout(f)
 		normalise(f)
+		sum(f)
+		deviation(f)
+		sumDot(f)
+		for _, more := range []bool{false, true} {
+			standard(f, more, false)
+			standard(f, more, true)
+		}
+		standardBackward(f)
 		expSum(f)
 		rowMax(f)
 		maxPool(f)
