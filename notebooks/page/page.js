@@ -6,11 +6,29 @@
   const live = document.getElementById('live');
   let address = location.hash.slice(1), waiting = [], ready = false;
 
-  const draw = (id, changes, keep) => {
+  // update gives an element the attributes and children of another. It touches only what differs,
+  // so that the browser lays out only that.
+  const update = (to, from) => {
+    if (to.isEqualNode(from)) return;
+    if (to.nodeType === Node.TEXT_NODE) { to.data = from.data; return; }
+    for (const { name, value } of from.attributes) if (to.getAttribute(name) !== value) to.setAttribute(name, value);
+    for (const { name } of [...to.attributes]) if (!from.hasAttribute(name)) to.removeAttribute(name);
+    const old = [...to.childNodes], fresh = [...from.childNodes];
+    fresh.forEach((node, k) => {
+      const was = old[k];
+      if (!was) to.append(node);
+      else if (was.nodeName === node.nodeName && was.dataset?.id === node.dataset?.id) update(was, node);
+      else was.replaceWith(node);
+    });
+    old.slice(fresh.length).forEach((node) => node.remove());
+  };
+
+  const draw = (id, changes) => {
     const stage = document.querySelector(`[data-scene="${id}"]`);
     const [next, body, say] = window.convgrad(address, id, changes);
-    stage.innerHTML = body;
-    if (keep) stage.querySelector(`[data-id="${CSS.escape(keep)}"]`)?.focus({ preventScroll: true });
+    const fresh = stage.cloneNode();
+    fresh.innerHTML = body;
+    update(stage, fresh);
     return [next, say];
   };
 
@@ -18,8 +36,7 @@
     const id = el.closest('[data-scene]').dataset.scene;
     if (!ready) { waiting.push(el); return; }
     // A button that goes away with its click leaves the focus to the one that takes its place.
-    const at = el.dataset.id;
-    const [next, say] = draw(id, el.dataset.set, at);
+    const [next, say] = draw(id, el.dataset.set);
     if (document.activeElement === document.body) {
       document.querySelector(`[data-scene="${id}"] .ask button`)?.focus({ preventScroll: true });
     }
@@ -28,7 +45,7 @@
     live.textContent = say;
   };
 
-  const cell = (grid, at, i, j) => grid.querySelector(`[data-id="${grid.dataset.grid}-${i}-${j}"]`);
+  const cell = (grid, i, j) => grid.querySelector(`[data-id="${grid.dataset.grid}-${i}-${j}"]`);
 
   document.addEventListener('click', (e) => {
     const el = e.target.closest('[data-set]');
@@ -52,7 +69,7 @@
     }
     e.preventDefault();
     if (i < 0 || j < 0 || i >= rows || j >= cols) return;
-    const to = cell(grid, null, i, j);
+    const to = cell(grid, i, j);
     el.tabIndex = -1;
     to.tabIndex = 0;
     to.focus();

@@ -96,59 +96,71 @@ func eval[T any](r *reader, js string) (v T) {
 	return v
 }
 
-// pairs lists what a reader sees in the cells and sentences of a scene's HTML.
+// seen lists what a reader sees in the cells of a scene's HTML.
 var seen = regexp.MustCompile(`data-id="([a-z0-9-]+)"[^>]*><span class="n">([^<]*)</span>`)
 
-// compare wants the DOM of every scene that was touched to have Go's numbers for the address.
-func (r *reader) compare(id string) {
+// A view is what the DOM holds after a click: the address, the focus, a scene's cells and sentence,
+// and what was announced.
+type view struct {
+	Address, Focus, Why, Live string
+	Cells                     map[string]string
+}
+
+// look reads a scene in one evaluation: each costs a round trip to the browser.
+func (r *reader) look(id string) view {
 	r.t.Helper()
-	address := eval[string](r, `location.hash.slice(1)`)
-	body, say := scene.Render(id, scene.Parse(address))
+	return eval[view](r, fmt.Sprintf(`(() => { const s = document.querySelector('[data-scene="%s"]'); return {
+		Address: location.hash.slice(1), Focus: document.activeElement.dataset.id ?? '', Why: s.querySelector('.why')?.textContent ?? '',
+		Live: document.getElementById('live').textContent,
+		Cells: Object.fromEntries([...s.querySelectorAll('td')].map(td => [td.dataset.id, td.querySelector('.n').textContent])) } })()`, id))
+}
+
+// compare wants the DOM of a scene to have Go's numbers and sentences for the address.
+func (r *reader) compare(id string) view {
+	r.t.Helper()
+	v := r.look(id)
+	body, say := scene.Render(id, scene.Parse(v.Address))
 	want := map[string]string{}
 	for _, m := range seen.FindAllStringSubmatch(body, -1) {
 		want[m[1]] = m[2]
 	}
-	got := eval[map[string]string](r, fmt.Sprintf(
-		`Object.fromEntries([...document.querySelectorAll('[data-scene="%s"] td')].map(td => [td.dataset.id, td.querySelector('.n').textContent]))`, id))
-	if len(got) != len(want) {
-		r.t.Fatalf("scene %s at %s: %d cells, want %d", id, address, len(got), len(want))
+	if len(v.Cells) != len(want) {
+		r.t.Fatalf("scene %s at %s: %d cells, want %d", id, v.Address, len(v.Cells), len(want))
 	}
-	for k, v := range want {
-		if got[k] != v {
-			r.t.Fatalf("scene %s at %s: cell %s shows %q, Go says %q", id, address, k, got[k], v)
+	for k, w := range want {
+		if v.Cells[k] != w {
+			r.t.Fatalf("scene %s at %s: cell %s shows %q, Go says %q", id, v.Address, k, v.Cells[k], w)
 		}
 	}
-	if why := eval[string](r, fmt.Sprintf(`document.querySelector('[data-scene="%s"] .why')?.textContent ?? ''`, id)); !strings.Contains(body, html.EscapeString(why)) {
-		r.t.Fatalf("scene %s at %s: the sentence %q is not Go's", id, address, why)
+	if !strings.Contains(body, html.EscapeString(v.Why)) {
+		r.t.Fatalf("scene %s at %s: the sentence %q is not Go's", id, v.Address, v.Why)
 	}
-	if live := eval[string](r, `document.getElementById('live').textContent`); live != say {
-		r.t.Fatalf("scene %s at %s: announced %q, want %q", id, address, live, say)
+	if v.Live != say {
+		r.t.Fatalf("scene %s at %s: announced %q, want %q", id, v.Address, v.Live, say)
 	}
+	return v
 }
 
 func TestBrowser(t *testing.T) {
 	r := open(t)
 
 	t.Logf("ready %s ms after navigation", eval[string](r, `document.documentElement.dataset.ready`))
-	times := eval[[]float64](r, `(() => { const t = []; for (const e of document.querySelectorAll('[data-scene="6"] [data-grid="o"] td')) { const a = performance.now(); document.querySelector('[data-scene="6"] [data-id="' + e.dataset.id + '"]').click(); document.body.offsetHeight; t.push(performance.now() - a) } return t.sort((a, b) => a - b) })()`)
-	t.Logf("a click takes %.1f ms (median), %.1f ms (95th percentile)", times[len(times)/2], times[len(times)*95/100])
+	t.Run("fast", func(t *testing.T) { fast(t, &reader{t, r.ctx, r.url, r.requests}) })
 
 	t.Run("mouse", func(t *testing.T) {
 		r := &reader{t, r.ctx, r.url, r.requests}
 		for _, sc := range scene.Scenes {
 			r.visit(sc.ID + "?g=show")
 			cells := eval[[]string](r, fmt.Sprintf(`[...document.querySelectorAll('[data-scene="%s"] td[data-set]')].map(td => td.dataset.id)`, sc.ID))
-			if len(cells) == 0 && sc.ID != "7" && sc.ID != "10" {
+			if len(cells) == 0 && sc.ID != "7" {
 				t.Errorf("scene %s has no cell to choose", sc.ID)
 			}
 			for _, c := range cells {
-				before := eval[string](r, `location.hash`)
 				at := eval[[]float64](r, fmt.Sprintf(`(() => { const e = document.querySelector('[data-scene="%s"] [data-id="%s"]'); e.scrollIntoView({block: 'center', behavior: 'instant'}); const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] })()`, sc.ID, c))
 				r.do(chromedp.MouseClickXY(at[0], at[1]))
-				if eval[string](r, fmt.Sprintf(`document.activeElement.dataset.id ?? ''`)) != c {
-					t.Fatalf("scene %s: cell %s does not keep the focus (was %s)", sc.ID, c, before)
+				if v := r.compare(sc.ID); v.Focus != c {
+					t.Fatalf("scene %s at %s: cell %s does not keep the focus", sc.ID, v.Address, c)
 				}
-				r.compare(sc.ID)
 			}
 			// Every button, too.
 			for _, b := range eval[[]string](r, fmt.Sprintf(`[...document.querySelectorAll('[data-scene="%s"] button')].map(b => b.dataset.id)`, sc.ID)) {
@@ -178,14 +190,11 @@ func TestBrowser(t *testing.T) {
 				visited := map[string]bool{}
 				for i := range size[0] {
 					for range size[1] {
-						visited[eval[string](r, `document.activeElement.dataset.id`)] = true
-						r.do(chromedp.KeyEvent(map[bool]string{true: kb.ArrowRight, false: kb.ArrowLeft}[i%2 == 0]))
-						if sc.ID != "6" || g != "d" {
-							address := eval[string](r, `location.hash`)
-							if strings.Contains(address, "i=") {
-								r.compare(sc.ID)
-							}
+						v := r.look(sc.ID)
+						if visited[v.Focus] = true; strings.Contains(v.Address, "i=") && (sc.ID != "6" || g != "d") {
+							r.compare(sc.ID)
 						}
+						r.do(chromedp.KeyEvent(map[bool]string{true: kb.ArrowRight, false: kb.ArrowLeft}[i%2 == 0]))
 					}
 					r.do(chromedp.KeyEvent(kb.ArrowDown))
 				}
@@ -252,24 +261,46 @@ func everything() string {
 	return st.Address("1")
 }
 
-// TestScreens writes pictures of the scenes for a person to look at, where CONVGRAD_SCREENS says.
+// fast clicks each cell and button of each scene, and waits for the layout. With CONVGRAD_BROWSER=1
+// the machine is taken for quiet: 95 of 100 clicks must take at most 16 ms, and the page must be
+// ready within a second. The best of five rounds counts, for other programs run on the machine too.
+func fast(t *testing.T, r *reader) {
+	strict := os.Getenv("CONVGRAD_BROWSER") == "1"
+	best, ready := 1e9, 1e9
+	for range 5 {
+		r.visit(everything())
+		times := eval[[]float64](r, `(() => {
+			const times = [];
+			for (const stage of document.querySelectorAll('[data-scene]')) {
+				for (const id of [...stage.querySelectorAll('[data-set]')].map(e => e.dataset.id)) {
+					const before = performance.now();
+					stage.querySelector('[data-id="' + id + '"]')?.click();
+					document.body.offsetHeight;
+					times.push(performance.now() - before);
+				}
+			}
+			return times.sort((a, b) => a - b) })()`)
+		p95 := times[len(times)*95/100]
+		start := eval[float64](r, `Number(document.documentElement.dataset.ready)`)
+		t.Logf("%d clicks: %.1f ms (median), %.1f ms (95th percentile); ready after %.0f ms", len(times), times[len(times)/2], p95, start)
+		if best, ready = min(best, p95), min(ready, start); best <= 16 && ready <= 1000 {
+			return
+		}
+	}
+	if strict {
+		t.Errorf("the 95th percentile of a click is %.1f ms, want at most 16; ready after %.0f ms, want at most 1000", best, ready)
+	}
+}
+
+// TestScreens writes pictures of the scenes for a person to look at, where CONVGRAD_SCREENS says:
+// each scene at three widths, light, dark and without colours.
 func TestScreens(t *testing.T) {
 	dir := os.Getenv("CONVGRAD_SCREENS")
 	if dir == "" {
 		t.Skip("CONVGRAD_SCREENS names no directory")
 	}
 	r := open(t)
-	for _, id := range []string{"4", "6", "9"} { // what a phone shows at once
-		r.do(emulation.SetDeviceMetricsOverride(320, 640, 1, true))
-		r.visit(id + "?g=show")
-		r.do(chromedp.Evaluate(fmt.Sprintf(`document.querySelector('[data-scene="%s"] .row').scrollIntoView()`, id), nil))
-		var png []byte
-		r.do(chromedp.CaptureScreenshot(&png))
-		if err := os.WriteFile(filepath.Join(dir, "phone-"+id+".png"), png, 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, width := range []int64{320, 768, 1200} {
+	for _, width := range []int64{320, 768, 1600} {
 		for _, look := range []string{"light", "dark", "grey"} {
 			scheme := map[bool]string{true: "dark", false: "light"}[look == "dark"]
 			vision := emulation.SetEmulatedVisionDeficiencyTypeNone
@@ -278,11 +309,16 @@ func TestScreens(t *testing.T) {
 			}
 			r.do(emulation.SetDeviceMetricsOverride(width, 900, 1, false), emulation.SetEmulatedVisionDeficiency(vision),
 				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
-			r.visit(everything())
-			var png []byte
-			r.do(chromedp.FullScreenshot(&png, 100))
-			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d-%s.png", width, look)), png, 0o666); err != nil {
-				t.Fatal(err)
+			for k, address := range []string{"", everything()} {
+				r.visit(address)
+				for _, sc := range scene.Scenes {
+					var png []byte
+					r.do(chromedp.Screenshot("#scene-"+sc.ID, &png, chromedp.ByQuery))
+					name := fmt.Sprintf("%s-%d-%s-%d.png", sc.ID, width, look, k)
+					if err := os.WriteFile(filepath.Join(dir, name), png, 0o666); err != nil {
+						t.Fatal(err)
+					}
+				}
 			}
 		}
 	}

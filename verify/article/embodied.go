@@ -12,7 +12,7 @@ import (
 // Each equation's function, run on a world. The numbers are small integers (and quarters), so
 // float64 computes them without rounding and both sides are equal to the bit.
 
-func image(m matrix) graphs.Array { return graphs.Of([]int{1, 1, m.rows, m.cols}, m.floats()) }
+func image(m matrix) graphs.Array { return graphs.Of([]int{1, 1, m.Rows, m.Cols}, m.Floats()) }
 
 func only(y graphs.Array, err error) ([]float64, error) { return y.Data, err }
 
@@ -45,11 +45,11 @@ func embodiedChannels(w *world) (got, want []float64, err error) {
 	x, k, b := graphs.Zeros(1, w.C, w.H, w.W), graphs.Zeros(w.D, w.C, w.k1, w.k2), graphs.Zeros(w.D)
 	x.Data, k.Data = x.Data[:0], k.Data[:0]
 	for _, m := range w.I {
-		x.Data = append(x.Data, m.floats()...)
+		x.Data = append(x.Data, m.Floats()...)
 	}
 	for d, f := range w.K {
 		for _, m := range f {
-			k.Data = append(k.Data, m.floats()...)
+			k.Data = append(k.Data, m.Floats()...)
 		}
 		b.Data[d] = float64(w.bias[d])
 		want = append(want, rowsOf(w.P(), w.Q(), func(i, j int) rational { return w.eq4(d, i, j) })...)
@@ -72,13 +72,13 @@ func embodiedForward(w *world) (got, want []float64, err error) {
 
 func embodiedReLU(w *world) (got, want []float64, err error) {
 	got, err = only(graphs.Forward(func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) }, image(w.o)))
-	return got, rowsOf(w.H, w.W, func(i, j int) rational { return relu(w.o.at(i, j)) }), err
+	return got, rowsOf(w.H, w.W, func(i, j int) rational { return relu(w.o.At(i, j)) }), err
 }
 
 func embodiedError(w *world) (got, want []float64, err error) {
 	got, err = only(graphs.Forward(func(in []*G.Node) (*G.Node, error) { return ops.ArticleError(in[0], in[1]) }, image(w.x), image(w.o)))
-	e := sum(0, w.H-1, 0, w.W-1, func(i, j int) rational { d := w.o.at(i, j).minus(w.x.at(i, j)); return d.times(d) })
-	return got, []float64{e.times(ratio(1, 2)).float()}, err
+	e := sum(0, w.H-1, 0, w.W-1, func(i, j int) rational { d := w.o.At(i, j).Minus(w.x.At(i, j)); return d.Times(d) })
+	return got, []float64{e.Times(ratio(1, 2)).Float()}, err
 }
 
 // embodiedFilter is the gradient of Eq. 9's error by w, through the graph of Conv2D and MSE that a
@@ -105,21 +105,21 @@ func embodiedFilter(w *world) (got, want []float64, err error) {
 func embodiedDelta(w *world) (got, want []float64, err error) {
 	t := image(w.x).Clone()
 	for i := range t.Data {
-		t.Data[i] -= float64(w.o.v[i]) // so that δ is o
+		t.Data[i] -= float64(w.o.V[i]) // so that δ is o
 	}
 	build := func(in []*G.Node) (*G.Node, error) { return ops.ArticleError(in[0], in[1]) }
 	_, dx, err := graphs.Run(build, []graphs.Array{image(w.x), t}, graphs.Of(nil, []float64{1}))
 	if err != nil {
 		return nil, nil, err
 	}
-	return dx[0].Data, w.o.floats(), nil
+	return dx[0].Data, w.o.Floats(), nil
 }
 
 // embodiedRegion compares Q with the outputs that change when the pixel does.
 func embodiedRegion(w *world) (got, want []float64, err error) {
 	ones := newMatrix(w.k1, w.k2)
-	for i := range ones.v {
-		ones.v[i] = 1
+	for i := range ones.V {
+		ones.V[i] = 1
 	}
 	pixel := newMatrix(w.H, w.W)
 	for i := range w.H {
@@ -128,15 +128,15 @@ func embodiedRegion(w *world) (got, want []float64, err error) {
 			if err != nil {
 				return nil, nil, err
 			}
-			clear(pixel.v)
-			pixel.v[i*w.W+j] = 1
+			clear(pixel.V)
+			pixel.V[i*w.W+j] = 1
 			for p := range w.P() {
 				for q := range w.Q() {
 					in := 0.0
 					if rows[0] <= p && p < rows[1] && cols[0] <= q && q < cols[1] {
 						in = 1
 					}
-					got, want = append(got, in), append(want, crossCorrelation(pixel, ones, p, q).float())
+					got, want = append(got, in), append(want, crossCorrelation(pixel, ones, p, q).Float())
 				}
 			}
 		}
@@ -172,14 +172,14 @@ func embodiedMaxPool(w *world) (got, want []float64, err error) {
 
 func embodiedAvgPool(w *world) (got, want []float64, err error) {
 	got, err = poolGradient(w, w.blocks, func(x *G.Node, p ops.PoolParams) (*G.Node, error) { return ops.AvgPool2D(x, p) })
-	return got, rowsOf(2*w.P(), 2*w.Q(), func(i, j int) rational { return w.delta.at(i/2, j/2).times(ratio(1, 4)) }), err
+	return got, rowsOf(2*w.P(), 2*w.Q(), func(i, j int) rational { return w.delta.At(i/2, j/2).Times(ratio(1, 4)) }), err
 }
 
 func embodiedL2Pool(w *world) (got, want []float64, err error) {
 	got, err = poolGradient(w, w.norms, ops.L2Pool2D)
 	return got, rowsOf(2*w.P(), 2*w.Q(), func(i, j int) rational {
 		y := norm(blockOf(plainOf(w.norms), i/2, j/2)).v
-		return w.delta.at(i/2, j/2).times(w.norms.at(i, j)).over(y)
+		return w.delta.At(i/2, j/2).Times(w.norms.At(i, j)).Over(y)
 	}), err
 }
 
@@ -189,8 +189,8 @@ func embodiedReLUGradient(w *world) (got, want []float64, err error) {
 		return nil, nil, err
 	}
 	return dx[0].Data, rowsOf(w.H, w.W, func(i, j int) rational {
-		if w.o.at(i, j).n > 0 {
-			return w.x.at(i, j)
+		if w.o.At(i, j).N > 0 {
+			return w.x.At(i, j)
 		}
 		return rational{}
 	}), nil
@@ -198,7 +198,7 @@ func embodiedReLUGradient(w *world) (got, want []float64, err error) {
 
 // embodiedUpdate is one step of gradient descent with the rate ¼.
 func embodiedUpdate(w *world) (got, want []float64, err error) {
-	got = w.w.floats()
+	got = w.w.Floats()
 	kernel.SGD(got, rowsOf(w.k1, w.k2, w.eq13), nil, 0.25, 0, 0, false)
-	return got, rowsOf(w.k1, w.k2, func(m, n int) rational { return w.w.at(m, n).minus(ratio(1, 4).times(w.eq13(m, n))) }), nil
+	return got, rowsOf(w.k1, w.k2, func(m, n int) rational { return w.w.At(m, n).Minus(ratio(1, 4).Times(w.eq13(m, n))) }), nil
 }

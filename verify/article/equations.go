@@ -198,20 +198,20 @@ func (w *world) forward7(i, j int, o func(i, j int) dual, k func(m, n int) dual)
 	s := dual{v: integer(w.b)}
 	for m := range w.k1 {
 		for n := range w.k2 {
-			s = s.plus(k(m, n).times(o(i+m, j+n)))
+			s = s.Plus(k(m, n).Times(o(i+m, j+n)))
 		}
 	}
 	return s
 }
 
 func plainOf(m matrix) func(i, j int) dual {
-	return func(i, j int) dual { return dual{v: m.at(i, j)} }
+	return func(i, j int) dual { return dual{v: m.At(i, j)} }
 }
 
 // variable is a matrix whose element (a, c) is the variable of a derivative.
 func variable(m matrix, a, c int) func(i, j int) dual {
 	return func(i, j int) dual {
-		d := dual{v: m.at(i, j)}
+		d := dual{v: m.At(i, j)}
 		if i == a && j == c {
 			d.e = integer(1)
 		}
@@ -221,17 +221,17 @@ func variable(m matrix, a, c int) func(i, j int) dual {
 
 // activated is f(x) = x², a function whose derivative 2x is no constant.
 func activated(x func(i, j int) dual) func(i, j int) dual {
-	return func(i, j int) dual { d := x(i, j); return d.times(d) }
+	return func(i, j int) dual { d := x(i, j); return d.Times(d) }
 }
 
 // fPrime is f′(x[i,j]).
-func (w *world) fPrime(i, j int) rational { return integer(2).times(w.x.at(i, j)) }
+func (w *world) fPrime(i, j int) rational { return integer(2).Times(w.x.At(i, j)) }
 
 // outputs is o = f(x) as a matrix.
 func (w *world) outputs() matrix {
 	o := newMatrix(w.H, w.W)
-	for i, v := range w.x.v {
-		o.v[i] = v * v
+	for i, v := range w.x.V {
+		o.V[i] = v * v
 	}
 	return o
 }
@@ -242,13 +242,13 @@ func (w *world) E(values matrix, o, k func(i, j int) dual) dual {
 	for i := range w.P() {
 		for j := range w.Q() {
 			y := w.forward7(i, j, o, k)
-			t := w.forward7(i, j, plainOf(values), plainOf(w.w)).v.minus(w.delta.at(i, j))
-			d := dual{v: t}.minus(y)
-			e = e.plus(d.times(d))
+			t := w.forward7(i, j, plainOf(values), plainOf(w.w)).v.Minus(w.delta.At(i, j))
+			d := dual{v: t}.Minus(y)
+			e = e.Plus(d.Times(d))
 		}
 	}
 	half := dual{v: ratio(1, 2)}
-	return half.times(e)
+	return half.Times(e)
 }
 
 // dEdw is ∂E/∂w[m′,n′], and dEdx is ∂E/∂x[i′,j′] through o = f(x): by dual numbers, from Eqs. 7, 8
@@ -262,11 +262,11 @@ func (w *world) dEdx(i, j int) rational {
 
 // eq13 and eq20 are what the article derives for them.
 func (w *world) eq13(m, n int) rational {
-	return sum(0, w.H-w.k1, 0, w.W-w.k2, func(i, j int) rational { return w.delta.at(i, j).times(w.o.at(i+m, j+n)) })
+	return sum(0, w.H-w.k1, 0, w.W-w.k2, func(i, j int) rational { return w.delta.At(i, j).Times(w.o.At(i+m, j+n)) })
 }
 func (w *world) eq20(i, j int) rational {
 	return sum(0, w.k1-1, 0, w.k2-1, func(m, n int) rational {
-		return w.delta.at(i-m, j-n).times(w.w.at(m, n)).times(w.fPrime(i, j))
+		return w.delta.At(i-m, j-n).Times(w.w.At(m, n)).Times(w.fPrime(i, j))
 	})
 }
 
@@ -275,7 +275,7 @@ func (w *world) eq7(i, j int) rational { return w.forward7(i, j, plainOf(w.o), p
 
 // dxdx is ∂x^{l+1}[p,q]/∂x^l[i,j]; an output that does not exist does not change.
 func (w *world) dxdx(p, q, i, j int) rational {
-	if !w.delta.inside(p, q) {
+	if !w.delta.Inside(p, q) {
 		return rational{}
 	}
 	return w.forward7(p, q, activated(variable(w.x, i, j)), plainOf(w.w)).e
@@ -286,7 +286,7 @@ func rowsOf(rows, cols int, f func(i, j int) rational) []float64 {
 	var v []float64
 	for i := range rows {
 		for j := range cols {
-			v = append(v, f(i, j).float())
+			v = append(v, f(i, j).Float())
 		}
 	}
 	return v
@@ -295,7 +295,7 @@ func rowsOf(rows, cols int, f func(i, j int) rational) []float64 {
 // equations are the article's, in its order.
 func equations() []equation {
 	plus := func(f func(i, j int) rational, b int64) func(i, j int) rational {
-		return func(i, j int) rational { return f(i, j).plus(integer(b)) }
+		return func(i, j int) rational { return f(i, j).Plus(integer(b)) }
 	}
 	return []equation{
 		{
@@ -303,7 +303,7 @@ func equations() []equation {
 			claim: func(w *world) claim {
 				I, K := w.I[0], w.K[0][0]
 				return everywhere(w, func(i, j int) rational { return crossCorrelation(I, K, i, j) }, func(i, j int) rational {
-					return sum(0, w.H-1, 0, w.W-1, func(a, c int) rational { return I.at(a, c).times(K.at(a-i, c-j)) })
+					return sum(0, w.H-1, 0, w.W-1, func(a, c int) rational { return I.At(a, c).Times(K.At(a-i, c-j)) })
 				})
 			},
 			function: "ops.Conv2D", embodied: embodiedCorrelation,
@@ -321,13 +321,13 @@ func equations() []equation {
 			claim: func(w *world) claim {
 				I, K := w.I[0], w.K[0][0]
 				return everywhere(w, func(i, j int) rational { return convolution(I, K, i, j) }, func(i, j int) rational {
-					return sum(0, w.k1-1, 0, w.k2-1, func(m, n int) rational { return I.at(i+m, j+n).times(K.at(-m, -n)) })
+					return sum(0, w.k1-1, 0, w.k2-1, func(m, n int) rational { return I.At(i+m, j+n).Times(K.At(-m, -n)) })
 				})
 			},
 			readings: []reading{{"m runs from −(k₁−1) to 0 and n from −(k₂−1) to 0", func(w *world) claim {
 				I, K := w.I[0], w.K[0][0]
 				return everywhere(w, func(i, j int) rational { return convolution(I, K, i, j) }, func(i, j int) rational {
-					return sum(-(w.k1 - 1), 0, -(w.k2 - 1), 0, func(m, n int) rational { return I.at(i+m, j+n).times(K.at(-m, -n)) })
+					return sum(-(w.k1 - 1), 0, -(w.k2 - 1), 0, func(m, n int) rational { return I.At(i+m, j+n).Times(K.At(-m, -n)) })
 				})
 			}}},
 			function: "ops.Conv2D with Flip", embodied: embodiedConvolution,
@@ -391,9 +391,9 @@ func equations() []equation {
 		{
 			number: "Eq. 8", says: "o = f(x), with f(x) = max(0, x) = (x + |x|)/2", letters: "o",
 			claim: func(w *world) claim {
-				return on(w.H, w.W, func(i, j int) rational { return relu(w.o.at(i, j)) }, func(i, j int) rational {
-					v := w.o.at(i, j)
-					return v.plus(rational{max(v.n, -v.n), v.d}).times(ratio(1, 2))
+				return on(w.H, w.W, func(i, j int) rational { return relu(w.o.At(i, j)) }, func(i, j int) rational {
+					v := w.o.At(i, j)
+					return v.Plus(rational{N: max(v.N, -v.N), D: v.D}).Times(ratio(1, 2))
 				})
 			},
 			function: "ops.ReLU", embodied: embodiedReLU,
@@ -403,12 +403,12 @@ func equations() []equation {
 			claim: func(w *world) claim {
 				t, y := w.o, w.x
 				return on(1, 1, func(int, int) rational {
-					return ratio(1, 2).times(sum(0, w.H-1, 0, w.W-1, func(i, j int) rational { d := t.at(i, j).minus(y.at(i, j)); return d.times(d) }))
+					return ratio(1, 2).Times(sum(0, w.H-1, 0, w.W-1, func(i, j int) rational { d := t.At(i, j).Minus(y.At(i, j)); return d.Times(d) }))
 				}, func(int, int) rational {
 					dot := func(a, b matrix) rational {
-						return sum(0, w.H-1, 0, w.W-1, func(i, j int) rational { return a.at(i, j).times(b.at(i, j)) })
+						return sum(0, w.H-1, 0, w.W-1, func(i, j int) rational { return a.At(i, j).Times(b.At(i, j)) })
 					}
-					return ratio(1, 2).times(dot(t, t)).minus(dot(t, y)).plus(ratio(1, 2).times(dot(y, y)))
+					return ratio(1, 2).Times(dot(t, t)).Minus(dot(t, y)).Plus(ratio(1, 2).Times(dot(y, y)))
 				})
 			},
 			function: "ops.MSE with ArticleError", embodied: embodiedError,
@@ -418,7 +418,7 @@ func equations() []equation {
 			claim: func(w *world) claim {
 				return on(w.k1, w.k2, w.dEdw, func(m, n int) rational {
 					return sum(0, w.H-w.k1, 0, w.W-w.k2, func(i, j int) rational {
-						return w.delta.at(i, j).times(w.forward7(i, j, plainOf(w.o), variable(w.w, m, n)).e)
+						return w.delta.At(i, j).Times(w.forward7(i, j, plainOf(w.o), variable(w.w, m, n)).e)
 					})
 				})
 			},
@@ -429,9 +429,9 @@ func equations() []equation {
 			claim: func(w *world) claim {
 				return w.outputsByWeights(func(i, j, m, n int) rational { return w.forward7(i, j, plainOf(w.o), variable(w.w, m, n)).e }, func(i, j, m, n int) rational {
 					// the parentheses are affine in w: a difference of step 1 is the derivative
-					moved := matrix{w.k1, w.k2, append([]int64(nil), w.w.v...)}
-					moved.v[m*w.k2+n]++
-					return w.forward7(i, j, plainOf(w.o), plainOf(moved)).v.minus(w.eq7(i, j))
+					moved := matrix{Rows: w.k1, Cols: w.k2, V: append([]int64(nil), w.w.V...)}
+					moved.V[m*w.k2+n]++
+					return w.forward7(i, j, plainOf(w.o), plainOf(moved)).v.Minus(w.eq7(i, j))
 				})
 			},
 			function: "ops.Conv2DBackwardFilter", embodied: embodiedFilter,
@@ -440,7 +440,7 @@ func equations() []equation {
 			number: "Eq. 12", says: "∂x[i,j]/∂w[m′,n′] = o[i+m′, j+n′]", letters: "o w",
 			claim: func(w *world) claim {
 				return w.outputsByWeights(func(i, j, m, n int) rational { return w.forward7(i, j, plainOf(w.o), variable(w.w, m, n)).e },
-					func(i, j, m, n int) rational { return w.o.at(i+m, j+n) })
+					func(i, j, m, n int) rational { return w.o.At(i+m, j+n) })
 			},
 			function: "ops.Conv2DBackwardFilter", embodied: embodiedFilter,
 		},
@@ -478,12 +478,12 @@ func equations() []equation {
 					var e dual // t = x − δ
 					for a := range w.P() {
 						for c := range w.Q() {
-							diff := dual{v: w.x.at(a, c).minus(w.delta.at(a, c))}.minus(d(a, c))
-							e = e.plus(diff.times(diff))
+							diff := dual{v: w.x.At(a, c).Minus(w.delta.At(a, c))}.Minus(d(a, c))
+							e = e.Plus(diff.Times(diff))
 						}
 					}
-					return e.e.times(ratio(1, 2))
-				}, w.delta.at)
+					return e.e.Times(ratio(1, 2))
+				}, w.delta.At)
 			},
 			function: "ops.Conv2D: its cotangent", embodied: embodiedDelta,
 		},
@@ -491,7 +491,7 @@ func equations() []equation {
 			number: "Eq. 16", says: "∂E/∂x[i′,j′] = Σ_{(i,j) ∈ Q} δ[i,j] ∂x[i,j]/∂x[i′,j′], Q being rows i′−k₁+1 … i′ and columns j′−k₂+1 … j′ of the output", letters: "δ w x",
 			claim: func(w *world) claim {
 				return on(w.H, w.W, w.dEdx, func(i, j int) rational {
-					return sum(max(0, i-w.k1+1), min(i, w.P()-1), max(0, j-w.k2+1), min(j, w.Q()-1), func(p, q int) rational { return w.delta.at(p, q).times(w.dxdx(p, q, i, j)) })
+					return sum(max(0, i-w.k1+1), min(i, w.P()-1), max(0, j-w.k2+1), min(j, w.Q()-1), func(p, q int) rational { return w.delta.At(p, q).Times(w.dxdx(p, q, i, j)) })
 				})
 			},
 			function: "ops.Region", embodied: embodiedRegion,
@@ -500,7 +500,7 @@ func equations() []equation {
 			number: "Eq. 17", says: "∂E/∂x[i′,j′] = Σ_m Σ_n δ[i′−m, j′−n] ∂x[i′−m, j′−n]/∂x[i′,j′], δ being 0 outside its borders", letters: "δ w x",
 			claim: func(w *world) claim {
 				return on(w.H, w.W, w.dEdx, func(i, j int) rational {
-					return sum(0, w.k1-1, 0, w.k2-1, func(m, n int) rational { return w.delta.at(i-m, j-n).times(w.dxdx(i-m, j-n, i, j)) })
+					return sum(0, w.k1-1, 0, w.k2-1, func(m, n int) rational { return w.delta.At(i-m, j-n).Times(w.dxdx(i-m, j-n, i, j)) })
 				})
 			},
 			function: "ops.Conv2DBackwardData", embodied: embodiedData,
@@ -511,11 +511,11 @@ func equations() []equation {
 				return w.inputsByTaps(func(i, j, m, n int) rational { return w.dxdx(i-m, j-n, i, j) }, func(i, j, m, n int) rational {
 					// f is a square: a central difference of step 1 is the derivative
 					value := func(by int64) rational {
-						moved := matrix{w.H, w.W, append([]int64(nil), w.x.v...)}
-						moved.v[i*w.W+j] += by
+						moved := matrix{Rows: w.H, Cols: w.W, V: append([]int64(nil), w.x.V...)}
+						moved.V[i*w.W+j] += by
 						return w.forward7(i-m, j-n, activated(plainOf(moved)), plainOf(w.w)).v
 					}
-					return value(1).minus(value(-1)).times(ratio(1, 2))
+					return value(1).Minus(value(-1)).Times(ratio(1, 2))
 				})
 			},
 			function: "ops.Conv2DBackwardData", embodied: embodiedData,
@@ -524,7 +524,7 @@ func equations() []equation {
 			number: "Eq. 19", says: "∂x[i′−m, j′−n]/∂x[i′,j′] = w[m,n] f′(x[i′,j′])", letters: "w x",
 			claim: func(w *world) claim {
 				return w.inputsByTaps(func(i, j, m, n int) rational { return w.dxdx(i-m, j-n, i, j) },
-					func(i, j, m, n int) rational { return w.w.at(m, n).times(w.fPrime(i, j)) })
+					func(i, j, m, n int) rational { return w.w.At(m, n).Times(w.fPrime(i, j)) })
 			},
 			function: "ops.Conv2DBackwardData", embodied: embodiedData,
 		},
@@ -538,27 +538,27 @@ func equations() []equation {
 			claim: func(w *world) claim {
 				// the sum as an H×W matrix, turned
 				return on(w.H, w.W, w.eq20, func(i, j int) rational {
-					return crossCorrelation(w.delta, w.w, w.H-1-i, w.W-1-j).times(w.fPrime(i, j))
+					return crossCorrelation(w.delta, w.w, w.H-1-i, w.W-1-j).Times(w.fPrime(i, j))
 				})
 			},
 			readings: []reading{
 				{"rot180 turns w alone, and the sum starts at δ[i′−k₁+1, j′−k₂+1]: Σ δ[i′−k₁+1+m, j′−k₂+1+n] rot180(w)[m,n] f′", func(w *world) claim {
 					return on(w.H, w.W, w.eq20, func(i, j int) rational {
-						return crossCorrelation(w.delta, rot180(w.w), i-w.k1+1, j-w.k2+1).times(w.fPrime(i, j))
+						return crossCorrelation(w.delta, rot180(w.w), i-w.k1+1, j-w.k2+1).Times(w.fPrime(i, j))
 					})
 				}},
 				{"rot180 turns the whole sum over a turned δ: rot180{Σ rot180(δ)[i′−k₁+1+m, j′−k₂+1+n] w[m,n]} f′", func(w *world) claim {
 					return on(w.H, w.W, w.eq20, func(i, j int) rational {
-						return crossCorrelation(rot180(w.delta), w.w, w.H-1-i-w.k1+1, w.W-1-j-w.k2+1).times(w.fPrime(i, j))
+						return crossCorrelation(rot180(w.delta), w.w, w.H-1-i-w.k1+1, w.W-1-j-w.k2+1).Times(w.fPrime(i, j))
 					})
 				}},
 				{"rot180 turns the whole sum, which starts at δ[i′−k₁+1, j′−k₂+1]", func(w *world) claim {
 					return on(w.H, w.W, w.eq20, func(i, j int) rational {
-						return crossCorrelation(w.delta, w.w, w.H-1-i-w.k1+1, w.W-1-j-w.k2+1).times(w.fPrime(i, j))
+						return crossCorrelation(w.delta, w.w, w.H-1-i-w.k1+1, w.W-1-j-w.k2+1).Times(w.fPrime(i, j))
 					})
 				}},
 				{"rot180 turns w alone, the sum as printed", func(w *world) claim {
-					return on(w.H, w.W, w.eq20, func(i, j int) rational { return crossCorrelation(w.delta, rot180(w.w), i, j).times(w.fPrime(i, j)) })
+					return on(w.H, w.W, w.eq20, func(i, j int) rational { return crossCorrelation(w.delta, rot180(w.w), i, j).Times(w.fPrime(i, j)) })
 				}},
 			},
 			function: "ops.Conv2DBackwardData", embodied: embodiedData,
@@ -566,24 +566,24 @@ func equations() []equation {
 		{
 			number: "Eq. 22", says: "Eq. 20 = (δ * rot180(w))[i′,j′] f′(x[i′,j′])", letters: "δ w x",
 			claim: func(w *world) claim {
-				return on(w.H, w.W, w.eq20, func(i, j int) rational { return convolution(w.delta, rot180(w.w), i, j).times(w.fPrime(i, j)) })
+				return on(w.H, w.W, w.eq20, func(i, j int) rational { return convolution(w.delta, rot180(w.w), i, j).Times(w.fPrime(i, j)) })
 			},
 			readings: []reading{
 				{"* is the cross-correlation of Eq. 1 over δ with k−1 zeros around it (\"full\"): (δ ⊗ rot180(w))[i′−k₁+1, j′−k₂+1] f′", func(w *world) claim {
 					return on(w.H, w.W, w.eq20, func(i, j int) rational {
-						return crossCorrelation(w.delta, rot180(w.w), i-w.k1+1, j-w.k2+1).times(w.fPrime(i, j))
+						return crossCorrelation(w.delta, rot180(w.w), i-w.k1+1, j-w.k2+1).Times(w.fPrime(i, j))
 					})
 				}},
 				{"* is Eq. 2 and w is not turned: (δ * w)[i′, j′] f′", func(w *world) claim {
-					return on(w.H, w.W, w.eq20, func(i, j int) rational { return convolution(w.delta, w.w, i, j).times(w.fPrime(i, j)) })
+					return on(w.H, w.W, w.eq20, func(i, j int) rational { return convolution(w.delta, w.w, i, j).Times(w.fPrime(i, j)) })
 				}},
 				{"* is Eq. 2, read at [i′+k₁−1, j′+k₂−1]", func(w *world) claim {
 					return on(w.H, w.W, w.eq20, func(i, j int) rational {
-						return convolution(w.delta, rot180(w.w), i+w.k1-1, j+w.k2-1).times(w.fPrime(i, j))
+						return convolution(w.delta, rot180(w.w), i+w.k1-1, j+w.k2-1).Times(w.fPrime(i, j))
 					})
 				}},
 				{"* is the cross-correlation of Eq. 1, at [i′, j′]", func(w *world) claim {
-					return on(w.H, w.W, w.eq20, func(i, j int) rational { return crossCorrelation(w.delta, rot180(w.w), i, j).times(w.fPrime(i, j)) })
+					return on(w.H, w.W, w.eq20, func(i, j int) rational { return crossCorrelation(w.delta, rot180(w.w), i, j).Times(w.fPrime(i, j)) })
 				}},
 			},
 			function: "ops.Conv2DBackwardData", embodied: embodiedData,
@@ -595,7 +595,7 @@ func equations() []equation {
 					return w.pooled(variable(w.blocks, i, j), func(block []dual) dual {
 						best := block[0]
 						for _, d := range block[1:] {
-							if best.v.less(d.v) {
+							if best.v.Less(d.v) {
 								best = d
 							}
 						}
@@ -612,11 +612,11 @@ func equations() []equation {
 					return w.pooled(variable(w.blocks, i, j), func(block []dual) dual {
 						var s dual
 						for _, d := range block {
-							s = s.plus(d)
+							s = s.Plus(d)
 						}
-						return s.times(dual{v: ratio(1, int64(len(block)))})
+						return s.Times(dual{v: ratio(1, int64(len(block)))})
 					})
-				}, func(i, j int) rational { return w.delta.at(i/2, j/2).times(ratio(1, 2*2)) })
+				}, func(i, j int) rational { return w.delta.At(i/2, j/2).Times(ratio(1, 2*2)) })
 			},
 			function: "ops.AvgPool2D", embodied: embodiedAvgPool,
 		},
@@ -627,7 +627,7 @@ func equations() []equation {
 					return w.pooled(variable(w.norms, i, j), norm)
 				}, func(i, j int) rational {
 					y := norm(blockOf(plainOf(w.norms), i/2, j/2)).v
-					return w.delta.at(i/2, j/2).times(w.norms.at(i, j)).over(y)
+					return w.delta.At(i/2, j/2).Times(w.norms.At(i, j)).Over(y)
 				})
 			},
 			function: "ops.L2Pool2D", embodied: embodiedL2Pool,
@@ -636,14 +636,14 @@ func equations() []equation {
 			number: "ReLU", says: "f(x) = max(0, x): f′(x) = 1 where x > 0, and 0 elsewhere (at 0, where f has no derivative, by convention)", letters: "o",
 			claim: func(w *world) claim {
 				return on(w.H, w.W, func(i, j int) rational {
-					x := w.o.at(i, j)
-					if x.n == 0 {
+					x := w.o.At(i, j)
+					if x.N == 0 {
 						return rational{}
 					}
 					// no kink within ½ of an integer but 0
-					return relu(x.plus(ratio(1, 2))).minus(relu(x.minus(ratio(1, 2))))
+					return relu(x.Plus(ratio(1, 2))).Minus(relu(x.Minus(ratio(1, 2))))
 				}, func(i, j int) rational {
-					if (rational{}).less(w.o.at(i, j)) {
+					if (rational{}).Less(w.o.At(i, j)) {
 						return integer(1)
 					}
 					return rational{}
@@ -661,7 +661,7 @@ func equations() []equation {
 	}
 }
 
-func relu(x rational) rational { return rational{max(x.n, 0), x.d}.plus(rational{}) }
+func relu(x rational) rational { return rational{N: max(x.N, 0), D: x.D}.Plus(rational{}) }
 
 // channels is Eq. 4 with the operation that stands for *.
 func (w *world) channels(star func(I, K matrix, i, j int) rational) claim {
@@ -669,7 +669,7 @@ func (w *world) channels(star func(I, K matrix, i, j int) rational) claim {
 	return on(w.P(), w.Q(), func(i, j int) rational {
 		s := integer(w.bias[d])
 		for c := range w.C {
-			s = s.plus(star(w.I[c], w.K[d][c], i, j))
+			s = s.Plus(star(w.I[c], w.K[d][c], i, j))
 		}
 		return s
 	}, func(i, j int) rational { return w.eq4(d, i, j) })
@@ -680,17 +680,17 @@ func (w *world) eq4(d, i, j int) rational {
 	return sum(0, w.k1-1, 0, w.k2-1, func(m, n int) rational {
 		var s rational
 		for c := range w.C {
-			s = s.plus(w.K[d][c].at(m, n).times(w.I[c].at(i+m, j+n)))
+			s = s.Plus(w.K[d][c].At(m, n).Times(w.I[c].At(i+m, j+n)))
 		}
 		return s
-	}).plus(integer(w.bias[d]))
+	}).Plus(integer(w.bias[d]))
 }
 
 func (w *world) grey(star func(I, K matrix, i, j int) rational) claim {
 	I, K := w.I[0], w.K[0][0]
 	b := integer(w.b)
-	return on(w.P(), w.Q(), func(i, j int) rational { return star(I, K, i, j).plus(b) }, func(i, j int) rational {
-		return sum(0, w.k1-1, 0, w.k2-1, func(m, n int) rational { return K.at(m, n).times(I.at(i+m, j+n)) }).plus(b)
+	return on(w.P(), w.Q(), func(i, j int) rational { return star(I, K, i, j).Plus(b) }, func(i, j int) rational {
+		return sum(0, w.k1-1, 0, w.k2-1, func(m, n int) rational { return K.At(m, n).Times(I.At(i+m, j+n)) }).Plus(b)
 	})
 }
 
@@ -708,7 +708,7 @@ func (w *world) inputsByTaps(left, right func(i, j, m, n int) rational) claim {
 	split := func(f func(i, j, m, n int) rational) func(a, c int) rational {
 		return func(a, c int) rational {
 			i, j, m, n := a/w.k1, c/w.k2, a%w.k1, c%w.k2
-			if !w.delta.inside(i-m, j-n) {
+			if !w.delta.Inside(i-m, j-n) {
 				return rational{}
 			}
 			return f(i, j, m, n)
@@ -726,7 +726,7 @@ func (w *world) pooled(x func(i, j int) dual, pool func(block []dual) dual) rati
 	var s dual
 	for p := range w.P() {
 		for q := range w.Q() {
-			s = s.plus(dual{v: w.delta.at(p, q)}.times(pool(blockOf(x, p, q))))
+			s = s.Plus(dual{v: w.delta.At(p, q)}.Times(pool(blockOf(x, p, q))))
 		}
 	}
 	return s.e
@@ -735,7 +735,7 @@ func (w *world) pooled(x func(i, j int) dual, pool func(block []dual) dual) rati
 func norm(block []dual) dual {
 	var s dual
 	for _, d := range block {
-		s = s.plus(d.times(d))
+		s = s.Plus(d.Times(d))
 	}
 	return s.sqrt()
 }
@@ -745,30 +745,30 @@ func (w *world) routed(i, j int) rational {
 	p, q := i/2, j/2
 	winner, at := 0, [][2]int{{2 * p, 2 * q}, {2 * p, 2*q + 1}, {2*p + 1, 2 * q}, {2*p + 1, 2*q + 1}}
 	for k, a := range at {
-		if w.blocks.at(at[winner][0], at[winner][1]).less(w.blocks.at(a[0], a[1])) {
+		if w.blocks.At(at[winner][0], at[winner][1]).Less(w.blocks.At(a[0], a[1])) {
 			winner = k
 		}
 	}
 	if at[winner] != [2]int{i, j} {
 		return rational{}
 	}
-	return w.delta.at(p, q)
+	return w.delta.At(p, q)
 }
 
 // lowered is 1 if the update step lowers E, or leaves w where the gradient is 0.
 func (w *world) lowered() rational {
 	trace := sum(0, w.P()-1, 0, w.Q()-1, func(i, j int) rational {
-		return sum(i, i+w.k1-1, j, j+w.k2-1, func(a, c int) rational { return w.o.at(a, c).times(w.o.at(a, c)) })
+		return sum(i, i+w.k1-1, j, j+w.k2-1, func(a, c int) rational { return w.o.At(a, c).Times(w.o.At(a, c)) })
 	})
-	rate := integer(1).over(integer(1).plus(trace))
+	rate := integer(1).Over(integer(1).Plus(trace))
 	flat := true
 	step := func(m, n int) dual {
 		g := w.eq13(m, n)
-		flat = flat && g.n == 0
-		return dual{v: w.w.at(m, n).minus(rate.times(g))}
+		flat = flat && g.N == 0
+		return dual{v: w.w.At(m, n).Minus(rate.Times(g))}
 	}
 	after, before := w.E(w.o, plainOf(w.o), step).v, w.E(w.o, plainOf(w.o), plainOf(w.w)).v
-	if after.less(before) || flat && after == before {
+	if after.Less(before) || flat && after == before {
 		return integer(1)
 	}
 	return rational{}

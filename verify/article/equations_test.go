@@ -132,12 +132,12 @@ func TestTamperedEquations(t *testing.T) {
 		},
 		"doubled": func(c claim) claim {
 			left := c.left
-			c.left = func(i, j int) rational { return left(i, j).times(integer(2)) }
+			c.left = func(i, j int) rational { return left(i, j).Times(integer(2)) }
 			return c
 		},
 		"sign": func(c claim) claim {
 			left := c.left
-			c.left = func(i, j int) rational { return left(i, j).times(integer(-1)) }
+			c.left = func(i, j int) rational { return left(i, j).Times(integer(-1)) }
 			return c
 		},
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+
+	"github.com/convgrad/convgrad/internal/exact"
 )
 
 // A world is one assignment of numbers to the article's letters: two layers, the lower of which has
@@ -66,20 +68,20 @@ func randomWorld(r *rand.Rand) *world {
 			w.bias[d] = r.Int64N(9) - 4
 		}
 		w.b = r.Int64N(9) - 4
-		for i, p := range r.Perm(len(w.blocks.v)) {
-			w.blocks.v[i] = int64(2 * p)
+		for i, p := range r.Perm(len(w.blocks.V)) {
+			w.blocks.V[i] = int64(2 * p)
 		}
-		for i := range w.norms.v { // a block of ±s has the norm 2s
-			row, col := i/w.norms.cols/2, i%w.norms.cols/2
-			w.norms.v[i] = int64(1<<((row+col)%3)) * int64(1-2*r.IntN(2))
+		for i := range w.norms.V { // a block of ±s has the norm 2s
+			row, col := i/w.norms.Cols/2, i%w.norms.Cols/2
+			w.norms.V[i] = int64(1<<((row+col)%3)) * int64(1-2*r.IntN(2))
 		}
 		return w
 	}
 }
 
 func fill(r *rand.Rand, m matrix) {
-	for i := range m.v {
-		m.v[i] = r.Int64N(11) - 5
+	for i := range m.V {
+		m.V[i] = r.Int64N(11) - 5
 	}
 }
 
@@ -118,36 +120,20 @@ func (w *world) describe(letters string) string {
 // each of its letters, one one in each letter decides a size: so the first counter-example is the
 // smallest.
 func small(letters string, visit func(w *world) bool) {
-	const most = 3
 	names := strings.Fields(letters)
-	for cells := 2; cells <= 2*most*most; cells++ {
-		for h := 1; h <= most; h++ {
-			for wd := 1; wd <= most; wd++ {
-				for k1 := 1; k1 <= h; k1++ {
-					for k2 := 1; k2 <= wd; k2++ {
-						if h*wd+k1*k2 != cells {
-							continue
-						}
-						if !smallValues(h, wd, k1, k2, names, visit) {
-							return
-						}
-					}
-				}
-			}
-		}
-	}
+	exact.Small(func(h, wd, k1, k2 int) bool { return smallValues(h, wd, k1, k2, names, visit) })
 }
 
 func smallValues(h, wd, k1, k2 int, names []string, visit func(w *world) bool) bool {
 	w := newWorld(h, wd, k1, k2, 1, 1)
-	for i := range w.x.v {
-		w.x.v[i] = 1
+	for i := range w.x.V {
+		w.x.V[i] = 1
 	}
-	for i := range w.norms.v {
-		w.norms.v[i] = 1
+	for i := range w.norms.V {
+		w.norms.V[i] = 1
 	}
-	for i := range w.blocks.v {
-		w.blocks.v[i] = int64(i)
+	for i := range w.blocks.V {
+		w.blocks.V[i] = int64(i)
 	}
 	var place func(k int) bool
 	place = func(k int) bool {
@@ -158,12 +144,12 @@ func smallValues(h, wd, k1, k2 int, names []string, visit func(w *world) bool) b
 		if names[k] == "x" || names[k] == "X" {
 			return place(k + 1)
 		}
-		for i := range m.v {
-			m.v[i] = 1
+		for i := range m.V {
+			m.V[i] = 1
 			if !place(k + 1) {
 				return false
 			}
-			m.v[i] = 0
+			m.V[i] = 0
 		}
 		return true
 	}

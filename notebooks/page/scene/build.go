@@ -4,31 +4,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+
+	"github.com/convgrad/convgrad/internal/exact"
 )
 
 // The letters of one trial of a formula: o is H×W, w k₁×k₂, and δ has the size of the output.
-type letters struct{ o, w, d matrix }
-
-// A matrix is zero outside its borders. Its first element may have another index than 0, 0.
-type matrix struct {
-	rows, cols int
-	v          []int
-}
-
-func (m matrix) at(i, j int) int {
-	if i < 0 || j < 0 || i >= m.rows || j >= m.cols {
-		return 0
-	}
-	return m.v[i*m.cols+j]
-}
-
-func (m matrix) String() string {
-	var rows []string
-	for i := range m.rows {
-		rows = append(rows, strings.Trim(fmt.Sprint(m.v[i*m.cols:(i+1)*m.cols]), "[]"))
-	}
-	return "[" + strings.Join(rows, "; ") + "]"
-}
+type letters struct{ o, w, d exact.Matrix }
 
 // A Formula is rot180?(A) ⊗|∗ rot180?(B) with a choice of borders, and what it is claimed to be.
 type Formula struct {
@@ -54,13 +35,13 @@ func (f Formula) String() string {
 	return side(f.A, f.TurnA) + op + side(f.B, f.TurnB)
 }
 
-// value computes the formula for rows × cols results: Eq. 1 or Eq. 2, from the index that the
-// borders say. ok is false where the borders give another size.
-func (f Formula) value(l letters, rows, cols int) (m matrix, size [2]int) {
-	pick := func(name string, turn bool) matrix {
-		m := map[string]matrix{"o": l.o, "w": l.w, "d": l.d}[name]
+// value computes the formula with the article's Eq. 1 or Eq. 2, from the index that the borders
+// say. The result has the size that the borders give; "printed" gives rows × cols.
+func (f Formula) value(l letters, rows, cols int) exact.Matrix {
+	pick := func(name string, turn bool) exact.Matrix {
+		m := map[string]exact.Matrix{"o": l.o, "w": l.w, "d": l.d}[name]
 		if turn {
-			m = matrix{m.rows, m.cols, rot180(m.v)}
+			m = turned(m)
 		}
 		return m
 	}
@@ -85,35 +66,40 @@ func (f Formula) value(l letters, rows, cols int) (m matrix, size [2]int) {
 		}
 		return
 	}
-	i0, h := axis(a.rows, b.rows, rows)
-	j0, w := axis(a.cols, b.cols, cols)
-	m = matrix{h, w, make([]int, h*w)}
-	sign := 1
+	i0, h := axis(a.Rows, b.Rows, rows)
+	j0, w := axis(a.Cols, b.Cols, cols)
+	eq := correlation
 	if f.Conv {
-		sign = -1
+		eq = convolution
 	}
-	for i := range h {
-		for j := range w {
-			for p := range b.rows {
-				for q := range b.cols {
-					m.v[i*w+j] += a.at(i0+i+sign*p, j0+j+sign*q) * b.at(p, q)
-				}
-			}
-		}
+	m := exact.NewMatrix(h, w)
+	for k := range m.V {
+		m.V[k] = eq(a, b, i0+k/w, j0+k%w).N
 	}
-	return m, [2]int{h, w}
+	return m
 }
 
 // gradient is what the formula should be, from the kernel's reference loops.
-func (f Formula) gradient(l letters) matrix {
-	g := geometry(1, l.o.rows, l.o.cols, 1, l.w.rows, l.w.cols, 1, 0, false)
-	if f.Goal == "dw" {
-		m := matrix{l.w.rows, l.w.cols, make([]int, g.WLen())}
-		backwardFilter(g, m.v, l.d.v, l.o.v)
-		return m
+func (f Formula) gradient(l letters) exact.Matrix {
+	g := geometry(1, l.o.Rows, l.o.Cols, 1, l.w.Rows, l.w.Cols, 1, 0, false)
+	ints := func(m exact.Matrix) []int {
+		v := make([]int, len(m.V))
+		for k, x := range m.V {
+			v[k] = int(x)
+		}
+		return v
 	}
-	m := matrix{l.o.rows, l.o.cols, make([]int, g.XLen())}
-	backwardData(g, m.v, l.d.v, l.w.v)
+	m, v := l.o, make([]int, g.XLen())
+	if f.Goal == "dw" {
+		m, v = l.w, make([]int, g.WLen())
+		backwardFilter(g, v, ints(l.d), ints(l.o))
+	} else {
+		backwardData(g, v, ints(l.d), ints(l.w))
+	}
+	m = exact.NewMatrix(m.Rows, m.Cols)
+	for k, x := range v {
+		m.V[k] = int64(x)
+	}
 	return m
 }
 
@@ -132,58 +118,57 @@ func (f Formula) Decide() Verdict {
 	try := func(l letters) bool {
 		v.Trials++
 		want := f.gradient(l)
-		got, size := f.value(l, want.rows, want.cols)
-		if size != [2]int{want.rows, want.cols} {
+		got := f.value(l, want.Rows, want.Cols)
+		if got.Rows != want.Rows || got.Cols != want.Cols {
 			v.Counter = fmt.Sprintf("o is %d×%d and w %d×%d: the formula gives %d×%d numbers, the gradient has %d×%d",
-				l.o.rows, l.o.cols, l.w.rows, l.w.cols, size[0], size[1], want.rows, want.cols)
+				l.o.Rows, l.o.Cols, l.w.Rows, l.w.Cols, got.Rows, got.Cols, want.Rows, want.Cols)
 			return false
 		}
-		for k := range want.v {
-			if got.v[k] != want.v[k] {
+		for k := range want.V {
+			if got.V[k] != want.V[k] {
 				v.Counter = fmt.Sprintf("o = %v, w = %v, δ = %v: at [%d,%d] the formula gives %d, the gradient is %d",
-					l.o, l.w, l.d, k/want.cols, k%want.cols, got.v[k], want.v[k])
+					l.o, l.w, l.d, k/want.Cols, k%want.Cols, got.V[k], want.V[k])
 				return false
 			}
 		}
 		return true
 	}
-	make3 := func(h, w, r, q int) letters {
-		p, s := h-r+1, w-q+1
-		return letters{matrix{h, w, make([]int, h*w)}, matrix{r, q, make([]int, r*q)}, matrix{p, s, make([]int, p*s)}}
+	sides := func(h, w, r, q int) letters {
+		return letters{exact.NewMatrix(h, w), exact.NewMatrix(r, q), exact.NewMatrix(h-r+1, w-q+1)}
 	}
-	const most = 3
-	for cells := 2; cells <= 2*most*most; cells++ {
-		for h := 1; h <= most; h++ {
-			for w := 1; w <= most; w++ {
-				for r := 1; r <= h; r++ {
-					for q := 1; q <= w; q++ {
-						if h*w+r*q != cells {
-							continue
-						}
-						l := make3(h, w, r, q)
-						for a := range l.o.v {
-							for b := range l.w.v {
-								for c := range l.d.v {
-									l.o.v[a], l.w.v[b], l.d.v[c] = 1, 1, 1
-									if !try(l) {
-										return v
-									}
-									l.o.v[a], l.w.v[b], l.d.v[c] = 0, 0, 0
-								}
-							}
-						}
+	// The one moves through the letters that either side has. In another it may stay where it is.
+	ones := func(letter string, m exact.Matrix) []int64 {
+		if f.A == letter || f.B == letter || letter == "d" || letter == "o" && f.Goal == "dw" || letter == "w" && f.Goal == "do" {
+			return m.V
+		}
+		return m.V[:1]
+	}
+	exact.Small(func(h, w, r, q int) bool {
+		l := sides(h, w, r, q)
+		o, k, d := ones("o", l.o), ones("w", l.w), ones("d", l.d)
+		for a := range o {
+			for b := range k {
+				for c := range d {
+					o[a], k[b], d[c] = 1, 1, 1
+					if !try(l) {
+						return false
 					}
+					o[a], k[b], d[c] = 0, 0, 0
 				}
 			}
 		}
+		return true
+	})
+	if v.Counter != "" {
+		return v
 	}
 	rnd := rand.New(rand.NewPCG(7, 7))
 	for range 60 {
 		r, q := 1+rnd.IntN(3), 1+rnd.IntN(4)
-		l := make3(r+rnd.IntN(4), q+rnd.IntN(4), r, q)
-		for _, m := range []matrix{l.o, l.w, l.d} {
-			for k := range m.v {
-				m.v[k] = rnd.IntN(11) - 5
+		l := sides(r+rnd.IntN(4), q+rnd.IntN(4), r, q)
+		for _, m := range []exact.Matrix{l.o, l.w, l.d} {
+			for k := range m.V {
+				m.V[k] = rnd.Int64N(11) - 5
 			}
 		}
 		if !try(l) {
@@ -212,6 +197,7 @@ func build(s *stage) {
 	if !v.Holds {
 		because = "the smallest case in which they differ is " + v.Counter + "."
 	}
+	s.f(`<div class="panel">`)
 	s.options("Gradient", "goal", "dw", "∂E/∂w", "do", "∂E/∂o (without f′)")
 	s.options("Left", "a", "d", "δ", "o", "o", "w", "w")
 	s.options("Turn left", "ra", "no", "as it is", "yes", "rot180")
@@ -219,14 +205,14 @@ func build(s *stage) {
 	s.options("Right", "b", "d", "δ", "o", "o", "w", "w")
 	s.options("Turn right", "rb", "no", "as it is", "yes", "rot180")
 	s.options("Borders", "edge", "printed", "as printed: indices from 0", "valid", "valid: full overlap", "full", "full: any overlap")
-	s.f(`<div class="options" role="group" aria-label="From the article"><span>From the article</span>`)
+	s.f(`</div><div class="options" role="group" aria-label="From the article"><span>From the article</span>`)
 	s.button("eq13", "Eq. 13", s.set("goal", "dw", "a", "o", "ra", "no", "op", "corr", "b", "d", "rb", "no", "edge", "printed"), false)
 	s.button("eq14", "Eq. 14", s.set("goal", "dw", "a", "d", "ra", "yes", "op", "conv", "b", "o", "rb", "no", "edge", "printed"), false)
 	s.button("eq20", "Eq. 20", s.set("goal", "do", "a", "d", "ra", "no", "op", "conv", "b", "w", "rb", "no", "edge", "printed"), false)
 	s.button("eq22", "Eq. 22", s.set("goal", "do", "a", "d", "ra", "no", "op", "conv", "b", "w", "rb", "yes", "edge", "printed"), false)
 	s.button("eq22x", "Eq. 22, ∗ read as ⊗", s.set("goal", "do", "a", "d", "ra", "no", "op", "corr", "b", "w", "rb", "yes", "edge", "full"), false)
 	s.f(`</div>`)
-	shown := s.ask(fmt.Sprintf("Is %s = %v?", name, f), because, answer[v.Holds], choice{answer[!v.Holds], ""})
+	shown := s.ask(fmt.Sprintf("Is %s = %v for all numbers and sizes?", name, f), because, answer[v.Holds], choice{answer[!v.Holds], ""})
 	if !shown {
 		return
 	}

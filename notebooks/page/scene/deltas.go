@@ -3,6 +3,7 @@ package scene
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/convgrad/convgrad/internal/kernel"
 )
@@ -13,6 +14,7 @@ type layerView struct {
 	rows, cols int
 	out, delta []int // the layer's output and ∂E by it
 	wins       []bool
+	sum        func(k int) string // how element k's delta came about
 }
 
 var deltaW1, deltaW2 = []int{1, 0, -1, 0, 1, 0, 1, -1, 0}, []int{1, -1, 0, 1}
@@ -97,14 +99,46 @@ func network(n, target int) (input []int, layers []layerView) {
 	dx1 := mask(do1, x1)
 	din := make([]int, 64)
 	backwardData(c1, din, dx1, w1)
+	gate := func(x, d []int, name string) func(k int) string {
+		return func(k int) string {
+			if x[k] > 0 {
+				return fmt.Sprintf("here %s = %d > 0, and %d passes", name, x[k], d[k])
+			}
+			return fmt.Sprintf("here %s = %d, and %d is stopped", name, x[k], d[k])
+		}
+	}
+	through := func(g kernel.Conv, d, w []int) func(k int) string {
+		return func(k int) string {
+			var f []string
+			g.Taps(func(yi, xi, wi int) {
+				if xi == k {
+					f = append(f, product(d[yi], w[wi]))
+				}
+			})
+			return "here " + strings.Join(f, " + ")
+		}
+	}
 	return input, []layerView{
-		{"y, the neurons", "E = ½Σ(t − y)², so ∂E/∂y = y − t", n, 1, y, dy, nil},
-		{"o2, flattened", "each of the 4 values went into every neuron, so it adds up all their δ, each times its weight: δ·W", 2, 2, o2, do2, nil},
-		{"x2, second convolution", "ReLU lets δ pass where x2 > 0", 2, 2, x2, dx2, nil},
-		{"p1, pooled", "the second convolution sends δ back through its turned kernel (Eq. 20): this is how the error passes it", 3, 3, p1, dp1, nil},
-		{"o1, before the pooling", "each δ goes to the winner of its block, ★", 6, 6, o1, do1, won},
-		{"x1, first convolution", "ReLU lets δ pass where x1 > 0; with the input it gives ∂E/∂w1 (Eq. 13)", 6, 6, x1, dx1, nil},
-		{"the input", "the first convolution's turned kernel, once more", 8, 8, input, din, nil},
+		{"y, the neurons", "E = ½Σ(t − y)², so ∂E/∂y = y − t", 1, n, y, dy, nil, func(k int) string {
+			return fmt.Sprintf("here %d − %d", y[k], y[k]-dy[k])
+		}},
+		{"o2, flattened", "each value went into every neuron, so it adds up their δ, each times its weight", 2, 2, o2, do2, nil, func(k int) string {
+			var f []string
+			for r := range n {
+				f = append(f, product(dy[r], fc[r*4+k]))
+			}
+			return "here " + strings.Join(f, " + ")
+		}},
+		{"x2, second convolution", "ReLU lets δ pass where x2 > 0", 2, 2, x2, dx2, nil, gate(x2, do2, "x2")},
+		{"p1, pooled", "δ passes the second convolution through its turned kernel (Eq. 20)", 3, 3, p1, dp1, nil, through(c2, dx2, w2)},
+		{"o1, before the pooling", "each δ goes to the winner of its block, ★", 6, 6, o1, do1, won, func(k int) string {
+			if won[k] {
+				return "this one won"
+			}
+			return "this one did not win"
+		}},
+		{"x1, first convolution", "ReLU lets δ pass where x1 > 0; with the input it gives ∂E/∂w1 (Eq. 13)", 6, 6, x1, dx1, nil, gate(x1, do1, "x1")},
+		{"the input", "δ passes the first convolution through its turned kernel, once more", 8, 8, input, din, nil, through(c1, dx1, w1)},
 	}
 }
 
@@ -117,10 +151,9 @@ func deltas(s *stage) {
 	step := s.num("step", 0, len(layers)-1)
 	l := layers[step]
 	s.options("Neurons of the last layer", "n", "4", "4", "8", "8")
-	var shown bool
-	shown = s.ask(fmt.Sprintf("There are %d neurons. How many numbers has the δ that leaves them for the flattened layer?", n),
-		fmt.Sprintf("a δ has the size of what it belongs to; each of the 4 values sums over all %d neurons.", n),
-		"4", choice{strconv.Itoa(n), "that is the δ at the neurons themselves."}, choice{strconv.Itoa(4 * n), "that is the number of weights between them."}, choice{"1", "E is one number; its gradient has one for each value."})
+	shown := s.ask(fmt.Sprintf("The last layer has %d neurons, and 4 values feed them. How many deltas do the neurons send down to those values, together?", n),
+		fmt.Sprintf("each of the 4 values has one δ, which sums over all %d neurons.", n),
+		"4", choice{strconv.Itoa(n), "the neurons have so many deltas of their own."}, choice{strconv.Itoa(4 * n), "that is the number of weights between them."}, choice{"1", "E is one number, but it has a derivative by each value."})
 	s.f(`<div class="options" role="group" aria-label="Layer"><span>Layer %d of %d, from the end: %s</span>`, step+1, len(layers), l.name)
 	s.button("back", "◀ step back", s.set("step", min(step+1, len(layers)-1)), false)
 	s.button("fore", "step forward ▶", s.set("step", max(step-1, 0)), false)
@@ -141,17 +174,19 @@ func deltas(s *stage) {
 		return ""
 	}
 	small := l.cols > 6
+	i, j := s.num("i", 0, l.rows-1), s.num("j", 0, l.cols-1)
 	s.grid(grid{id: "out", caption: "value: " + l.name, rows: l.rows, cols: l.cols, v: l.out, class: class, small: small})
-	s.grid(grid{id: "delta", caption: "δ: ∂E/∂ this value", rows: l.rows, cols: l.cols, v: l.delta, class: class, hidden: !shown, small: small})
+	delta := grid{id: "delta", caption: "δ = ∂E/∂ this value", rows: l.rows, cols: l.cols, v: l.delta, hidden: !shown, small: small, at: [2]int{i, j},
+		class: func(a, b int) string { return strings.TrimSpace(class(a, b) + " " + framed(a == i && b == j)) }}
+	if !small { // cells of a wide layer are too narrow for a finger
+		delta.caption += ": choose one"
+		delta.set = func(a, b int) string { return s.set("i", a, "j", b) }
+	}
+	s.grid(delta)
 	s.endRow()
 	if !shown {
 		return
 	}
-	zero := 0
-	for _, v := range l.delta {
-		if v == 0 {
-			zero++
-		}
-	}
-	s.why("%s: %s. %d of its %d deltas are 0.", l.name, l.how, zero, len(l.delta))
+	k := i*l.cols + j
+	s.why("%s: %s; %s, so δ[%d,%d] = %d.", l.name, l.how, l.sum(k), i, j, l.delta[k])
 }

@@ -6,8 +6,9 @@ import (
 )
 
 // Math turns a formula into MathML, which browsers draw without a font of their own and screen
-// readers read. The language is a little of TeX: a_{b}, a^{b}, frac{a}{b}, sum_{a}; everything
-// else is an identifier, a number or an operator, separated by blanks where it matters.
+// readers read. The language is a little of TeX: a_{b}, a^{b}, frac{a}{b}, sum_{a}, and words
+// in quotes. Everything else is an identifier, a number or an operator, separated by blanks where
+// it matters.
 func Math(f string) string {
 	var out string
 	for _, one := range strings.Split(f, " , ") { // each on a line of its own
@@ -45,7 +46,7 @@ func (p *parser) braces() string {
 }
 
 func letter(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("δηΔ′", r)
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("δηΔ", r)
 }
 
 func (p *parser) atom() string {
@@ -76,9 +77,17 @@ func (p *parser) atom() string {
 		default:
 			base = "<mi>" + word + "</mi>"
 		}
+	case r == '"':
+		words, _, _ := strings.Cut(string(p.s[p.i+1:]), `"`)
+		p.i += len([]rune(words)) + 2
+		return "<mtext>\u00a0" + html.EscapeString(words) + "\u00a0</mtext>"
 	default:
 		p.i++
 		base = "<mo>" + html.EscapeString(string(r)) + "</mo>"
+	}
+	if p.i < len(p.s) && p.s[p.i] == '′' {
+		p.i++
+		base = "<msup>" + base + "<mo>′</mo></msup>"
 	}
 	for p.i < len(p.s) && (p.s[p.i] == '_' || p.s[p.i] == '^') {
 		tag := map[rune]string{'_': "msub", '^': "msup"}[p.s[p.i]]

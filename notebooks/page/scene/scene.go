@@ -1,9 +1,10 @@
 // Package scene holds the scenes of the page: functions from a state to what the reader sees.
 //
 // A state is a few short strings. They come from the address of the page and go back into it.
-// A scene computes every number, region, winner and verdict from its state with the reference
-// loops of internal/kernel. It writes the result as HTML. The same functions write the first
-// states into the static page and, compiled to WebAssembly, answer each click in the browser.
+// A scene computes every number, region, winner and verdict from its state: with the reference
+// loops of internal/kernel, and formulas with the article's exact arithmetic of internal/exact. It
+// writes the result as HTML. The same functions write the first states into the static page and,
+// compiled to WebAssembly, answer each click in the browser.
 package scene
 
 import (
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/convgrad/convgrad/internal/exact"
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
@@ -23,6 +25,9 @@ var (
 	backwardFilter = kernel.RefBackwardFilter[int]
 	reach          = kernel.Window.Reach
 	winners        = kernel.RefMaxWinners[int]
+	correlation    = exact.CrossCorrelation // Eq. 1
+	convolution    = exact.Convolution      // Eq. 2
+	turned         = exact.Rot180
 )
 
 // A Scene is one section of the page.
@@ -320,8 +325,8 @@ type grid struct {
 	toggles     bool                  // arrow keys move without a click
 	pressed     func(i, j int) bool   // for toggles
 	hidden      bool                  // show ? for the numbers
-	name        func(i, j int) string // said instead of "row, column"
 	small       bool
+	from        [2]int // the index of the first cell
 }
 
 func within(i, j, i0, i1, j0, j1 int) bool { return i0 <= i && i < i1 && j0 <= j && j < j1 }
@@ -337,6 +342,9 @@ func (s *stage) grid(g grid) {
 	size := ""
 	if g.small {
 		size = ` class="small"`
+	}
+	if g.from != [2]int{} { // the style sheet counts from one less
+		size += fmt.Sprintf(` style="--i:%d;--j:%d"`, g.from[0]-1, g.from[1]-1)
 	}
 	s.f(`<figure><figcaption id="%s-%s">%s</figcaption><table%s%s%s data-grid="%s" aria-labelledby="%s-%s"><tbody>`,
 		s.scene.ID, g.id, html.EscapeString(g.caption), role, follow, size, g.id, s.scene.ID, g.id)
@@ -379,7 +387,7 @@ func (s *stage) grid(g grid) {
 				}
 				spoken := strings.TrimSpace(t + " " + sub)
 				s.f(` role="gridcell" tabindex="%d" aria-selected="%t" aria-label="row %d, column %d: %s%s" data-set="%s"`,
-					tab, chosen, i, j, html.EscapeString(spoken), said, html.EscapeString(g.set(i, j)))
+					tab, chosen, i+g.from[0], j+g.from[1], html.EscapeString(spoken), said, html.EscapeString(g.set(i, j)))
 			}
 			s.f(`><span class="n">%s</span>`, html.EscapeString(t))
 			if sub != "" {

@@ -12,6 +12,7 @@ import (
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/convgrad/convgrad/internal/exact"
 	"github.com/convgrad/convgrad/internal/kernel"
 	"github.com/convgrad/convgrad/notebooks/lab"
 	"github.com/convgrad/convgrad/ops"
@@ -234,7 +235,7 @@ func checkChannels() error {
 	}
 	_, body := read("3", "g=show")
 	if !strings.Contains(body, "3×32×32 goes in, 6×28×28 comes out, through 450 weights") {
-		return fmt.Errorf("Diego's shapes are not 3×32×32, 6×28×28 and 450 weights")
+		return fmt.Errorf("the reader's shapes are not 3×32×32, 6×28×28 and 450 weights")
 	}
 	return nil
 }
@@ -311,7 +312,7 @@ func checkRegion() error {
 			if got := g["d"].marked("q"); fmt.Sprint(got) != fmt.Sprint(want) {
 				return fmt.Errorf("o[%d,%d]: Q is %v, nudging says %v", i, j, got, want)
 			}
-			if want := minus(fmt.Sprintf("= %v. Going through", floats(grads[0])[i*sideW+j])); !strings.Contains(body, want) {
+			if want := minus(fmt.Sprintf("= %v. Read Q", floats(grads[0])[i*sideW+j])); !strings.Contains(body, want) {
 				return fmt.Errorf("o[%d,%d]: the sentence lacks %q", i, j, want)
 			}
 			// The right marks pass; without one of them, or with one more, they do not.
@@ -382,11 +383,14 @@ func checkBuild() error {
 	return nil
 }
 
+// labelled is a number of scene 8's spread δ with the weight that lies on it.
+var labelled = regexp.MustCompile(`data-id="z-\d+-\d+"><span class="n">([^<]*)</span> <small>w(\d),(\d)</small>`)
+
 func checkStride() error {
 	for s := 1; s <= 3; s++ {
 		for i := range 5 {
 			for j := range 6 {
-				g, _ := read("8", fmt.Sprintf("g=show&w=1.2.4.3.-1.1&s=%d&i=%d&j=%d", s, i, j))
+				g, body := read("8", fmt.Sprintf("g=show&w=1.2.4.3.-1.1&s=%d&i=%d&j=%d", s, i, j))
 				w, d := g["w"].flat(), g["d"].flat()
 				p, q := (5-2)/s+1, (6-3)/s+1
 				o := make([]float64, 30)
@@ -395,6 +399,18 @@ func checkStride() error {
 					return err
 				}
 				want := nudged(o, w, 5, 6, 2, 3, s, i*6+j)
+				// The turned kernel on the spread δ: weight times δ, over the hatched cells.
+				total := 0.
+				for _, m := range labelled.FindAllStringSubmatch(body, -1) {
+					a, _ := strconv.Atoi(m[2])
+					b, _ := strconv.Atoi(m[3])
+					if v, err := strconv.Atoi(strings.ReplaceAll(m[1], "−", "-")); err == nil {
+						total += float64(v) * w[a*3+b]
+					}
+				}
+				if got := floats(grads[0])[i*6+j]; total != got {
+					return fmt.Errorf("stride %d, o[%d,%d]: the labels add up to %v, the gradient is %v", s, i, j, total, got)
+				}
 				if got := g["d"].marked("q"); fmt.Sprint(got) != fmt.Sprint(want) {
 					return fmt.Errorf("stride %d, o[%d,%d]: the region is %v, nudging says %v", s, i, j, got, want)
 				}
@@ -497,6 +513,13 @@ func checkDeltas() error {
 			if err := equal(fmt.Sprintf("%d neurons, step %d", n, step), g["delta"].flat(), floats(grads[0])); err != nil {
 				return err
 			}
+			// The sentence about each cell ends in its delta.
+			for k, v := range floats(grads[0]) {
+				_, body := read("10", fmt.Sprintf("g=show&n=%d&step=%d&i=%d&j=%d", n, step, k/r, k%r))
+				if want := minus(fmt.Sprintf("so δ[%d,%d] = %v.", k/r, k%r, v)); !strings.Contains(body, want) {
+					return fmt.Errorf("%d neurons, step %d: the sentence lacks %q", n, step, want)
+				}
+			}
 		}
 	}
 	return nil
@@ -530,7 +553,7 @@ func checkTraining() error {
 		}
 	}
 	_, body := read("11", "g=show&steps=150")
-	if !strings.Contains(body, "6 of 6 drawings are on the right side") {
+	if !strings.Contains(body, "For 6 of 6 drawings y has the right sign") {
 		return fmt.Errorf("150 rounds do not tell the first drawings apart")
 	}
 	return nil
@@ -538,19 +561,19 @@ func checkTraining() error {
 
 // TestMistakes plants mistakes in what the scenes compute with. The checks must notice each.
 func TestMistakes(t *testing.T) {
-	turned := func(w []int) []int { return rot180(w) }
+
 	for _, m := range []struct {
 		name, scenes string
 		plant        func()
 	}{
 		{"the backward pass does not flip", "3 6 8 10", func() {
-			backwardData = func(g kernel.Conv, dx, dy, w []int) { kernel.RefBackwardData(g, dx, dy, turned(w)) }
+			backwardData = func(g kernel.Conv, dx, dy, w []int) { kernel.RefBackwardData(g, dx, dy, rot180(w)) }
 		}},
 		{"the forward pass flips", "1 2 3 5 10", func() {
-			forward = func(g kernel.Conv, y, x, w []int) { kernel.RefForward(g, y, x, turned(w)) }
+			forward = func(g kernel.Conv, y, x, w []int) { kernel.RefForward(g, y, x, rot180(w)) }
 		}},
 		{"the weight gradient turns δ", "4", func() {
-			backwardFilter = func(g kernel.Conv, dw, dy, x []int) { kernel.RefBackwardFilter(g, dw, turned(dy), x) }
+			backwardFilter = func(g kernel.Conv, dw, dy, x []int) { kernel.RefBackwardFilter(g, dw, rot180(dy), x) }
 		}},
 		{"Q begins one early", "6 8", func() {
 			reach = func(w kernel.Window, i int) (int, int) { lo, hi := w.Reach(i); return max(0, lo-1), hi }
@@ -584,13 +607,19 @@ func TestMistakes(t *testing.T) {
 				})
 			}
 		}},
+		{"rot180 turns nothing", "7", func() { turned = func(m exact.Matrix) exact.Matrix { return m } }},
+		{"∗ does not flip", "7", func() { convolution = exact.CrossCorrelation }},
+		{"⊗ flips", "7", func() { correlation = exact.Convolution }},
 		{"the gradient of formulas is unflipped", "7", func() {
-			backwardData = func(g kernel.Conv, dx, dy, w []int) { kernel.RefBackwardData(g, dx, dy, turned(w)) }
+			backwardData = func(g kernel.Conv, dx, dy, w []int) { kernel.RefBackwardData(g, dx, dy, rot180(w)) }
 		}},
 	} {
 		t.Run(m.name, func(t *testing.T) {
-			f, d, w, r, win := forward, backwardData, backwardFilter, reach, winners
-			defer func() { forward, backwardData, backwardFilter, reach, winners = f, d, w, r, win }()
+			f, d, w, r, win, eq1, eq2, turn := forward, backwardData, backwardFilter, reach, winners, correlation, convolution, turned
+			defer func() {
+				forward, backwardData, backwardFilter, reach, winners = f, d, w, r, win
+				correlation, convolution, turned = eq1, eq2, turn
+			}()
 			m.plant()
 			for _, id := range strings.Fields(m.scenes) {
 				var err error

@@ -62,11 +62,11 @@ func init() {
 		"frac{∂E}{∂o_{i′,j′}} = sum_{i} sum_{j} δ_{i,j} w_{i′−s·i,j′−s·j}", stride,
 		"s", "2", "i", "2", "j", "3", "w", "1.2.0.3.-1.1")
 	add("9", "Max pooling and ReLU", "“Is δ multiplied by the activation?” “Where does it go?”",
-		"frac{∂E}{∂x_{i,j}} = δ_{block} [ i,j won ] f′ ( x_{i,j} )", pool,
+		`frac{∂E}{∂o_{i,j}} = δ "if" o_{i,j} "won, else" 0 , frac{∂E}{∂x_{i,j}} = frac{∂E}{∂o_{i,j}} · f′(x_{i,j})`, pool,
 		"i", "0", "j", "1", "x", "1.3.-2.-1.0.2.-3.-4.2.2.5.1.-1.0.4.6", "d", "5.-2.3.-4")
 	add("10", "Deltas all the way down", "“How does the error pass the second convolution?” “What if the layer had eight neurons?”",
 		"δ^{l} = frac{∂E}{∂x^{l}}", deltas,
-		"step", "0", "n", "4", "t", "1", "i", "2", "j", "2")
+		"step", "1", "n", "8", "t", "1", "i", "0", "j", "1")
 	add("11", "Train it on your own drawings", "All of the above, at once.",
 		"w ← w − η frac{∂E}{∂w}", training,
 		"steps", "0", "look", "3", "p", firstDrawings, "i", "0", "j", "0")
@@ -79,7 +79,7 @@ func indices(s *stage) {
 	y := make([]int, g.YLen())
 	forward(g, y, o, w)
 	pixel := func(a, b int) string { return fmt.Sprintf("o[%d,%d]", a, b) }
-	shown := s.ask(fmt.Sprintf("The frame computes x[%d,%d]. Which pixel of o does the weight w[1,2] meet?", i, j),
+	shown := s.ask(fmt.Sprintf("The frame in o computes x[%d,%d]. Which pixel of o does the kernel's last weight, w[1,2], meet?", i, j),
 		fmt.Sprintf("the row is i+m = %d+1, the column j+n = %d+2.", i, j),
 		pixel(i+1, j+2),
 		choice{pixel(i, j), "that is where the frame starts, under w[0,0]."},
@@ -91,7 +91,7 @@ func indices(s *stage) {
 	s.grid(grid{id: "o", caption: "input o: the frame that is read", rows: sideH, cols: sideW, v: o,
 		class: func(a, b int) string { return framed(within(a, b, i, i+sideR, j, j+sideS)) },
 		sub: func(a, b int) string {
-			if within(a, b, i, i+sideR, j, j+sideS) {
+			if shown && within(a, b, i, i+sideR, j, j+sideS) {
 				return fmt.Sprintf("w%d,%d", a-i, b-j)
 			}
 			return ""
@@ -108,7 +108,7 @@ func indices(s *stage) {
 			numbers = append(numbers, product(w[wi], o[xi]))
 		}
 	})
-	s.why("x[%d,%d] = %s = %s = %d. i and j say which output; m and n run over the kernel and are gone after the sum.",
+	s.why("x[%d,%d] = %s = %s = %d. i and j say which output it is. m and n run over the kernel, and after the sum they are gone.",
 		i, j, strings.Join(names, " + "), strings.Join(numbers, " + "), y[i*sideQ+j])
 }
 
@@ -165,17 +165,17 @@ func flip(s *stage) {
 	s.grid(grid{id: "img", caption: "image I: move the 1", rows: h, cols: w, v: img, at: [2]int{i, j}, set: func(a, b int) string { return s.set("i", a, "j", b) },
 		class: func(a, b int) string { return framed(a == i && b == j) }})
 	s.grid(grid{id: "k", caption: "kernel K", rows: sideR, cols: sideS, v: k})
-	from := "from index −1, −2"
+	from := [2]int{1 - sideR, 1 - sideS}
 	if conv {
-		from = "from index 0, 0"
+		from = [2]int{}
 	}
-	s.grid(grid{id: "y", caption: name + ", all of it, " + from, rows: g.P, cols: g.Q, v: y, hidden: !shown, small: true,
+	s.grid(grid{id: "y", caption: name + ", wherever K touches I", rows: g.P, cols: g.Q, v: y, from: from, hidden: !shown, small: true,
 		class: func(a, b int) string { return hatched(shown && within(a, b, i0, i1, j0, j1)) }})
 	s.endRow()
 	if !shown {
 		return
 	}
-	s.why("In %s the kernel appears %s: its corners read %d and %d, K's are %d and %d. Turning K swaps ⊗ and ∗, so a network that learns K needs only one of them.",
+	s.why("In %s the kernel appears %s: its first and last numbers are %d and %d, those of K are %d and %d. Turning K first makes one operation into the other. So a network that learns K needs only one of them.",
 		name, is[same], copied[0], copied[len(copied)-1], k[0], k[len(k)-1])
 }
 
@@ -202,11 +202,11 @@ func channels(s *stage) {
 	s.options("Direction", "way", "forward", "forward", "back", "back")
 	var shown bool
 	if back {
-		shown = s.ask("Two filters read channel c. How many δ maps does the gradient of that one channel add up?",
+		shown = s.ask("Two filters read each channel. How many maps of δ does the gradient of one channel add up?",
 			"every filter read the channel, so every filter's δ comes back through its own slice w[d,c].",
 			strconv.Itoa(d), choice{"1", "one δ map is not enough: both filters read this channel."}, choice{strconv.Itoa(c), "that is the number of channels; forward, they were added up."})
 	} else {
-		shown = s.ask(fmt.Sprintf("o is 3×32×32, and there are six filters of 5×5. How many weights are there (without biases)?"),
+		shown = s.ask(fmt.Sprintf("Another layer, a reader's: its input is 3×32×32, and six filters of 5×5 read it. How many weights has it, without biases?"),
 			fmt.Sprintf("each of the %d filters has a slice of its own for each of the %d channels: %d×%d×5×5. The bank has four axes.", big.K, big.C, big.K, big.C),
 			strconv.Itoa(big.WLen()),
 			choice{strconv.Itoa(big.K * big.R * big.S), "that is a filter shared by all channels; the slices differ."},
@@ -246,17 +246,21 @@ func channels(s *stage) {
 	}
 	parts := make([]int, c)
 	total := 0
+	var terms []string // of the slice in sight
 	if back {
 		parts = make([]int, d)
 		at := (cc*h+i)*w + j
 		g.Taps(func(yi, xi, wi int) {
 			if xi == at {
 				parts[yi/(g.P*g.Q)] += dy[yi] * k[wi]
+				if yi/(g.P*g.Q) == dd {
+					terms = append(terms, product(dy[yi], k[wi]))
+				}
 			}
 		})
 		total = dx[at]
-		s.why("∂E/∂o[%d,%d,%d] = %s = %d: one part for each filter. In Diego's network 6×28×28 deltas and a 6×3×5×5 bank give back %d×%d×%d: the depths that differ are summed over, one at a time.",
-			cc, i, j, plus(parts), total, big.C, big.H, big.W)
+		s.why("∂E/∂o[%d,%d,%d] = %s = %d: one part from each filter. Filter %d, in sight, gives %s = %d. In the reader's layer 6×28×28 deltas and a bank of 6×3×5×5 give back %d×%d×%d: the sum runs over the filters.",
+			cc, i, j, plus(parts), total, dd, strings.Join(terms, " + "), parts[dd], big.C, big.H, big.W)
 		return
 	}
 	g.Taps(func(yi, xi, wi int) {
@@ -265,8 +269,8 @@ func channels(s *stage) {
 		}
 	})
 	total = y[(dd*g.P+i)*g.Q+j]
-	s.why("x[%d,%d,%d] = %s = %d: one part for each channel, added up. In Diego's network %d×%d×%d goes in, %d×%d×%d comes out, through %d weights.",
-		dd, i, j, plus(parts), total, big.C, big.H, big.W, big.K, big.P, big.Q, big.WLen())
+	s.why("x[%d,%d,%d] = %s = %d: one part from each channel. Channel %d, in sight, gives %s = %d. In the reader's layer %d×%d×%d goes in, %d×%d×%d comes out, through %d weights.",
+		dd, i, j, plus(parts), total, cc, strings.Join(terms, " + "), parts[cc], big.C, big.H, big.W, big.K, big.P, big.Q, big.WLen())
 }
 
 func plus(v []int) string {
@@ -304,13 +308,13 @@ func weight(s *stage) {
 	old := w[m*sideS+n]
 	newer := 10*old - eta*got
 	wrong := s.get("pair") == "turned"
-	shown := s.ask(fmt.Sprintf("With η = %s, what is the new weight w[%d,%d], which was %d, if ∂E/∂w[%d,%d] = %d?", tenths(eta), m, n, old, m, n, got),
+	shown := s.ask(fmt.Sprintf("w[%d,%d] is %d. Eq. 13 gives ∂E/∂w[%d,%d] = %d. With η = %s, what is the weight after one step?", m, n, old, m, n, got, tenths(eta)),
 		fmt.Sprintf("Eq. 13 gives the slope, not the weight; the step is −η·slope = %s.", tenths(-eta*got)), minus(tenths(newer)),
 		choice{minus(got), "that is the gradient, a slope of E."},
 		choice{minus(tenths(-eta * got)), "that is the step; it is added to the old weight."},
 		choice{minus(tenths(10*old + eta*got)), "that goes up the slope; E would grow."})
 	s.options("Learning rate η", "eta", "0", "0", "1", "0.1", "5", "0.5", "10", "1")
-	s.options("Pairing", "pair", "right", "δ as it is", "turned", "δ turned, as a reader did it")
+	s.options("Pairing", "pair", "right", "δ as it is", "turned", "δ turned by 180°")
 	s.row()
 	s.grid(grid{id: "w", caption: "kernel w: choose m′, n′", rows: sideR, cols: sideS, v: w, at: [2]int{m, n},
 		set: func(a, b int) string { return s.set("m", a, "n", b) }, class: func(a, b int) string { return framed(a == m && b == n) }})
@@ -349,7 +353,7 @@ func weight(s *stage) {
 			strings.Join(f, " + "), total, got, sideP-1, sideQ-1, m, n, m, n)
 		return
 	}
-	s.why("∂E/∂w[%d,%d] = %s = %d: w[%d,%d] is in all %d outputs, and ∂x[i,j]/∂w[%d,%d] is the one pixel that it met there (Eq. 12). The step makes %d into %s.",
+	s.why("∂E/∂w[%d,%d] = %s = %d: w[%d,%d] is in all %d outputs, so each output's δ counts. It counts times ∂x[i,j]/∂w[%d,%d], which is the one pixel that the weight met there (Eq. 12). The step makes %d into %s.",
 		m, n, strings.Join(f, " + "), got, m, n, len(d), m, n, old, tenths(newer))
 }
 
@@ -385,7 +389,7 @@ func bias(s *stage) {
 	s.button("b+", "b + 1", s.set("b", min(9, b+1)), false)
 	s.f(`</div>`)
 	s.row()
-	touched := func(a, c int) string { return hatched(!each || a == i && c == j) }
+	touched := func(a, c int) string { return hatched(shown && (!each || a == i && c == j)) }
 	s.grid(grid{id: "x", caption: "x = w ⊗ o + b", rows: sideP, cols: sideQ, v: y, class: touched})
 	s.grid(grid{id: "d", caption: "δ: choose i, j", rows: sideP, cols: sideQ, v: d, at: [2]int{i, j}, set: func(a, c int) string { return s.set("i", a, "j", c) }, class: touched})
 	if each {
@@ -398,10 +402,10 @@ func bias(s *stage) {
 		return
 	}
 	if each {
-		s.why("∂E/∂b[%d,%d] = δ[%d,%d] = %d: %d biases, each with one δ. The article's Eqs. 6 and 7 print b with i and j, its notation and Eq. 4 one b for a filter; the second is what is used.", i, j, i, j, d[i*sideQ+j], len(d))
+		s.why("∂E/∂b[%d,%d] = δ[%d,%d] = %d: %d biases, each with one δ. The article's Eqs. 6 and 7 print b[i,j]; its Eq. 4 has one b for a filter. Networks use the second.", i, j, i, j, d[i*sideQ+j], len(d))
 		return
 	}
-	s.why("∂E/∂b = %s = %d. With b = %d, x[%d,%d] is %d; one more b is one more in each of the %d outputs.", plus(d), db[0], b, i, j, y[i*sideQ+j], len(d))
+	s.why("∂E/∂b = %s = %d. With b = %d, x[%d,%d] is %d. If b grows by 1, each of the %d outputs grows by 1, and each sends its own δ back.", plus(d), db[0], b, i, j, y[i*sideQ+j], len(d))
 }
 
 // nums2 reads a list of the source.
@@ -443,7 +447,7 @@ func region(s *stage) {
 		return "q=" + strings.Join(out, ".") + "&g="
 	}
 	shown := s.shown()
-	s.f(`<div class="ask" role="group" aria-label="Prediction"><p><b>Predict.</b> Mark in δ the outputs that pixel o[%d,%d] reaches: its region Q. Then check.</p>`, i, j)
+	s.f(`<div class="ask" role="group" aria-label="Prediction"><p><b>Predict.</b> Which outputs does pixel o[%d,%d] reach? Mark them in δ: they are its region Q. Then check.</p>`, i, j)
 	s.button("check", "Check my marks", "g=check", false)
 	if shown {
 		s.button("again", "Predict again", "g=&q=", false)
@@ -511,7 +515,7 @@ func region(s *stage) {
 			numbers = append(numbers, product(d[yi], w[wi]))
 		}
 	})
-	s.why("∂E/∂o[%d,%d] = %s = %s = %d. Going through Q row by row, δ's indices rise and w's fall: over the region δ, the kernel lies turned by 180°. That is the whole flip.",
+	s.why("∂E/∂o[%d,%d] = %s = %s = %d. Read Q row by row: the indices of δ rise while those of w fall. So the kernel lies on δ turned by 180°. That is the whole flip.",
 		i, j, strings.Join(names, " + "), strings.Join(numbers, " + "), dx[i*sideW+j])
 }
 
@@ -535,7 +539,7 @@ func stride(s *stage) {
 	count := max(0, i1-i0) * max(0, j1-j0)
 	s.options("Stride s", "s", "1", "1", "2", "2", "3", "3")
 	shown := s.ask(fmt.Sprintf("The kernel is %d×%d and moves by %d. How many outputs see pixel o[%d,%d]?", r, q, st, i, j),
-		fmt.Sprintf("the frames start at rows 0, %d, …, and at columns likewise; rows %s and columns %s of the output cover it.", st, span(i0, i1), span(j0, j1)),
+		fmt.Sprintf("frames start at rows and columns 0, %d, %d, …; those of output rows %s and columns %s cover the pixel.", st, 2*st, span(i0, i1), span(j0, j1)),
 		strconv.Itoa(count), choice{strconv.Itoa(r * q), "that is stride 1, far from the border."},
 		choice{"0", "some frame does cover it."}, choice{"1", "count the frames that start at multiples of s."}, choice{"2", "count the frames that start at multiples of s."})
 	s.row()
@@ -543,17 +547,24 @@ func stride(s *stage) {
 		set: func(a, b int) string { return s.set("i", a, "j", b) }, class: func(a, b int) string { return framed(a == i && b == j) }})
 	s.grid(grid{id: "d", caption: fmt.Sprintf("δ, %d×%d", g.P, g.Q), rows: g.P, cols: g.Q, v: d, small: true,
 		class: func(a, b int) string { return hatched(shown && within(a, b, i0, i1, j0, j1)) }})
-	s.grid(grid{id: "z", caption: "δ with " + zeros(st-1) + " between", rows: (g.P-1)*st + 1, cols: (g.Q-1)*st + 1, small: true,
+	zr, zc := (g.P-1)*st+1, (g.Q-1)*st+1 // the spread δ, without its border
+	under := func(a, b int) bool { return shown && within(a, b, i, i+r, j, j+q) }
+	s.grid(grid{id: "z", caption: "δ spread, and the turned kernel on it", rows: zr + 2*(r-1), cols: zc + 2*(q-1), small: true, from: [2]int{1 - r, 1 - q},
 		cell: func(a, b int) string {
-			if a%st == 0 && b%st == 0 {
+			a, b = a-r+1, b-q+1
+			if within(a, b, 0, zr, 0, zc) && a%st == 0 && b%st == 0 {
 				return minus(d[a/st*g.Q+b/st])
 			}
 			return "·"
 		},
-		class: func(a, b int) string {
-			return hatched(shown && a%st == 0 && b%st == 0 && within(a/st, b/st, i0, i1, j0, j1))
+		class: func(a, b int) string { return hatched(under(a, b)) },
+		sub: func(a, b int) string {
+			if under(a, b) {
+				return fmt.Sprintf("w%d,%d", r-1-(a-i), q-1-(b-j))
+			}
+			return ""
 		}})
-	s.grid(grid{id: "w", caption: "kernel w", rows: r, cols: q, v: k, small: true})
+	s.grid(grid{id: "w", caption: "kernel w", rows: r, cols: q, v: k, small: true, sub: func(a, b int) string { return fmt.Sprintf("%d,%d", a, b) }})
 	s.endRow()
 	if !shown {
 		return
@@ -568,7 +579,7 @@ func stride(s *stage) {
 		s.why("No frame covers o[%d,%d] when the stride is %d, so ∂E/∂o[%d,%d] = %d: the pixel was stepped over, and nothing comes back to it.", i, j, st, i, j, dx[i*w+j])
 		return
 	}
-	s.why("∂E/∂o[%d,%d] = %s = %d. With %s between its elements (s − 1), δ goes back as if the stride were 1; the kernel is turned as before.", i, j, strings.Join(f, " + "), dx[i*w+j], zeros(st-1))
+	s.why("∂E/∂o[%d,%d] = %s = %d. Put %s between neighbours in δ (that is s − 1) and zeros around it, written as dots. Then δ goes back as if the stride were 1: the kernel lies on it turned by 180°.", i, j, strings.Join(f, " + "), dx[i*w+j], zeros(st-1))
 }
 
 func zeros(n int) string {
@@ -668,6 +679,6 @@ func pool(s *stage) {
 	if x[at] > 0 {
 		slope = 1
 	}
-	s.why("%s = %d wins. It gets δ = %d, times 1: a larger winner moves the pooled value one for one. δ is not multiplied by o (that would be %d). Then f′(%d) = %d makes ∂E/∂x[%d,%d] = %d.",
+	s.why("%s = %d wins. The pooled value is a copy of it, so its slope is 1 and it gets δ = %d as it is. δ is not multiplied by o, which would make %d. ReLU then multiplies by f′(%d) = %d, so ∂E/∂x[%d,%d] = %d.",
 		place(at), best, d[block], d[block]*best, x[at], slope, at/n, at%n, dx[at])
 }

@@ -129,6 +129,27 @@ func target(k int) float64 {
 	return -1
 }
 
+// last is the network that trained returned last, so that a click trains only the rounds it adds.
+// The page draws one scene at a time.
+var last struct {
+	code  string
+	steps int
+	net   *tiny
+}
+
+// trained is the network after so many rounds over the drawings x, which code stands for.
+func trained(code string, x [][]float64, steps int) *tiny {
+	if last.net == nil || last.code != code || last.steps > steps {
+		last.code, last.steps, last.net = code, 0, newTiny()
+	}
+	for ; last.steps < steps; last.steps++ {
+		for k := range x {
+			last.net.step(x[k], target(k), 0.02)
+		}
+	}
+	return last.net
+}
+
 func training(s *stage) {
 	x, codes := pixels(s.get("p"))
 	steps := s.num("steps", 0, 300)
@@ -145,24 +166,19 @@ func training(s *stage) {
 		return
 	}
 	before, _ := total()
-	for n := range steps {
-		for k := range x {
-			_ = n
-			t.step(x[k], target(k), 0.02)
-		}
-	}
+	t = trained(s.get("p"), x, steps)
 	after, right := total()
 	t.gradients(x[look], target(look))
 
-	shown := s.ask("Six drawings, three of each kind, and weights by chance. After 100 rounds of w ← w − η ∂E/∂w, is E smaller?",
+	shown := s.ask("Six drawings: three of kind A, for which y should be 1, and three of kind B, for which it should be −1. The weights are random. After 100 rounds of w ← w − η ∂E/∂w, is E smaller?",
 		"each step goes down the slope of E that the scenes above computed.", "smaller", choice{"larger", "the step has a minus."}, choice{"the same", "the weights move, so E moves."})
 	var tabs []string
 	for k := range drawings {
-		tabs = append(tabs, strconv.Itoa(k), fmt.Sprintf("%s %d", map[bool]string{true: "kind +", false: "kind −"}[target(k) > 0], k%3+1))
+		tabs = append(tabs, strconv.Itoa(k), fmt.Sprintf("%s %d", map[bool]string{true: "A", false: "B"}[target(k) > 0], k%3+1))
 	}
 	s.options("Drawing", "look", tabs...)
 	s.f(`<div class="options" role="group" aria-label="Training"><span>%d rounds</span>`, steps)
-	s.button("run", "Train 50 rounds", s.set("steps", min(300, steps+50), "g", "show"), false)
+	s.button("run", "Train 20 rounds", s.set("steps", min(300, steps+20), "g", "show"), false)
 	s.button("one", "one round", s.set("steps", min(300, steps+1), "g", "show"), false)
 	s.button("reset", "start again", s.set("steps", 0), false)
 	with := func(k int, v uint64) string {
@@ -197,15 +213,15 @@ func training(s *stage) {
 	for f := range filters {
 		s.row()
 		show(fmt.Sprint("w", f), fmt.Sprintf("filter %d", f), 3, 3, t.w1[f*9:f*9+9], nil)
-		show(fmt.Sprint("dp", f), "δ at its pooled values", pooled, pooled, t.dp1[f*cells2:(f+1)*cells2], nil)
-		show(fmt.Sprint("dx", f), "δ at its x: the winners, where x > 0", maps, maps, t.dx1[f*area:(f+1)*area],
+		show(fmt.Sprint("dp", f), "δ, pooled", pooled, pooled, t.dp1[f*cells2:(f+1)*cells2], nil)
+		show(fmt.Sprint("dx", f), "δ at x; ★ won", maps, maps, t.dx1[f*area:(f+1)*area],
 			func(a, b int) bool { return int(t.win[f*cells2+a/2*pooled+b/2]) == a*maps+b })
 		s.endRow()
 	}
 	if !shown {
 		return
 	}
-	s.why("After %d rounds E is %.3f; it began at %.3f. %d of %d drawings are on the right side of 0. For this drawing y = %.2f, the target is %.0f, and δ = y − t = %.2f starts all the deltas that you see.",
+	s.why("After %d rounds E is %.3f. It began at %.3f. For %d of %d drawings y has the right sign. For the drawing in sight y = %.2f and the target is %.0f, so δ = y − t = %.2f. All the deltas in sight come from this one.",
 		steps, after, before, right, drawings, t.y, target(look), t.dy)
 }
 

@@ -4,12 +4,15 @@
 package main
 
 import (
+	"runtime/debug"
 	"syscall/js"
 
 	"github.com/convgrad/convgrad/notebooks/page/scene"
 )
 
 func main() {
+	// A click makes some 100 kB of garbage. Collecting it less often keeps clicks short.
+	debug.SetGCPercent(1000)
 	// convgrad(address, scene, changes) → the new address, the scene's HTML, what to say.
 	js.Global().Set("convgrad", js.FuncOf(func(_ js.Value, a []js.Value) any {
 		if len(a) != 3 {
