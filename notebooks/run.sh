@@ -1,33 +1,42 @@
 #!/bin/sh
-# run.sh: executes all notebooks headless and writes them with their outputs; fails if a cell fails. It needs Go, and on a Debian machine installs the rest.
+# run.sh: executes all notebooks headless and writes them with their outputs; fails if a cell fails.
 #
 #	./run.sh            execute all and write *.ipynb
 #	./run.sh 02 04      only those
 #	./run.sh -check     execute all and compare with the committed outputs, except for cells tagged "varies"; writes nothing
 #	./run.sh -html DIR  also render them to HTML
+#
+# It needs Go and jupyter-nbconvert, and graphviz to write notebook 5. As root on Debian it installs
+# what is missing.
 set -eu
 cd "$(dirname "$0")"
 
-# Debian's packages: jupyter runs the notebooks, dot draws the graph of notebook 5. Root is needed
-# only to install what is missing.
+check=0 five=1
+for a in "$@"; do
+  case $a in
+  -check) check=1 ;;
+  05* | 5*) five=1; break ;;
+  [0-9]*) five=0 ;;
+  esac
+done
+
 missing=""
 command -v jupyter-nbconvert >/dev/null || missing="$missing jupyter-nbconvert"
-graph=0 named=0
-for a in "$@"; do
-  case $a in 05*|5*) graph=1 named=1 ;; [0-9]*) named=1 ;; esac
-done
-if [ $named = 0 ] || [ $graph = 1 ]; then
-  command -v dot >/dev/null || missing="$missing graphviz"
+# dot draws the graph of notebook 5. The check leaves that cell out, and it says so where dot is not.
+if [ $five = 1 ] && [ $check = 0 ]; then command -v dot >/dev/null || missing="$missing graphviz"; fi
+# With CONVGRAD_BROWSER=1 the check of the page may not be left out.
+if [ $check = 1 ] && [ "${CONVGRAD_BROWSER:-}" = 1 ]; then
+  command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || missing="$missing chromium"
+  command -v npm >/dev/null || missing="$missing npm"
 fi
 if [ -n "$missing" ]; then
-  sudo=""
-  if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || { echo "run.sh: install$missing first: there is no sudo here" >&2; exit 1; }
-    sudo=sudo
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "run.sh: not here:$missing. Install them (Debian: apt-get install$missing; without root: python3 -m pip install nbconvert), then run this again." >&2
+    exit 1
   fi
-  $sudo apt-get update -qq
+  apt-get update -qq
   # shellcheck disable=SC2086 # a list of words
-  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
 
 # The kernel and its goimports at the versions of go.mod, in a directory of their own.
@@ -37,15 +46,21 @@ GOBIN=$tools/bin go install tool
 export PATH="$tools/bin:$PATH" JUPYTER_DATA_DIR="$tools/jupyter"
 gonb --install --force_deps >"$tools/install.log" 2>&1 || { cat "$tools/install.log" >&2; exit 1; }
 
-# What is committed must follow its source before it is worth executing.
-# The page is judged by axe where npm can install it, and in a browser where there is Chromium.
-case " $* " in *" -check "*)
-  if command -v npm >/dev/null && npm install --silent --no-save --prefix "$tools/axe" axe-core@4 >/dev/null 2>&1; then
-    export CONVGRAD_AXE="$tools/axe/node_modules/axe-core/axe.min.js"
-  fi
-  go test -count=1 ./... ;;
-esac
-
 # The plain Go kernels, so that every machine computes the same bits whatever its vector units.
-export CONVGRAD_TIER=generic
-exec go run ./cmd/nb "$@"
+# Every cell is a program. Without tables for debuggers it links in half the time.
+notebooks() { CONVGRAD_TIER=generic GOFLAGS="${GOFLAGS:-} -ldflags=-w" go run ./cmd/nb "$@"; }
+
+if [ $check = 0 ]; then
+  notebooks "$@"
+  exit
+fi
+# The tests of this module first. The page is judged by axe where npm can install it, and in a
+# browser where there is Chromium; they come alone, since they measure how long a click takes.
+if [ ! -f "$tools/axe/node_modules/axe-core/axe.min.js" ] && command -v npm >/dev/null; then
+  npm install --silent --no-save --prefix "$tools/axe" axe-core@4 >/dev/null 2>&1 || true
+fi
+axe=$tools/axe/node_modules/axe-core/axe.min.js
+if [ -f "$axe" ]; then export CONVGRAD_AXE="$axe"; fi
+go vet ./...
+go test -count=1 ./...
+notebooks "$@"

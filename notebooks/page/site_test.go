@@ -225,6 +225,9 @@ func TestBrowser(t *testing.T) {
 	t.Run("axe", func(t *testing.T) {
 		r := &reader{t, r.ctx, r.url, r.requests}
 		source, err := os.ReadFile(os.Getenv("CONVGRAD_AXE"))
+		if err != nil && os.Getenv("CONVGRAD_BROWSER") == "1" {
+			t.Fatalf("CONVGRAD_AXE does not name axe.min.js, and CONVGRAD_BROWSER asks for it: %v", err)
+		}
 		if err != nil {
 			t.Skip("CONVGRAD_AXE does not name axe.min.js: accessibility is not judged")
 		}
