@@ -43,9 +43,15 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"whole":   func(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) },
 	"number":  func(v float64) string { return fmt.Sprintf("%.4g", v) },
 	"seconds": func(v float64) string {
-		return time.Duration(v * float64(time.Second)).Round(100 * time.Millisecond).String()
+		d := time.Duration(v * float64(time.Second))
+		switch {
+		case d < time.Second:
+			return fmt.Sprintf("%d ms", d.Milliseconds())
+		case d < time.Minute:
+			return fmt.Sprintf("%.1f s", v)
+		}
+		return d.Round(time.Second).String()
 	},
-	"times": func(a, b int) int { return a * b },
 	"sides": func(s []int) string {
 		return strings.ReplaceAll(strings.Trim(fmt.Sprint(s), "[]"), " ", "×")
 	},
@@ -125,12 +131,10 @@ type (
 		URI          template.URL
 		Label, Taken string
 		Sure         float64
-		Width        int
 	}
 	sheetOf struct {
 		Maps
-		URI   template.URL
-		Width int
+		URI template.URL
 	}
 	sample struct {
 		shown
@@ -292,7 +296,7 @@ func (c *content) pictures(set data.Set) (err error) {
 		if _, err = set.Read(j.Index, x); err != nil {
 			return s, errors.Wrapf(err, "report: sample %d", j.Index)
 		}
-		s = shown{Label: c.Run.Classes[j.Label], Taken: c.Run.Classes[j.Taken], Sure: j.Sure, Width: shape[2]}
+		s = shown{Label: c.Run.Classes[j.Label], Taken: c.Run.Classes[j.Taken], Sure: j.Sure}
 		s.URI, err = DataURI(picture(x, shape, c.Run.Normalisation))
 		return s, err
 	}
@@ -330,7 +334,7 @@ func (c *content) pictures(set data.Set) (err error) {
 			if err != nil {
 				return err
 			}
-			one.Sheets = append(one.Sheets, sheetOf{m, uri, m.Sheet.Bounds().Dx()})
+			one.Sheets = append(one.Sheets, sheetOf{m, uri})
 		}
 		c.Samples = append(c.Samples, one)
 	}

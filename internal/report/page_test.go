@@ -34,7 +34,7 @@ func TestPage(t *testing.T) {
 	}
 	html := b.String()
 	for _, want := range []string{"Loss", "confusion matrix", "Class by class", "The surest mistakes", "How sure it may be", "The first filters",
-		"What the layers see", "gradient", "Times", "a &amp; b", "&lt;script&gt;", "conv2", "prefers-color-scheme: dark", "@media print"} {
+		"What the layers see", "gradient", "Times", "a &amp; b", "&lt;script&gt;", "conv2, Conv2D: 16×10×10", "prefers-color-scheme: dark", "@media print"} {
 		if !strings.Contains(html, want) {
 			t.Errorf("the page does not have %q", want)
 		}

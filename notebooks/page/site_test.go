@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -16,38 +15,24 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/convgrad/convgrad/notebooks/chromium"
 	"github.com/convgrad/convgrad/notebooks/page/scene"
 )
-
-// The browser's tests need Chromium. They skip without it, unless CONVGRAD_BROWSER is 1.
-func browser(t *testing.T) string {
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	if os.Getenv("CONVGRAD_BROWSER") == "1" {
-		t.Fatal("no Chromium on this machine, and CONVGRAD_BROWSER asks for it")
-	}
-	t.Skip("no Chromium on this machine: the page is not tried in a browser")
-	return ""
-}
 
 // A reader is a browser on the page.
 type reader struct {
 	t        *testing.T
 	ctx      context.Context
 	url      string
-	requests *[]string
+	requests func() []string
 }
 
 func open(t *testing.T) *reader {
-	path := browser(t)
+	ctx, requests := chromium.Open(t, 150*time.Second)
 	dir := t.TempDir()
 	size, err := write(filepath.Join(dir, "any", "folder"))
 	if err != nil {
@@ -58,20 +43,8 @@ func open(t *testing.T) *reader {
 	}
 	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	t.Cleanup(server.Close)
-	alloc, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU)...)
-	t.Cleanup(cancel)
-	ctx, cancel2 := chromedp.NewContext(alloc)
-	t.Cleanup(cancel2)
-	ctx, cancel3 := context.WithTimeout(ctx, 150*time.Second)
-	t.Cleanup(cancel3)
-	r := &reader{t: t, ctx: ctx, url: server.URL + "/any/folder/", requests: &[]string{}}
-	chromedp.ListenTarget(ctx, func(ev any) {
-		if e, ok := ev.(*network.EventRequestWillBeSent); ok {
-			*r.requests = append(*r.requests, e.Request.URL)
-		}
-	})
-	r.do(network.Enable(), emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}),
+	r := &reader{t: t, ctx: ctx, url: server.URL + "/any/folder/", requests: requests}
+	r.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}),
 		emulation.SetDeviceMetricsOverride(900, 900, 1, false))
 	r.visit("")
 	return r
@@ -248,7 +221,7 @@ func TestBrowser(t *testing.T) {
 		}
 	})
 
-	for _, u := range *r.requests {
+	for _, u := range r.requests() {
 		if !strings.HasPrefix(u, r.url) && !strings.HasPrefix(u, "data:") && u != "about:blank" {
 			t.Errorf("a request to elsewhere: %s", u)
 		}
