@@ -21,7 +21,6 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -105,27 +104,6 @@ func (r *reader) keep(name string) {
 	}
 }
 
-// axe judges accessibility, where CONVGRAD_AXE names axe.min.js.
-func (r *reader) axe() {
-	r.Helper()
-	source, err := os.ReadFile(os.Getenv("CONVGRAD_AXE"))
-	if err != nil {
-		return
-	}
-	var done bool
-	r.do(chromedp.Evaluate(string(source)+"; true", &done))
-	var said string
-	r.do(chromedp.Evaluate(`axe.run().then(r => JSON.stringify(r.violations.map(v => v.id + ': ' + v.help + ' ' + v.nodes.slice(0, 3).map(n => n.html).join(' | '))))`,
-		&said, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
-	var violations []string
-	if err := json.Unmarshal([]byte(said), &violations); err != nil {
-		r.Fatal(err)
-	}
-	for _, v := range violations {
-		r.Errorf("axe: %.600s", v)
-	}
-}
-
 // TestPages: one run, its report and its server.
 func TestPages(t *testing.T) {
 	ctx, requests := chromium.Open(t, 2*time.Minute)
@@ -163,7 +141,7 @@ func testReport(r *reader, run *train.SavedRun, test data.Set) {
 			r.keep(fmt.Sprintf("report-%d-%s", w, scheme))
 		}
 	}
-	r.axe()
+	chromium.Judge(r, r.ctx)
 }
 
 func listen(r *reader, run *train.SavedRun) (url string) {
@@ -259,7 +237,7 @@ func testDraw(r *reader, url string) {
 				r.fits(1600)
 				r.keep("serve-1600-" + scheme)
 			}
-			r.axe()
+			chromium.Judge(r, r.ctx)
 		}
 	}
 	if len(maps) != 5 {

@@ -3,6 +3,7 @@ package chromium
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
@@ -54,5 +56,36 @@ func Open(t testing.TB, most time.Duration) (ctx context.Context, requests func(
 		mu.Lock()
 		defer mu.Unlock()
 		return append([]string(nil), all...)
+	}
+}
+
+// Judge has axe judge the accessibility of the page that is open. CONVGRAD_AXE names axe.min.js;
+// without it nothing is judged, unless CONVGRAD_BROWSER is 1.
+func Judge(t testing.TB, ctx context.Context) {
+	t.Helper()
+	source, err := os.ReadFile(os.Getenv("CONVGRAD_AXE"))
+	if err != nil && os.Getenv("CONVGRAD_BROWSER") == "1" {
+		t.Fatalf("CONVGRAD_AXE does not name axe.min.js, and CONVGRAD_BROWSER asks for it: %v", err)
+	}
+	if err != nil {
+		t.Log("CONVGRAD_AXE does not name axe.min.js: accessibility is not judged")
+		return
+	}
+	const run = `axe.run().then(r => r.violations.map(v => v.id + ': ' + v.help + ' ' + v.nodes.slice(0, 3).map(n => n.html).join(' | ')))`
+	var done bool
+	var said json.RawMessage
+	var violations []string
+	err = chromedp.Run(ctx, chromedp.Evaluate(string(source)+"; true", &done),
+		chromedp.Evaluate(run, &said, func(p *runtime.EvaluateParams) *runtime.EvaluateParams {
+			return p.WithAwaitPromise(true).WithReturnByValue(true)
+		}))
+	if err == nil {
+		err = json.Unmarshal(said, &violations)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range violations {
+		t.Errorf("axe: %.600s", v)
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"html"
 	"net/http"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -197,27 +195,9 @@ func TestBrowser(t *testing.T) {
 
 	t.Run("axe", func(t *testing.T) {
 		r := &reader{t, r.ctx, r.url, r.requests}
-		source, err := os.ReadFile(os.Getenv("CONVGRAD_AXE"))
-		if err != nil && os.Getenv("CONVGRAD_BROWSER") == "1" {
-			t.Fatalf("CONVGRAD_AXE does not name axe.min.js, and CONVGRAD_BROWSER asks for it: %v", err)
-		}
-		if err != nil {
-			t.Skip("CONVGRAD_AXE does not name axe.min.js: accessibility is not judged")
-		}
 		for _, address := range []string{"", everything()} {
 			r.visit(address)
-			var done bool
-			r.do(chromedp.Evaluate(string(source)+"; true", &done))
-			var report string
-			r.do(chromedp.Evaluate(`axe.run().then(r => JSON.stringify(r.violations.map(v => v.id + ': ' + v.help + ' ' + v.nodes.slice(0, 3).map(n => n.html).join(' | '))))`, &report,
-				chromedp.EvalAsValue, awaitPromise))
-			var violations []string
-			if err := json.Unmarshal([]byte(report), &violations); err != nil {
-				t.Fatal(err)
-			}
-			for _, v := range violations {
-				t.Errorf("axe: %.600s", v)
-			}
+			chromium.Judge(t, r.ctx)
 		}
 	})
 
@@ -299,5 +279,3 @@ func TestScreens(t *testing.T) {
 		}
 	}
 }
-
-func awaitPromise(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
