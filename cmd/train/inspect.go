@@ -22,6 +22,7 @@ func init() {
 
   train inspect runs/pets                           layers, shapes, parameters, multiply-adds; configuration; metrics
   train inspect weights.safetensors                 the tensors and the metadata
+  train inspect net.onnx                            the layers, as this library reads them
 `, setupInspect}
 }
 
@@ -41,8 +42,10 @@ func setupInspect(f *flag.FlagSet) func(*call) error {
 		switch ext := strings.ToLower(filepath.Ext(c.args[0])); ext {
 		case ".safetensors":
 			return inspectWeights(c, *asJSON)
+		case ".onnx":
+			return inspectONNX(c, *asJSON)
 		default:
-			return usagef("inspect: the ending of %s is %q, want a run directory or .safetensors", c.args[0], ext)
+			return usagef("inspect: the ending of %s is %q, want a run directory, .safetensors or .onnx", c.args[0], ext)
 		}
 	}
 }
@@ -152,4 +155,17 @@ func printTensors(c *call, h *safetensors.Header) error {
 		fmt.Fprintf(c.stdout, "%s: %s\n", key, text)
 	}
 	return nil
+}
+
+func inspectONNX(c *call, asJSON bool) error {
+	n, err := model.ReadONNXFile(c.args[0], model.ONNXOptions{})
+	if err != nil {
+		return err
+	}
+	s := n.Summary()
+	if asJSON {
+		return encode(c.stdout, s)
+	}
+	_, err = fmt.Fprintf(c.stdout, "%v\n%s", s, s.Kernels())
+	return err
 }
