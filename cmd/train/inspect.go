@@ -28,6 +28,7 @@ func init() {
 
 func setupInspect(f *flag.FlagSet) func(*call) error {
 	asJSON := f.Bool("json", false, "print JSON")
+	kernels := f.Bool("kernels", false, "say which kernel each convolution takes on this machine, and why not others")
 	return func(c *call) error {
 		if len(c.args) != 1 {
 			return usagef("inspect: got %d arguments, want one: train inspect RUN|FILE", len(c.args))
@@ -37,20 +38,20 @@ func setupInspect(f *flag.FlagSet) func(*call) error {
 			return err
 		}
 		if info.IsDir() {
-			return inspectRun(c, *asJSON)
+			return inspectRun(c, *asJSON, *kernels)
 		}
 		switch ext := strings.ToLower(filepath.Ext(c.args[0])); ext {
 		case ".safetensors":
 			return inspectWeights(c, *asJSON)
 		case ".onnx":
-			return inspectONNX(c, *asJSON)
+			return inspectONNX(c, *asJSON, *kernels)
 		default:
 			return usagef("inspect: the ending of %s is %q, want a run directory, .safetensors or .onnx", c.args[0], ext)
 		}
 	}
 }
 
-func inspectRun(c *call, asJSON bool) error {
+func inspectRun(c *call, asJSON, kernels bool) error {
 	r, err := train.OpenRun(c.args[0])
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func inspectRun(c *call, asJSON bool) error {
 			Metrics       []train.Epoch `json:"metrics"`
 		}{r.Config, s, r.Classes, r.Normalisation, r.Epochs})
 	}
-	fmt.Fprintf(c.stdout, "%v\n%s\n", s, s.Kernels())
+	printSummary(c, s, kernels)
 	fmt.Fprintf(c.stdout, "classes         %s\n", few(r.Classes, 20))
 	if n := r.Normalisation; n != nil {
 		fmt.Fprintf(c.stdout, "normalisation   (x − %v)/%v, by channel\n", n.Mean, n.Std)
@@ -93,6 +94,13 @@ func inspectRun(c *call, asJSON bool) error {
 			e.Rate, e.Seconds, e.ImagesPerSec)
 	}
 	return w.Flush()
+}
+
+func printSummary(c *call, s model.Summary, kernels bool) {
+	fmt.Fprintf(c.stdout, "%v\n", s)
+	if kernels {
+		fmt.Fprintln(c.stdout, s.Kernels())
+	}
 }
 
 // few is a list of names, cut off.
@@ -157,7 +165,7 @@ func printTensors(c *call, h *safetensors.Header) error {
 	return nil
 }
 
-func inspectONNX(c *call, asJSON bool) error {
+func inspectONNX(c *call, asJSON, kernels bool) error {
 	n, err := model.ReadONNXFile(c.args[0], model.ONNXOptions{})
 	if err != nil {
 		return err
@@ -166,6 +174,6 @@ func inspectONNX(c *call, asJSON bool) error {
 	if asJSON {
 		return encode(c.stdout, s)
 	}
-	_, err = fmt.Fprintf(c.stdout, "%v\n%s", s, s.Kernels())
-	return err
+	printSummary(c, s, kernels)
+	return nil
 }

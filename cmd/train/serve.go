@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/convgrad/convgrad/internal/report"
 	"github.com/convgrad/convgrad/internal/serve"
 	"github.com/convgrad/convgrad/train"
 )
@@ -59,7 +60,7 @@ func setupServe(f *flag.FlagSet) func(*call) error {
 		}
 		ctx, stop := signals()
 		defer stop()
-		fmt.Fprintf(c.stdout, "%s on %s: http://%s (an interrupt ends it)\n", r.Network.Name(), r.Config.Data, l.Addr())
+		fmt.Fprintf(c.stdout, "%s on %s: http://%s (an interrupt ends it)\n", r.Network.Name(), report.Subject(r), l.Addr())
 		if err := s.Serve(ctx, l); err != nil {
 			return err
 		}

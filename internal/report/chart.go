@@ -42,7 +42,7 @@ type series struct {
 
 // newChart draws series over 1, 2, … The axis of y begins at lo, where that is a number.
 func newChart(title, about, xName string, lo, hi float64, percent bool, all ...series) *Chart {
-	c := &Chart{Title: title, About: about, W: 360, H: 220, Left: 50, Right: 342, Top: 12, Bottom: 184, XName: xName}
+	c := &Chart{Title: title, About: about, W: 360, H: 220, Left: 58, Right: 342, Top: 12, Bottom: 184, XName: xName}
 	n := 1
 	least, greatest := math.Inf(1), math.Inf(-1)
 	for _, s := range all {

@@ -93,6 +93,7 @@ func WriteFile(ctx context.Context, path string, in Input) (err error) {
 // A content is what the template is given.
 type content struct {
 	Name        string
+	Subject     string
 	Run         *train.SavedRun
 	Summary     model.Summary
 	E           *Evaluation
@@ -160,7 +161,7 @@ func Write(ctx context.Context, w io.Writer, in Input) error {
 	}
 	r := in.Run
 	c := &content{
-		Name: filepath.Base(r.Dir), Run: r, E: e, Summary: r.Network.Summary(), Command: in.Command,
+		Name: filepath.Base(r.Dir), Subject: Subject(r), Run: r, E: e, Summary: r.Network.Summary(), Command: in.Command,
 		EvalSeconds: time.Since(start).Seconds(), When: time.Now().Format("2 January 2006, 15:04 MST"),
 		Filters: firstFilters(r.Network),
 	}

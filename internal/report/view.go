@@ -2,7 +2,9 @@ package report
 
 import (
 	"image"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/pkg/errors"
@@ -65,6 +67,12 @@ func NewView(r *train.SavedRun) (*View, error) {
 	for _, l := range r.Network.Summary().Layers {
 		if len(l.Output) == 3 && l.Output[1]*l.Output[2] > 1 {
 			maps = append(maps, l)
+		}
+	}
+	if len(maps) > 2*maxLayers { // of many, the convolutions tell most
+		convolutions := slices.DeleteFunc(slices.Clone(maps), func(l model.LayerSummary) bool { return !strings.HasPrefix(l.Kind, "Conv") })
+		if len(convolutions) > 1 {
+			maps = convolutions
 		}
 	}
 	n := min(len(maps), maxLayers)
@@ -149,4 +157,12 @@ func (v *View) see(s *Sight, class int) error {
 	}
 	s.Probabilities, err = v.run.Probabilities(row)
 	return err
+}
+
+// Subject says what a run was trained on: the data set's name, or that of the folder.
+func Subject(r *train.SavedRun) string {
+	if r.Config.Data == "folder" && r.Config.DataDir != "" {
+		return filepath.Base(r.Config.DataDir)
+	}
+	return r.Config.Data
 }

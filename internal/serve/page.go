@@ -7,6 +7,8 @@ import (
 	"net/http"
 
 	"github.com/pkg/errors"
+
+	"github.com/convgrad/convgrad/internal/report"
 )
 
 //go:embed page.html page.css page.js
@@ -21,7 +23,7 @@ func (s *Server) page() error {
 	var html bytes.Buffer
 	in := s.run.Input
 	err = t.Execute(&html, map[string]any{
-		"Model": s.run.Config.Model, "Data": s.run.Config.Data, "Classes": s.run.Classes, "Channels": in[0], "Height": in[1], "Width": in[2],
+		"Model": s.run.Config.Model, "Data": report.Subject(s.run), "Classes": s.run.Classes, "Channels": in[0], "Height": in[1], "Width": in[2],
 		"Draw": in[0] == 1, "MaxBytes": s.options.MaxBytes,
 	})
 	if err != nil {
