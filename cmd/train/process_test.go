@@ -7,10 +7,12 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// repeat is the command in a process of its own, in an empty directory.
+// command is the command in a process of its own, in an empty directory.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -138,5 +140,52 @@ func TestKilled(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dead, train.ConfigFile)); errors.Is(err, fs.ErrNotExist) {
 		t.Error("it removed a file that is not temporary")
+	}
+}
+
+// TestServeProcess: the server says where it is, answers, and ends with 0 on SIGTERM.
+func TestServeProcess(t *testing.T) {
+	run := filepath.Join(t.TempDir(), "run")
+	if status, _, errs := execute(t, append(tiny(t), "-epochs", "1", "-lr", "0.05", "-out", run)...); status != 0 {
+		t.Fatalf("status %d, %q", status, errs)
+	}
+	c := command(t, "serve", run, "-addr", "127.0.0.1:0")
+	var errs strings.Builder
+	c.Stderr = &errs
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Process.Kill()
+	lines := bufio.NewReader(out)
+	line, err := lines.ReadString('\n')
+	url := regexp.MustCompile(`http://[0-9.:]+`).FindString(line)
+	if err != nil || url == "" {
+		t.Fatalf("%q, %v, %s", line, err, errs.String())
+	}
+	pixels := "[" + strings.TrimSuffix(strings.Repeat("7,", 64), ",") + "]"
+	res, err := http.Post(url+"/predict?top=1", "application/json", strings.NewReader(`{"pixels":`+pixels+`}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(res.Body)
+	res.Body.Close()
+	if err != nil || res.StatusCode != http.StatusOK || !strings.HasPrefix(string(b), `{"results":[{"predictions":[{"class":"`) {
+		t.Errorf("code %d, %q, %v", res.StatusCode, b, err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	taken := command(t, "serve", run, "-addr", strings.TrimPrefix(url, "http://"))
+	if said, err := taken.CombinedOutput(); status(err) != exitFailed || !strings.Contains(string(said), "address already in use") {
+		t.Errorf("a second server at the address: status %d, %q", status(err), said)
+	}
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	rest, _ := io.ReadAll(lines)
+	if got := status(c.Wait()); got != 0 || !strings.Contains(string(rest), "all requests were answered") || errs.Len() > 0 {
+		t.Errorf("SIGTERM: status %d, %q, %q", got, rest, errs.String())
 	}
 }
