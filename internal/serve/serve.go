@@ -70,6 +70,11 @@ func New(r *train.SavedRun, o Options) (*Server, error) {
 	if o.Grace == 0 {
 		o.Grace = 10 * time.Second
 	}
+	// The first request is not to wait until the network is built, nor to learn that it gives no
+	// classes.
+	if _, _, err := r.Classify(make([]uint8, r.Input.TotalSize())); err != nil {
+		return nil, errors.Wrap(err, "serve")
+	}
 	view, err := report.NewView(r)
 	if err != nil {
 		return nil, err
