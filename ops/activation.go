@@ -16,7 +16,9 @@ import (
 //
 //   - x has any rank and float elements, and y has its shape;
 //   - dx = dy·f′(x), and derivatives of second order exist wherever f″ does;
-//   - values are computed in float64 and rounded once, from forms that neither overflow nor cancel;
+//   - values come from forms that neither overflow nor cancel, and are within four units in the last
+//     place, of GELU ten; where terms of either sign are added, as in the derivatives of SiLU and
+//     GELU, of the larger term; of GELUTanh times 1 + 2|u|, u being the argument of its tanh;
 //   - NaN stays NaN; at ±∞ f and f′ are their limits, but SiLU and GELU of −∞ are NaN, as in
 //     PyTorch;
 //   - the error says that x is not a float node, or which parameter is wrong.
@@ -93,7 +95,7 @@ func ELU(x *G.Node, alpha float64) (*G.Node, error) {
 	return activate(kernel.Activation{Func: kernel.ELU, A: alpha}, x)
 }
 
-// Clamp returns the node min(max(x, lo), hi). Derivative: 1 for lo ≤ x ≤ hi, elsewhere 0. lo and hi
+// Clamp returns the node that is lo where x < lo, hi where x > hi, and x elsewhere. Derivative: 1 for lo ≤ x ≤ hi, elsewhere 0. lo and hi
 // may be infinite, but not NaN. Where lo is greater than hi, y is hi and the derivative 0, as in
 // PyTorch.
 func Clamp(x *G.Node, lo, hi float64) (*G.Node, error) {

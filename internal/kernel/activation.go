@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/convgrad/convgrad/internal/simd"
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
@@ -39,34 +40,35 @@ const (
 )
 
 // A curve is a function and its first two derivatives in float64. ddf is nil where f is linear
-// piece by piece.
+// piece by piece. vectors names the kernels of f and df.
 type curve struct {
 	name       string
+	vectors    simd.Function
 	f, df, ddf func(x, a, b float64) float64
 }
 
 var activations = [...]curve{
-	Sigmoid: {"Sigmoid",
+	Sigmoid: {"Sigmoid", simd.Sigmoid,
 		func(x, _, _ float64) float64 { return sigmoid(x) },
 		func(x, _, _ float64) float64 { return sigmoid1(x) },
 		func(x, _, _ float64) float64 { return sigmoid2(x) }},
-	Tanh: {"Tanh",
+	Tanh: {"Tanh", simd.Tanh,
 		func(x, _, _ float64) float64 { return math.Tanh(x) },
 		func(x, _, _ float64) float64 { return tanh1(x) },
 		func(x, _, _ float64) float64 { return -2 * math.Tanh(x) * tanh1(x) }},
-	Softplus: {"Softplus",
+	Softplus: {"Softplus", simd.Softplus,
 		func(x, _, _ float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) },
 		func(x, _, _ float64) float64 { return sigmoid(x) },
 		func(x, _, _ float64) float64 { return sigmoid1(x) }},
-	SiLU: {"SiLU",
+	SiLU: {"SiLU", simd.SiLU,
 		func(x, _, _ float64) float64 { return x * sigmoid(x) },
 		func(x, _, _ float64) float64 { return sigmoid(x) + times(x, sigmoid1(x)) },
 		func(x, _, _ float64) float64 { return 2*sigmoid1(x) + times(x, sigmoid2(x)) }},
-	GELU: {"GELU",
+	GELU: {"GELU", simd.GELU,
 		func(x, _, _ float64) float64 { return x * normal(x) },
 		func(x, _, _ float64) float64 { return normal(x) + times(x, density(x)) },
 		func(x, _, _ float64) float64 { return times(2-x*x, density(x)) }},
-	GELUTanh: {"GELUTanh",
+	GELUTanh: {"GELUTanh", simd.GELUTanh,
 		func(x, _, _ float64) float64 { u, _, _ := cubic(x); return x * sigmoid(2*u) },
 		func(x, _, _ float64) float64 {
 			u, du, _ := cubic(x)
@@ -76,7 +78,7 @@ var activations = [...]curve{
 			u, du, ddu := cubic(x)
 			return times(4*du+2*x*ddu, sigmoid1(2*u)) + times(4*x*du*du, sigmoid2(2*u))
 		}},
-	ELU: {"ELU",
+	ELU: {"ELU", simd.ELU,
 		func(x, a, _ float64) float64 {
 			if x > 0 {
 				return x
@@ -95,7 +97,7 @@ var activations = [...]curve{
 			}
 			return a * math.Exp(x)
 		}},
-	LeakyReLU: {"LeakyReLU",
+	LeakyReLU: {"LeakyReLU", simd.LeakyReLU,
 		func(x, a, _ float64) float64 {
 			if x > 0 {
 				return x
@@ -108,16 +110,24 @@ var activations = [...]curve{
 			}
 			return a
 		}, nil},
-	Clamp: {"Clamp",
-		func(x, a, b float64) float64 { return min(max(x, a), b) },
+	Clamp: {"Clamp", simd.Clamp,
+		func(x, a, b float64) float64 { // not min and max, which order −0 and 0
+			switch {
+			case x < a:
+				return a
+			case x > b:
+				return b
+			}
+			return x
+		},
 		func(x, a, b float64) float64 { return one(x >= a && x <= b) }, nil},
-	ReLU6: {"ReLU6",
+	ReLU6: {"ReLU6", simd.ReLU6,
 		func(x, _, _ float64) float64 { return min(max(x, 0), 6) },
 		func(x, _, _ float64) float64 { return one(!(x <= 0 || x >= 6)) }, nil},
-	HardSigmoid: {"HardSigmoid",
+	HardSigmoid: {"HardSigmoid", simd.HardSigmoid,
 		func(x, _, _ float64) float64 { return min(max(x+3, 0), 6) / 6 },
 		func(x, _, _ float64) float64 { return one(x > -3 && x < 3) / 6 }, nil},
-	HardSwish: {"HardSwish",
+	HardSwish: {"HardSwish", simd.HardSwish,
 		func(x, _, _ float64) float64 { return x * min(max(x+3, 0), 6) / 6 },
 		func(x, _, _ float64) float64 {
 			switch {
@@ -129,23 +139,23 @@ var activations = [...]curve{
 			return x/3 + 0.5
 		},
 		func(x, _, _ float64) float64 { return one(x > -3 && x < 3) / 3 }},
-	Exp: {"Exp",
+	Exp: {"Exp", simd.Exp,
 		func(x, _, _ float64) float64 { return math.Exp(x) },
 		func(x, _, _ float64) float64 { return math.Exp(x) },
 		func(x, _, _ float64) float64 { return math.Exp(x) }},
-	Log: {"Log",
+	Log: {"Log", simd.Other,
 		func(x, _, _ float64) float64 { return math.Log(x) },
 		func(x, _, _ float64) float64 { return 1 / x },
 		func(x, _, _ float64) float64 { return -1 / (x * x) }},
-	Sqrt: {"Sqrt",
+	Sqrt: {"Sqrt", simd.Sqrt,
 		func(x, _, _ float64) float64 { return math.Sqrt(x) },
 		func(x, _, _ float64) float64 { return 0.5 / math.Sqrt(x) },
 		func(x, _, _ float64) float64 { return -0.25 / (x * math.Sqrt(x)) }},
-	Square: {"Square",
+	Square: {"Square", simd.Square,
 		func(x, _, _ float64) float64 { return x * x },
 		func(x, _, _ float64) float64 { return 2 * x },
 		func(x, _, _ float64) float64 { return 2 }},
-	Abs: {"Abs",
+	Abs: {"Abs", simd.Abs,
 		func(x, _, _ float64) float64 { return math.Abs(x) },
 		func(x, _, _ float64) float64 {
 			switch {
@@ -170,11 +180,17 @@ func (f ActivationFunc) String() string {
 func (f ActivationFunc) PiecewiseLinear() bool { return activations[f].ddf == nil }
 
 // Activate is y = f⁽ᵒʳᵈᵉʳ⁾(x) element by element, the function's derivative of order 0, 1 or 2, the
-// last not of a function that is linear piece by piece. Elements are computed in float64. y may be
-// x itself.
+// last not of a function that is linear piece by piece. y may be x itself.
+//
+// Vectors compute in the elements' type, within a few units in the last place, as TestActivations
+// says; the plain tier, Log and orders above 0 in float64, rounded once.
 func Activate[T Float](a Activation, order int, y, x []T) {
 	y = y[:len(x)]
 	c := &activations[a.Func]
+	if order == 0 && vectors[T](c) {
+		workers.Sweep(len(x), func(lo, hi int) { simd.Activate(c.vectors, y[lo:hi], x[lo:hi], T(a.A), T(a.B)) })
+		return
+	}
 	f := [3]func(x, a, b float64) float64{c.f, c.df, c.ddf}[order]
 	sweepCostly(len(x), func(lo, hi int) {
 		for i, v := range x[lo:hi] {
@@ -183,13 +199,22 @@ func Activate[T Float](a Activation, order int, y, x []T) {
 	})
 }
 
-// ActivateBackward is dx = dy·f′(x). dx may be dy itself.
+// vectors reports whether the tier has kernels for a curve.
+func vectors[T Float](c *curve) bool { return simd.Activate[T](c.vectors, nil, nil, 0, 0) }
+
+// ActivateBackward is dx = dy·f′(x). dx may be dy itself. Rounding is Activate's.
 func ActivateBackward[T Float](a Activation, dx, dy, x []T) {
 	dx, dy = dx[:len(x)], dy[:len(x)]
-	f := activations[a.Func].df
+	c := &activations[a.Func]
+	if vectors[T](c) {
+		workers.Sweep(len(x), func(lo, hi int) {
+			simd.ActivateBackward(c.vectors, dx[lo:hi], dy[lo:hi], x[lo:hi], T(a.A), T(a.B))
+		})
+		return
+	}
 	sweepCostly(len(x), func(lo, hi int) {
 		for i, v := range x[lo:hi] {
-			dx[lo+i] = T(float64(dy[lo+i]) * f(float64(v), a.A, a.B))
+			dx[lo+i] = T(float64(dy[lo+i]) * c.df(float64(v), a.A, a.B))
 		}
 	})
 }
@@ -219,9 +244,25 @@ func sigmoid2(x float64) float64 {
 // tanh1 is 1 − tanh² without its cancellation.
 func tanh1(x float64) float64 { return 4 * sigmoid1(2*x) }
 
-// normal is the standard normal distribution function, density its derivative.
-func normal(x float64) float64  { return 0.5 * math.Erfc(-x/math.Sqrt2) }
-func density(x float64) float64 { return math.Exp(-x*x/2) / math.Sqrt(2*math.Pi) }
+// normal is the standard normal distribution function, density its derivative. Far out, a rounding
+// error of the argument counts x² times: it is taken along.
+func normal(x float64) float64 {
+	const low = -9.667293313452913e-17 // √2 − math.Sqrt2
+	z := -x / math.Sqrt2
+	p := 0.5 * math.Erfc(z)
+	if rest := math.FMA(-z, math.Sqrt2, -x) - z*low; z > 1 && p > 0 {
+		p -= density(x) * rest
+	}
+	return p
+}
+
+func density(x float64) float64 {
+	square := x * x
+	if square > 1500 {
+		return 0
+	}
+	return math.Exp(-square/2) * (1 - math.FMA(x, x, -square)/2) / math.Sqrt(2*math.Pi)
+}
 
 // cubic is the argument of GELUTanh's tanh, and its derivatives.
 func cubic(x float64) (u, du, ddu float64) {

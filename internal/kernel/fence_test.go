@@ -49,6 +49,14 @@ func testFences[T Float](t *testing.T) {
 				CrossEntropy(x, []int{n - 1}, 1)
 				AddRow(y, put(n), 1)
 				SumRows(y, put(3*n), 3)
+				for f := range activations {
+					Activate(Activation{ActivationFunc(f), 1, 2}, 0, y, x)
+					ActivateBackward(Activation{ActivationFunc(f), 1, 2}, z, y, x)
+				}
+				g := ChannelNorm(1, 1, n, NormBatch)
+				m, sums := put(2), put(2)
+				MomentsNormalise(g, m, y, x, Affine[T]{Add: z, Eps: 1, ReLU: true})
+				NormSumsBackward(g, sums, z, y, x, nil, m, 1)
 			})
 			within(fmt.Sprint("bytes ", n), func(put func(int) []T, _ func([]int32) []int32) {
 				fence := kerneltest.NewFence(side)

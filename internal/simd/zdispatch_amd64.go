@@ -608,6 +608,338 @@ func standardBackwardVector[T Float](dx, dy, x []T, m, a, b, c T) (n int) {
 	return n
 }
 
+// activateVector is y = f(x) for the first n elements.
+func activateVector[T Float](f Function, y, x []T, a, b T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (15); n == 0 {
+					return
+				}
+				switch f {
+				case Sigmoid:
+					sigmoid32AVX512(n, p32(y), p32(x))
+				case Tanh:
+					tanh32AVX512(n, p32(y), p32(x))
+				case Softplus:
+					softplus32AVX512(n, p32(y), p32(x))
+				case SiLU:
+					silu32AVX512(n, p32(y), p32(x))
+				case GELU:
+					gelu32AVX512(n, p32(y), p32(x))
+				case GELUTanh:
+					geluTanh32AVX512(n, p32(y), p32(x))
+				case ELU:
+					elu32AVX512(n, p32(y), p32(x), float32(a))
+				case LeakyReLU:
+					leakyReLU32AVX512(n, p32(y), p32(x), float32(a))
+				case Clamp:
+					clamp32AVX512(n, p32(y), p32(x), float32(a), float32(b))
+				case ReLU6:
+					relu632AVX512(n, p32(y), p32(x))
+				case HardSigmoid:
+					hardSigmoid32AVX512(n, p32(y), p32(x))
+				case HardSwish:
+					hardSwish32AVX512(n, p32(y), p32(x))
+				case Exp:
+					exp32AVX512(n, p32(y), p32(x))
+				case Sqrt:
+					sqrt32AVX512(n, p32(y), p32(x))
+				case Square:
+					square32AVX512(n, p32(y), p32(x))
+				case Abs:
+					abs32AVX512(n, p32(y), p32(x))
+				}
+			case AVX2:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				switch f {
+				case Sigmoid:
+					sigmoid32AVX2(n, p32(y), p32(x))
+				case Tanh:
+					tanh32AVX2(n, p32(y), p32(x))
+				case Softplus:
+					softplus32AVX2(n, p32(y), p32(x))
+				case SiLU:
+					silu32AVX2(n, p32(y), p32(x))
+				case GELU:
+					gelu32AVX2(n, p32(y), p32(x))
+				case GELUTanh:
+					geluTanh32AVX2(n, p32(y), p32(x))
+				case ELU:
+					elu32AVX2(n, p32(y), p32(x), float32(a))
+				case LeakyReLU:
+					leakyReLU32AVX2(n, p32(y), p32(x), float32(a))
+				case Clamp:
+					clamp32AVX2(n, p32(y), p32(x), float32(a), float32(b))
+				case ReLU6:
+					relu632AVX2(n, p32(y), p32(x))
+				case HardSigmoid:
+					hardSigmoid32AVX2(n, p32(y), p32(x))
+				case HardSwish:
+					hardSwish32AVX2(n, p32(y), p32(x))
+				case Exp:
+					exp32AVX2(n, p32(y), p32(x))
+				case Sqrt:
+					sqrt32AVX2(n, p32(y), p32(x))
+				case Square:
+					square32AVX2(n, p32(y), p32(x))
+				case Abs:
+					abs32AVX2(n, p32(y), p32(x))
+				}
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				switch f {
+				case Sigmoid:
+					sigmoid64AVX512(n, p64(y), p64(x))
+				case Tanh:
+					tanh64AVX512(n, p64(y), p64(x))
+				case Softplus:
+					softplus64AVX512(n, p64(y), p64(x))
+				case SiLU:
+					silu64AVX512(n, p64(y), p64(x))
+				case GELU:
+					gelu64AVX512(n, p64(y), p64(x))
+				case GELUTanh:
+					geluTanh64AVX512(n, p64(y), p64(x))
+				case ELU:
+					elu64AVX512(n, p64(y), p64(x), float64(a))
+				case LeakyReLU:
+					leakyReLU64AVX512(n, p64(y), p64(x), float64(a))
+				case Clamp:
+					clamp64AVX512(n, p64(y), p64(x), float64(a), float64(b))
+				case ReLU6:
+					relu664AVX512(n, p64(y), p64(x))
+				case HardSigmoid:
+					hardSigmoid64AVX512(n, p64(y), p64(x))
+				case HardSwish:
+					hardSwish64AVX512(n, p64(y), p64(x))
+				case Exp:
+					exp64AVX512(n, p64(y), p64(x))
+				case Sqrt:
+					sqrt64AVX512(n, p64(y), p64(x))
+				case Square:
+					square64AVX512(n, p64(y), p64(x))
+				case Abs:
+					abs64AVX512(n, p64(y), p64(x))
+				}
+			case AVX2:
+				if n = len(x) &^ (3); n == 0 {
+					return
+				}
+				switch f {
+				case Sigmoid:
+					sigmoid64AVX2(n, p64(y), p64(x))
+				case Tanh:
+					tanh64AVX2(n, p64(y), p64(x))
+				case Softplus:
+					softplus64AVX2(n, p64(y), p64(x))
+				case SiLU:
+					silu64AVX2(n, p64(y), p64(x))
+				case GELU:
+					gelu64AVX2(n, p64(y), p64(x))
+				case GELUTanh:
+					geluTanh64AVX2(n, p64(y), p64(x))
+				case ELU:
+					elu64AVX2(n, p64(y), p64(x), float64(a))
+				case LeakyReLU:
+					leakyReLU64AVX2(n, p64(y), p64(x), float64(a))
+				case Clamp:
+					clamp64AVX2(n, p64(y), p64(x), float64(a), float64(b))
+				case ReLU6:
+					relu664AVX2(n, p64(y), p64(x))
+				case HardSigmoid:
+					hardSigmoid64AVX2(n, p64(y), p64(x))
+				case HardSwish:
+					hardSwish64AVX2(n, p64(y), p64(x))
+				case Exp:
+					exp64AVX2(n, p64(y), p64(x))
+				case Sqrt:
+					sqrt64AVX2(n, p64(y), p64(x))
+				case Square:
+					square64AVX2(n, p64(y), p64(x))
+				case Abs:
+					abs64AVX2(n, p64(y), p64(x))
+				}
+			}
+		}
+	}
+	return n
+}
+
+// activateBackwardVector is dx = dy·f′(x) for the first n elements.
+func activateBackwardVector[T Float](f Function, dx, dy, x []T, a, b T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (15); n == 0 {
+					return
+				}
+				switch f {
+				case Sigmoid:
+					sigmoidBackward32AVX512(n, p32(dx), p32(dy), p32(x))
+				case Tanh:
+					tanhBackward32AVX512(n, p32(dx), p32(dy), p32(x))
+				case Softplus:
+					softplusBackward32AVX512(n, p32(dx), p32(dy), p32(x))
+				case SiLU:
+					siluBackward32AVX512(n, p32(dx), p32(dy), p32(x))
+				case GELU:
+					geluBackward32AVX512(n, p32(dx), p32(dy), p32(x))
+				case GELUTanh:
+					geluTanhBackward32AVX512(n, p32(dx), p32(dy), p32(x))
+				case ELU:
+					eluBackward32AVX512(n, p32(dx), p32(dy), p32(x), float32(a))
+				case LeakyReLU:
+					leakyReLUBackward32AVX512(n, p32(dx), p32(dy), p32(x), float32(a))
+				case Clamp:
+					clampBackward32AVX512(n, p32(dx), p32(dy), p32(x), float32(a), float32(b))
+				case ReLU6:
+					relu6Backward32AVX512(n, p32(dx), p32(dy), p32(x))
+				case HardSigmoid:
+					hardSigmoidBackward32AVX512(n, p32(dx), p32(dy), p32(x))
+				case HardSwish:
+					hardSwishBackward32AVX512(n, p32(dx), p32(dy), p32(x))
+				case Exp:
+					expBackward32AVX512(n, p32(dx), p32(dy), p32(x))
+				case Sqrt:
+					sqrtBackward32AVX512(n, p32(dx), p32(dy), p32(x))
+				case Square:
+					squareBackward32AVX512(n, p32(dx), p32(dy), p32(x))
+				case Abs:
+					absBackward32AVX512(n, p32(dx), p32(dy), p32(x))
+				}
+			case AVX2:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				switch f {
+				case Sigmoid:
+					sigmoidBackward32AVX2(n, p32(dx), p32(dy), p32(x))
+				case Tanh:
+					tanhBackward32AVX2(n, p32(dx), p32(dy), p32(x))
+				case Softplus:
+					softplusBackward32AVX2(n, p32(dx), p32(dy), p32(x))
+				case SiLU:
+					siluBackward32AVX2(n, p32(dx), p32(dy), p32(x))
+				case GELU:
+					geluBackward32AVX2(n, p32(dx), p32(dy), p32(x))
+				case GELUTanh:
+					geluTanhBackward32AVX2(n, p32(dx), p32(dy), p32(x))
+				case ELU:
+					eluBackward32AVX2(n, p32(dx), p32(dy), p32(x), float32(a))
+				case LeakyReLU:
+					leakyReLUBackward32AVX2(n, p32(dx), p32(dy), p32(x), float32(a))
+				case Clamp:
+					clampBackward32AVX2(n, p32(dx), p32(dy), p32(x), float32(a), float32(b))
+				case ReLU6:
+					relu6Backward32AVX2(n, p32(dx), p32(dy), p32(x))
+				case HardSigmoid:
+					hardSigmoidBackward32AVX2(n, p32(dx), p32(dy), p32(x))
+				case HardSwish:
+					hardSwishBackward32AVX2(n, p32(dx), p32(dy), p32(x))
+				case Exp:
+					expBackward32AVX2(n, p32(dx), p32(dy), p32(x))
+				case Sqrt:
+					sqrtBackward32AVX2(n, p32(dx), p32(dy), p32(x))
+				case Square:
+					squareBackward32AVX2(n, p32(dx), p32(dy), p32(x))
+				case Abs:
+					absBackward32AVX2(n, p32(dx), p32(dy), p32(x))
+				}
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				switch f {
+				case Sigmoid:
+					sigmoidBackward64AVX512(n, p64(dx), p64(dy), p64(x))
+				case Tanh:
+					tanhBackward64AVX512(n, p64(dx), p64(dy), p64(x))
+				case Softplus:
+					softplusBackward64AVX512(n, p64(dx), p64(dy), p64(x))
+				case SiLU:
+					siluBackward64AVX512(n, p64(dx), p64(dy), p64(x))
+				case GELU:
+					geluBackward64AVX512(n, p64(dx), p64(dy), p64(x))
+				case GELUTanh:
+					geluTanhBackward64AVX512(n, p64(dx), p64(dy), p64(x))
+				case ELU:
+					eluBackward64AVX512(n, p64(dx), p64(dy), p64(x), float64(a))
+				case LeakyReLU:
+					leakyReLUBackward64AVX512(n, p64(dx), p64(dy), p64(x), float64(a))
+				case Clamp:
+					clampBackward64AVX512(n, p64(dx), p64(dy), p64(x), float64(a), float64(b))
+				case ReLU6:
+					relu6Backward64AVX512(n, p64(dx), p64(dy), p64(x))
+				case HardSigmoid:
+					hardSigmoidBackward64AVX512(n, p64(dx), p64(dy), p64(x))
+				case HardSwish:
+					hardSwishBackward64AVX512(n, p64(dx), p64(dy), p64(x))
+				case Exp:
+					expBackward64AVX512(n, p64(dx), p64(dy), p64(x))
+				case Sqrt:
+					sqrtBackward64AVX512(n, p64(dx), p64(dy), p64(x))
+				case Square:
+					squareBackward64AVX512(n, p64(dx), p64(dy), p64(x))
+				case Abs:
+					absBackward64AVX512(n, p64(dx), p64(dy), p64(x))
+				}
+			case AVX2:
+				if n = len(x) &^ (3); n == 0 {
+					return
+				}
+				switch f {
+				case Sigmoid:
+					sigmoidBackward64AVX2(n, p64(dx), p64(dy), p64(x))
+				case Tanh:
+					tanhBackward64AVX2(n, p64(dx), p64(dy), p64(x))
+				case Softplus:
+					softplusBackward64AVX2(n, p64(dx), p64(dy), p64(x))
+				case SiLU:
+					siluBackward64AVX2(n, p64(dx), p64(dy), p64(x))
+				case GELU:
+					geluBackward64AVX2(n, p64(dx), p64(dy), p64(x))
+				case GELUTanh:
+					geluTanhBackward64AVX2(n, p64(dx), p64(dy), p64(x))
+				case ELU:
+					eluBackward64AVX2(n, p64(dx), p64(dy), p64(x), float64(a))
+				case LeakyReLU:
+					leakyReLUBackward64AVX2(n, p64(dx), p64(dy), p64(x), float64(a))
+				case Clamp:
+					clampBackward64AVX2(n, p64(dx), p64(dy), p64(x), float64(a), float64(b))
+				case ReLU6:
+					relu6Backward64AVX2(n, p64(dx), p64(dy), p64(x))
+				case HardSigmoid:
+					hardSigmoidBackward64AVX2(n, p64(dx), p64(dy), p64(x))
+				case HardSwish:
+					hardSwishBackward64AVX2(n, p64(dx), p64(dy), p64(x))
+				case Exp:
+					expBackward64AVX2(n, p64(dx), p64(dy), p64(x))
+				case Sqrt:
+					sqrtBackward64AVX2(n, p64(dx), p64(dy), p64(x))
+				case Square:
+					squareBackward64AVX2(n, p64(dx), p64(dy), p64(x))
+				case Abs:
+					absBackward64AVX2(n, p64(dx), p64(dy), p64(x))
+				}
+			}
+		}
+	}
+	return n
+}
+
 // sgdVector is w −= rate·(g + decay·w) for the first n elements.
 func sgdVector[T Float](w, g []T, rate, decay T) (n int) {
 	if tier != Generic {

@@ -86,6 +86,16 @@ func standardBackwardVector[T Float](dx, dy, x []T, m, a, b, c T) (n int) {
 	return n
 }
 
+// activateVector is y = f(x) for the first n elements.
+func activateVector[T Float](f Function, y, x []T, a, b T) (n int) {
+	return n
+}
+
+// activateBackwardVector is dx = dy·f′(x) for the first n elements.
+func activateBackwardVector[T Float](f Function, dx, dy, x []T, a, b T) (n int) {
+	return n
+}
+
 // sgdVector is w −= rate·(g + decay·w) for the first n elements.
 func sgdVector[T Float](w, g []T, rate, decay T) (n int) {
 	return n

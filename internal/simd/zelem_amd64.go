@@ -109,6 +109,166 @@ func standardAddReLU32AVX512(n int, y *float32, x *float32, r *float32, m float3
 //go:noescape
 func standardBackward32AVX512(n int, dx *float32, dy *float32, x *float32, m float32, a float32, b float32, c float32)
 
+// sigmoid32AVX512 is y = f(x) over n elements, f being sigmoid.
+//
+//go:noescape
+func sigmoid32AVX512(n int, y *float32, x *float32)
+
+// sigmoidBackward32AVX512 is dx = dy·f′(x) over n elements, f being sigmoid.
+//
+//go:noescape
+func sigmoidBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
+// tanh32AVX512 is y = f(x) over n elements, f being tanh.
+//
+//go:noescape
+func tanh32AVX512(n int, y *float32, x *float32)
+
+// tanhBackward32AVX512 is dx = dy·f′(x) over n elements, f being tanh.
+//
+//go:noescape
+func tanhBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
+// softplus32AVX512 is y = f(x) over n elements, f being softplus.
+//
+//go:noescape
+func softplus32AVX512(n int, y *float32, x *float32)
+
+// softplusBackward32AVX512 is dx = dy·f′(x) over n elements, f being softplus.
+//
+//go:noescape
+func softplusBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
+// silu32AVX512 is y = f(x) over n elements, f being silu.
+//
+//go:noescape
+func silu32AVX512(n int, y *float32, x *float32)
+
+// siluBackward32AVX512 is dx = dy·f′(x) over n elements, f being silu.
+//
+//go:noescape
+func siluBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
+// gelu32AVX512 is y = f(x) over n elements, f being gelu.
+//
+//go:noescape
+func gelu32AVX512(n int, y *float32, x *float32)
+
+// geluBackward32AVX512 is dx = dy·f′(x) over n elements, f being gelu.
+//
+//go:noescape
+func geluBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
+// geluTanh32AVX512 is y = f(x) over n elements, f being geluTanh.
+//
+//go:noescape
+func geluTanh32AVX512(n int, y *float32, x *float32)
+
+// geluTanhBackward32AVX512 is dx = dy·f′(x) over n elements, f being geluTanh.
+//
+//go:noescape
+func geluTanhBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
+// elu32AVX512 is y = f(x) over n elements, f being elu with the parameters a.
+//
+//go:noescape
+func elu32AVX512(n int, y *float32, x *float32, a float32)
+
+// eluBackward32AVX512 is dx = dy·f′(x) over n elements, f being elu with the parameters a.
+//
+//go:noescape
+func eluBackward32AVX512(n int, dx *float32, dy *float32, x *float32, a float32)
+
+// leakyReLU32AVX512 is y = f(x) over n elements, f being leakyReLU with the parameters a.
+//
+//go:noescape
+func leakyReLU32AVX512(n int, y *float32, x *float32, a float32)
+
+// leakyReLUBackward32AVX512 is dx = dy·f′(x) over n elements, f being leakyReLU with the parameters a.
+//
+//go:noescape
+func leakyReLUBackward32AVX512(n int, dx *float32, dy *float32, x *float32, a float32)
+
+// clamp32AVX512 is y = f(x) over n elements, f being clamp with the parameters a, b.
+//
+//go:noescape
+func clamp32AVX512(n int, y *float32, x *float32, a float32, b float32)
+
+// clampBackward32AVX512 is dx = dy·f′(x) over n elements, f being clamp with the parameters a, b.
+//
+//go:noescape
+func clampBackward32AVX512(n int, dx *float32, dy *float32, x *float32, a float32, b float32)
+
+// relu632AVX512 is y = f(x) over n elements, f being relu6.
+//
+//go:noescape
+func relu632AVX512(n int, y *float32, x *float32)
+
+// relu6Backward32AVX512 is dx = dy·f′(x) over n elements, f being relu6.
+//
+//go:noescape
+func relu6Backward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
+// hardSigmoid32AVX512 is y = f(x) over n elements, f being hardSigmoid.
+//
+//go:noescape
+func hardSigmoid32AVX512(n int, y *float32, x *float32)
+
+// hardSigmoidBackward32AVX512 is dx = dy·f′(x) over n elements, f being hardSigmoid.
+//
+//go:noescape
+func hardSigmoidBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
+// hardSwish32AVX512 is y = f(x) over n elements, f being hardSwish.
+//
+//go:noescape
+func hardSwish32AVX512(n int, y *float32, x *float32)
+
+// hardSwishBackward32AVX512 is dx = dy·f′(x) over n elements, f being hardSwish.
+//
+//go:noescape
+func hardSwishBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
+// exp32AVX512 is y = f(x) over n elements, f being exp.
+//
+//go:noescape
+func exp32AVX512(n int, y *float32, x *float32)
+
+// expBackward32AVX512 is dx = dy·f′(x) over n elements, f being exp.
+//
+//go:noescape
+func expBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
+// sqrt32AVX512 is y = f(x) over n elements, f being sqrt.
+//
+//go:noescape
+func sqrt32AVX512(n int, y *float32, x *float32)
+
+// sqrtBackward32AVX512 is dx = dy·f′(x) over n elements, f being sqrt.
+//
+//go:noescape
+func sqrtBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
+// square32AVX512 is y = f(x) over n elements, f being square.
+//
+//go:noescape
+func square32AVX512(n int, y *float32, x *float32)
+
+// squareBackward32AVX512 is dx = dy·f′(x) over n elements, f being square.
+//
+//go:noescape
+func squareBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
+// abs32AVX512 is y = f(x) over n elements, f being abs.
+//
+//go:noescape
+func abs32AVX512(n int, y *float32, x *float32)
+
+// absBackward32AVX512 is dx = dy·f′(x) over n elements, f being abs.
+//
+//go:noescape
+func absBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
 // expSum32AVX512 is y = exp(x − top) over n elements, a multiple of 8, and its sum, for x ≤ top; NaN where the difference is.
 //
 //go:noescape
@@ -258,6 +418,166 @@ func standardAddReLU64AVX512(n int, y *float64, x *float64, r *float64, m float6
 //
 //go:noescape
 func standardBackward64AVX512(n int, dx *float64, dy *float64, x *float64, m float64, a float64, b float64, c float64)
+
+// sigmoid64AVX512 is y = f(x) over n elements, f being sigmoid.
+//
+//go:noescape
+func sigmoid64AVX512(n int, y *float64, x *float64)
+
+// sigmoidBackward64AVX512 is dx = dy·f′(x) over n elements, f being sigmoid.
+//
+//go:noescape
+func sigmoidBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
+// tanh64AVX512 is y = f(x) over n elements, f being tanh.
+//
+//go:noescape
+func tanh64AVX512(n int, y *float64, x *float64)
+
+// tanhBackward64AVX512 is dx = dy·f′(x) over n elements, f being tanh.
+//
+//go:noescape
+func tanhBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
+// softplus64AVX512 is y = f(x) over n elements, f being softplus.
+//
+//go:noescape
+func softplus64AVX512(n int, y *float64, x *float64)
+
+// softplusBackward64AVX512 is dx = dy·f′(x) over n elements, f being softplus.
+//
+//go:noescape
+func softplusBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
+// silu64AVX512 is y = f(x) over n elements, f being silu.
+//
+//go:noescape
+func silu64AVX512(n int, y *float64, x *float64)
+
+// siluBackward64AVX512 is dx = dy·f′(x) over n elements, f being silu.
+//
+//go:noescape
+func siluBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
+// gelu64AVX512 is y = f(x) over n elements, f being gelu.
+//
+//go:noescape
+func gelu64AVX512(n int, y *float64, x *float64)
+
+// geluBackward64AVX512 is dx = dy·f′(x) over n elements, f being gelu.
+//
+//go:noescape
+func geluBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
+// geluTanh64AVX512 is y = f(x) over n elements, f being geluTanh.
+//
+//go:noescape
+func geluTanh64AVX512(n int, y *float64, x *float64)
+
+// geluTanhBackward64AVX512 is dx = dy·f′(x) over n elements, f being geluTanh.
+//
+//go:noescape
+func geluTanhBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
+// elu64AVX512 is y = f(x) over n elements, f being elu with the parameters a.
+//
+//go:noescape
+func elu64AVX512(n int, y *float64, x *float64, a float64)
+
+// eluBackward64AVX512 is dx = dy·f′(x) over n elements, f being elu with the parameters a.
+//
+//go:noescape
+func eluBackward64AVX512(n int, dx *float64, dy *float64, x *float64, a float64)
+
+// leakyReLU64AVX512 is y = f(x) over n elements, f being leakyReLU with the parameters a.
+//
+//go:noescape
+func leakyReLU64AVX512(n int, y *float64, x *float64, a float64)
+
+// leakyReLUBackward64AVX512 is dx = dy·f′(x) over n elements, f being leakyReLU with the parameters a.
+//
+//go:noescape
+func leakyReLUBackward64AVX512(n int, dx *float64, dy *float64, x *float64, a float64)
+
+// clamp64AVX512 is y = f(x) over n elements, f being clamp with the parameters a, b.
+//
+//go:noescape
+func clamp64AVX512(n int, y *float64, x *float64, a float64, b float64)
+
+// clampBackward64AVX512 is dx = dy·f′(x) over n elements, f being clamp with the parameters a, b.
+//
+//go:noescape
+func clampBackward64AVX512(n int, dx *float64, dy *float64, x *float64, a float64, b float64)
+
+// relu664AVX512 is y = f(x) over n elements, f being relu6.
+//
+//go:noescape
+func relu664AVX512(n int, y *float64, x *float64)
+
+// relu6Backward64AVX512 is dx = dy·f′(x) over n elements, f being relu6.
+//
+//go:noescape
+func relu6Backward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
+// hardSigmoid64AVX512 is y = f(x) over n elements, f being hardSigmoid.
+//
+//go:noescape
+func hardSigmoid64AVX512(n int, y *float64, x *float64)
+
+// hardSigmoidBackward64AVX512 is dx = dy·f′(x) over n elements, f being hardSigmoid.
+//
+//go:noescape
+func hardSigmoidBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
+// hardSwish64AVX512 is y = f(x) over n elements, f being hardSwish.
+//
+//go:noescape
+func hardSwish64AVX512(n int, y *float64, x *float64)
+
+// hardSwishBackward64AVX512 is dx = dy·f′(x) over n elements, f being hardSwish.
+//
+//go:noescape
+func hardSwishBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
+// exp64AVX512 is y = f(x) over n elements, f being exp.
+//
+//go:noescape
+func exp64AVX512(n int, y *float64, x *float64)
+
+// expBackward64AVX512 is dx = dy·f′(x) over n elements, f being exp.
+//
+//go:noescape
+func expBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
+// sqrt64AVX512 is y = f(x) over n elements, f being sqrt.
+//
+//go:noescape
+func sqrt64AVX512(n int, y *float64, x *float64)
+
+// sqrtBackward64AVX512 is dx = dy·f′(x) over n elements, f being sqrt.
+//
+//go:noescape
+func sqrtBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
+// square64AVX512 is y = f(x) over n elements, f being square.
+//
+//go:noescape
+func square64AVX512(n int, y *float64, x *float64)
+
+// squareBackward64AVX512 is dx = dy·f′(x) over n elements, f being square.
+//
+//go:noescape
+func squareBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
+// abs64AVX512 is y = f(x) over n elements, f being abs.
+//
+//go:noescape
+func abs64AVX512(n int, y *float64, x *float64)
+
+// absBackward64AVX512 is dx = dy·f′(x) over n elements, f being abs.
+//
+//go:noescape
+func absBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
 
 // expSum64AVX512 is y = exp(x − top) over n elements, a multiple of 8, and its sum, for x ≤ top; NaN where the difference is.
 //
@@ -409,6 +729,166 @@ func standardAddReLU32AVX2(n int, y *float32, x *float32, r *float32, m float32,
 //go:noescape
 func standardBackward32AVX2(n int, dx *float32, dy *float32, x *float32, m float32, a float32, b float32, c float32)
 
+// sigmoid32AVX2 is y = f(x) over n elements, f being sigmoid.
+//
+//go:noescape
+func sigmoid32AVX2(n int, y *float32, x *float32)
+
+// sigmoidBackward32AVX2 is dx = dy·f′(x) over n elements, f being sigmoid.
+//
+//go:noescape
+func sigmoidBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
+// tanh32AVX2 is y = f(x) over n elements, f being tanh.
+//
+//go:noescape
+func tanh32AVX2(n int, y *float32, x *float32)
+
+// tanhBackward32AVX2 is dx = dy·f′(x) over n elements, f being tanh.
+//
+//go:noescape
+func tanhBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
+// softplus32AVX2 is y = f(x) over n elements, f being softplus.
+//
+//go:noescape
+func softplus32AVX2(n int, y *float32, x *float32)
+
+// softplusBackward32AVX2 is dx = dy·f′(x) over n elements, f being softplus.
+//
+//go:noescape
+func softplusBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
+// silu32AVX2 is y = f(x) over n elements, f being silu.
+//
+//go:noescape
+func silu32AVX2(n int, y *float32, x *float32)
+
+// siluBackward32AVX2 is dx = dy·f′(x) over n elements, f being silu.
+//
+//go:noescape
+func siluBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
+// gelu32AVX2 is y = f(x) over n elements, f being gelu.
+//
+//go:noescape
+func gelu32AVX2(n int, y *float32, x *float32)
+
+// geluBackward32AVX2 is dx = dy·f′(x) over n elements, f being gelu.
+//
+//go:noescape
+func geluBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
+// geluTanh32AVX2 is y = f(x) over n elements, f being geluTanh.
+//
+//go:noescape
+func geluTanh32AVX2(n int, y *float32, x *float32)
+
+// geluTanhBackward32AVX2 is dx = dy·f′(x) over n elements, f being geluTanh.
+//
+//go:noescape
+func geluTanhBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
+// elu32AVX2 is y = f(x) over n elements, f being elu with the parameters a.
+//
+//go:noescape
+func elu32AVX2(n int, y *float32, x *float32, a float32)
+
+// eluBackward32AVX2 is dx = dy·f′(x) over n elements, f being elu with the parameters a.
+//
+//go:noescape
+func eluBackward32AVX2(n int, dx *float32, dy *float32, x *float32, a float32)
+
+// leakyReLU32AVX2 is y = f(x) over n elements, f being leakyReLU with the parameters a.
+//
+//go:noescape
+func leakyReLU32AVX2(n int, y *float32, x *float32, a float32)
+
+// leakyReLUBackward32AVX2 is dx = dy·f′(x) over n elements, f being leakyReLU with the parameters a.
+//
+//go:noescape
+func leakyReLUBackward32AVX2(n int, dx *float32, dy *float32, x *float32, a float32)
+
+// clamp32AVX2 is y = f(x) over n elements, f being clamp with the parameters a, b.
+//
+//go:noescape
+func clamp32AVX2(n int, y *float32, x *float32, a float32, b float32)
+
+// clampBackward32AVX2 is dx = dy·f′(x) over n elements, f being clamp with the parameters a, b.
+//
+//go:noescape
+func clampBackward32AVX2(n int, dx *float32, dy *float32, x *float32, a float32, b float32)
+
+// relu632AVX2 is y = f(x) over n elements, f being relu6.
+//
+//go:noescape
+func relu632AVX2(n int, y *float32, x *float32)
+
+// relu6Backward32AVX2 is dx = dy·f′(x) over n elements, f being relu6.
+//
+//go:noescape
+func relu6Backward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
+// hardSigmoid32AVX2 is y = f(x) over n elements, f being hardSigmoid.
+//
+//go:noescape
+func hardSigmoid32AVX2(n int, y *float32, x *float32)
+
+// hardSigmoidBackward32AVX2 is dx = dy·f′(x) over n elements, f being hardSigmoid.
+//
+//go:noescape
+func hardSigmoidBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
+// hardSwish32AVX2 is y = f(x) over n elements, f being hardSwish.
+//
+//go:noescape
+func hardSwish32AVX2(n int, y *float32, x *float32)
+
+// hardSwishBackward32AVX2 is dx = dy·f′(x) over n elements, f being hardSwish.
+//
+//go:noescape
+func hardSwishBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
+// exp32AVX2 is y = f(x) over n elements, f being exp.
+//
+//go:noescape
+func exp32AVX2(n int, y *float32, x *float32)
+
+// expBackward32AVX2 is dx = dy·f′(x) over n elements, f being exp.
+//
+//go:noescape
+func expBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
+// sqrt32AVX2 is y = f(x) over n elements, f being sqrt.
+//
+//go:noescape
+func sqrt32AVX2(n int, y *float32, x *float32)
+
+// sqrtBackward32AVX2 is dx = dy·f′(x) over n elements, f being sqrt.
+//
+//go:noescape
+func sqrtBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
+// square32AVX2 is y = f(x) over n elements, f being square.
+//
+//go:noescape
+func square32AVX2(n int, y *float32, x *float32)
+
+// squareBackward32AVX2 is dx = dy·f′(x) over n elements, f being square.
+//
+//go:noescape
+func squareBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
+// abs32AVX2 is y = f(x) over n elements, f being abs.
+//
+//go:noescape
+func abs32AVX2(n int, y *float32, x *float32)
+
+// absBackward32AVX2 is dx = dy·f′(x) over n elements, f being abs.
+//
+//go:noescape
+func absBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
 // expSum32AVX2 is y = exp(x − top) over n elements, a multiple of 4, and its sum, for x ≤ top; NaN where the difference is.
 //
 //go:noescape
@@ -558,6 +1038,166 @@ func standardAddReLU64AVX2(n int, y *float64, x *float64, r *float64, m float64,
 //
 //go:noescape
 func standardBackward64AVX2(n int, dx *float64, dy *float64, x *float64, m float64, a float64, b float64, c float64)
+
+// sigmoid64AVX2 is y = f(x) over n elements, f being sigmoid.
+//
+//go:noescape
+func sigmoid64AVX2(n int, y *float64, x *float64)
+
+// sigmoidBackward64AVX2 is dx = dy·f′(x) over n elements, f being sigmoid.
+//
+//go:noescape
+func sigmoidBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
+// tanh64AVX2 is y = f(x) over n elements, f being tanh.
+//
+//go:noescape
+func tanh64AVX2(n int, y *float64, x *float64)
+
+// tanhBackward64AVX2 is dx = dy·f′(x) over n elements, f being tanh.
+//
+//go:noescape
+func tanhBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
+// softplus64AVX2 is y = f(x) over n elements, f being softplus.
+//
+//go:noescape
+func softplus64AVX2(n int, y *float64, x *float64)
+
+// softplusBackward64AVX2 is dx = dy·f′(x) over n elements, f being softplus.
+//
+//go:noescape
+func softplusBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
+// silu64AVX2 is y = f(x) over n elements, f being silu.
+//
+//go:noescape
+func silu64AVX2(n int, y *float64, x *float64)
+
+// siluBackward64AVX2 is dx = dy·f′(x) over n elements, f being silu.
+//
+//go:noescape
+func siluBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
+// gelu64AVX2 is y = f(x) over n elements, f being gelu.
+//
+//go:noescape
+func gelu64AVX2(n int, y *float64, x *float64)
+
+// geluBackward64AVX2 is dx = dy·f′(x) over n elements, f being gelu.
+//
+//go:noescape
+func geluBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
+// geluTanh64AVX2 is y = f(x) over n elements, f being geluTanh.
+//
+//go:noescape
+func geluTanh64AVX2(n int, y *float64, x *float64)
+
+// geluTanhBackward64AVX2 is dx = dy·f′(x) over n elements, f being geluTanh.
+//
+//go:noescape
+func geluTanhBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
+// elu64AVX2 is y = f(x) over n elements, f being elu with the parameters a.
+//
+//go:noescape
+func elu64AVX2(n int, y *float64, x *float64, a float64)
+
+// eluBackward64AVX2 is dx = dy·f′(x) over n elements, f being elu with the parameters a.
+//
+//go:noescape
+func eluBackward64AVX2(n int, dx *float64, dy *float64, x *float64, a float64)
+
+// leakyReLU64AVX2 is y = f(x) over n elements, f being leakyReLU with the parameters a.
+//
+//go:noescape
+func leakyReLU64AVX2(n int, y *float64, x *float64, a float64)
+
+// leakyReLUBackward64AVX2 is dx = dy·f′(x) over n elements, f being leakyReLU with the parameters a.
+//
+//go:noescape
+func leakyReLUBackward64AVX2(n int, dx *float64, dy *float64, x *float64, a float64)
+
+// clamp64AVX2 is y = f(x) over n elements, f being clamp with the parameters a, b.
+//
+//go:noescape
+func clamp64AVX2(n int, y *float64, x *float64, a float64, b float64)
+
+// clampBackward64AVX2 is dx = dy·f′(x) over n elements, f being clamp with the parameters a, b.
+//
+//go:noescape
+func clampBackward64AVX2(n int, dx *float64, dy *float64, x *float64, a float64, b float64)
+
+// relu664AVX2 is y = f(x) over n elements, f being relu6.
+//
+//go:noescape
+func relu664AVX2(n int, y *float64, x *float64)
+
+// relu6Backward64AVX2 is dx = dy·f′(x) over n elements, f being relu6.
+//
+//go:noescape
+func relu6Backward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
+// hardSigmoid64AVX2 is y = f(x) over n elements, f being hardSigmoid.
+//
+//go:noescape
+func hardSigmoid64AVX2(n int, y *float64, x *float64)
+
+// hardSigmoidBackward64AVX2 is dx = dy·f′(x) over n elements, f being hardSigmoid.
+//
+//go:noescape
+func hardSigmoidBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
+// hardSwish64AVX2 is y = f(x) over n elements, f being hardSwish.
+//
+//go:noescape
+func hardSwish64AVX2(n int, y *float64, x *float64)
+
+// hardSwishBackward64AVX2 is dx = dy·f′(x) over n elements, f being hardSwish.
+//
+//go:noescape
+func hardSwishBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
+// exp64AVX2 is y = f(x) over n elements, f being exp.
+//
+//go:noescape
+func exp64AVX2(n int, y *float64, x *float64)
+
+// expBackward64AVX2 is dx = dy·f′(x) over n elements, f being exp.
+//
+//go:noescape
+func expBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
+// sqrt64AVX2 is y = f(x) over n elements, f being sqrt.
+//
+//go:noescape
+func sqrt64AVX2(n int, y *float64, x *float64)
+
+// sqrtBackward64AVX2 is dx = dy·f′(x) over n elements, f being sqrt.
+//
+//go:noescape
+func sqrtBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
+// square64AVX2 is y = f(x) over n elements, f being square.
+//
+//go:noescape
+func square64AVX2(n int, y *float64, x *float64)
+
+// squareBackward64AVX2 is dx = dy·f′(x) over n elements, f being square.
+//
+//go:noescape
+func squareBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
+// abs64AVX2 is y = f(x) over n elements, f being abs.
+//
+//go:noescape
+func abs64AVX2(n int, y *float64, x *float64)
+
+// absBackward64AVX2 is dx = dy·f′(x) over n elements, f being abs.
+//
+//go:noescape
+func absBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
 
 // expSum64AVX2 is y = exp(x − top) over n elements, a multiple of 4, and its sum, for x ≤ top; NaN where the difference is.
 //

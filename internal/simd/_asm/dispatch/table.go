@@ -96,6 +96,8 @@ var table = []entry{
 		kernels:   one("standardBackward{b}{t}"), args: "n; dx; dy; x; m; a; b; c", count: "len(x)",
 		tail: "return n",
 	},
+	activation("activateVector is y = f(x)", "activateVector[T Float](f Function, y, x []T, a, b T) (n int)", "", "n; y; x"),
+	activation("activateBackwardVector is dx = dy·f′(x)", "activateBackwardVector[T Float](f Function, dx, dy, x []T, a, b T) (n int)", "Backward", "n; dx; dy; x"),
 
 	// Optimisers.
 	{
@@ -344,6 +346,32 @@ of one.`,
 		signature: "peak[T Float](t Tier, n int) int",
 		kernels:   one("peak{b}{t}"), args: "n", tier: "t", after: "return 2 * 12 * {v}", tail: "return peakGo(n)",
 	},
+}
+
+// activation has a kernel for each function, with the parameters that it has.
+func activation(doc, signature, suffix, args string) entry {
+	e := entry{doc: doc + " for the first n elements.", signature: signature, on: "f", args: args, count: "len(x)", tail: "return n"}
+	for _, f := range []struct{ name, kernel, parameters string }{
+		{"Sigmoid", "sigmoid", ""},
+		{"Tanh", "tanh", ""},
+		{"Softplus", "softplus", ""},
+		{"SiLU", "silu", ""},
+		{"GELU", "gelu", ""},
+		{"GELUTanh", "geluTanh", ""},
+		{"ELU", "elu", "; a"},
+		{"LeakyReLU", "leakyReLU", "; a"},
+		{"Clamp", "clamp", "; a; b"},
+		{"ReLU6", "relu6", ""},
+		{"HardSigmoid", "hardSigmoid", ""},
+		{"HardSwish", "hardSwish", ""},
+		{"Exp", "exp", ""},
+		{"Sqrt", "sqrt", ""},
+		{"Square", "square", ""},
+		{"Abs", "abs", ""},
+	} {
+		e.kernels = append(e.kernels, kernel{f.name, f.kernel + suffix + "{b}{t}", args + f.parameters})
+	}
+	return e
 }
 
 func one(name string) []kernel { return []kernel{{"", name, ""}} }

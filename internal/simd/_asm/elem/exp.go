@@ -46,6 +46,7 @@ func expTables() {
 		DATA(8*i, F64(v))
 	}
 	bias = data("expBias", 1023, 1023, 1023, 1023)
+	biases = data("expBiases", 127, 127, 127, 127, 127, 127, 127, 127)
 }
 
 // bias is 1023 in four lanes of 32 bits, the bias of float64's exponents.

@@ -71,13 +71,16 @@ func (f flavour) zeroed() reg.VecVirtual {
 func (f flavour) binary(name string, a Op, b, to Op) {
 	type instruction = func(ops ...Op)
 	table := map[string][2]instruction{
-		"add":  {VADDPS, VADDPD},
-		"sub":  {VSUBPS, VSUBPD},
-		"mul":  {VMULPS, VMULPD},
-		"div":  {VDIVPS, VDIVPD},
-		"max":  {VMAXPS, VMAXPD},
-		"and":  {VANDPS, VANDPD},
-		"sqrt": {func(ops ...Op) { VSQRTPS(ops[0], ops[2]) }, func(ops ...Op) { VSQRTPD(ops[0], ops[2]) }},
+		"add":    {VADDPS, VADDPD},
+		"sub":    {VSUBPS, VSUBPD},
+		"mul":    {VMULPS, VMULPD},
+		"div":    {VDIVPS, VDIVPD},
+		"max":    {VMAXPS, VMAXPD},
+		"min":    {VMINPS, VMINPD},
+		"and":    {VANDPS, VANDPD},
+		"or":     {VORPS, VORPD},
+		"andnot": {VANDNPS, VANDNPD}, // not the register, and the other
+		"sqrt":   {func(ops ...Op) { VSQRTPS(ops[0], ops[2]) }, func(ops ...Op) { VSQRTPD(ops[0], ops[2]) }},
 	}
 	k := 1
 	if f.single() {
@@ -86,21 +89,15 @@ func (f flavour) binary(name string, a Op, b, to Op) {
 	table[name][k](a, b, to)
 }
 
-func (f flavour) load(m Mem, v Op) {
-	if f.single() {
-		VMOVUPS(m, v)
-	} else {
-		VMOVUPD(m, v)
-	}
-}
+func (f flavour) load(m Mem, v Op)  { f.move(m, v) }
+func (f flavour) store(v Op, m Mem) { f.move(v, m) }
 
-func (f flavour) store(v Op, m Mem) { f.load2(v, m) }
-
-func (f flavour) load2(v Op, m Mem) {
+// move copies a vector from or to memory, or to another register.
+func (f flavour) move(from, to Op) {
 	if f.single() {
-		VMOVUPS(v, m)
+		VMOVUPS(from, to)
 	} else {
-		VMOVUPD(v, m)
+		VMOVUPD(from, to)
 	}
 }
 
@@ -159,21 +156,25 @@ func begin(name, signature, doc string) {
 	Pragma("noescape")
 }
 
-// loop runs body for i = 0, step, 2·step, … < n, four steps at a time while there are four.
+// unroll is how many steps a round of loop takes.
+var unroll = 4
+
+// loop runs body for i = 0, step, 2·step, … < n, unroll steps at a time while there are so many.
 func loop(n, i reg.Register, step int, body func(u int)) {
-	const unroll = 4
-	rest := GP64()
-	MOVQ(n, rest)
-	SUBQ(I32(int32(unroll*step)), rest)
-	JLT(LabelRef("rest"))
-	Label("loop")
-	for u := range unroll {
-		body(u)
+	if unroll > 1 {
+		rest := GP64()
+		MOVQ(n, rest)
+		SUBQ(I32(int32(unroll*step)), rest)
+		JLT(LabelRef("rest"))
+		Label("loop")
+		for u := range unroll {
+			body(u)
+		}
+		ADDQ(I32(int32(unroll*step)), i)
+		CMPQ(i, rest)
+		JLE(LabelRef("loop"))
+		Label("rest")
 	}
-	ADDQ(I32(int32(unroll*step)), i)
-	CMPQ(i, rest)
-	JLE(LabelRef("loop"))
-	Label("rest")
 	CMPQ(i, n)
 	JGE(LabelRef("done"))
 	Label("single")
@@ -519,6 +520,9 @@ func main() {
 			standard(f, more, true)
 		}
 		standardBackward(f)
+		for _, g := range functions {
+			activation(f, g)
+		}
 		expSum(f)
 		rowMax(f)
 		maxPool(f)
