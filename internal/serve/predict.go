@@ -110,12 +110,20 @@ func (s *Server) results(ctx context.Context, w http.ResponseWriter, r *http.Req
 			return nil, refuse(http.StatusBadRequest, "top is %.20q, want at least 1", text)
 		}
 	}
-	body, release, err := s.body(w, r)
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil && r.Header.Get("Content-Type") != "" {
+		return nil, refuse(http.StatusUnsupportedMediaType, "the content type: %v", err)
+	}
+	weight := int64(1)
+	if kind == "application/json" {
+		weight = 3 // the decoder has a copy, and what it finds is a part of it
+	}
+	body, release, err := s.body(w, r, weight)
 	defer release()
 	if err != nil {
 		return nil, err
 	}
-	pictures, err := s.pictures(r.Header.Get("Content-Type"), body)
+	pictures, err := s.pictures(kind, params["boundary"], body)
 	if err != nil {
 		return nil, err
 	}
@@ -160,8 +168,8 @@ func (s *Server) ranked(p []float64) []Prediction {
 }
 
 // body reads a request's body. Memory is reserved as it comes, and not as it is promised, so that
-// slow requests hold little. release gives it back.
-func (s *Server) body(w http.ResponseWriter, r *http.Request) (b []byte, release func(), err error) {
+// slow requests hold little; weight is how often a byte is held. release gives it back.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, weight int64) (b []byte, release func(), err error) {
 	held := int64(0)
 	release = func() { s.bytes.Release(held) }
 	if r.ContentLength > s.options.MaxBytes {
@@ -171,10 +179,10 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (b []byte, release
 	for {
 		if len(b) == cap(b) {
 			more := int64(max(cap(b), 4096))
-			if !s.bytes.TryAcquire(more) {
+			if !s.bytes.TryAcquire(more * weight) {
 				return nil, release, refuse(http.StatusServiceUnavailable, "there are too many requests")
 			}
-			held += more
+			held += more * weight
 			b = append(make([]byte, 0, len(b)+int(more)), b...)
 		}
 		n, err := from.Read(b[len(b):cap(b)])
@@ -192,16 +200,12 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (b []byte, release
 }
 
 // pictures finds the pictures of a body, and brings them to the network's input.
-func (s *Server) pictures(contentType string, body []byte) ([][]uint8, error) {
-	kind, params, err := mime.ParseMediaType(contentType)
-	if err != nil && contentType != "" {
-		return nil, refuse(http.StatusUnsupportedMediaType, "the content type: %v", err)
-	}
+func (s *Server) pictures(kind, boundary string, body []byte) ([][]uint8, error) {
 	switch {
 	case kind == "application/json":
 		return s.fromJSON(body)
 	case kind == "multipart/form-data":
-		return s.fromParts(multipart.NewReader(bytes.NewReader(body), params["boundary"]))
+		return s.fromParts(multipart.NewReader(bytes.NewReader(body), boundary))
 	case len(body) == 0:
 		return nil, refuse(http.StatusBadRequest, "the body is empty, want a picture, multipart/form-data, or application/json")
 	}
@@ -268,22 +272,57 @@ func named(err error, where string) error {
 	return err
 }
 
+// fewFiles are strings of base64. They are counted as they are read: an empty one costs two bytes as
+// text, and a slice in memory.
+type fewFiles struct {
+	most  int
+	files [][]byte
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (f *fewFiles) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	open, err := d.Token()
+	if err != nil || open == nil {
+		return err
+	}
+	if open != json.Delim('[') {
+		return errors.New(`"images" is no array`)
+	}
+	for f.files = [][]byte{}; d.More(); {
+		if len(f.files) == f.most {
+			return refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("more than %d pictures", f.most)}
+		}
+		var file []byte
+		if err := d.Decode(&file); err != nil {
+			return err
+		}
+		f.files = append(f.files, file)
+	}
+	return nil
+}
+
 func (s *Server) fromJSON(body []byte) (all [][]uint8, err error) {
 	var in struct {
-		Image  []byte            `json:"image"`
-		Images []json.RawMessage `json:"images"`
-		Pixels json.RawMessage   `json:"pixels"`
+		Image  []byte          `json:"image"`
+		Images fewFiles        `json:"images"`
+		Pixels json.RawMessage `json:"pixels"`
 	}
+	in.Images.most = s.options.MaxPictures
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&in); err != nil {
+		var refused refusal
+		if errors.As(err, &refused) {
+			return nil, refused
+		}
 		return nil, refuse(http.StatusBadRequest, "JSON: %v", err)
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return nil, refuse(http.StatusBadRequest, "JSON: more than one value")
 	}
 	given := 0
-	for _, there := range []bool{in.Image != nil, in.Images != nil, in.Pixels != nil} {
+	for _, there := range []bool{in.Image != nil, in.Images.files != nil, in.Pixels != nil} {
 		if there {
 			given++
 		}
@@ -291,17 +330,11 @@ func (s *Server) fromJSON(body []byte) (all [][]uint8, err error) {
 	switch {
 	case given != 1:
 		return nil, refuse(http.StatusBadRequest, `JSON: %d of "image", "images" and "pixels", want one`, given)
-	case len(in.Images) > s.options.MaxPictures:
-		return nil, refuse(http.StatusRequestEntityTooLarge, "%d pictures, want at most %d", len(in.Images), s.options.MaxPictures)
 	case in.Image != nil:
 		p, err := s.decode(in.Image)
 		return [][]uint8{p}, err
-	case in.Images != nil:
-		for i, raw := range in.Images {
-			var b []byte
-			if err := json.Unmarshal(raw, &b); err != nil {
-				return nil, refuse(http.StatusBadRequest, "JSON: image %d: %v", i+1, err)
-			}
+	case in.Images.files != nil:
+		for i, b := range in.Images.files {
 			p, err := s.decode(b)
 			if err != nil {
 				return nil, named(err, fmt.Sprintf("image %d", i+1))
