@@ -21,7 +21,7 @@ func hint(shape []int, got, want []float64, bad []bool) string {
 			return ""
 		}
 		if math.IsNaN(got[i]) {
-			return "it is NaN" + where(shape, bad)
+			return "it is NaN" + where(shape, bad, want)
 		}
 		size = max(size, math.Abs(v))
 	}
@@ -35,14 +35,16 @@ func hint(shape []int, got, want []float64, bad []bool) string {
 		}
 		return true
 	}
+	place := strings.TrimPrefix(where(shape, bad, want), " ")
 	if same(func(i int) (float64, bool) { return want[i], true }) { // a small thing
-		return strings.TrimPrefix(where(shape, bad), " ")
+		return place
 	}
-	if same(func(int) (float64, bool) { return 0, true }) {
+	enough := telling(want, size) == few
+	if enough && same(func(int) (float64, bool) { return 0, true }) {
 		return "it is zero everywhere"
 	}
-	if telling(want, size) < few || telling(got, size) < few {
-		return strings.TrimPrefix(where(shape, bad), " ")
+	if !enough || telling(got, size) < few {
+		return place
 	}
 	if s := factor(got, want, same); s != "" {
 		return s
@@ -86,8 +88,8 @@ func hint(shape []int, got, want []float64, bad []bool) string {
 			}
 		}
 	}
-	if s := where(shape, bad); s != "" {
-		return s[1:]
+	if place != "" {
+		return place
 	}
 	if same(func(i int) (float64, bool) { return want[i] + got[0] - want[0], true }) {
 		return fmt.Sprintf("%.6g is added to every element", got[0]-want[0])
@@ -136,8 +138,9 @@ func factor(got, want []float64, same func(func(int) (float64, bool)) bool) stri
 	return fmt.Sprintf("a constant factor of %.6g", c)
 }
 
-// where sees that the mismatches are in one place only. The answer begins with a space.
-func where(shape []int, bad []bool) string {
+// where sees that the mismatches are in one place only. The answer begins with a space. An element
+// that should be zero, and is, shows nothing of the other places.
+func where(shape []int, bad []bool, want []float64) string {
 	d := len(shape)
 	count := 0
 	for _, b := range bad {
@@ -152,19 +155,18 @@ func where(shape []int, bad []bool) string {
 		if shape[a] < 2 {
 			continue
 		}
-		only := -1
+		only, right := -1, map[int]bool{}
 		for i, b := range bad {
-			if !b {
-				continue
-			}
-			if x := multiIndex(i, shape)[a]; only < 0 {
+			switch x := multiIndex(i, shape)[a]; {
+			case !b && want[i] != 0:
+				right[x] = true
+			case b && only < 0:
 				only = x
-			} else if only != x {
+			case b && only != x:
 				only = math.MaxInt
-				break
 			}
 		}
-		if only != math.MaxInt && count > 1 {
+		if delete(right, only); only != math.MaxInt && len(right) == shape[a]-1 && count > 1 {
 			return fmt.Sprintf(" only at index %d of axis %d", only, a)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/verify"
 )
@@ -95,6 +96,58 @@ func TestFaintKinks(t *testing.T) {
 		}
 		if f := r.First(); f != nil && f.Mismatch != nil && strings.Contains(f.Mismatch.Hint, "kink") {
 			t.Errorf("the hint is %q, want none of a kink that noise could be", f.Mismatch.Hint)
+		}
+	}
+}
+
+// Where a varied shape leaves the result without elements, that is no variation; at the case's own
+// shape the report says it.
+func TestEmptyResults(t *testing.T) {
+	half := simple("every other", func(x float64) float64 { return x }, func(float64, float64) float64 { return 1 })
+	half.out = func(in []tensor.Shape) (tensor.Shape, error) { return tensor.Shape{in[0][0], in[0][1] / 2}, nil }
+	half.wide.f = func(in []shaped[float64]) []float64 { return every(in[0].v, in[0].s[1]) }
+	half.wide.d = func(_ int, in []shaped[float64], _, dy []float64) []float64 {
+		dx := make([]float64, len(in[0].v))
+		for k, v := range dy {
+			w := in[0].s[1]
+			dx[k/(w/2)*w+2*(k%(w/2))] = v
+		}
+		return dx
+	}
+	half.slim = nil
+	for side, want := range map[int]string{4: "", 1: "nothing to compare"} {
+		r, err := verify.Case{Build: half.build, Inputs: []verify.Input{verify.Normal("x", 2, side)}, Seed: 1}.Check()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Passed() != (want == "") || !strings.Contains(r.String(), want) {
+			t.Errorf("side %d: want %q, got\n%s", side, want, r)
+		}
+	}
+}
+
+func every(x []float64, w int) (y []float64) {
+	for i, v := range x {
+		if i%w%2 == 0 && i%w < w/2*2 {
+			y = append(y, v)
+		}
+	}
+	return y
+}
+
+// The same seed gives the same report.
+func TestSameSeedSameReport(t *testing.T) {
+	for _, o := range []*op{relu(0), relu(7)} {
+		var reports [2]string
+		for k := range reports {
+			r, err := verify.Case{Build: o.build, Inputs: []verify.Input{verify.Normal("x", 2, 3)}, Seed: 5}.Check()
+			if err != nil {
+				t.Fatal(err)
+			}
+			reports[k] = r.String()
+		}
+		if reports[0] != reports[1] {
+			t.Errorf("the second report of one seed differs:\n%s\nfrom the first:\n%s", reports[1], reports[0])
 		}
 	}
 }

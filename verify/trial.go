@@ -176,6 +176,11 @@ func (t *trial) start() error {
 		if t.fwd, err = t.c.world(t.of, t.spent); err != nil {
 			return errors.Wrap(err, "building it")
 		}
+		for o, s := range t.fwd.shapes {
+			if tensor.Shape(s).TotalSize() == 0 {
+				return errors.Errorf("%s has shape %v: there is nothing to compare", t.fwd.name(o), s)
+			}
+		}
 		if most := 1 << 15; t.at != "" && t.fwd.n > most {
 			return errors.Errorf("y has %d elements, more than a variation may", t.fwd.n)
 		}

@@ -57,7 +57,37 @@ type builtIn struct {
 	mortal bool
 	// search hands cases to try, which returns false once one failed. problem says what is wrong,
 	// or nothing.
-	search func(try func(what string, problem func() string) bool)
+	search func(try try)
+}
+
+// A try runs one case: what it is, and what says what is wrong with it, or nothing.
+type try func(what string, problem func() string) bool
+
+// one is a search of one case.
+func one(what string, problem func() string) func(try try) {
+	return func(try try) { try(what, problem) }
+}
+
+// must and done end a case with an error, which is then what is wrong with it.
+func must[T any](v T, err error) T {
+	done(err)
+	return v
+}
+
+func done(err error) {
+	if err != nil {
+		panic(failure{err})
+	}
+}
+
+// A failure is an error that ended a case.
+type failure struct{ error }
+
+// run runs a graph.
+func run(g *G.ExprGraph, options ...G.VMOpt) {
+	m := G.NewTapeMachine(g, options...)
+	defer m.Close()
+	done(m.RunAll())
 }
 
 const childVariable = "CONVGRAD_VERIFY_BUILT_IN"
@@ -117,7 +147,11 @@ func (b builtIn) here(progress io.Writer) Result {
 
 func guarded(problem func() string) (p string) {
 	defer func() {
-		if r := recover(); r != nil {
+		switch r := recover().(type) {
+		case nil:
+		case failure:
+			p = r.Error()
+		default:
 			p = fmt.Sprintf("panics: %v", r)
 		}
 	}()
@@ -318,52 +352,29 @@ func ones(n int) []float64 {
 type view struct {
 	name string
 	axis int // must have two elements or more, for a slice of one loses its axis
-	make func(a graphs.Array) (*tensor.Dense, error)
+	make func(shape []int) (tensor.Tensor, error)
 }
 
 func views() []view {
-	sliced := func(axis int) func(a graphs.Array) (*tensor.Dense, error) {
-		return func(a graphs.Array) (*tensor.Dense, error) {
-			wide := append([]int(nil), a.Shape...)
+	sliced := func(axis int) func(shape []int) (tensor.Tensor, error) {
+		return func(shape []int) (tensor.Tensor, error) {
+			wide := slices.Clone(shape)
 			wide[axis]++
-			d := tensor.New(tensor.WithShape(wide...), tensor.Of(tensor.Float64))
 			index := make([]tensor.Slice, len(wide))
-			index[axis] = G.S(0, a.Shape[axis])
-			s, err := d.Slice(index...)
-			if err != nil {
-				return nil, err
-			}
-			v := s.(*tensor.Dense)
-			for i, x := range a.Data {
-				if err := v.SetAt(x, multiIndex(i, a.Shape)...); err != nil {
-					return nil, err
-				}
-			}
-			return v, nil
+			index[axis] = G.S(0, shape[axis])
+			return tensor.New(tensor.WithShape(wide...), tensor.Of(tensor.Float64)).Slice(index...)
 		}
 	}
 	return []view{
 		{"a slice of the batch", 0, sliced(0)},
 		{"a slice of the channels", 1, sliced(1)},
 		{"a slice of the width", 3, sliced(3)},
-		{"a lazy transpose", 0, func(a graphs.Array) (*tensor.Dense, error) {
-			d := tensor.New(tensor.WithShape(a.Shape[0], a.Shape[1], a.Shape[3], a.Shape[2]), tensor.Of(tensor.Float64))
-			for i, x := range a.Data {
-				k := multiIndex(i, a.Shape)
-				if err := d.SetAt(x, k[0], k[1], k[3], k[2]); err != nil {
-					return nil, err
-				}
-			}
+		{"a lazy transpose", 0, func(s []int) (tensor.Tensor, error) {
+			d := tensor.New(tensor.WithShape(s[0], s[1], s[3], s[2]), tensor.Of(tensor.Float64))
 			return d, d.T(0, 1, 3, 2)
 		}},
-		{"column-major", 0, func(a graphs.Array) (*tensor.Dense, error) {
-			d := tensor.New(tensor.WithShape(a.Shape...), tensor.Of(tensor.Float64), tensor.AsFortran(nil))
-			for i, x := range a.Data {
-				if err := d.SetAt(x, multiIndex(i, a.Shape)...); err != nil {
-					return nil, err
-				}
-			}
-			return d, nil
+		{"column-major", 0, func(s []int) (tensor.Tensor, error) {
+			return tensor.New(tensor.WithShape(s...), tensor.Of(tensor.Float64), tensor.AsFortran(nil)), nil
 		}},
 	}
 }
@@ -374,30 +385,22 @@ func viewed(v view, shape []int, build func(x *G.Node) (*G.Node, error), want fu
 	for i := range a.Data {
 		a.Data[i] = float64(i*i%7 + i)
 	}
-	d, err := v.make(a)
+	made, err := v.make(shape)
 	if err != nil {
 		return "the view cannot be made: " + err.Error()
 	}
+	d := made.(*tensor.Dense)
+	for i, x := range a.Data {
+		d.Set(graphs.Place(d, i), x)
+	}
 	g := G.NewGraph()
 	x := G.NewTensor(g, tensor.Float64, len(shape), G.WithShape(shape...), G.WithName("x"))
-	y, err := build(x)
-	if err != nil {
-		return err.Error()
-	}
+	y := must(build(x))
 	var read G.Value
 	G.Read(y, &read)
-	if err := G.Let(x, d); err != nil {
-		return err.Error()
-	}
-	m := G.NewTapeMachine(g)
-	defer m.Close()
-	if err := m.RunAll(); err != nil {
-		return err.Error()
-	}
-	got, err := graphs.Floats(read)
-	if err != nil {
-		return err.Error()
-	}
+	done(G.Let(x, d))
+	run(g)
+	got := must(graphs.Floats(read))
 	return differs("y", got, want(a.Data))
 }
 
@@ -406,8 +409,8 @@ func viewed(v view, shape []int, build func(x *G.Node) (*G.Node, error), want fu
 func builtIns() []builtIn {
 	symmetric := []kernel.Spatial{padded(0, 0, 0, 0, 1), padded(0, 0, 0, 0, 2), padded(1, 1, 1, 1, 2), padded(1, 1, 0, 0, 1)}
 	uneven := []kernel.Spatial{padded(0, 1, 0, 1, 1), padded(1, 0, 1, 0, 1), padded(0, 1, 0, 1, 2), padded(1, 0, 1, 0, 2)}
-	overConv := func(by []verify.Oracle) func(try func(string, func() string) bool) {
-		return func(try func(string, func() string) bool) {
+	overConv := func(by []verify.Oracle) func(try try) {
+		return func(try try) {
 			n := 0
 			convolutions(func(g kernel.Conv, sp kernel.Spatial) bool {
 				n++
@@ -424,8 +427,8 @@ func builtIns() []builtIn {
 			return G.MaxPool2D(in[0], tensor.Shape{g.R, g.S}, pad, strides(sp))
 		}
 	}
-	overMax := func(spatial []kernel.Spatial, by []verify.Oracle) func(try func(string, func() string) bool) {
-		return func(try func(string, func() string) bool) {
+	overMax := func(spatial []kernel.Spatial, by []verify.Oracle) func(try try) {
+		return func(try try) {
 			n := 0
 			pools(spatial, func(g kernel.Pool, sp kernel.Spatial) bool {
 				n++
@@ -436,7 +439,7 @@ func builtIns() []builtIn {
 	all := []builtIn{
 		{name: "Conv2d", use: "under TapeMachine", search: overConv(underTape)},
 		{name: "Conv2d", use: "under LispMachine, x and w with second consumers", known: "C2", search: overConv(underLisp)},
-		{name: "Conv2d", use: "two of one input that differ in their dilation", known: "C1", search: func(try func(string, func() string) bool) {
+		{name: "Conv2d", use: "two of one input that differ in their dilation", known: "C1", search: func(try try) {
 			convolutions(func(g kernel.Conv, sp kernel.Spatial) bool {
 				for dilation := 2; dilation <= 3; dilation++ {
 					for stride := 1; stride <= 3; stride++ {
@@ -469,7 +472,7 @@ func builtIns() []builtIn {
 				return true
 			})
 		}},
-		{name: "Conv2d", use: "with a kernel shape that is not the filter's", known: "C9", search: func(try func(string, func() string) bool) {
+		{name: "Conv2d", use: "with a kernel shape that is not the filter's", known: "C9", search: func(try try) {
 			for _, k := range [][2]int{{1, 1}, {1, 2}, {2, 1}, {2, 2}, {3, 3}} {
 				for _, f := range [][2]int{{1, 1}, {1, 2}, {2, 1}, {1, 4}, {4, 1}, {1, 9}} {
 					if k == f {
@@ -486,7 +489,7 @@ func builtIns() []builtIn {
 				}
 			}
 		}},
-		{name: "Conv2d", use: "a gradient's gradient: ∂/∂w ⟨∂E/∂x, v⟩", known: "C11", mortal: true, search: func(try func(string, func() string) bool) {
+		{name: "Conv2d", use: "a gradient's gradient: ∂/∂w ⟨∂E/∂x, v⟩", known: "C11", mortal: true, search: func(try try) {
 			convolutions(func(g kernel.Conv, sp kernel.Spatial) bool {
 				return try(convWhat(g, sp), func() string { return secondConv(g, sp) }) && g.H*g.W < 6
 			})
@@ -494,7 +497,7 @@ func builtIns() []builtIn {
 		{name: "MaxPool2D", use: "symmetric padding, under TapeMachine", search: overMax(symmetric, underTape)},
 		{name: "MaxPool2D", use: "under LispMachine, x with a second consumer", known: "C2", search: overMax(symmetric, underLisp)},
 		{name: "MaxPool2D", use: "four paddings that differ", known: "C3", mortal: true, search: overMax(uneven, underTape)},
-		{name: "MaxPool2D", use: "two of one input that differ in their last paddings", known: "C4", search: func(try func(string, func() string) bool) {
+		{name: "MaxPool2D", use: "two of one input that differ in their last paddings", known: "C4", search: func(try try) {
 			pools([]kernel.Spatial{padded(0, 0, 0, 0, 2), padded(1, 1, 1, 1, 2)}, func(g kernel.Pool, sp kernel.Spatial) bool {
 				more := sp
 				more.PadBottom++
@@ -519,37 +522,33 @@ func builtIns() []builtIn {
 				})
 			})
 		}},
-		{name: "MaxPool2D", use: "a window of −Inf", known: "C5", mortal: true, search: func(try func(string, func() string) bool) {
+		{name: "MaxPool2D", use: "a window of −Inf", known: "C5", mortal: true, search: func(try try) {
 			inf := math.Inf(-1)
 			try("x [−Inf], window [1 1]", func() string { return maxAt(1, image2(1, 1, inf), []float64{inf}, []float64{1}) })
 			try("x [−Inf −Inf], window [1 2]", func() string { return maxAt(2, image2(1, 2, inf, inf), []float64{inf}, []float64{1, 0}) })
 		}},
-		{name: "MaxPool2D", use: "a NaN in a window", known: "C5", mortal: true, search: func(try func(string, func() string) bool) {
+		{name: "MaxPool2D", use: "a NaN in a window", known: "C5", mortal: true, search: func(try try) {
 			nan := math.NaN()
 			try("x [1 NaN], window [1 2]", func() string { return maxAt(2, image2(1, 2, 1, nan), []float64{nan}, []float64{0, 1}) })
 			try("x [NaN 1], window [1 2]", func() string { return maxAt(2, image2(1, 2, nan, 1), []float64{nan}, []float64{1, 0}) })
 		}},
-		{name: "MaxPool2D", use: "a window of NaN alone", known: "C5", mortal: true, search: func(try func(string, func() string) bool) {
+		{name: "MaxPool2D", use: "a window of NaN alone", known: "C5", mortal: true, search: func(try try) {
 			nan := math.NaN()
 			try("x [NaN], window [1 1]", func() string { return maxAt(1, image2(1, 1, nan), []float64{nan}, []float64{1}) })
 		}},
-		{name: "MaxPool2D", use: "a window of the least number, −MaxFloat64", known: "C5", mortal: true, search: func(try func(string, func() string) bool) {
-			try("x [−MaxFloat64], window [1 1]", func() string {
-				return maxAt(1, image2(1, 1, -math.MaxFloat64), []float64{-math.MaxFloat64}, []float64{1})
-			})
-		}},
-		{name: "MaxPool2D", use: "a window that lies wholly in the padding", known: "C5", mortal: true, search: func(try func(string, func() string) bool) {
-			try("x [1], window [1 1], pad [1 1]", func() string {
-				y, _, err := graphs.Run(func(in []*G.Node) (*G.Node, error) {
-					return G.MaxPool2D(in[0], tensor.Shape{1, 1}, []int{1, 1}, []int{1, 1})
-				}, []graphs.Array{image2(1, 1, 1)}, graphs.Of([]int{1, 1, 3, 3}, ones(9)))
-				if err != nil {
-					return "" // an error is an answer
-				}
-				return fmt.Sprintf("y is %v, where no element was: want an error", y.Data)
-			})
-		}},
-		{name: "MaxPool2D", use: "one op at two nodes", known: "C6", search: func(try func(string, func() string) bool) {
+		{name: "MaxPool2D", use: "a window of the least number, −MaxFloat64", known: "C5", mortal: true, search: one("x [−MaxFloat64], window [1 1]", func() string {
+			return maxAt(1, image2(1, 1, -math.MaxFloat64), []float64{-math.MaxFloat64}, []float64{1})
+		})},
+		{name: "MaxPool2D", use: "a window that lies wholly in the padding", known: "C5", mortal: true, search: one("x [1], window [1 1], pad [1 1]", func() string {
+			y, _, err := graphs.Run(func(in []*G.Node) (*G.Node, error) {
+				return G.MaxPool2D(in[0], tensor.Shape{1, 1}, []int{1, 1}, []int{1, 1})
+			}, []graphs.Array{image2(1, 1, 1)}, graphs.Of([]int{1, 1, 3, 3}, ones(9)))
+			if err != nil {
+				return "" // an error is an answer
+			}
+			return fmt.Sprintf("y is %v, where no element was: want an error", y.Data)
+		})},
+		{name: "MaxPool2D", use: "one op at two nodes", known: "C6", search: func(try try) {
 			pools(symmetric, func(g kernel.Pool, sp kernel.Spatial) bool {
 				one := maxUse(g, nil)
 				s := use{shapes: [][]int{one.shapes[0], one.shapes[0]}, distinct: true}
@@ -568,7 +567,7 @@ func builtIns() []builtIn {
 				return try(poolWhat(g, sp), func() string { return blamed(s, underTape...) })
 			})
 		}},
-		{name: "MaxPool2D", use: "another run between forward and backward, as in a clone", known: "C6", search: func(try func(string, func() string) bool) {
+		{name: "MaxPool2D", use: "another run between forward and backward, as in a clone", known: "C6", search: func(try try) {
 			pools(symmetric[:2], func(g kernel.Pool, sp kernel.Spatial) bool {
 				return try(poolWhat(g, sp), func() string {
 					return blamedFor(verify.Case{Build: verify.Build(maxBuild(g, sp)), Inputs: []verify.Input{verify.Permutation("x", g.N, g.C, g.H, g.W)}}, verify.ByInterleaving)
@@ -578,10 +577,8 @@ func builtIns() []builtIn {
 		{name: "MaxPool2D", use: "differentiated, and then something else in the same graph", known: "M2", search: gradTwice(func(x *G.Node) (*G.Node, error) {
 			return G.MaxPool2D(x, tensor.Shape{1, 1}, []int{0, 0}, []int{1, 1})
 		})},
-		{name: "MaxPool2D", use: "a gradient's gradient", known: "C11", mortal: true, search: func(try func(string, func() string) bool) {
-			try("x [1 1 1 1], window [1 1]", func() string { return secondMax() })
-		}},
-		{name: "AveragePool2D", use: "under TapeMachine", known: "C7", mortal: true, search: func(try func(string, func() string) bool) {
+		{name: "MaxPool2D", use: "a gradient's gradient", known: "C11", mortal: true, search: one("x [1 1 1 1], window [1 1]", func() string { return secondMax() })},
+		{name: "AveragePool2D", use: "under TapeMachine", known: "C7", mortal: true, search: func(try try) {
 			pools(symmetric[:2], func(g kernel.Pool, sp kernel.Spatial) bool {
 				return try(poolWhat(g, sp), func() string {
 					return blamed(avgUse(g, func(in []*G.Node) (*G.Node, error) {
@@ -590,7 +587,7 @@ func builtIns() []builtIn {
 				})
 			})
 		}},
-		{name: "AveragePool2D", use: "its gradient", known: "C7", mortal: true, search: func(try func(string, func() string) bool) {
+		{name: "AveragePool2D", use: "its gradient", known: "C7", mortal: true, search: func(try try) {
 			pools(symmetric[:2], func(g kernel.Pool, sp kernel.Spatial) bool {
 				return try(poolWhat(g, sp), func() string {
 					return blamed(avgUse(g, func(in []*G.Node) (*G.Node, error) {
@@ -599,17 +596,13 @@ func builtIns() []builtIn {
 				})
 			})
 		}},
-		{name: "AveragePool1D", use: "the forward pass", known: "C7", mortal: true, search: func(try func(string, func() string) bool) {
-			try("x [0 1], window 2", func() string {
-				return at(func(in []*G.Node) (*G.Node, error) { return G.AveragePool1D(in[0], 2, 0, 2) }, []graphs.Array{image2(1, 2, 0, 1)}, image2(1, 1, 1), []float64{0.5}, nil)
-			})
-		}},
-		{name: "GlobalAveragePool2D", use: "its gradient", known: "C8", search: func(try func(string, func() string) bool) {
-			try("x [1]", func() string {
-				return at(func(in []*G.Node) (*G.Node, error) { return G.GlobalAveragePool2D(in[0]) }, []graphs.Array{image2(1, 1, 1)}, image2(1, 1, 1), []float64{1}, []float64{1})
-			})
-		}},
-		{name: "Rectify", use: "away from 0", search: func(try func(string, func() string) bool) {
+		{name: "AveragePool1D", use: "the forward pass", known: "C7", mortal: true, search: one("x [0 1], window 2", func() string {
+			return at(func(in []*G.Node) (*G.Node, error) { return G.AveragePool1D(in[0], 2, 0, 2) }, []graphs.Array{image2(1, 2, 0, 1)}, image2(1, 1, 1), []float64{0.5}, nil)
+		})},
+		{name: "GlobalAveragePool2D", use: "its gradient", known: "C8", search: one("x [1]", func() string {
+			return at(func(in []*G.Node) (*G.Node, error) { return G.GlobalAveragePool2D(in[0]) }, []graphs.Array{image2(1, 1, 1)}, image2(1, 1, 1), []float64{1}, []float64{1})
+		})},
+		{name: "Rectify", use: "away from 0", search: func(try try) {
 			for n := 2; n <= 12; n++ {
 				try(fmt.Sprintf("x [%d]", n), func() string {
 					return blamed(use{[][]int{{n}}, true, func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) }, reference.OfReLU()}, slices.Concat(underTape, underLisp)...)
@@ -619,19 +612,19 @@ func builtIns() []builtIn {
 		{name: "Rectify", use: "the gradient at 0", known: "O1", search: rectifyAt(0, 0, 0)},
 		{name: "Rectify", use: "of −Inf", known: "O1", search: rectifyAt(math.Inf(-1), 0, 0)},
 		{name: "Rectify", use: "of −1, the sign of the 0", known: "O1", search: rectifyAt(-1, 0, 0)},
-		{name: "SoftMax", use: "rows whose numbers are near", search: func(try func(string, func() string) bool) {
+		{name: "SoftMax", use: "rows whose numbers are near", search: func(try try) {
 			for n := 1; n <= 3; n++ {
 				for m := 2; m <= 5; m++ {
 					try(fmt.Sprintf("x [%d %d]", n, m), func() string { return blamed(softmaxUse(n, m), underTape...) })
 				}
 			}
 		}},
-		{name: "SoftMax", use: "of one column", known: "O5", search: func(try func(string, func() string) bool) {
+		{name: "SoftMax", use: "of one column", known: "O5", search: func(try try) {
 			for n := 1; n <= 3; n++ {
 				try(fmt.Sprintf("x [%d 1]", n), func() string { return blamed(softmaxUse(n, 1), underTape...) })
 			}
 		}},
-		{name: "SoftMax", use: "rows that are far apart", known: "O2", search: func(try func(string, func() string) bool) {
+		{name: "SoftMax", use: "rows that are far apart", known: "O2", search: func(try try) {
 			for apart := 1.0; apart <= 1024; apart *= 2 {
 				try(fmt.Sprintf("x [%v %v; 0 0]", apart, apart), func() string {
 					return at(func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0]) },
@@ -639,7 +632,7 @@ func builtIns() []builtIn {
 				})
 			}
 		}},
-		{name: "LogSoftMax", use: "rows that are far apart", known: "O2", search: func(try func(string, func() string) bool) {
+		{name: "LogSoftMax", use: "rows that are far apart", known: "O2", search: func(try try) {
 			for apart := 1.0; apart <= 1024; apart *= 2 {
 				try(fmt.Sprintf("x [%v %v; 0 0]", apart, apart), func() string {
 					got, _, err := graphs.Run(func(in []*G.Node) (*G.Node, error) { return G.LogSoftMax(in[0]) }, []graphs.Array{graphs.Of([]int{2, 2}, []float64{apart, apart, 0, 0})}, graphs.Of([]int{2, 2}, ones(4)))
@@ -657,81 +650,57 @@ func builtIns() []builtIn {
 			}
 		}},
 		{name: "SoftMax", use: "differentiated, and then something else in the same graph", known: "M2", search: gradTwice(func(x *G.Node) (*G.Node, error) { return G.SoftMax(x) })},
-		{name: "SoftMax", use: "beside LogSoftMax of the same x", known: "O3", search: func(try func(string, func() string) bool) {
-			try("x [0 0]", func() string {
-				_, in := graphs.Leaves(graphs.Zeros(1, 2))
-				p, err := G.SoftMax(in[0])
-				if err != nil {
-					return err.Error()
-				}
-				l, err := G.LogSoftMax(in[0])
-				if err != nil {
-					return err.Error()
-				}
-				if p == l {
-					return "the two are one node"
-				}
-				return ""
-			})
-		}},
-		{name: "SoftMax", use: "read beside its Log", known: "O4", search: func(try func(string, func() string) bool) {
-			try("x [0 0]", func() string {
-				g, in := graphs.Leaves(graphs.Zeros(1, 2))
-				p, err := G.SoftMax(in[0])
-				if err != nil {
-					return err.Error()
-				}
-				var read G.Value
-				G.Read(p, &read)
-				if _, err := G.Log(p); err != nil {
-					return err.Error()
-				}
-				m := G.NewTapeMachine(g)
-				defer m.Close()
-				if err := m.RunAll(); err != nil {
-					return err.Error()
-				}
-				got, err := graphs.Floats(read)
-				if err != nil {
-					return err.Error()
-				}
-				return differs("softmax", got, []float64{0.5, 0.5})
-			})
-		}},
-		{name: "SoftMax", use: "−mean(log(softmax(x)·t)), the loss of examples/convnet", known: "O6", search: func(try func(string, func() string) bool) {
-			try("x [0 0], targets [1 0] and [0 1]", func() string {
-				var grads [2][]float64
-				for k := range grads {
-					t := []float64{1. / 1024, 1. / 1024}
-					t[k] = 1
-					_, dx, err := graphs.Run(func(in []*G.Node) (*G.Node, error) {
-						p, err := G.SoftMax(in[0])
-						if err != nil {
-							return nil, err
-						}
-						if p, err = G.HadamardProd(p, in[1]); err != nil {
-							return nil, err
-						}
-						if p, err = G.Log(p); err != nil {
-							return nil, err
-						}
-						if p, err = G.Mean(p); err != nil {
-							return nil, err
-						}
-						return G.Neg(p)
-					}, []graphs.Array{graphs.Of([]int{1, 2}, []float64{0, 0}), graphs.Of([]int{1, 2}, t)}, graphs.Of(nil, []float64{1}))
+		{name: "SoftMax", use: "beside LogSoftMax of the same x", known: "O3", search: one("x [0 0]", func() string {
+			_, in := graphs.Leaves(graphs.Zeros(1, 2))
+			p := must(G.SoftMax(in[0]))
+			l := must(G.LogSoftMax(in[0]))
+			if p == l {
+				return "the two are one node"
+			}
+			return ""
+		})},
+		{name: "SoftMax", use: "read beside its Log", known: "O4", search: one("x [0 0]", func() string {
+			g, in := graphs.Leaves(graphs.Zeros(1, 2))
+			p := must(G.SoftMax(in[0]))
+			var read G.Value
+			G.Read(p, &read)
+			must(G.Log(p))
+			run(g)
+			got := must(graphs.Floats(read))
+			return differs("softmax", got, []float64{0.5, 0.5})
+		})},
+		{name: "SoftMax", use: "−mean(log(softmax(x)·t)), the loss of examples/convnet", known: "O6", search: one("x [0 0], targets [1 0] and [0 1]", func() string {
+			var grads [2][]float64
+			for k := range grads {
+				t := []float64{1. / 1024, 1. / 1024}
+				t[k] = 1
+				_, dx, err := graphs.Run(func(in []*G.Node) (*G.Node, error) {
+					p, err := G.SoftMax(in[0])
 					if err != nil {
-						return err.Error()
+						return nil, err
 					}
-					grads[k] = dx[0].Data
+					if p, err = G.HadamardProd(p, in[1]); err != nil {
+						return nil, err
+					}
+					if p, err = G.Log(p); err != nil {
+						return nil, err
+					}
+					if p, err = G.Mean(p); err != nil {
+						return nil, err
+					}
+					return G.Neg(p)
+				}, []graphs.Array{graphs.Of([]int{1, 2}, []float64{0, 0}), graphs.Of([]int{1, 2}, t)}, graphs.Of(nil, []float64{1}))
+				if err != nil {
+					return err.Error()
 				}
-				if fmt.Sprint(grads[0]) == fmt.Sprint(grads[1]) {
-					return fmt.Sprintf("dx is %v for both targets: it does not depend on the labels", grads[0])
-				}
-				return ""
-			})
-		}},
-		{name: "Dropout", use: "its gradient", known: "O7", search: func(try func(string, func() string) bool) {
+				grads[k] = dx[0].Data
+			}
+			if fmt.Sprint(grads[0]) == fmt.Sprint(grads[1]) {
+				return fmt.Sprintf("dx is %v for both targets: it does not depend on the labels", grads[0])
+			}
+			return ""
+		})},
+		{name: "Dropout", use: "its gradient", known: "O7", search: func(try try) {
 			for _, p := range []float64{0.5, 0.25, 0.75} {
 				try(fmt.Sprintf("p %v", p), func() string {
 					n := 64
@@ -749,47 +718,31 @@ func builtIns() []builtIn {
 			}
 		}},
 		{name: "Dropout", use: "differentiated, and then something else in the same graph", known: "M2", search: gradTwice(func(x *G.Node) (*G.Node, error) { return G.Dropout(x, 0.5) })},
-		{name: "Dropout", use: "two of one input with other probabilities", known: "O7", search: func(try func(string, func() string) bool) {
-			try("p 0.25 and 0.75", func() string {
-				_, in := graphs.Leaves(graphs.Zeros(2))
-				a, err := G.Dropout(in[0], 0.25)
-				if err != nil {
-					return err.Error()
-				}
-				b, err := G.Dropout(in[0], 0.75)
-				if err != nil {
-					return err.Error()
-				}
-				if a == b {
-					return "the two are one node"
-				}
+		{name: "Dropout", use: "two of one input with other probabilities", known: "O7", search: one("p 0.25 and 0.75", func() string {
+			_, in := graphs.Leaves(graphs.Zeros(2))
+			a := must(G.Dropout(in[0], 0.25))
+			b := must(G.Dropout(in[0], 0.75))
+			if a == b {
+				return "the two are one node"
+			}
+			return ""
+		})},
+		{name: "Dropout", use: "into memory at hand, by UsePreallocDo", known: "O7", mortal: true, search: one("x [1], p 0.5", func() string {
+			_, in := graphs.Leaves(graphs.Of([]int{1}, ones(1)))
+			y := must(G.Dropout(in[0], 0.5))
+			op, ok := y.Op().(G.UsePreallocDoer)
+			if !ok {
 				return ""
-			})
-		}},
-		{name: "Dropout", use: "into memory at hand, by UsePreallocDo", known: "O7", mortal: true, search: func(try func(string, func() string) bool) {
-			try("x [1], p 0.5", func() string {
-				_, in := graphs.Leaves(graphs.Of([]int{1}, ones(1)))
-				y, err := G.Dropout(in[0], 0.5)
-				if err != nil {
-					return err.Error()
-				}
-				op, ok := y.Op().(G.UsePreallocDoer)
-				if !ok {
-					return ""
-				}
-				v, err := op.UsePreallocDo(graphs.Zeros(1).Value(tensor.Float64), in[0].Value())
-				if err != nil {
-					return err.Error()
-				}
-				if got, err := graphs.Floats(v); err != nil || got[0] != 0 && got[0] != 2 {
-					return fmt.Sprintf("y is %v (%v), want 0 or 2", got, err)
-				}
-				return ""
-			})
-		}},
+			}
+			v := must(op.UsePreallocDo(graphs.Zeros(1).Value(tensor.Float64), in[0].Value()))
+			if got, err := graphs.Floats(v); err != nil || got[0] != 0 && got[0] != 2 {
+				return fmt.Sprintf("y is %v (%v), want 0 or 2", got, err)
+			}
+			return ""
+		})},
 		{name: "Dropout", use: "in evaluation, then + 1: is x left alone", known: "O7", search: leftAlone(func(x *G.Node) (*G.Node, error) { return G.Dropout(x, 0.5) }, G.EvalMode())},
 		{name: "Reshape", use: "then + 1: is x left alone", known: "O9", search: leftAlone(func(x *G.Node) (*G.Node, error) { return G.Reshape(x, tensor.Shape{2}) })},
-		{name: "Reshape", use: "under LispMachine, x with a second consumer", known: "C2", search: func(try func(string, func() string) bool) {
+		{name: "Reshape", use: "under LispMachine, x with a second consumer", known: "C2", search: func(try try) {
 			for n := 1; n <= 4; n++ {
 				try(fmt.Sprintf("x [%d 1]", n), func() string {
 					s := use{[][]int{{n, 1}}, true, func(in []*G.Node) (*G.Node, error) { return G.Reshape(in[0], tensor.Shape{n}) }, reference.OfCopy()}
@@ -797,70 +750,41 @@ func builtIns() []builtIn {
 				})
 			}
 		}},
-		{name: "Mean", use: "over one axis of four", known: "O8", mortal: true, search: func(try func(string, func() string) bool) {
+		{name: "Mean", use: "over one axis of four", known: "O8", mortal: true, search: func(try try) {
 			for _, shape := range shapesOf(4, 3) {
 				for axis := range 4 {
 					try(fmt.Sprintf("x %v, axis %d", shape, axis), func() string { return blamed(meanUse(shape, axis), underTape...) })
 				}
 			}
 		}},
-		{name: "Mean", use: "over the rows and columns of images", known: "O8", mortal: true, search: func(try func(string, func() string) bool) {
+		{name: "Mean", use: "over the rows and columns of images", known: "O8", mortal: true, search: func(try try) {
 			for _, shape := range shapesOf(4, 3) {
 				if shape[0] > 1 && shape[1] > 1 && shape[2] > 1 && shape[3] > 1 {
 					try(fmt.Sprintf("x %v, axes 2 and 3", shape), func() string { return blamed(meanUse(shape, 2, 3), underTape...) })
 				}
 			}
 		}},
-		{name: "Grad", use: "of a Grad", known: "M1", search: func(try func(string, func() string) bool) {
-			try("Σ x³, x [1]", func() string {
-				g, in := graphs.Leaves(graphs.Of([]int{1}, ones(1)))
-				cube := G.Must(G.HadamardProd(G.Must(G.Square(in[0])), in[0]))
-				first, err := G.Grad(G.Must(G.Sum(cube)), in[0])
-				if err != nil {
-					return err.Error()
-				}
-				second, err := G.Grad(G.Must(G.Sum(first[0])), in[0])
-				if err != nil {
-					return err.Error()
-				}
-				m := G.NewTapeMachine(g)
-				defer m.Close()
-				if err := m.RunAll(); err != nil {
-					return err.Error()
-				}
-				got, err := graphs.Floats(second[0].Value())
-				if err != nil {
-					return err.Error()
-				}
-				return differs("d²/dx²", got, []float64{6})
-			})
-		}},
-		{name: "Grad", use: "of a loss, and then of the loss with a penalty on the same weights", known: "M1", search: func(try func(string, func() string) bool) {
-			try("Σ w², and then Σ w² + Σ w⁴, w [1]", func() string {
-				g, in := graphs.Leaves(graphs.Ones(1))
-				square := G.Must(G.Square(in[0]))
-				loss := G.Must(G.Sum(square))
-				if _, err := G.Grad(loss, in[0]); err != nil {
-					return err.Error()
-				}
-				penalty := G.Must(G.Sum(G.Must(G.Square(square))))
-				dw, err := G.Grad(G.Must(G.Add(loss, penalty)), in[0])
-				if err != nil {
-					return err.Error()
-				}
-				m := G.NewTapeMachine(g)
-				defer m.Close()
-				if err := m.RunAll(); err != nil {
-					return err.Error()
-				}
-				got, err := graphs.Floats(dw[0].Value())
-				if err != nil {
-					return err.Error()
-				}
-				return differs("dw", got, []float64{6})
-			})
-		}},
-		{name: "BroadcastAdd", use: "its gradient by what is broadcast over axis 2 of four", known: "O8", search: func(try func(string, func() string) bool) {
+		{name: "Grad", use: "of a Grad", known: "M1", search: one("Σ x³, x [1]", func() string {
+			g, in := graphs.Leaves(graphs.Of([]int{1}, ones(1)))
+			cube := G.Must(G.HadamardProd(G.Must(G.Square(in[0])), in[0]))
+			first := must(G.Grad(G.Must(G.Sum(cube)), in[0]))
+			second := must(G.Grad(G.Must(G.Sum(first[0])), in[0]))
+			run(g)
+			got := must(graphs.Floats(second[0].Value()))
+			return differs("d²/dx²", got, []float64{6})
+		})},
+		{name: "Grad", use: "of a loss, and then of the loss with a penalty on the same weights", known: "M1", search: one("Σ w², and then Σ w² + Σ w⁴, w [1]", func() string {
+			g, in := graphs.Leaves(graphs.Ones(1))
+			square := G.Must(G.Square(in[0]))
+			loss := G.Must(G.Sum(square))
+			must(G.Grad(loss, in[0]))
+			penalty := G.Must(G.Sum(G.Must(G.Square(square))))
+			dw := must(G.Grad(G.Must(G.Add(loss, penalty)), in[0]))
+			run(g)
+			got := must(graphs.Floats(dw[0].Value()))
+			return differs("dw", got, []float64{6})
+		})},
+		{name: "BroadcastAdd", use: "its gradient by what is broadcast over axis 2 of four", known: "O8", search: func(try try) {
 			for _, shape := range shapesOf(4, 3) {
 				// there is nothing to broadcast, or what is broadcast is one element
 				if shape[2] < 2 || len(graphs.Zeros(shape...).Data) == shape[2] {
@@ -884,7 +808,7 @@ func builtIns() []builtIn {
 	}
 	for _, v := range views() {
 		all = append(all,
-			builtIn{name: "Conv2d", use: v.name, known: knownView("Conv2d", v.name), mortal: true, search: func(try func(string, func() string) bool) {
+			builtIn{name: "Conv2d", use: v.name, known: knownView("Conv2d", v.name), mortal: true, search: func(try try) {
 				for _, shape := range smallImages(v.axis) {
 					try(fmt.Sprintf("x %v, filter [1 %d 1 1] of ones", shape, shape[1]), func() string {
 						return viewed(v, shape, func(x *G.Node) (*G.Node, error) {
@@ -903,7 +827,7 @@ func builtIns() []builtIn {
 					})
 				}
 			}},
-			builtIn{name: "MaxPool2D", use: v.name, known: knownView("MaxPool2D", v.name), mortal: true, search: func(try func(string, func() string) bool) {
+			builtIn{name: "MaxPool2D", use: v.name, known: knownView("MaxPool2D", v.name), mortal: true, search: func(try try) {
 				for _, shape := range smallImages(v.axis) {
 					try(fmt.Sprintf("x %v, window [1 1]", shape), func() string {
 						return viewed(v, shape, func(x *G.Node) (*G.Node, error) {
@@ -958,8 +882,8 @@ func maxAt(window int, x graphs.Array, y, dx []float64) string {
 	}, []graphs.Array{x}, image2(1, 1, 1), y, dx)
 }
 
-func rectifyAt(x, y, dx float64) func(try func(string, func() string) bool) {
-	return func(try func(string, func() string) bool) {
+func rectifyAt(x, y, dx float64) func(try try) {
+	return func(try try) {
 		try(fmt.Sprintf("x [%v], dy [1]", x), func() string {
 			return at(func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) }, []graphs.Array{graphs.Of([]int{1}, []float64{x})}, graphs.Of([]int{1}, []float64{1}), []float64{y}, []float64{dx})
 		})
@@ -976,26 +900,14 @@ func meanUse(shape []int, axes ...int) use {
 }
 
 // leftAlone runs f(x) + 1 twice: x must be what it was.
-func leftAlone(f func(x *G.Node) (*G.Node, error), options ...G.VMOpt) func(try func(string, func() string) bool) {
-	return func(try func(string, func() string) bool) {
+func leftAlone(f func(x *G.Node) (*G.Node, error), options ...G.VMOpt) func(try try) {
+	return func(try try) {
 		try("x [0 0]", func() string {
 			g, in := graphs.Leaves(graphs.Zeros(2))
-			y, err := f(in[0])
-			if err != nil {
-				return err.Error()
-			}
-			if _, err := G.Add(y, G.NewConstant(1.0)); err != nil {
-				return err.Error()
-			}
-			m := G.NewTapeMachine(g, options...)
-			defer m.Close()
-			if err := m.RunAll(); err != nil {
-				return err.Error()
-			}
-			got, err := graphs.Floats(in[0].Value())
-			if err != nil {
-				return err.Error()
-			}
+			y := must(f(in[0]))
+			must(G.Add(y, G.NewConstant(1.0)))
+			run(g, options...)
+			got := must(graphs.Floats(in[0].Value()))
 			return differs("x after the run", got, []float64{0, 0})
 		})
 	}
@@ -1005,10 +917,7 @@ func leftAlone(f func(x *G.Node) (*G.Node, error), options ...G.VMOpt) func(try 
 // ops are not excused.
 func blamedFor(c verify.Case, by ...verify.Oracle) string {
 	c.Fixed, c.Strict, c.NoShrink, c.Only, c.Seed = true, true, true, by, 1
-	report, err := c.Check()
-	if err != nil {
-		return err.Error()
-	}
+	report := must(c.Check())
 	for _, row := range report.Rows {
 		if row.Verdict == verify.Fails {
 			return row.String()
@@ -1018,8 +927,8 @@ func blamedFor(c verify.Case, by ...verify.Oracle) string {
 }
 
 // mulOf checks products of matrices in order of size, by one oracle.
-func mulOf(oracle verify.Oracle) func(try func(string, func() string) bool) {
-	return func(try func(string, func() string) bool) {
+func mulOf(oracle verify.Oracle) func(try try) {
+	return func(try try) {
 		for _, s := range shapesOf(3, 3) {
 			try(fmt.Sprintf("[%d %d] × [%d %d]", s[0], s[1], s[1], s[2]), func() string {
 				return blamedFor(verify.Case{
@@ -1033,28 +942,21 @@ func mulOf(oracle verify.Oracle) func(try func(string, func() string) bool) {
 
 // gradTwice differentiates f(x), and then something in the same graph that has nothing to do with
 // it.
-func gradTwice(f func(x *G.Node) (*G.Node, error)) func(try func(string, func() string) bool) {
-	return func(try func(string, func() string) bool) {
+func gradTwice(f func(x *G.Node) (*G.Node, error)) func(try try) {
+	return func(try try) {
 		try("Grad of Σ f(x) by x, and then of Σ w² by w", func() string {
 			_, in := graphs.Leaves(graphs.Zeros(1, 1, 1, 2), graphs.Zeros(2))
-			y, err := f(in[0])
-			if err != nil {
-				return err.Error()
-			}
-			if _, err := G.Grad(G.Must(G.Sum(y)), in[0]); err != nil {
-				return err.Error()
-			}
-			if _, err := G.Grad(G.Must(G.Sum(G.Must(G.Square(in[1])))), in[1]); err != nil {
-				return err.Error()
-			}
+			y := must(f(in[0]))
+			must(G.Grad(G.Must(G.Sum(y)), in[0]))
+			must(G.Grad(G.Must(G.Sum(G.Must(G.Square(in[1])))), in[1]))
 			return ""
 		})
 	}
 }
 
 // overFamily takes the graph of Gorgonia's ops that an op of ours is compared with.
-func overFamily(op string) func(try func(string, func() string) bool) {
-	return func(try func(string, func() string) bool) {
+func overFamily(op string) func(try try) {
+	return func(try try) {
 		r := rand.New(rand.NewPCG(1, 7))
 		for range 20 {
 			if params, c := suite.Theirs(op, r); c.Build != nil {
@@ -1080,34 +982,13 @@ func secondConv(g kernel.Conv, sp kernel.Spatial) string {
 	if err != nil {
 		return ""
 	}
-	c, err := graphs.Cost(y, dy)
-	if err != nil {
-		return err.Error()
-	}
-	dx, err := G.Grad(c, nodes[0])
-	if err != nil {
-		return err.Error()
-	}
-	p, err := G.HadamardProd(dx[0], nodes[2])
-	if err != nil {
-		return err.Error()
-	}
-	if p, err = G.Sum(p); err != nil {
-		return err.Error()
-	}
-	dw, err := G.Grad(p, nodes[1])
-	if err != nil {
-		return err.Error()
-	}
-	m := G.NewTapeMachine(graph)
-	defer m.Close()
-	if err := m.RunAll(); err != nil {
-		return err.Error()
-	}
-	got, err := graphs.Floats(dw[0].Value())
-	if err != nil {
-		return err.Error()
-	}
+	c := must(graphs.Cost(y, dy))
+	dx := must(G.Grad(c, nodes[0]))
+	p := must(G.HadamardProd(dx[0], nodes[2]))
+	p = must(G.Sum(p))
+	dw := must(G.Grad(p, nodes[1]))
+	run(graph)
+	got := must(graphs.Floats(dw[0].Value()))
 	want := make([]float64, g.WLen())
 	kernel.RefBackwardFilter(g, want, dy.Data, v.Data)
 	return differs("∂/∂w ⟨∂E/∂x, v⟩", got, want)
@@ -1116,36 +997,11 @@ func secondConv(g kernel.Conv, sp kernel.Spatial) string {
 // secondMax is the gradient by dy of ⟨∂E/∂x, v⟩, which is v at the winner.
 func secondMax() string {
 	graph, in := graphs.Leaves(image2(1, 1, 2), image2(1, 1, 3), image2(1, 1, 5))
-	y, err := G.MaxPool2D(in[0], tensor.Shape{1, 1}, []int{0, 0}, []int{1, 1})
-	if err != nil {
-		return err.Error()
-	}
+	y := must(G.MaxPool2D(in[0], tensor.Shape{1, 1}, []int{0, 0}, []int{1, 1}))
 	c := G.Must(G.Sum(G.Must(G.HadamardProd(y, in[1]))))
-	dx, err := G.Grad(c, in[0])
-	if err != nil {
-		return err.Error()
-	}
-	d, err := G.Grad(G.Must(G.Sum(G.Must(G.HadamardProd(dx[0], in[2])))), in[1])
-	if err != nil {
-		return err.Error()
-	}
-	m := G.NewTapeMachine(graph)
-	defer m.Close()
-	if err := m.RunAll(); err != nil {
-		return err.Error()
-	}
-	got, err := graphs.Floats(d[0].Value())
-	if err != nil {
-		return err.Error()
-	}
+	dx := must(G.Grad(c, in[0]))
+	d := must(G.Grad(G.Must(G.Sum(G.Must(G.HadamardProd(dx[0], in[2])))), in[1]))
+	run(graph)
+	got := must(graphs.Floats(d[0].Value()))
 	return differs("∂/∂dy ⟨∂E/∂x, v⟩", got, []float64{5})
-}
-
-func multiIndex(at int, shape []int) []int {
-	index := make([]int, len(shape))
-	for k := len(shape) - 1; k >= 0; k-- {
-		index[k] = at % shape[k]
-		at /= shape[k]
-	}
-	return index
 }

@@ -70,6 +70,12 @@ func curves() []Mistake {
 			func(x float64) float64 { return x * x * x }, func(x float64) float64 { return 3 * x * x }, func(x float64) float64 { return 3 * math.Exp(2*math.Log(x)) }, "NaN", "only at", "only in"),
 		one("division by zero", "MetaPhysicL#49", "x²: 2·x²/x is NaN at 0", ByVarying,
 			func(x float64) float64 { return x * x }, func(x float64) float64 { return 2 * x }, func(x float64) float64 { return 2 * (x * x) / x }, "NaN"),
+		one("division by zero", "pytorch#53989", "sin(x)/x: 0/0 at 0", ByVarying, sinc, func(x float64) float64 {
+			if x == 0 {
+				return 0
+			}
+			return (math.Cos(x) - sinc(x)) / x
+		}, func(x float64) float64 { return (math.Cos(x) - sinc(x)) / x }, "NaN"),
 		one("a kink", "pytorch#185831", "max(x, 0): the whole of dy at 0, sevenfold", ByVarying,
 			func(x float64) float64 { return max(x, 0) }, func(x float64) float64 { return step(x > 0) }, func(x float64) float64 { return step(x > 0) + 7*step(x == 0) }, "a kink"),
 		one("a kink", "fsrs-rs#416", "clamp to [−1, 1]: −dy at the borders", ByVarying,
@@ -110,6 +116,13 @@ func step(yes bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+func sinc(x float64) float64 {
+	if x == 0 {
+		return 1
+	}
+	return math.Sin(x) / x
 }
 
 func sigmoid(x float64) float64 {
