@@ -228,8 +228,19 @@ func (m *Graph) scalar(what string, n *G.Node) error {
 
 // differentiable returns an error that names the first leaf that the loss does not depend on.
 func differentiable(loss *G.Node, by G.Nodes) error {
+	reached := reachedFrom(loss)
+	for _, n := range by {
+		if !reached[n] {
+			return errors.Errorf("the loss does not depend on %s: want it used, or frozen", n.Name())
+		}
+	}
+	return nil
+}
+
+// reachedFrom are the nodes that y depends on, and y.
+func reachedFrom(y *G.Node) map[*G.Node]bool {
 	reached := map[*G.Node]bool{}
-	for stack := []*G.Node{loss}; len(stack) > 0; {
+	for stack := []*G.Node{y}; len(stack) > 0; {
 		n := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
 		if reached[n] {
@@ -238,12 +249,7 @@ func differentiable(loss *G.Node, by G.Nodes) error {
 		reached[n] = true
 		stack = append(stack, operandsOf(n)...)
 	}
-	for _, n := range by {
-		if !reached[n] {
-			return errors.Errorf("the loss does not depend on %s: want it used, or frozen", n.Name())
-		}
-	}
-	return nil
+	return reached
 }
 
 // made returns an error for a graph that Build did not make.

@@ -8,11 +8,11 @@ package onnx
 
 import "fmt"
 
-// Opset is the version of the operators that this project writes: the first with
-// LayerNormalization. IRVersion is the version of the file format that came with it.
+// Opset is the version of the operators that this project writes: the first with Gelu. IRVersion is
+// the version of the file format that came with it.
 const (
-	Opset     = 17
-	IRVersion = 8
+	Opset     = 20
+	IRVersion = 9
 )
 
 // A Model is a file.

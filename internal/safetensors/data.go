@@ -261,9 +261,14 @@ func finite[T float32 | float64](v []T, n int) error {
 	return nil
 }
 
-// WriteFile is Write to a file, which appears whole or not at all: it is written beside the path,
-// as ".NAME.*", synced, and renamed.
-func WriteFile(path string, tensors map[string]*tensor.Dense, metadata map[string]string) (err error) {
+// WriteFile is Write to a file, which appears whole or not at all.
+func WriteFile(path string, tensors map[string]*tensor.Dense, metadata map[string]string) error {
+	return WholeFile(path, func(w io.Writer) error { return Write(w, tensors, metadata) })
+}
+
+// WholeFile writes a file that appears whole or not at all: it is written beside the path, as
+// ".NAME.*", synced, and renamed.
+func WholeFile(path string, write func(w io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
@@ -274,7 +279,7 @@ func WriteFile(path string, tensors map[string]*tensor.Dense, metadata map[strin
 			os.Remove(f.Name())
 		}
 	}()
-	if err = Write(f, tensors, metadata); err != nil {
+	if err = write(f); err != nil {
 		return err
 	}
 	if err = f.Chmod(0o644); err != nil {
