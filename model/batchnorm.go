@@ -32,12 +32,9 @@ func (l BatchNorm) Apply(b *Builder, x *G.Node) *G.Node {
 	if len(s) < 2 || len(s) > 4 {
 		return b.Do(nil, errors.Errorf("BatchNorm: x is %v, want N×C, N×C×L or N×C×H×W", s))
 	}
-	eps, momentum := l.Epsilon, l.Momentum
+	eps, momentum := l.Epsilon, l.momentum()
 	if eps == 0 {
 		eps = 1e-5
-	}
-	if momentum == 0 {
-		momentum = 0.1
 	}
 	if !(momentum > 0 && momentum <= 1) || !(eps > 0) || math.IsInf(eps, 0) {
 		return b.Do(nil, errors.Errorf("BatchNorm: epsilon is %v and the momentum %v, want a positive "+
@@ -49,6 +46,13 @@ func (l BatchNorm) Apply(b *Builder, x *G.Node) *G.Node {
 		return nil
 	}
 	return batchNorm(b, x, scale, bias, ops.Stats{Mean: mean, Var: variance}, eps, momentum)
+}
+
+func (l BatchNorm) momentum() float64 {
+	if l.Momentum == 0 {
+		return 0.1
+	}
+	return l.Momentum
 }
 
 // batchNorm normalises by running statistics in evaluation, and otherwise by the batch's, which the

@@ -121,7 +121,7 @@ type onnxLayer struct {
 
 	names   map[*onnx.Tensor]weightName
 	scopes  map[*onnx.Node]string
-	tensors map[string]*onnx.Tensor // of the weights, by path, until they have been read
+	tensors map[string]*onnx.Tensor // of the weights that are used, by path, until they are read
 }
 
 // A weightName is where a weight is in the network: below a scope, or, if that is "", by its path.
@@ -200,7 +200,7 @@ func (l *onnxLayer) name() {
 		if t.Type.IsFloat() && len(t.Dims) > 0 {
 			path := unique(taken, cleanName(t.Name, "weight"))
 			paths[t.Name] = t
-			l.names[t], l.tensors[path] = weightName{path: path}, t
+			l.names[t] = weightName{path: path}
 		}
 	}
 	owned := map[*onnx.Tensor]bool{}
@@ -329,9 +329,9 @@ func (a *onnxApply) around(n *onnx.Node, in []operators.Value, apply func() ([]o
 	if constant {
 		return apply()
 	}
-	s.apply(LayerFunc(func(b *Builder, _ *G.Node) *G.Node {
+	s.apply(onnxOperator{n, func(b *Builder) *G.Node {
 		if out, err = apply(); err != nil {
-			return b.Do(nil, err)
+			return b.Do(nil, errors.Wrapf(err, "%v", n))
 		}
 		for _, v := range out {
 			if v.Node != nil {
@@ -344,8 +344,27 @@ func (a *onnxApply) around(n *onnx.Node, in []operators.Value, apply func() ([]o
 			}
 		}
 		return nil
-	}), nil)
+	}}, nil)
 	return out, err
+}
+
+// An onnxOperator is a node of a file as a layer.
+type onnxOperator struct {
+	node *onnx.Node
+	add  func(b *Builder) *G.Node
+}
+
+// Apply implements Layer.
+func (l onnxOperator) Apply(b *Builder, _ *G.Node) *G.Node { return l.add(b) }
+
+func (l onnxOperator) String() string { return l.node.Op }
+
+// momentum is a batch norm's.
+func (l onnxOperator) momentum() float64 {
+	if a := l.node.Attr("momentum"); a != nil {
+		return 1 - float64(a.Float)
+	}
+	return 0.1
 }
 
 // weight is the node of an initializer.
@@ -382,6 +401,9 @@ func (a *onnxApply) stored(t *onnx.Tensor, init Init, buffer bool) (*G.Node, err
 		return nil, a.root.err
 	}
 	a.nodes[t] = n
+	if a.root.tracing {
+		a.tensors[name.path] = t
+	}
 	return n, nil
 }
 

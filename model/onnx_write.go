@@ -20,11 +20,11 @@ import (
 
 // SaveONNX writes the network as it evaluates, in ONNX's format: opset 20, with an open batch "N",
 // one input "input" and one output "output". Weights are initializers under their names, nodes are
-// called for their layers. Batch norms stay nodes of their own, so that what reads the file can train
-// it further: ReadONNX, for one. metadata, which may be nil, is kept in the file.
+// called for their layers. Batch norms stay nodes of their own, so that what reads the file can
+// train it further: ReadONNX, for one. metadata, which may be nil, is kept in the file.
 //
-// It returns an error, and writes nothing, if a layer uses an op that ONNX has no operator for, does
-// something else for another batch, or a weight is NaN or infinite.
+// It returns an error, and writes nothing, if a layer uses an op that ONNX has no operator for,
+// does something else for another batch, or a weight is NaN or infinite.
 func (n *Network) SaveONNX(w io.Writer, metadata map[string]string) error {
 	if err := n.made(); err != nil {
 		return err
@@ -161,8 +161,8 @@ func (n *Network) onnxGraph() (*onnx.Graph, error) {
 	return g, nil
 }
 
-// openBatch compares a constant with its twin of another batch. In a shape the one side that differs
-// becomes −1: whatever there is.
+// openBatch compares a constant with its twin of another batch. In a shape the one side that
+// differs becomes −1: whatever there is.
 func openBatch(t, twin *onnx.Tensor, shape bool) error {
 	if t.Name != twin.Name || !slices.Equal(t.Dims, twin.Dims) {
 		return errors.Errorf("the constant %s depends on the size of the batch", t.Name)
@@ -204,10 +204,10 @@ func (n *Network) onnxGraphOf(batch int) (*onnx.Graph, error) {
 		return nil, err
 	}
 	nodes := b.graph.AllNodes()
-	scope := make([]string, len(nodes))
+	scope, layers := make([]string, len(nodes)), make([]Layer, len(nodes))
 	for _, c := range b.calls {
 		for k := c.from; k < c.to; k++ {
-			scope[k] = c.path
+			scope[k], layers[k] = c.path, c.layer
 		}
 	}
 	names := []string{onnxInput, onnxOutput}
@@ -231,6 +231,11 @@ func (n *Network) onnxGraphOf(batch int) (*onnx.Graph, error) {
 		w.Scope = scope[k]
 		if operands[node], err = onnxOperand(w, node, operands); err != nil {
 			return nil, errors.Wrap(err, scope[k])
+		}
+		if norm := w.Producer(operands[node].Name); norm != nil && norm.Op == "BatchNormalization" {
+			if l, ok := layers[k].(interface{ momentum() float64 }); ok { // of what trains the file further
+				norm.Attrs = append(norm.Attrs, onnx.With("momentum", 1-l.momentum())...)
+			}
 		}
 	}
 	w.Scope = ""

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"math"
+	"slices"
 
 	"github.com/pkg/errors"
 
@@ -372,9 +373,12 @@ func (o normalise) onnx(c onnxCall) (onnx.Operand, error) {
 	last := c.in[len(c.in)-1]
 	switch {
 	case o.Norm.Mode == kernel.NormFixed && last.Kind == "statistics":
-		in := []string{c.Floats(repeated(1, o.Norm.Groups), o.Norm.Groups), c.Floats(repeated(0, o.Norm.Groups), o.Norm.Groups)}
+		var in []string
 		if o.Affine {
 			in = []string{c.in[1].Name, c.in[2].Name}
+		} else {
+			in = []string{c.Floats(slices.Repeat([]float64{1}, o.Norm.Groups), o.Norm.Groups),
+				c.Floats(make([]float64, o.Norm.Groups), o.Norm.Groups)}
 		}
 		return c.add("BatchNormalization", onnx.With("epsilon", o.Eps), append(in, last.Of[0].Name, last.Of[1].Name)...)
 	case o.Norm.Mode == kernel.NormPlain && o.Affine:
@@ -408,12 +412,4 @@ func (o normalise) onnxAffine(c onnxCall) (onnx.Operand, error) {
 	shape := c.Ints(to...)
 	y := c.Add("Mul", nil, c.in[0].Name, c.Add("Reshape", nil, c.in[1].Name, shape))
 	return onnx.Operand{Name: c.Add("Add", nil, y, c.Add("Reshape", nil, c.in[2].Name, shape))}, nil
-}
-
-func repeated(v float64, n int) []float64 {
-	s := make([]float64, n)
-	for i := range s {
-		s[i] = v
-	}
-	return s
 }

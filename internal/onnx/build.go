@@ -30,8 +30,8 @@ func NewBuilder(of DataType, reserved ...string) *Builder {
 type Operand struct {
 	Name  string
 	Shape []int
-	// Kind and Of describe a value that has no name, since ONNX has no tensor for it: what it is, and
-	// what it is made of.
+	// Kind and Of describe a value that has no name, since ONNX has no tensor for it: what it is,
+	// and what it is made of.
 	Kind string
 	Of   []Operand
 }
@@ -97,22 +97,28 @@ func (b *Builder) Ints(v ...int) string {
 	return b.constant(IntTensor("", []int{len(v)}, long...))
 }
 
-// Floats adds a tensor of floats; no dims make a scalar.
+// Floats adds a tensor of floats; no dims make a scalar. A tensor is what a node Constant gives,
+// since an initializer would be taken for a weight.
 func (b *Builder) Floats(v []float64, dims ...int) string {
-	if b.Of == Double {
-		return b.constant(FloatTensor("", dims, v))
+	t := FloatTensor("", dims, v)
+	if b.Of != Double {
+		single := make([]float32, len(v))
+		for i, x := range v {
+			single[i] = float32(x)
+		}
+		t = FloatTensor("", dims, single)
 	}
-	single := make([]float32, len(v))
-	for i, x := range v {
-		single[i] = float32(x)
+	if len(dims) == 0 {
+		return b.constant(t)
 	}
-	return b.constant(FloatTensor("", dims, single))
+	return b.Add("Constant", []Attribute{{Name: "value", Type: AttrTensor, Tensor: t}})
 }
 
 // Number adds a scalar.
 func (b *Builder) Number(v float64) string { return b.Floats([]float64{v}) }
 
-// With makes attributes of names and values, in turns: an int, a float64, a string or a list of ints.
+// With makes attributes of names and values, in turns: an int, a float64, a string or a list of
+// ints.
 func With(pairs ...any) []Attribute {
 	var attrs []Attribute
 	for i := 0; i+1 < len(pairs); i += 2 {

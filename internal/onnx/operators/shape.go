@@ -291,7 +291,10 @@ func slice(c *call) ([]Value, error) {
 	}
 	for _, k := range cuts {
 		if k.step < 0 {
-			return nil, errors.Errorf("the step along axis %d is %d, want a positive one: others are not supported", k.axis, k.step)
+			if x, err = backwards(x, k); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if k.from >= k.to {
 			return nil, errors.Errorf("it takes elements %d to %d of axis %d, of which there are none", k.from, k.to, k.axis)
@@ -304,6 +307,27 @@ func slice(c *call) ([]Value, error) {
 		}
 	}
 	return one(x, nil)
+}
+
+// maxBackwards is how many elements a cut with a negative step may have: those of a filter.
+const maxBackwards = 64
+
+// backwards is a cut with a negative step, put together element by element.
+func backwards(x *G.Node, k cut) (*G.Node, error) {
+	n := (k.from - k.to - k.step - 1) / -k.step
+	if n < 1 || n > maxBackwards {
+		return nil, errors.Errorf("it takes %d elements of axis %d backwards, want 1 to %d", n, k.axis, maxBackwards)
+	}
+	var t ops.Try
+	parts := make([]*G.Node, n)
+	for i := range parts {
+		at := k.from + i*k.step
+		parts[i] = t.Do(ops.Slice(x, k.axis, at, at+1, 1))
+	}
+	if t.Err() != nil || n == 1 {
+		return parts[0], t.Err()
+	}
+	return ops.Concat(k.axis, parts...)
 }
 
 // sliced is element i of an axis, in a shape.
