@@ -233,7 +233,8 @@ func (n *Network) onnxGraphOf(batch int) (*onnx.Graph, error) {
 			return nil, errors.Wrap(err, scope[k])
 		}
 		if norm := w.Producer(operands[node].Name); norm != nil && norm.Op == "BatchNormalization" {
-			if l, ok := layers[k].(interface{ momentum() float64 }); ok { // of what trains the file further
+			// For what trains the file further.
+			if l, ok := layers[k].(interface{ momentum() float64 }); ok {
 				norm.Attrs = append(norm.Attrs, onnx.With("momentum", 1-l.momentum())...)
 			}
 		}
