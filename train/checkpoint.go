@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pkg/errors"
 	"gorgonia.org/tensor"
@@ -38,6 +39,8 @@ type position struct {
 	Right    int     `json:"right"`   // samples of these steps that were classified as labelled
 	Rate     float64 `json:"lr"`      // of the last step
 	Seconds  float64 `json:"seconds"` // of training in this epoch
+	Waited   float64 `json:"waited"`  // of these, for samples
+	Best     int     `json:"best"`    // the finished epoch that did best, from 1; 0 for none
 	Finished []Epoch `json:"finished"`
 }
 
@@ -50,11 +53,18 @@ func (r *run) state() map[string]*tensor.Dense {
 	for name, v := range r.optimizer.State() {
 		all[optimizerPrefix+name] = v
 	}
+	if r.average != nil {
+		for i, p := range r.average.of {
+			all[averagePrefix+p.Name] = r.average.means[i]
+		}
+	}
 	return all
 }
 
-// save writes the checkpoint, then the weights, then the metrics: metrics never tell of an epoch
-// that the others do not hold.
+// save writes the best weights if these are, the checkpoint, then the weights, then the metrics. A
+// process may die between any two of them: metrics never tell of an epoch that the checkpoint does
+// not hold, and a best epoch that the checkpoint does not know yet is made again, with the same
+// bits.
 func (r *run) save() error {
 	if r.dir == nil {
 		return nil
@@ -77,13 +87,19 @@ func (r *run) save() error {
 	if err := r.dir.check(); err != nil {
 		return err
 	}
+	r.saved = time.Now()
+	if r.at.Batch == 0 && r.at.Best > 0 && r.at.Best == len(r.at.Finished) {
+		if err := r.weights(BestFile); err != nil {
+			return err
+		}
+	}
 	if err := r.dir.write(CheckpointFile, func(w io.Writer) error {
 		return safetensors.Write(w, all, map[string]string{positionKey: string(at), configKey: string(config)})
 	}); err != nil {
 		return err
 	}
 	r.dir.kept, r.dir.steps = true, r.at.Steps
-	if err := r.dir.write(WeightsFile, func(w io.Writer) error { return r.t.Net.Save(w, r.metadata()) }); err != nil {
+	if err := r.weights(WeightsFile); err != nil {
 		return err
 	}
 	if err := r.dir.metrics(r.at.Finished); err != nil {
@@ -95,6 +111,13 @@ func (r *run) save() error {
 		}
 	}
 	return r.dir.check()
+}
+
+// weights writes a file with what is evaluated: the weights, or their average.
+func (r *run) weights(name string) error {
+	r.average.swap()
+	defer r.average.swap()
+	return r.dir.write(name, func(w io.Writer) error { return r.t.Net.Save(w, r.metadata()) })
 }
 
 // metadata is what the weights' file says of itself.
@@ -211,7 +234,7 @@ func (r *run) restore(all map[string]*tensor.Dense, meta map[string]string) erro
 		return errors.Wrap(err, "train: Resume: the position")
 	}
 	if at.Steps < 0 || at.Epoch < 1 || at.Batch < 0 || at.Batch > r.batches || len(at.Finished) != at.Epoch-1 ||
-		at.Epoch > maxEpochs+1 || at.Steps != (at.Epoch-1)*r.batches+at.Batch || at.Right < 0 || !(math.Abs(at.Loss) <= math.MaxFloat64) {
+		at.Epoch > maxEpochs+1 || at.Steps != (at.Epoch-1)*r.batches+at.Batch || at.Right < 0 || at.Best < 0 || at.Best > len(at.Finished) || !(math.Abs(at.Loss) <= math.MaxFloat64) {
 		return errors.Errorf("train: Resume: the position is %s, want one of %d steps an epoch", meta[positionKey], r.batches)
 	}
 	state := map[string]*tensor.Dense{}
@@ -223,12 +246,18 @@ func (r *run) restore(all map[string]*tensor.Dense, meta map[string]string) erro
 		}
 	}
 	params := slices.Concat(r.t.Net.Params(), r.t.Net.Buffers())
-	for _, p := range params {
-		v := rest[modelPrefix+p.Name]
-		if v == nil || !v.Shape().Eq(p.Value.Shape()) || v.Dtype() != p.Value.Dtype() {
-			return errors.Errorf("train: Resume: %s is %v, want %v of %v", p.Name, describe(v), p.Value.Shape(), p.Value.Dtype())
+	prefixes := []string{modelPrefix}
+	if r.average != nil {
+		prefixes = append(prefixes, averagePrefix)
+	}
+	for _, prefix := range prefixes {
+		for _, p := range params {
+			v := rest[prefix+p.Name]
+			if v == nil || !v.Shape().Eq(p.Value.Shape()) || v.Dtype() != p.Value.Dtype() {
+				return errors.Errorf("train: Resume: %s is %v, want %v of %v", prefix+p.Name, describe(v), p.Value.Shape(), p.Value.Dtype())
+			}
+			delete(rest, prefix+p.Name)
 		}
-		delete(rest, modelPrefix+p.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(rest)) {
 		return errors.Errorf("train: Resume: there is %s, which the network does not have", name)
@@ -236,8 +265,11 @@ func (r *run) restore(all map[string]*tensor.Dense, meta map[string]string) erro
 	if err := r.optimizer.Restore(state); err != nil {
 		return err
 	}
-	for _, p := range params {
+	for i, p := range params {
 		copyFloats(p.Value.Data(), all[modelPrefix+p.Name].Data())
+		if r.average != nil {
+			copyFloats(r.average.means[i].Data(), all[averagePrefix+p.Name].Data())
+		}
 	}
 	r.at = at
 	r.dir.steps = at.Steps

@@ -32,28 +32,54 @@ type Optimizer interface {
 	Restore(state map[string]*tensor.Dense) error
 }
 
-// NewOptimizer returns the optimizer of that name with its usual settings, and the learning rate
-// that goes with it: "sgd" (momentum 0.9), "adam" or "rmsprop".
-func NewOptimizer(name string) (o Optimizer, rate float64, err error) {
-	switch name {
-	case "sgd":
-		o = &SGD{Momentum: 0.9}
-	case "adam":
-		o = &Adam{}
-	case "rmsprop":
-		o = &RMSProp{}
-	default:
-		return nil, 0, errors.Errorf("train: the optimizer is %q, want sgd, adam or rmsprop", name)
+// optimizers are those that NewOptimizer knows, with their usual settings.
+var optimizers = []struct {
+	name string
+	make func() Optimizer
+}{
+	{"sgd", func() Optimizer { return &SGD{Momentum: 0.9} }},
+	{"nesterov", func() Optimizer { return &SGD{Momentum: 0.9, Nesterov: true} }},
+	{"rmsprop", func() Optimizer { return &RMSProp{} }},
+	{"adam", func() Optimizer { return &Adam{} }},
+	{"adamw", func() Optimizer { return &Adam{Decoupled: true} }},
+}
+
+// Optimizers lists the names that NewOptimizer knows.
+func Optimizers() []string {
+	var names []string
+	for _, o := range optimizers {
+		names = append(names, o.name)
 	}
-	return o, usualRate(o), nil
+	return names
+}
+
+// NewOptimizer returns the optimizer of that name with its usual settings, and the learning rate
+// that goes with it: "sgd" and "nesterov" (momentum 0.9), "rmsprop", "adam" or "adamw".
+func NewOptimizer(name string) (o Optimizer, rate float64, err error) {
+	for _, known := range optimizers {
+		if known.name == name {
+			o := known.make()
+			return o, usualRate(o), nil
+		}
+	}
+	return nil, 0, errors.Errorf("train: the optimizer is %q, want one of %s", name, strings.Join(Optimizers(), ", "))
 }
 
 // usualRate is the learning rate that goes with an optimizer.
 func usualRate(o Optimizer) float64 {
-	if o.Name() == "sgd" {
+	if _, ok := o.(*SGD); ok {
 		return 0.05
 	}
 	return 0.001
+}
+
+// decayOf is the weight decay of a parameter. With exempt, biases and what scales and shifts a norm
+// have none: they are the parameters with fewer than two axes.
+func decayOf(p *model.Param, decay float64, exempt bool) float64 {
+	if exempt && p.Value.Dims() < 2 {
+		return 0
+	}
+	return decay
 }
 
 // moments are the tensors that an optimizer remembers: moments[kind][parameter].
@@ -133,7 +159,7 @@ func length(s any) int {
 // each calls f32 or f64 for every parameter with its weights, gradient and moments. Everything is
 // checked first: an error leaves all parameters as they were.
 func each(params []*model.Param, grads []*tensor.Dense, rate float64, m moments, kinds []string,
-	f32 func(w, g []float32, s []any), f64 func(w, g []float64, s []any)) error {
+	f32 func(p *model.Param, w, g []float32, s []any), f64 func(p *model.Param, w, g []float64, s []any)) error {
 	if len(params) != len(grads) {
 		return errors.Errorf("train: %d parameters and %d gradients, want as many", len(params), len(grads))
 	}
@@ -165,9 +191,9 @@ func each(params []*model.Param, grads []*tensor.Dense, rate float64, m moments,
 		s := m.of(p, kinds)
 		switch w := p.Value.Data().(type) {
 		case []float32:
-			f32(w, grads[i].Data().([]float32), s)
+			f32(p, w, grads[i].Data().([]float32), s)
 		case []float64:
-			f64(w, grads[i].Data().([]float64), s)
+			f64(p, w, grads[i].Data().([]float64), s)
 		}
 	}
 	return nil
@@ -208,12 +234,18 @@ func errNil(optimizer string) error {
 type SGD struct {
 	Momentum float64 // μ
 	Decay    float64 // λ
+	Exempt   bool    // biases and norms, all parameters of fewer than two axes, do not decay
 	Nesterov bool    // w ← w − rate·(g + λ·w + μ·v)
 	m        moments
 }
 
-// Name implements Optimizer.
-func (o *SGD) Name() string { return "sgd" }
+// Name implements Optimizer: "sgd", or "nesterov".
+func (o *SGD) Name() string {
+	if o != nil && o.Nesterov {
+		return "nesterov"
+	}
+	return "sgd"
+}
 
 // kinds are what is remembered of a parameter.
 func (o *SGD) kinds() []string {
@@ -235,10 +267,12 @@ func (o *SGD) Step(params []*model.Param, grads []*tensor.Dense, rate float64) e
 		o.m = moments{}
 	}
 	return each(params, grads, rate, o.m, o.kinds(),
-		func(w, g []float32, s []any) {
-			sgd(w, g, s, float32(rate), float32(o.Momentum), float32(o.Decay), o.Nesterov)
+		func(p *model.Param, w, g []float32, s []any) {
+			sgd(w, g, s, float32(rate), float32(o.Momentum), float32(decayOf(p, o.Decay, o.Exempt)), o.Nesterov)
 		},
-		func(w, g []float64, s []any) { sgd(w, g, s, rate, o.Momentum, o.Decay, o.Nesterov) })
+		func(p *model.Param, w, g []float64, s []any) {
+			sgd(w, g, s, rate, o.Momentum, decayOf(p, o.Decay, o.Exempt), o.Nesterov)
+		})
 }
 
 func sgd[T kernel.Float](w, g []T, s []any, rate, momentum, decay T, nesterov bool) {
@@ -269,18 +303,25 @@ func (o *SGD) Restore(state map[string]*tensor.Dense) error {
 	return err
 }
 
-// Adam is Adam (Kingma and Ba, 2015) with the decay taken from the weights and not put into the
-// gradient (Loshchilov and Hutter, 2019). Zero settings stand for β₁ = 0.9, β₂ = 0.999 and ε =
-// 1e-8.
+// Adam is Adam (Kingma and Ba, 2015), with λ·w added to the gradient for a decay of λ. Decoupled it
+// is AdamW (Loshchilov and Hutter, 2019): the decay is taken from the weights, w ← w − rate·λ·w,
+// and the gradient has nothing of it. Zero settings stand for β₁ = 0.9, β₂ = 0.999 and ε = 1e-8.
 type Adam struct {
 	Beta1, Beta2, Epsilon float64
 	Decay                 float64
+	Decoupled             bool
+	Exempt                bool // biases and norms do not decay: all of fewer than two axes
 	t                     int
 	m                     moments
 }
 
-// Name implements Optimizer.
-func (o *Adam) Name() string { return "adam" }
+// Name implements Optimizer: "adam", or "adamw".
+func (o *Adam) Name() string {
+	if o != nil && o.Decoupled {
+		return "adamw"
+	}
+	return "adam"
+}
 
 // adamKinds are the averages of the gradient and of its square.
 var adamKinds = []string{"mean", "square"}
@@ -303,12 +344,12 @@ func (o *Adam) Step(params []*model.Param, grads []*tensor.Dense, rate float64) 
 	}
 	t := o.t + 1
 	err := each(params, grads, rate, o.m, adamKinds,
-		func(w, g []float32, s []any) {
+		func(p *model.Param, w, g []float32, s []any) {
 			kernel.Adam(w, g, s[0].([]float32), s[1].([]float32), t,
-				float32(rate), float32(b1), float32(b2), float32(eps), float32(o.Decay))
+				float32(rate), float32(b1), float32(b2), float32(eps), float32(decayOf(p, o.Decay, o.Exempt)), o.Decoupled)
 		},
-		func(w, g []float64, s []any) {
-			kernel.Adam(w, g, s[0].([]float64), s[1].([]float64), t, rate, b1, b2, eps, o.Decay)
+		func(p *model.Param, w, g []float64, s []any) {
+			kernel.Adam(w, g, s[0].([]float64), s[1].([]float64), t, rate, b1, b2, eps, decayOf(p, o.Decay, o.Exempt), o.Decoupled)
 		})
 	if err == nil {
 		o.t = t
@@ -351,10 +392,12 @@ func (o *Adam) Restore(state map[string]*tensor.Dense) error {
 	return err
 }
 
-// RMSProp is RMSProp (Tieleman and Hinton, 2012): s ← ρ·s + (1−ρ)·g², w ← w − rate·g/(√s + ε). Zero
-// settings stand for ρ = 0.99 and ε = 1e-8.
+// RMSProp is RMSProp (Tieleman and Hinton, 2012): s ← ρ·s + (1−ρ)·g², w ← w − rate·g/(√s + ε). λ·w
+// is added to the gradient for a decay of λ. Zero settings stand for ρ = 0.99 and ε = 1e-8.
 type RMSProp struct {
 	Rho, Epsilon float64
+	Decay        float64
+	Exempt       bool // biases and norms, all parameters of fewer than two axes, do not decay
 	m            moments
 }
 
@@ -370,17 +413,20 @@ func (o *RMSProp) Step(params []*model.Param, grads []*tensor.Dense, rate float6
 		return errNil("rmsprop")
 	}
 	rho, eps := or(o.Rho, 0.99), or(o.Epsilon, 1e-8)
-	if err := checkSettings("rmsprop", setting{"ρ", rho, 1}, setting{"ε", eps, math.Inf(1)}); err != nil {
+	if err := checkSettings("rmsprop", setting{"ρ", rho, 1}, setting{"ε", eps, math.Inf(1)},
+		setting{"decay", o.Decay, math.Inf(1)}); err != nil {
 		return err
 	}
 	if o.m == nil {
 		o.m = moments{}
 	}
 	return each(params, grads, rate, o.m, rmsPropKinds,
-		func(w, g []float32, s []any) {
-			kernel.RMSProp(w, g, s[0].([]float32), float32(rate), float32(rho), float32(eps))
+		func(p *model.Param, w, g []float32, s []any) {
+			kernel.RMSProp(w, g, s[0].([]float32), float32(rate), float32(rho), float32(eps), float32(decayOf(p, o.Decay, o.Exempt)))
 		},
-		func(w, g []float64, s []any) { kernel.RMSProp(w, g, s[0].([]float64), rate, rho, eps) })
+		func(p *model.Param, w, g []float64, s []any) {
+			kernel.RMSProp(w, g, s[0].([]float64), rate, rho, eps, decayOf(p, o.Decay, o.Exempt))
+		})
 }
 
 // State implements Optimizer: "square.NAME" for each parameter.

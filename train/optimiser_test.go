@@ -55,10 +55,14 @@ func TestOptimizersFollowTheirFormulas(t *testing.T) {
 			return sub(w, mul(rate, add(g, mul(number(0.9), s[0]))))
 		}},
 		"adam": {&Adam{}, adam},
-		"adamw": {&Adam{Decay: 0.1}, func(w, g *big.Float, s []*big.Float, t int, rate *big.Float) *big.Float {
+		"adam with decay": {&Adam{Decay: 0.1}, func(w, g *big.Float, s []*big.Float, t int, rate *big.Float) *big.Float {
+			return adam(w, add(g, mul(number(0.1), w)), s, t, rate)
+		}},
+		"adamw": {&Adam{Decay: 0.1, Decoupled: true}, func(w, g *big.Float, s []*big.Float, t int, rate *big.Float) *big.Float {
 			return adam(sub(w, mul(mul(rate, number(0.1)), w)), g, s, t, rate)
 		}},
-		"rmsprop": {&RMSProp{}, func(w, g *big.Float, s []*big.Float, t int, rate *big.Float) *big.Float {
+		"rmsprop": {&RMSProp{Decay: 0.1}, func(w, g *big.Float, s []*big.Float, t int, rate *big.Float) *big.Float {
+			g = add(g, mul(number(0.1), w))
 			*s[0] = *add(mul(number(0.99), s[0]), mul(sub(one, number(0.99)), mul(g, g)))
 			return sub(w, mul(rate, quo(g, add(root(s[0]), number(1e-8)))))
 		}},
@@ -97,13 +101,16 @@ func TestOptimizersFollowTheirFormulas(t *testing.T) {
 // TestNewOptimizer: each name gives the optimizer that calls itself so, with its settings and a
 // rate.
 func TestNewOptimizer(t *testing.T) {
-	for name, want := range map[string]Optimizer{"sgd": &SGD{Momentum: 0.9}, "adam": &Adam{}, "rmsprop": &RMSProp{}} {
+	for name, want := range map[string]Optimizer{
+		"sgd": &SGD{Momentum: 0.9}, "nesterov": &SGD{Momentum: 0.9, Nesterov: true}, "adam": &Adam{},
+		"adamw": &Adam{Decoupled: true}, "rmsprop": &RMSProp{},
+	} {
 		if o, rate, err := NewOptimizer(name); err != nil || o.Name() != name || !reflect.DeepEqual(o, want) || !(rate > 0) {
 			t.Errorf("%s: got %+v at %v, %v, want %+v", name, o, rate, err, want)
 		}
 	}
 	_, _, err := NewOptimizer("lion")
-	wants(t, err, "want sgd, adam or rmsprop")
+	wants(t, err, "want one of sgd, nesterov, rmsprop, adam, adamw")
 }
 
 // TestOptimizersGoByName: a list in another order changes nothing, since what an optimizer
@@ -155,15 +162,16 @@ func TestOptimizerErrorsChangeNothing(t *testing.T) {
 	}
 }
 
-// optimizers are all of them, each as different from its zero as it can be.
-func optimizers() map[string]func() Optimizer {
+// manyOptimizers are all of them, each as different from its zero as it can be.
+func manyOptimizers() map[string]func() Optimizer {
 	return map[string]func() Optimizer{
 		"sgd":      func() Optimizer { return &SGD{} },
 		"momentum": func() Optimizer { return &SGD{Momentum: 0.9, Decay: 0.01} },
 		"nesterov": func() Optimizer { return &SGD{Momentum: 0.8, Nesterov: true} },
 		"adam":     func() Optimizer { return &Adam{} },
-		"adamw":    func() Optimizer { return &Adam{Decay: 0.1} },
-		"rmsprop":  func() Optimizer { return &RMSProp{} },
+		"adamw":    func() Optimizer { return &Adam{Decay: 0.1, Decoupled: true} },
+		"adam, l2": func() Optimizer { return &Adam{Decay: 0.1} },
+		"rmsprop":  func() Optimizer { return &RMSProp{Decay: 0.01} },
 	}
 }
 
@@ -176,7 +184,7 @@ func vector[T float32 | float64](name string, v ...T) *model.Param {
 // bit, the steps of one that went on; one that does not take it over has others.
 func TestRestoredStateGoesOn(t *testing.T) {
 	t.Log("seed 4")
-	for name, make := range optimizers() {
+	for name, make := range manyOptimizers() {
 		run := func(change func(o Optimizer) Optimizer) []float32 {
 			r := rand.New(rand.NewPCG(4, 0))
 			a, b := vector[float32]("layer.0.a", 1, -2, 3), vector[float32]("b", 0.5)
@@ -217,7 +225,7 @@ func TestRestoredStateGoesOn(t *testing.T) {
 // TestParametersThatChange: a name that comes back with another type or shape is an error that
 // changes nothing, and no panic.
 func TestParametersThatChange(t *testing.T) {
-	for name, make := range optimizers() {
+	for name, make := range manyOptimizers() {
 		o := make()
 		w := vector[float32]("w", 1, 2, 3)
 		if err := o.Step([]*model.Param{w}, []*tensor.Dense{w.Value.Clone().(*tensor.Dense)}, 0.1); err != nil {

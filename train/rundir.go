@@ -1,12 +1,15 @@
 package train
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 
 	"github.com/pkg/errors"
@@ -16,6 +19,9 @@ import (
 const (
 	ConfigFile     = "config.json"            // how it was trained, and what input and output mean
 	MetricsFile    = "metrics.jsonl"          // a line for each epoch that was saved
+	MetricsCSV     = "metrics.csv"            // the same as a table
+	LogFile        = "log.txt"                // what happened when; a resumed run goes on in it
+	BestFile       = "best.safetensors"       // the network as it was after its best epoch
 	WeightsFile    = "weights.safetensors"    // the network, as PyTorch reads it
 	CheckpointFile = "checkpoint.safetensors" // all that Resume needs
 )
@@ -41,8 +47,9 @@ func NewDir(parent, name string) (string, error) {
 	}
 }
 
-// CheckDir returns an error if a run in dir would overwrite something: dir must not exist, or be an
-// empty directory. A link that leads nowhere is an error too.
+// CheckDir returns an error if a run in dir would overwrite something: dir must not exist, be an
+// empty directory, or hold what a run left that was killed before it had saved anything. A link
+// that leads nowhere is an error too.
 func CheckDir(dir string) error {
 	if err := dangling(dir); err != nil {
 		return err
@@ -54,10 +61,32 @@ func CheckDir(dir string) error {
 	if err != nil {
 		return errors.Wrap(err, "train: the run directory")
 	}
-	if len(entries) > 0 {
+	if len(entries) > 0 && !stillborn(dir, entries) {
 		return errors.Errorf("train: the run directory %s holds %s, want a new or an empty one: nothing is overwritten", dir, entries[0].Name())
 	}
 	return nil
+}
+
+// stillborn reports whether a directory holds what a run left that was killed before it had saved
+// anything.
+func stillborn(dir string, entries []fs.DirEntry) bool {
+	begun := false
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case name == ConfigFile:
+		case name == MetricsFile:
+			begun = true
+			if info, err := e.Info(); err != nil || info.Size() > 0 {
+				return false
+			}
+		case name != MetricsCSV && name != LogFile && !isTemporary(name):
+			return false
+		}
+	}
+	if s, err := readSaved(dir); err != nil || len(s.Input) == 0 {
+		return false // not ours
+	}
+	return begun
 }
 
 // dangling returns an error that names a link on the way to path that leads nowhere. The system's
@@ -86,15 +115,20 @@ type runDir struct {
 	root   *os.Root
 	info   fs.FileInfo // of the directory
 	config *os.File    // open, and locked while the run lasts
+	log    *os.File    // nil if it cannot be written, which harms nothing
 	made   bool        // the directory is this run's own work
 	kept   bool        // something was saved
 	steps  int         // made when that was
 }
 
-// createDir makes a run's directory and writes config.json. With an empty path it returns nil.
-func createDir(path string, config any) (d *runDir, err error) {
+// createDir makes a run's directory and writes config.json. With an empty path it returns nil. With
+// force it deletes the run that is there.
+func createDir(path string, config any, force bool) (d *runDir, err error) {
 	if path == "" {
 		return nil, nil
+	}
+	if err := clearDir(path, force); err != nil {
+		return nil, err
 	}
 	if err := CheckDir(path); err != nil {
 		return nil, err
@@ -125,11 +159,62 @@ func createDir(path string, config any) (d *runDir, err error) {
 	if err == nil {
 		err = d.write(MetricsFile, func(io.Writer) error { return nil })
 	}
+	d.openLog()
 	if err != nil {
 		d.abandon()
 		return nil, errors.Wrap(err, "train: the configuration")
 	}
 	return d, nil
+}
+
+// clearDir removes the files of a run from a directory: with force those of any run that no process
+// is training, otherwise those of one that was killed before it had saved anything.
+func clearDir(path string, force bool) error {
+	entries, err := os.ReadDir(path)
+	if err != nil || len(entries) == 0 || !force && !stillborn(path, entries) {
+		return nil // CheckDir says more
+	}
+	if _, err := readSaved(path); err != nil {
+		return errors.Wrapf(err, "train: %s holds no run, nothing of it is deleted", path)
+	}
+	d, err := reopenDir(path)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	for _, e := range entries {
+		if name := e.Name(); isOwn(name) && name != ConfigFile {
+			if err := d.root.Remove(name); err != nil {
+				return errors.Wrap(err, "train: the run directory")
+			}
+		}
+	}
+	// What is left after a failure is a run still, as long as this is there.
+	return errors.Wrap(d.root.Remove(ConfigFile), "train: the run directory")
+}
+
+// isOwn reports whether a file is one that runs write.
+func isOwn(name string) bool {
+	switch name {
+	case ConfigFile, MetricsFile, MetricsCSV, LogFile, WeightsFile, BestFile, CheckpointFile, "report.html":
+		return true
+	}
+	kept, _ := filepath.Match("checkpoint-*.safetensors", name)
+	return kept
+}
+
+// openLog opens log.txt, to be gone on with.
+func (d *runDir) openLog() {
+	if f, err := d.root.OpenFile(LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err == nil {
+		d.log = f
+	}
+}
+
+// note writes a line to log.txt.
+func (d *runDir) note(what string, args ...any) {
+	if d != nil && d.log != nil {
+		slog.New(slog.NewTextHandler(d.log, nil)).Info(what, args...)
+	}
 }
 
 // reopenDir opens the directory of a run that goes on, and removes what a killed process left in
@@ -275,6 +360,9 @@ func (d *runDir) check() error {
 
 // metrics writes the lines of all epochs anew.
 func (d *runDir) metrics(epochs []Epoch) error {
+	if err := d.write(MetricsCSV, func(w io.Writer) error { return table(w, epochs) }); err != nil {
+		return err
+	}
 	return d.write(MetricsFile, func(w io.Writer) error {
 		enc := json.NewEncoder(w)
 		for _, e := range epochs {
@@ -286,10 +374,32 @@ func (d *runDir) metrics(epochs []Epoch) error {
 	})
 }
 
+// table writes the epochs as comma-separated values, under the names of metrics.jsonl.
+func table(w io.Writer, epochs []Epoch) error {
+	c := csv.NewWriter(w)
+	of := reflect.TypeFor[Epoch]()
+	row := make([]string, of.NumField())
+	for k := range row {
+		row[k] = of.Field(k).Tag.Get("json")
+	}
+	_ = c.Write(row) // errors stay until Error
+	for _, e := range epochs {
+		for k := range row {
+			row[k] = fmt.Sprint(reflect.ValueOf(e).Field(k))
+		}
+		_ = c.Write(row)
+	}
+	c.Flush()
+	return errors.Wrap(c.Error(), "train: the metrics")
+}
+
 // close gives the lock up.
 func (d *runDir) close() {
 	if d == nil {
 		return
+	}
+	if d.log != nil {
+		d.log.Close()
 	}
 	d.config.Close()
 	d.root.Close()
@@ -302,7 +412,7 @@ func (d *runDir) abandon() {
 		return
 	}
 	d.sweep()
-	for _, name := range []string{MetricsFile, ConfigFile} {
+	for _, name := range []string{MetricsFile, MetricsCSV, LogFile, ConfigFile} {
 		_ = d.root.Remove(name)
 	}
 	if d.made {

@@ -57,7 +57,7 @@ func OpenRun(dir string) (*SavedRun, error) {
 
 // DataOptions are what the recipe's data set is opened with.
 func (c Config) DataOptions() data.Options {
-	o := data.Options{Dir: c.DataDir, Seed: c.Seed, Size: ops.Both(c.ImageSize)}
+	o := data.Options{Dir: c.DataDir, Seed: c.Seed, Size: ops.Both(c.ImageSize), Fit: c.Fit, Held: c.ValFraction}
 	if c.SkipDamaged {
 		o.Skipped = func(string, error) {}
 	}
@@ -77,13 +77,10 @@ func (c *Classifier) Sets(name string, o data.Options) (training, test data.Set,
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := source.CheckOptions(o); err != nil {
-		return nil, nil, err
-	}
 	if source.Name == "folder" { // pictures of any size
 		o.Size, o.Channels = ops.Size{H: c.Input[1], W: c.Input[2]}, c.Input[0]
 	}
-	if training, test, err = source.Open(o); err != nil {
+	if training, test, err = source.Sets(o); err != nil {
 		return nil, nil, err
 	}
 	for _, s := range []*data.Set{&training, &test} {

@@ -4,11 +4,12 @@ import "math"
 
 // A Point is where in a run a step is made.
 type Point struct {
-	Step  int // steps made before this one
-	Steps int // of the whole run
-	Epoch int // from 1
-	Batch int // steps made in this epoch before this one
-	Of    int // steps of an epoch
+	Step  int     // steps made before this one
+	Steps int     // of the whole run
+	Epoch int     // from 1
+	Batch int     // steps made in this epoch before this one
+	Of    int     // steps of an epoch
+	Past  []Epoch // those that are finished, for schedules that look at them; not to be changed
 }
 
 // Progress is the share of the run that has passed: 0 at the first step, and 1 after the last.
@@ -65,10 +66,32 @@ func OneCycle(most float64) Schedule {
 // between goes from a at 0 to b at 1 along a half cosine.
 func between(a, b, at float64) float64 { return b + (a-b)*(1+math.Cos(math.Pi*at))/2 }
 
+// Plateau multiplies the rate by factor each time that patience epochs in a row have not lowered
+// the loss below 0.9999 times its least: the test loss, or that of training where nothing is
+// tested. These are the rules of PyTorch's ReduceLROnPlateau.
+func Plateau(rate, factor float64, patience int) Schedule {
+	return func(p Point) float64 {
+		now, least, bad := rate, math.Inf(1), 0
+		for _, e := range p.Past {
+			if loss := e.watched(); loss < least*(1-1e-4) {
+				least, bad = loss, 0
+			} else if bad++; bad > patience {
+				now, bad = now*factor, 0
+			}
+		}
+		return now
+	}
+}
+
 // WarmUp rises evenly to the first rates of s over so many epochs: s(p)·(step+1)/steps of the
 // warm-up.
 func WarmUp(epochs float64, s Schedule) Schedule {
 	return func(p Point) float64 {
 		return s(p) * share(float64(p.Step+1), epochs*float64(p.Of))
 	}
+}
+
+// Floor keeps the rate of s at or above least.
+func Floor(least float64, s Schedule) Schedule {
+	return func(p Point) float64 { return max(least, s(p)) }
 }

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"math"
+	"time"
 
 	"github.com/pkg/errors"
 
@@ -29,10 +30,28 @@ type Trainer struct {
 	// Between is called between the two halves of each step, to clip gradients, say.
 	Between func(*Step) error
 
+	Accumulate int            // batches whose gradients one step joins; 0 stands for 1
+	Clip       float64        // largest norm of a step's gradients; 0 for any
+	Augment    []data.Augment // of the training samples, in that order
+	// Mixup blends each sample with another of its batch, targets too, in shares that Beta(Mixup,
+	// Mixup) draws for each batch (Zhang et al., 2018). 0 leaves them alone.
+	Mixup float64
+	// Average is the decay of a moving average of weights and buffers: a ← d·a + (1−d)·w after each
+	// step, with d the lesser of Average and (1+step)/(10+step). It is the average that is then
+	// evaluated, saved as weights, and left in Net at the end. 0 for none.
+	Average float64
+
+	Patience int           // epochs without a better one after which the run ends; 0 for never
+	MaxSteps int           // steps after which it ends, for schedules too; 0 for no such limit
+	MaxTime  time.Duration // after which it ends, counted from Run or Resume; 0 for never
+	Workers  int           // goroutines that read samples ahead of the steps; 0 for one a core
+
 	// Dir is the run directory; it must be new or empty. With an empty name nothing is written.
 	Dir       string
-	SaveEvery int // steps after which to save in the middle of an epoch too; 0 for never
-	Keep      int // checkpoints of earlier epochs to keep, as checkpoint-STEP.safetensors
+	Force     bool          // Run may delete a run that is in Dir
+	SaveEvery int           // steps after which to save in the middle of an epoch too; 0 for never
+	SaveAfter time.Duration // likewise, as time since the last save
+	Keep      int           // checkpoints of earlier epochs to keep, as checkpoint-STEP.safetensors
 
 	// OnStep is called after each step, and OnEpoch after each epoch, once it is saved. Both are
 	// called from the goroutine that trains, and end the run with an error of their own, or Stop.
@@ -49,6 +68,8 @@ type Moment struct {
 	Loss    float64 // of its batch, penalties included
 	Samples int     // of the epoch so far
 	Total   int     // samples of the whole epoch
+	Seconds float64 // that the epoch has taken so far
+	Waited  float64 // the share of them in which the step waited for samples
 }
 
 // An Epoch is what became of a pass over the training samples: a line of metrics.jsonl.
@@ -62,6 +83,23 @@ type Epoch struct {
 	Rate         float64 `json:"lr"`            // of the last step
 	Seconds      float64 `json:"seconds"`       // of training, evaluation left out
 	ImagesPerSec float64 `json:"images_per_second"`
+	Waited       float64 `json:"waited"` // the share of Seconds in which a step waited for samples
+}
+
+// watched is the loss that tells one epoch from a better one.
+func (e Epoch) watched() float64 {
+	if e.Tested > 0 {
+		return e.TestLoss
+	}
+	return e.Loss
+}
+
+// better reports whether an epoch did better than another: by what is right, then by the loss.
+func (e Epoch) better(than Epoch) bool {
+	if a, b := e.TestAccuracy, than.TestAccuracy; e.Tested > 0 && a != b {
+		return a > b
+	}
+	return e.watched() < than.watched()
 }
 
 // A Result is the outcome of a run.
@@ -70,14 +108,20 @@ type Result struct {
 	Epochs      []Epoch        // those that were finished, before a Resume too
 	Steps       int            // made in all
 	Interrupted bool           // the context was cancelled before the end
-	Stopped     bool           // OnStep or OnEpoch returned Stop
+	Stopped     bool           // OnStep or OnEpoch returned Stop, or a limit was reached
+	Limit       string         // the limit: Patience, MaxSteps or MaxTime
+	Best        int            // the epoch that did best, from 1; 0 if none was finished
+	Partial     *Epoch         // of the epoch under way where a limit ended it: its evaluation
 	Dir         string         // the run directory, or "" if none was asked for
 	Stuck       string         // says so if the run did not move: no more right than by guessing
 }
 
-// Accuracy is the share of test samples that the network classified as labelled after the last
-// whole epoch, or 0 if there was none.
+// Accuracy is the share of test samples that the network classified as labelled when it was last
+// evaluated, or 0 if it never was.
 func (r *Result) Accuracy() float64 {
+	if r != nil && r.Partial != nil {
+		return r.Partial.TestAccuracy
+	}
 	if r == nil || len(r.Epochs) == 0 {
 		return 0
 	}
@@ -99,8 +143,9 @@ func (t *Trainer) Check() error {
 		return errors.Errorf("train: %d epochs, want 1 to %d", t.Epochs, maxEpochs)
 	case t.Batch < 1:
 		return errors.Errorf("train: the batch size is %d, want at least 1", t.Batch)
-	case t.SaveEvery < 0 || t.Keep < 0:
-		return errors.Errorf("train: SaveEvery is %d and Keep %d, want at least 0", t.SaveEvery, t.Keep)
+	}
+	if err := t.checkNumbers(); err != nil {
+		return err
 	}
 	for _, s := range []data.Set{t.Train, t.Test} {
 		if s == nil && t.Train != nil {
@@ -121,11 +166,47 @@ func (t *Trainer) Check() error {
 	if n := t.Train.Len(); t.Batch > n {
 		return errors.Errorf("train: the batch size is %d, want at most the number of training images, %d", t.Batch, n)
 	}
+	if n := t.Train.Len(); t.joined() > n/t.Batch {
+		return errors.Errorf("train: %d batches of %d a step, want at most the number of training images, %d", t.joined(), t.Batch, n)
+	}
 	if steps := t.Train.Len() / t.Batch; steps > math.MaxInt/maxEpochs {
 		return errors.Errorf("train: %d steps an epoch, want at most %d", steps, math.MaxInt/maxEpochs)
 	}
 	return nil
 }
+
+// checkNumbers checks those that zero leaves out.
+func (t *Trainer) checkNumbers() error {
+	for _, n := range []struct {
+		name string
+		v    int
+	}{
+		{"SaveEvery", t.SaveEvery}, {"Keep", t.Keep}, {"Accumulate", t.Accumulate}, {"Patience", t.Patience},
+		{"MaxSteps", t.MaxSteps}, {"Workers", t.Workers}, {"MaxTime", int(t.MaxTime)}, {"SaveAfter", int(t.SaveAfter)},
+	} {
+		if n.v < 0 {
+			return errors.Errorf("train: %s is %d, want at least 0", n.name, n.v)
+		}
+	}
+	switch {
+	case !(t.Clip >= 0):
+		return errors.Errorf("train: the largest norm of gradients is %v, want a positive number, or 0 for any", t.Clip)
+	case !(t.Mixup >= 0 && t.Mixup <= maxMixup):
+		return errors.Errorf("train: mixup is %v, want 0 to %v", t.Mixup, maxMixup)
+	case !(t.Average >= 0 && t.Average < 1):
+		return errors.Errorf("train: the average's decay is %v, want at least 0 and below 1", t.Average)
+	}
+	if t.Mixup > 0 && t.Batch < 2 {
+		return errors.Errorf("train: mixup of batches of %d, want at least 2 samples", t.Batch)
+	}
+	return nil
+}
+
+// maxMixup is where Beta(α, α) is a half and nothing else, for all that a float32 sees.
+const maxMixup = 1e6
+
+// joined is the number of batches that make a step.
+func (t *Trainer) joined() int { return max(t.Accumulate, 1) }
 
 // Run trains the network from the weights that it has.
 //
@@ -143,13 +224,23 @@ func (t *Trainer) Check() error {
 // otherwise it tells how far the run came, and Dir keeps what was saved last. A run that fails
 // before it has saved anything leaves no files.
 func (t *Trainer) Run(ctx context.Context) (*Result, error) {
+	var kept []string
+	if t != nil && t.Net != nil && t.recipe != nil && t.recipe.Init != "" {
+		var err error
+		if kept, err = initial(t.Net, t.recipe.Init); err != nil {
+			return nil, err
+		}
+	}
 	r, err := t.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer r.close()
-	if r.dir, err = createDir(t.Dir, r.config()); err != nil {
+	if r.dir, err = createDir(t.Dir, r.config(), t.Force); err != nil {
 		return nil, err
+	}
+	if len(kept) > 0 {
+		r.dir.note("weights that the file does not have keep their own", "names", kept)
 	}
 	return r.finish(ctx)
 }
@@ -173,10 +264,12 @@ func (t *Trainer) Resume(ctx context.Context) (*Result, error) {
 	if r.dir, err = reopenDir(t.Dir); err != nil {
 		return nil, err
 	}
+	r.dir.openLog()
 	err = r.load()
 	if err == nil {
 		// A process that dies while it saves leaves weights or metrics behind the checkpoint.
 		err = r.save()
+		r.dir.note("goes on", "step", r.at.Steps)
 	}
 	if err != nil {
 		r.dir.close()

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/convgrad/convgrad/ops"
 	"github.com/convgrad/convgrad/train"
@@ -71,12 +72,12 @@ func TestWrongUsage(t *testing.T) {
 		args string
 		want string
 	}{
-		{"-data faces", `the dataset is "faces", want one of digits, folder, mnist`},
+		{"-data faces", `the dataset is "faces", want one of cifar10, digits, emnist, fashion-mnist, folder, mnist`},
 		{"-data mnist", "there is no directory, want one with MNIST's four IDX files"},
 		{"-data-dir x", "want none: it reads no files"},
 		{"-model resnet", `"resnet"`},
 		{"-loss hinge", `"hinge"`},
-		{"-optimizer lion", `"lion", want sgd, adam or rmsprop`},
+		{"-optimizer lion", `"lion", want one of sgd, nesterov, rmsprop, adam, adamw`},
 		{"-epochs 0", "0 epochs"},
 		{"-batch -3", "batch size is -3"},
 		{"-lr NaN", "NaN"},
@@ -88,7 +89,11 @@ func TestWrongUsage(t *testing.T) {
 		{"-momentum x", "invalid value"},
 		{"-momentum 0.9", "adam takes no momentum"},
 		{"-schedule zigzag", `"zigzag", want one of constant`},
-		{"-save-every -1", "-save-every is -1"},
+		{"-save-every -1", "-save-every: want at least 0"},
+		{"-save-every often", "want steps, as 500, or a duration, as 10m"},
+		{"-name a/b", "a name without directories"},
+		{"-workers -1", "-workers is -1"},
+		{"-mixup -1", "mixup is -1"},
 		{"-image-size -1", "-image-size is -1"},
 		{"resume", "want: train resume RUN"},
 		{"resume -epochs 5", "want: train resume RUN"},
@@ -126,18 +131,29 @@ func TestFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := "-data mnist -data-dir D -model lenet5 -loss mse -epochs 7 -batch 9 -lr 0.5 -optimizer sgd -momentum 0.5 -weight-decay 0.25 " +
-		"-schedule one-cycle -warmup-epochs 1.5 -seed 11 -out new -threads 3 -save-every 8"
+		"-schedule one-cycle -warmup-epochs 1.5 -seed 11 -out new -threads 3 -save-every 8 -fit pad -val-fraction 0.3 -skip-damaged " +
+		"-fraction 0.5 -overfit-batches 2 -hflip -shift 1.5 -crop 4 -rotate 9 -mixup 0.2 -image-size 12 -init W -freeze a,b -accumulate 3 " +
+		"-decay-all -clip-grad 1 -ema 0.99 -min-lr 0.001 -force -keep 4 -patience 5 -max-steps 6 -max-time 1h -workers 7 -log-every 9 -quiet -json"
 	j, status := parse(strings.Fields(args), io.Discard, io.Discard)
 	want := train.Config{
 		Data: "mnist", DataDir: filepath.Join(here, "D"), Model: "lenet5", Loss: "mse", Epochs: 7, Batch: 9, Rate: 0.5, Optimizer: "sgd", Momentum: new(0.5), Decay: 0.25,
-		Schedule: "one-cycle", WarmUp: 1.5, Seed: 11,
+		Schedule: "one-cycle", WarmUp: 1.5, Seed: 11, Fit: "pad", ValFraction: 0.3, SkipDamaged: true, Fraction: 0.5, OverfitBatches: 2,
+		Flip: true, Shift: 1.5, Crop: 4, Rotate: 9, Mixup: 0.2, ImageSize: 12, Init: filepath.Join(here, "W"), Freeze: "a,b", Accumulate: 3,
+		DecayAll: true, Clip: 1, Average: 0.99, MinRate: 0.001,
 	}
-	if status >= 0 || !reflect.DeepEqual(j, job{Config: want, out: "new", saveEvery: 8, threads: 3}) || ops.Threads() != 3 {
+	all := job{
+		Config: want, out: "new", force: true, saveEvery: interval{steps: 8}, keep: 4, patience: 5, maxSteps: 6, maxTime: time.Hour,
+		threads: 3, workers: 7, logEvery: 9, quiet: true, asLines: true,
+	}
+	if status >= 0 || !reflect.DeepEqual(j, all) || ops.Threads() != 3 {
 		t.Errorf("got %+v on %d threads, status %d, want %+v", j, ops.Threads(), status, want)
 	}
 	line := repeat(j.Config)
 	if again, status := parse(strings.Fields(line)[3:], io.Discard, io.Discard); status >= 0 || !reflect.DeepEqual(again.Config, want) {
 		t.Errorf("%s gives %+v, want %+v", line, again.Config, want)
+	}
+	if got := repeat(train.Recipe("digits", "lenet5", "", "")); got != "go run ./cmd/train -model=lenet5" {
+		t.Errorf("what is usual for a network is repeated by %s", got)
 	}
 	if got := repeat(train.Config{DataDir: "it's mine"}); !strings.Contains(got, ` -data-dir='it'\''s mine' `) {
 		t.Errorf("a path with a blank and a quote: %s", got)

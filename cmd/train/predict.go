@@ -214,7 +214,7 @@ func (p *predictor) read(q *prediction) (err error) {
 		defer f.Close()
 		from = f
 	}
-	if q.pixels, err = data.ReadPicture(from, p.run.Input, p.most); err != nil || !p.invert {
+	if q.pixels, err = data.ReadPicture(from, p.run.Input, p.run.Config.Fit, p.most); err != nil || !p.invert {
 		return err
 	}
 	for i, v := range q.pixels {

@@ -210,7 +210,7 @@ func testOptimisers[T Float](t *testing.T) {
 			// units; both through the quotient.
 			bound[i] = u + float64(rate)/c1*u/(math.Sqrt(wantV[i]/c2)+float64(epsilon))*(1+1000*(math.Abs(wantM[i])))
 		}
-		Adam(w, g, m, v, 3, rate, beta1, beta2, epsilon, decay)
+		Adam(w, g, m, v, 3, rate, beta1, beta2, epsilon, decay, true)
 		check("Adam", w, want)
 		for i := range bound {
 			bound[i] = u
@@ -225,7 +225,7 @@ func testOptimisers[T Float](t *testing.T) {
 			want[i] = float64(w0[i]) - step
 			bound[i] = u + math.Abs(step)*16*u
 		}
-		RMSProp(w, g, v, rate, beta1, epsilon)
+		RMSProp(w, g, v, rate, beta1, epsilon, 0)
 		check("RMSProp", w, want)
 		for i := range bound {
 			bound[i] = u
@@ -256,8 +256,9 @@ func testOptimisersTiersAgree[T Float](t *testing.T) {
 		"SGD":                func(w, g, _, _ []T) { SGD(w, g, nil, 0.1, 0, 0.01, false) },
 		"SGD with momentum":  func(w, g, m, _ []T) { SGD(w, g, m, 0.1, 0.9, 0.01, false) },
 		"SGD after Nesterov": func(w, g, m, _ []T) { SGD(w, g, m, 0.1, 0.9, 0.01, true) },
-		"Adam":               func(w, g, m, v []T) { Adam(w, g, m, v, 7, 0.01, 0.9, 0.999, 1e-8, 0.1) },
-		"RMSProp":            func(w, g, _, v []T) { RMSProp(w, g, v, 0.01, 0.9, 1e-8) },
+		"Adam":               func(w, g, m, v []T) { Adam(w, g, m, v, 7, 0.01, 0.9, 0.999, 1e-8, 0.1, false) },
+		"AdamW":              func(w, g, m, v []T) { Adam(w, g, m, v, 7, 0.01, 0.9, 0.999, 1e-8, 0.1, true) },
+		"RMSProp":            func(w, g, _, v []T) { RMSProp(w, g, v, 0.01, 0.9, 1e-8, 0.1) },
 		"Dropout":            func(w, g, _, _ []T) { Dropout(w, g, 0.3, 1, 2, 3) },
 	} {
 		var want [4][]T

@@ -221,7 +221,7 @@ func (s *Server) decode(b []byte) ([]uint8, error) {
 	if bytes.HasPrefix(b, []byte{0xFF, 0xD8}) && bytes.Count(b, []byte{0xFF, 0xDA}) > maxScans {
 		return nil, refuse(http.StatusBadRequest, "a JPEG of more than %d scans", maxScans)
 	}
-	p, err := data.ReadPicture(bytes.NewReader(b), s.run.Input, s.options.MaxPixels)
+	p, err := data.ReadPicture(bytes.NewReader(b), s.run.Input, s.run.Config.Fit, s.options.MaxPixels)
 	if err != nil {
 		code := http.StatusBadRequest
 		if strings.Contains(err.Error(), "unknown format") {

@@ -2,7 +2,6 @@ package data
 
 import (
 	"cmp"
-	"image"
 	"image/color"
 	"io/fs"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pkg/errors"
 	"gorgonia.org/tensor"
@@ -20,9 +20,11 @@ import (
 
 var _ = Register(Source{
 	Name: "folder", About: "pictures in a folder for each class",
-	Files: "a folder of pictures for each class, or two such directories, train and test",
+	Files: "a folder of pictures for each class, or two such directories, train and val (or test)",
 	Open: func(o Options) (Set, Set, error) {
-		return Folder(o.Dir, FolderOptions{Size: o.Size, Channels: o.Channels, Seed: o.Seed, Skipped: o.Skipped})
+		return Folder(o.Dir, FolderOptions{
+			Size: o.Size, Channels: o.Channels, Fit: o.Fit, Held: o.Held, Seed: o.Seed, Skipped: o.Skipped,
+		})
 	},
 })
 
@@ -30,6 +32,7 @@ var _ = Register(Source{
 type FolderOptions struct {
 	Size     ops.Size // of every sample; {0, 0} stands for that of the pictures, if all have one
 	Channels int      // 1 for grey, 3 for colour; 0 for 1 if all pictures are grey, and 3 otherwise
+	Fit      string   // how a picture gets that size: one of Fits; "" for the first
 	Held     float64  // share that is held back to test with, where there is no split; 0 for 0.2
 	Seed     uint64   // of that split
 	// Skipped is told of files that are no pictures or damaged, and of classes without pictures;
@@ -37,17 +40,18 @@ type FolderOptions struct {
 	Skipped func(path string, err error)
 }
 
-// heldInMemory is how many bytes of samples are kept; larger sets are decoded at each Read.
+// heldInMemory is how many bytes of samples a Folder keeps. What is beyond it is decoded at each
+// Read.
 const heldInMemory = 1 << 30
 
 // Folder reads a directory with a folder of pictures for each class: PNG, JPEG, GIF, WebP or BMP.
-// The classes are the folders' names, sorted. Where the directory holds train and test (or val)
+// The classes are the folders' names, sorted. Where the directory holds train and val (or test)
 // instead, with such folders in each, they are the two sets; otherwise some pictures of each class
 // are held back, as the seed decides. Files whose name begins with a dot are left out.
 //
-// A picture is scaled so that it covers the sample's size, and its middle is taken; one of that
-// size is not touched. What is transparent is white. Every file is read once before Folder
-// returns.
+// A picture is turned as its EXIF data says, and brought to the sample's size; one of that size is
+// not touched. What is transparent is white. Every file is read once before Folder returns, and up
+// to 2³⁰ bytes of samples are kept.
 //
 // It returns an error that names the file if one is no picture, damaged, or of more than 2²⁶
 // pixels, and an error if there are fewer than two classes, one without pictures, or sizes that
@@ -58,18 +62,21 @@ func Folder(dir string, o FolderOptions) (training, test Set, err error) {
 		return nil, nil, errors.Errorf("data: Folder: the size is %d×%d, want positive sides", o.Size.H, o.Size.W)
 	case o.Channels != 0 && o.Channels != 1 && o.Channels != 3:
 		return nil, nil, errors.Errorf("data: Folder: %d channels, want 1 or 3", o.Channels)
+	case o.Fit != "" && !slices.Contains(Fits(), o.Fit):
+		return nil, nil, errors.Errorf("data: Folder: the fit is %q, want one of %s", o.Fit, strings.Join(Fits(), ", "))
 	case !(o.Held >= 0 && o.Held < 1):
 		return nil, nil, errors.Errorf("data: Folder: %v is held back, want at least 0 and below 1", o.Held)
 	}
 	var splits []string
 	if isDir(filepath.Join(dir, "train")) {
-		for _, name := range []string{"test", "val"} {
+		for _, name := range []string{"val", "test"} {
 			if sub := filepath.Join(dir, name); isDir(sub) && len(splits) == 0 {
 				splits = []string{filepath.Join(dir, "train"), sub}
 			}
 		}
 	}
 	r := &folderReader{FolderOptions: o}
+	r.room.Store(heldInMemory)
 	if len(splits) == 0 {
 		whole, err := r.list(dir)
 		if err != nil {
@@ -107,6 +114,7 @@ type picture struct {
 	class int
 	size  ops.Size
 	grey  bool
+	kept  []uint8 // the sample in colour, or nil
 }
 
 // A folderReader reads the two sets of a directory.
@@ -115,6 +123,7 @@ type folderReader struct {
 	classes []string // nil until the first list
 	bad     []string // the first few files that cannot be read
 	badN    int
+	room    atomic.Int64 // bytes of samples that may yet be kept
 }
 
 // refuse notes a file that cannot be read.
@@ -204,11 +213,7 @@ func (r *folderReader) pictures(dir string, class int) (all []picture, err error
 	for w := range workers {
 		wg.Go(func() {
 			for i := w; i < len(paths); i += workers {
-				failed[i] = decode(paths[i], func(img image.Image) {
-					b, model := img.Bounds(), img.ColorModel()
-					grey := model == color.GrayModel || model == color.Gray16Model
-					found[i] = &picture{paths[i], class, ops.Size{H: b.Dy(), W: b.Dx()}, grey}
-				})
+				failed[i] = decode(paths[i], func(d decoded) { found[i] = r.look(paths[i], class, d) })
 			}
 		})
 	}
@@ -223,8 +228,24 @@ func (r *folderReader) pictures(dir string, class int) (all []picture, err error
 	return all, nil
 }
 
+// look notes what a picture is, and keeps its sample if there is room.
+func (r *folderReader) look(path string, class int, d decoded) *picture {
+	model := d.ColorModel()
+	p := &picture{path: path, class: class, size: d.size(), grey: model == color.GrayModel || model == color.Gray16Model}
+	size := r.Size
+	if size == (ops.Size{}) {
+		size = p.size // all have one size, or Folder refuses them
+	}
+	shape := tensor.Shape{3, size.H, size.W}
+	if n, err := sampleSize(shape); err == nil && r.room.Add(int64(-n)) >= 0 {
+		p.kept = make([]uint8, n)
+		d.sample(shape, r.Fit, p.kept)
+	}
+	return p
+}
+
 // decode reads a file's picture, and hands it to use.
-func decode(path string, use func(image.Image)) error {
+func decode(path string, use func(decoded)) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -237,12 +258,12 @@ func decode(path string, use func(image.Image)) error {
 	if !info.Mode().IsRegular() { // a pipe would wait for ever
 		return errors.New("not a regular file")
 	}
-	img, release, err := decodeFrom(f, maxPixels)
+	d, release, err := decodeFrom(f, maxPixels)
 	if err != nil {
 		return err
 	}
 	defer release()
-	use(img)
+	use(d)
 	return nil
 }
 
@@ -311,9 +332,9 @@ func (r *folderReader) sets(rest, held []picture) (training, test Set, err error
 	return training, test, err
 }
 
-// set keeps the pictures in memory, if that is not too much of it.
+// set is that of a list: one in memory, if that is not too much of it.
 func (r *folderReader) set(list []picture) (Set, error) {
-	s := &folder{list, r.classes, r.shape()}
+	s := &folder{list, r.classes, r.shape(), r.Fit}
 	size := s.shape.TotalSize()
 	if len(list) > heldInMemory/size {
 		return s, nil
@@ -327,6 +348,7 @@ func (r *folderReader) set(list []picture) (Set, error) {
 			for i := w; i < len(list); i += workers {
 				labels[i] = list[i].class
 				failed[i] = s.pixels(i, pixels[i*size:][:size])
+				list[i].kept = nil
 			}
 		})
 	}
@@ -339,11 +361,12 @@ func (r *folderReader) set(list []picture) (Set, error) {
 	return NewImages(s.shape, s.classes, pixels, labels)
 }
 
-// A folder is a set of pictures in files.
+// A folder is a set of pictures in files, of which some are kept in memory.
 type folder struct {
 	list    []picture
 	classes []string
 	shape   tensor.Shape
+	fit     string
 }
 
 // Len implements Set.
@@ -370,8 +393,19 @@ func (s *folder) Read(i int, x []float32) (Target, error) {
 	return Target{Class: s.list[i].class}, nil
 }
 
-// pixels decodes a picture into bytes C×H×W.
+// pixels are those of a picture as bytes C×H×W.
 func (s *folder) pixels(i int, to []uint8) error {
-	err := decode(s.list[i].path, func(img image.Image) { fit(img, s.shape, to) })
-	return errors.Wrapf(err, "data: %s", s.list[i].path)
+	kept, n := s.list[i].kept, len(to)
+	switch {
+	case kept == nil:
+		err := decode(s.list[i].path, func(d decoded) { d.sample(s.shape, s.fit, to) })
+		return errors.Wrapf(err, "data: %s", s.list[i].path)
+	case len(kept) == n:
+		copy(to, kept)
+	default: // in grey
+		for k := range to {
+			to[k] = grey(kept[k], kept[n+k], kept[2*n+k])
+		}
+	}
+	return nil
 }

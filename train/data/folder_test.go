@@ -158,7 +158,7 @@ func TestFolderSplits(t *testing.T) {
 			t.Errorf("got class %d (%v), want 1", target.Class, err)
 		}
 		// The set that decodes at each Read has the same samples.
-		s := &folder{[]picture{{path: filepath.Join(dir, "train", "a", "1.png")}}, training.Classes(), training.Shape()}
+		s := &folder{[]picture{{path: filepath.Join(dir, "train", "a", "1.png")}}, training.Classes(), training.Shape(), ""}
 		y := make([]float32, 6)
 		if _, err := s.Read(0, y); err != nil || !slices.Equal(x, y) {
 			t.Errorf("decoded late, the sample is %v (%v), want %v", y, err, x)
@@ -250,8 +250,8 @@ func FuzzPicture(f *testing.F) {
 		if err := os.WriteFile(path, file, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_ = decode(path, func(img image.Image) {
-			if s := img.Bounds().Size(); s.X*s.Y > maxPixels {
+		_ = decode(path, func(d decoded) {
+			if s := d.Bounds().Size(); s.X*s.Y > maxPixels {
 				t.Fatalf("%d×%d pixels", s.X, s.Y)
 			}
 		})

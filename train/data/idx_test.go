@@ -25,7 +25,7 @@ func idx(magic uint32, sides []uint32, data []byte) []byte {
 	return append(b, data...)
 }
 
-func zip(t testing.TB, b []byte) []byte {
+func gzipped(t testing.TB, b []byte) []byte {
 	t.Helper()
 	var buf bytes.Buffer
 	z := gzip.NewWriter(&buf)
@@ -41,7 +41,7 @@ func zip(t testing.TB, b []byte) []byte {
 func TestReadIDX(t *testing.T) {
 	want := []byte{1, 2, 3, 4, 5, 6}
 	plain := idx(0x803, []uint32{1, 2, 3}, want)
-	for name, file := range map[string][]byte{"plain": plain, "gzipped": zip(t, plain)} {
+	for name, file := range map[string][]byte{"plain": plain, "gzipped": gzipped(t, plain)} {
 		got, sides, err := ReadIDX(bytes.NewReader(file), 3)
 		if err != nil || !bytes.Equal(got, want) || !slices.Equal(sides, []int{1, 2, 3}) {
 			t.Errorf("%s: got %v of %v, %v; want %v of [1 2 3]", name, got, sides, err, want)
@@ -56,7 +56,7 @@ func TestReadIDXErrors(t *testing.T) {
 	for i := range noise {
 		noise[i] = byte(r.Uint32())
 	}
-	zipped := zip(t, idx(0x801, []uint32{4096}, noise))
+	zipped := gzipped(t, idx(0x801, []uint32{4096}, noise))
 	flipped := bytes.Clone(zipped)
 	flipped[len(flipped)-6] ^= 1 // the checksum's
 	for _, c := range []struct {
@@ -80,7 +80,7 @@ func TestReadIDXErrors(t *testing.T) {
 		{"gzip's checksum", flipped, 1, []string{"checksum"}},
 		{"gzip's header", []byte{0x1f, 0x8b, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9}, 1, []string{"gzip"}},
 		{"garbage after gzip", append(bytes.Clone(zipped), "xyz"...), 1, []string{"after 4096 of 4096"}},
-		{"a second gzip member", append(bytes.Clone(zipped), zip(t, []byte("x"))...), 1, []string{"more after the 4096 bytes"}},
+		{"a second gzip member", append(bytes.Clone(zipped), gzipped(t, []byte("x"))...), 1, []string{"more after the 4096 bytes"}},
 		{"rank 0", good, 0, []string{"rank is 0"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -116,7 +116,7 @@ func FuzzIDX(f *testing.F) {
 	f.Add(idx(0x803, []uint32{1, 2, 3}, []byte{1, 2, 3, 4, 5, 6}), 3)
 	f.Add(idx(0x801, []uint32{4}, []byte{1, 2, 3, 4}), 1)
 	f.Add(idx(0x803, []uint32{1 << 31, 1 << 31, 1 << 31}, nil), 3)
-	f.Add(zip(f, idx(0x801, []uint32{4}, []byte{1, 2, 3, 4})), 1)
+	f.Add(gzipped(f, idx(0x801, []uint32{4}, []byte{1, 2, 3, 4})), 1)
 	f.Add([]byte{0x1f, 0x8b}, 1)
 	f.Fuzz(func(t *testing.T, file []byte, rank int) {
 		data, sides, err := ReadIDX(bytes.NewReader(file), rank)
@@ -142,8 +142,8 @@ func mnist(t *testing.T, change map[string][]byte) string {
 	t.Helper()
 	files := map[string][]byte{
 		"train-images-idx3-ubyte":    idx(0x803, []uint32{3, 2, 3}, []byte("abcdefghijklmnopqr")),
-		"train-labels-idx1-ubyte.gz": zip(t, idx(0x801, []uint32{3}, []byte{7, 0, 9})),
-		"t10k-images-idx3-ubyte.gz":  zip(t, idx(0x803, []uint32{2, 2, 3}, make([]byte, 12))),
+		"train-labels-idx1-ubyte.gz": gzipped(t, idx(0x801, []uint32{3}, []byte{7, 0, 9})),
+		"t10k-images-idx3-ubyte.gz":  gzipped(t, idx(0x803, []uint32{2, 2, 3}, make([]byte, 12))),
 		"t10k-labels-idx1-ubyte":     idx(0x801, []uint32{2}, []byte{1, 2}),
 	}
 	dir := t.TempDir()
@@ -212,7 +212,7 @@ func TestMNISTClasses(t *testing.T) {
 	wants(t, err, "holds 2 files *train-labels-idx1-ubyte, want one")
 	_, _, err = MNIST(mnist(t, map[string][]byte{
 		"t10k-labels-idx1-ubyte":     idx(0x801, []uint32{2}, []byte{1, 1}),
-		"train-labels-idx1-ubyte.gz": zip(t, idx(0x801, []uint32{3}, []byte{1, 1, 1})),
+		"train-labels-idx1-ubyte.gz": gzipped(t, idx(0x801, []uint32{3}, []byte{1, 1, 1})),
 	}))
 	wants(t, err, "all labels are 1, want at least two classes")
 }
@@ -263,7 +263,7 @@ func TestMNISTErrors(t *testing.T) {
 		{"a file is missing", map[string][]byte{"t10k-labels-idx1-ubyte": nil}, []string{"neither t10k-labels-idx1-ubyte nor t10k-labels-idx1-ubyte.gz"}},
 		{"fewer labels", map[string][]byte{"t10k-labels-idx1-ubyte": idx(0x801, []uint32{1}, []byte{1})}, []string{"t10k-labels-idx1-ubyte holds 1 labels, want 2", "t10k-images-idx3-ubyte.gz"}},
 		{"images and labels swapped", map[string][]byte{"train-images-idx3-ubyte": idx(0x801, []uint32{30}, make([]byte, 30))}, []string{"train-images-idx3-ubyte", "0x00000801"}},
-		{"test images of another size", map[string][]byte{"t10k-images-idx3-ubyte.gz": zip(t, idx(0x803, []uint32{2, 3, 2}, make([]byte, 12)))}, []string{"t10k-images-idx3-ubyte.gz", "3×2, want 2×3"}},
+		{"test images of another size", map[string][]byte{"t10k-images-idx3-ubyte.gz": gzipped(t, idx(0x803, []uint32{2, 3, 2}, make([]byte, 12)))}, []string{"t10k-images-idx3-ubyte.gz", "3×2, want 2×3"}},
 		{"a short file", map[string][]byte{"train-images-idx3-ubyte": idx(0x803, []uint32{3, 2, 3}, make([]byte, 17))}, []string{"train-images-idx3-ubyte", "after 17 bytes, want 18"}},
 		{"corrupt gzip", map[string][]byte{"train-labels-idx1-ubyte.gz": {0x1f, 0x8b, 8}}, []string{"train-labels-idx1-ubyte.gz", "gzip"}},
 	} {

@@ -12,10 +12,48 @@ import (
 )
 
 var _ = Register(Source{
-	Name: "mnist", About: "MNIST, or a set in files like its own: Fashion-MNIST, EMNIST",
-	Files: "MNIST's four IDX files, plain or gzipped",
-	Open:  func(o Options) (Set, Set, error) { return pair(MNIST(o.Dir)) },
+	Name: "mnist", About: "MNIST, handwritten digits, or a set in files like its own",
+	Files: idxFiles, Open: func(o Options) (Set, Set, error) { return pair(MNIST(o.Dir)) },
+	Fetch: remotes([]string{"https://storage.googleapis.com/cvdf-datasets/mnist/", "https://ossci-datasets.s3.amazonaws.com/mnist/"},
+		Remote{Name: "train-images-idx3-ubyte.gz", Size: 9912422, SHA256: "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"},
+		Remote{Name: "train-labels-idx1-ubyte.gz", Size: 28881, SHA256: "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"},
+		Remote{Name: "t10k-images-idx3-ubyte.gz", Size: 1648877, SHA256: "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"},
+		Remote{Name: "t10k-labels-idx1-ubyte.gz", Size: 4542, SHA256: "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"}),
 })
+
+var _ = Register(Source{
+	Name: "fashion-mnist", About: "Fashion-MNIST, pieces of clothing in files like MNIST's",
+	Files: idxFiles,
+	Open: func(o Options) (Set, Set, error) {
+		training, test, err := MNIST(o.Dir)
+		if err == nil && len(training.classes) == len(garments) {
+			training.classes, test.classes = garments, garments
+		}
+		return pair(training, test, err)
+	},
+	Fetch: remotes([]string{"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+		"https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"},
+		Remote{Name: "train-images-idx3-ubyte.gz", Size: 26421880, SHA256: "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"},
+		Remote{Name: "train-labels-idx1-ubyte.gz", Size: 29515, SHA256: "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"},
+		Remote{Name: "t10k-images-idx3-ubyte.gz", Size: 4422102, SHA256: "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"},
+		Remote{Name: "t10k-labels-idx1-ubyte.gz", Size: 5148, SHA256: "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"}),
+})
+
+// idxFiles is what MNIST reads.
+const idxFiles = "MNIST's four IDX files, plain or gzipped"
+
+// garments are Fashion-MNIST's classes, by label.
+var garments = []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"}
+
+// remotes are files that each of some addresses has.
+func remotes(addresses []string, files ...Remote) []Remote {
+	for i := range files {
+		for _, a := range addresses {
+			files[i].URLs = append(files[i].URLs, a+files[i].Name)
+		}
+	}
+	return files
+}
 
 // MNIST reads the four files of MNIST, or of a set laid out like it, from a directory. Their names
 // end in train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
@@ -26,9 +64,12 @@ var _ = Register(Source{
 //
 // It returns an error that names the file, what was got and what was wanted if one is missing, cut
 // short, corrupt, of the wrong kind, longer than it says, or does not match its partner.
-func MNIST(dir string) (training, test *Images, err error) {
+func MNIST(dir string) (training, test *Images, err error) { return readMNIST(dir, "") }
+
+// readMNIST is MNIST for files whose names begin so.
+func readMNIST(dir, begin string) (training, test *Images, err error) {
 	var parts [2]struct{ images, labels *idxFile }
-	for i, prefixes := range [][]string{{"train"}, {"t10k", "test"}} {
+	for i, prefixes := range [][]string{{begin + "train"}, {begin + "t10k", begin + "test"}} {
 		p := &parts[i]
 		if p.labels, err = readIDXFile(dir, prefixes, "-labels-idx1-ubyte", 1); err != nil {
 			return nil, nil, err

@@ -29,11 +29,11 @@ func TestReadPicture(t *testing.T) {
 		img.Set(i%3, i/3, color.RGBA{uint8(10 * i), uint8(20 * i), uint8(30 * i), 255})
 	}
 	b := filePNG(t, img)
-	got, err := ReadPicture(bytes.NewReader(b), tensor.Shape{3, 2, 3}, 0)
+	got, err := ReadPicture(bytes.NewReader(b), tensor.Shape{3, 2, 3}, "", 0)
 	if err != nil || len(got) != 18 || got[5] != 50 || got[6+5] != 100 || got[12+5] != 150 {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if got, err := ReadPicture(bytes.NewReader(b), tensor.Shape{1, 2, 3}, 6); err != nil || len(got) != 6 || got[5] != color.GrayModel.Convert(img.At(2, 1)).(color.Gray).Y {
+	if got, err := ReadPicture(bytes.NewReader(b), tensor.Shape{1, 2, 3}, "", 6); err != nil || len(got) != 6 || got[5] != color.GrayModel.Convert(img.At(2, 1)).(color.Gray).Y {
 		t.Errorf("got %v, %v", got, err)
 	}
 	for _, c := range []struct {
@@ -44,7 +44,7 @@ func TestReadPicture(t *testing.T) {
 		{tensor.Shape{1, 2, 3}, 5, "2×3 pixels, want at most 5"}, {tensor.Shape{2, 2, 3}, 0, "want 1×H×W or 3×H×W"},
 		{tensor.Shape{1, 6}, 0, "want 1×H×W"}, {tensor.Shape{1, 1 << 40, 1 << 40}, 0, "positive sides"},
 	} {
-		if _, err := ReadPicture(bytes.NewReader(b), c.shape, c.most); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := ReadPicture(bytes.NewReader(b), c.shape, "", c.most); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, at most %d: %v, want %q", c.shape, c.most, err, c.want)
 		}
 	}
@@ -57,7 +57,7 @@ func TestPixelsAreBounded(t *testing.T) {
 	read := func(b []byte) chan error {
 		done := make(chan error)
 		go func() {
-			_, err := ReadPicture(bytes.NewReader(b), tensor.Shape{1, 8, 8}, 0)
+			_, err := ReadPicture(bytes.NewReader(b), tensor.Shape{1, 8, 8}, "", 0)
 			done <- err
 		}()
 		return done

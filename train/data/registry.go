@@ -19,7 +19,8 @@ type Source struct {
 	Files string // what Options.Dir must hold; "" for a source that takes no directory
 	// Open returns the two sets as they are, not normalised. They have one shape and the same
 	// classes.
-	Open func(Options) (training, test Set, err error)
+	Open  func(Options) (training, test Set, err error)
+	Fetch []Remote // the files, where they can be got; Options.Dir may then be "" for CacheDir
 }
 
 // Options are what sources are opened with.
@@ -31,6 +32,8 @@ type Options struct {
 	// Of sources of pictures of any size: see FolderOptions.
 	Size     ops.Size
 	Channels int
+	Fit      string
+	Held     float64
 	Skipped  func(path string, err error)
 }
 
@@ -86,6 +89,12 @@ func Find(name string) (Source, error) {
 
 // CheckOptions returns an error if a directory is missing, or given to a source that takes none.
 func (s Source) CheckOptions(o Options) error {
+	if o.Dir == "" && len(s.Fetch) > 0 {
+		if s.Fetched() {
+			return nil
+		}
+		return errors.Errorf("data: %s: there is no directory, want one with %s; train data %s -fetch gets them", s.Name, s.Files, s.Name)
+	}
 	if s.Files != "" && o.Dir == "" {
 		return errors.Errorf("data: %s: there is no directory, want one with %s", s.Name, s.Files)
 	}
@@ -93,6 +102,21 @@ func (s Source) CheckOptions(o Options) error {
 		return errors.Errorf("data: %s: the directory is %q, want none: it reads no files", s.Name, o.Dir)
 	}
 	return nil
+}
+
+// Sets opens the source's sets as they are, from its cache directory if o names none.
+//
+// It returns an error if the options do not fit the source, or it cannot be read.
+func (s Source) Sets(o Options) (training, test Set, err error) {
+	if err := s.CheckOptions(o); err != nil {
+		return nil, nil, err
+	}
+	if o.Dir == "" && len(s.Fetch) > 0 {
+		if o.Dir, err = CacheDir(s.Name); err != nil {
+			return nil, nil, err
+		}
+	}
+	return s.Open(o)
 }
 
 // Open opens the source of that name and normalises both sets by the training set's channels.
@@ -104,10 +128,7 @@ func Open(name string, o Options) (training, test Set, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := s.CheckOptions(o); err != nil {
-		return nil, nil, err
-	}
-	if training, test, err = s.Open(o); err != nil {
+	if training, test, err = s.Sets(o); err != nil {
 		return nil, nil, err
 	}
 	if err := CheckPair(training, test); err != nil {

@@ -321,7 +321,7 @@ func TestSources(t *testing.T) {
 		}
 	}
 	_, _, err := Open("faces", Options{})
-	wants(t, err, `the dataset is "faces", want one of digits, `, "mnist")
+	wants(t, err, `the dataset is "faces", want one of cifar10, digits, `, "mnist")
 	_, _, err = Open("mnist", Options{})
 	wants(t, err, "mnist: there is no directory", "four IDX files")
 	_, _, err = Open("digits", Options{Dir: "x"})
