@@ -59,6 +59,9 @@ func (l BatchNorm) momentum() float64 {
 // running ones then follow.
 func batchNorm(b *Builder, x, scale, bias *G.Node, running ops.Stats, eps, momentum float64) *G.Node {
 	if !b.Training() {
+		if y := b.fold(x, scale, bias, running, eps); y != nil || b.Err() != nil {
+			return y
+		}
 		return b.Do(ops.BatchNormEval(x, scale, bias, running, eps))
 	}
 	y, batch, err := ops.BatchNormStats(x, scale, bias, eps)

@@ -44,6 +44,9 @@ type build struct {
 	latest  map[*Param]*G.Node // of buffers: the leaf, or what the last Update gave
 	buffers map[*G.Node]*Param // which buffer a node is the value of
 	calls   []call
+
+	folds  bool // batch norms may be computed in the convolutions before them
+	folded []*fold
 }
 
 // A call is one application of a layer.

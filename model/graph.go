@@ -35,10 +35,11 @@ type BuildOptions struct {
 // What they need of gradients themselves, ops.Grad gives; gorgonia.Grad is refused there, since its
 // second call in one graph gives wrong numbers without an error.
 type Graph struct {
-	net   *Network
-	batch int
-	step  int // of the next run's dropout masks
-	ran   bool
+	net     *Network
+	options BuildOptions
+	batch   int
+	step    int // of the next run's dropout masks
+	ran     bool
 
 	x, t, y       *G.Node
 	loss, penalty *G.Node // the whole sum, and the part of it that is penalties; may be nil
@@ -50,9 +51,9 @@ type Graph struct {
 	random        *ops.Random
 	machine       *vm.Machine
 
+	folds []*fold
 	views []*Param        // of params, for the caller
 	dense []*tensor.Dense // the last run's gradients
-
 }
 
 // An update is a buffer's value after a run.
@@ -80,13 +81,14 @@ func (n *Network) Build(batch int, o BuildOptions) (*Graph, error) {
 		return nil, errors.Errorf("%s: gradients or penalties are asked for without a loss", n.title())
 	}
 	b := n.builder(o, false)
-	m := &Graph{net: n, batch: batch}
+	b.folds = !o.Training && !o.Keep && !n.handed.Load()
+	m := &Graph{net: n, options: o, batch: batch}
 	m.x = leaf(b.graph, inputName, tensor.New(tensor.WithShape(n.batch(batch)...), tensor.Of(n.dtype)))
 	var err error
 	if m.y, err = n.expand(b, m.x); err != nil {
 		return nil, err
 	}
-	m.random = b.random
+	m.random, m.folds = b.random, b.folded
 	outputs := G.Nodes{m.y}
 	if o.Keep {
 		m.features = map[string]*G.Node{}
@@ -353,8 +355,12 @@ func (m *Graph) Run() error {
 		return err
 	}
 	m.ran = false
+	if err := m.unfold(); err != nil {
+		return err
+	}
 	m.random.SetStep(m.step)
 	m.net.mu.RLock()
+	m.net.folds.refresh(m.folds, m.net.version)
 	err := m.machine.RunAll()
 	m.net.mu.RUnlock()
 	if err != nil {
@@ -388,6 +394,7 @@ func (m *Graph) updateBuffers() error {
 	}
 	m.net.mu.Lock()
 	defer m.net.mu.Unlock()
+	m.net.version++
 	for _, u := range m.updates {
 		copyData(u.param.Value.Data(), u.value.Value().Data(), 0, 0, u.param.Value.Shape().TotalSize())
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
@@ -57,8 +58,12 @@ type Network struct {
 	total   int // elements of params
 	summary Summary
 
-	mu     sync.RWMutex // the weights: read by runs, written by Load, Init and updates of buffers
-	frozen []string     // paths, under frozenMu
+	mu      sync.RWMutex // the weights: read by runs, written by Load, Init and updates of buffers
+	version uint64       // of the weights, counted by what holds mu to write
+	handed  atomic.Bool  // a weight was given to somebody who may change its elements
+	folds   folds
+
+	frozen []string // paths, under frozenMu
 	pool   pool
 
 	frozenMu sync.Mutex
@@ -178,6 +183,7 @@ func (n *Network) Expand(x *G.Node, params G.Nodes, o BuildOptions) (*G.Node, er
 		return nil, errors.Errorf("%s: Expand: a loss, penalties or the input's gradient are asked for, want none of them", n.title())
 	}
 	b := n.builder(o, false)
+	n.handed.Store(true) // nodes have the buffers' values
 	b.graph, b.of, b.given = x.Graph(), of, map[*Param]*G.Node{}
 	for _, p := range n.params {
 		if p.Buffer {
@@ -271,7 +277,9 @@ func (n *Network) Dtype() tensor.Dtype {
 }
 
 // Params returns the parameters, those that are frozen included, in the order in which layers asked
-// for them.
+// for them. Their values can be changed from then on, so batch norms are no longer folded into the
+// convolutions before them where a graph only evaluates, which costs a little speed. A Summary,
+// Save and Load do not hand weights out.
 func (n *Network) Params() []*Param { return n.list(false) }
 
 // Buffers returns the buffers.
@@ -292,6 +300,7 @@ func (n *Network) list(buffers bool) []*Param {
 
 // view is a Param of the same weights, so that what a caller sets in it is not set in the network.
 func (n *Network) view(p *Param) *Param {
+	n.handed.Store(true)
 	v := *p
 	v.Frozen = n.isFrozen(p.Name)
 	return &v
@@ -365,6 +374,7 @@ func (n *Network) Init(seed uint64) (err error) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.version++
 	for _, p := range n.params {
 		if err := p.draw(seed); err != nil {
 			return errors.Wrapf(err, "%s: the initialiser of %s", n.title(), p.Name)

@@ -114,6 +114,7 @@ func (n *Network) load(r io.Reader, o LoadOptions) error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.version++
 	for p, v := range loaded { // everything has been checked: from here on nothing fails
 		copyData(p.Value.Data(), v, 0, 0, p.Value.Shape().TotalSize())
 	}

@@ -167,6 +167,17 @@ func (o conv2D) fuse(next spec, _ int) (spec, bool) {
 	return o, true
 }
 
+// WithBias returns the node of the same convolution with other operands, b among them, for who
+// computes what follows a convolution in its weights. It is nil where o is no convolution.
+func (o op) WithBias(x, w, b *G.Node) (*G.Node, error) {
+	c, ok := o.spec.(conv2D)
+	if !ok || c.ReLU {
+		return nil, nil
+	}
+	c.Bias = true
+	return node(c, x, w, b)
+}
+
 func (o conv2D) rule() []*term {
 	x, w, dy := in(0), in(1), cotangent()
 	if o.ReLU {
