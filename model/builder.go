@@ -53,7 +53,7 @@ type build struct {
 type call struct {
 	path     string
 	layer    Layer
-	y        *G.Node
+	x, y     *G.Node
 	from, to int // nodes of the graph that it made
 	depth    int
 	params   []*Param // new with it, those of its inner layers left out
@@ -231,7 +231,7 @@ func checkName(name string) error {
 // apply applies a layer in this scope.
 func (b *Builder) apply(l Layer, x *G.Node) (y *G.Node) {
 	i := len(b.calls)
-	b.calls = append(b.calls, call{path: b.path, layer: l, depth: b.depth, from: len(b.graph.AllNodes())})
+	b.calls = append(b.calls, call{path: b.path, layer: l, x: x, depth: b.depth, from: len(b.graph.AllNodes())})
 	defer func() {
 		if r := recover(); r != nil { // after an error: a consequence of it, which fail leaves out
 			y = b.fail(errors.Errorf("Apply of %T panicked: %v", l, r))

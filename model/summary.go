@@ -56,12 +56,7 @@ func (n *Network) Summary() Summary {
 func summarise(n *Network, b *Builder, x *G.Node) Summary {
 	s := Summary{Name: n.options.Name, Input: n.input.Clone()}
 	nodes := b.graph.AllNodes()
-	owner := make([]int, len(nodes)) // the innermost call that made a node
-	for i, c := range b.calls {
-		for k := c.from; k < c.to; k++ {
-			owner[k] = i
-		}
-	}
+	owner := owners(nodes, b.calls)
 	macs := make([]int64, len(b.calls))
 	kernels, passed := make([]string, len(b.calls)), make([][]string, len(b.calls))
 	for k, node := range nodes {
@@ -82,10 +77,9 @@ func summarise(n *Network, b *Builder, x *G.Node) Summary {
 			}
 		}
 	}
-	fields := fieldsOf(nodes, x)
+	fields := fieldsOf(nodes, x, b.calls)
 	for i, c := range b.calls {
-		leaf := i+1 == len(b.calls) || b.calls[i+1].depth <= c.depth
-		if !leaf && macs[i] == 0 && len(c.params) == 0 {
+		if !isLeaf(b.calls, i) && macs[i] == 0 && len(c.params) == 0 {
 			continue
 		}
 		r := LayerSummary{Name: c.path, Kind: typeName(c.layer), Output: c.y.Shape()[1:].Clone(), MACs: macs[i],
@@ -110,6 +104,20 @@ func summarise(n *Network, b *Builder, x *G.Node) Summary {
 	}
 	return s
 }
+
+// owners says for each node which call made it: the innermost.
+func owners(nodes G.Nodes, calls []call) []int {
+	owner := make([]int, len(nodes))
+	for i, c := range calls { // outer calls come first
+		for k := c.from; k < c.to; k++ {
+			owner[k] = i
+		}
+	}
+	return owner
+}
+
+// isLeaf reports whether a call applied no other layer.
+func isLeaf(calls []call, i int) bool { return i+1 == len(calls) || calls[i+1].depth <= calls[i].depth }
 
 // typeName is a layer's Go type without its package.
 func typeName(l Layer) string {
@@ -138,7 +146,13 @@ type field struct {
 // fieldsOf works out the receptive fields of the nodes that depend on x. An op says by Window how
 // an output sees its input; any other is taken to be elementwise if it keeps height and width, or
 // merely rearranges, and to see everything if not.
-func fieldsOf(nodes G.Nodes, x *G.Node) map[*G.Node]field {
+func fieldsOf(nodes G.Nodes, x *G.Node, calls []call) map[*G.Node]field {
+	slides := map[*G.Node]call{} // by what they give
+	for _, c := range calls {
+		if _, ok := c.layer.(slider); ok {
+			slides[c.y] = c
+		}
+	}
 	fields := map[*G.Node]field{x: {size: ops.Both(1), jump: ops.Both(1), whole: x.Dims() < 4 && x.Dims() != 2}}
 	for _, n := range nodes { // operands come before the nodes that use them
 		var f field
@@ -153,6 +167,9 @@ func fieldsOf(nodes G.Nodes, x *G.Node) map[*G.Node]field {
 			f.size = larger(f.size, g.size)
 			f.jump = larger(f.jump, g.jump)
 			f.whole = f.whole || g.whole
+		}
+		if c, ok := slides[n]; ok {
+			f = fields[c.x].slide(c.layer.(slider).window())
 		}
 		if depends {
 			fields[n] = f
@@ -170,17 +187,27 @@ func (f field) through(n, c *G.Node, first bool) field {
 	})
 	if ok && first {
 		if size, stride, ok := windowed.Window(); ok {
-			f.size.H += (size.H - 1) * f.jump.H
-			f.size.W += (size.W - 1) * f.jump.W
-			f.jump.H *= stride.H
-			f.jump.W *= stride.W
-			return f
+			return f.slide(size, stride)
 		}
 	}
 	from, to := c.Shape(), n.Shape()
-	same := from.Eq(to) || len(from) == 4 && len(to) == 4 && image(from) == image(to) && from[1] == to[1]
+	same := from.Eq(to) || len(from) == 4 && len(to) == 4 && image(from) == image(to)
 	rearranges := from.TotalSize() == to.TotalSize() && n.Op().Arity() == 1
 	f.whole = f.whole || !same && !rearranges
+	return f
+}
+
+// A slider is a layer that slides windows, though its ops do not say so.
+type slider interface {
+	window() (size, stride ops.Size)
+}
+
+// slide is what a window of that size sees, moved by that stride.
+func (f field) slide(size, stride ops.Size) field {
+	f.size.H += (size.H - 1) * f.jump.H
+	f.size.W += (size.W - 1) * f.jump.W
+	f.jump.H *= stride.H
+	f.jump.W *= stride.W
 	return f
 }
 

@@ -71,6 +71,8 @@ func (l zeroChannels) Apply(b *Builder, x *G.Node) *G.Node {
 	return b.Do(ops.Reshape(rows, n, l.channels, h, w))
 }
 
+func (l zeroChannels) window() (size, stride ops.Size) { return ops.Both(1), ops.Both(l.stride) }
+
 // stage is so many blocks, the first of which has the stride.
 func stage(blocks, stride int, of func(stride int) block) Layer {
 	var s Sequential
