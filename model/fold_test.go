@@ -142,7 +142,8 @@ func TestFoldsFollowWeights(t *testing.T) {
 		t.Helper()
 		got, want := evaluate(t, m, x), evaluate(t, graphOf(t, n, batch, BuildOptions{Keep: true}), x)
 		for i := range got {
-			if !(math.Abs(got[i]-want[i]) <= 1e-4*(1+math.Abs(want[i]))) { // a stale weight is off by 1
+			// a stale weight is off by 1
+			if !(math.Abs(got[i]-want[i]) <= 1e-4*(1+math.Abs(want[i]))) {
 				t.Fatalf("%s: element %d is %v, want %v", what, i, got[i], want[i])
 			}
 		}

@@ -28,6 +28,12 @@ type Options struct {
 	// MaxWeights is how many elements all weights together may have, and 0 is no limit. It is for
 	// networks whose sizes come from a file that nobody vouches for.
 	MaxWeights int
+
+	// PredictBytes is how many bytes all that Predict computes at a time may hold for inputs and
+	// intermediates: it takes smaller batches then, and fewer at a time. 0 stands for 64 MiB each
+	// for as many batches as there are processors, and 256 MiB for those that wait for the next
+	// call.
+	PredictBytes int
 }
 
 // A Param is a weight of a network. Its value is shared by all graphs of the network: what changes
@@ -105,7 +111,6 @@ func trace(l Layer, input tensor.Shape, o Options) (*Network, error) {
 	}
 	n.output = y.Shape()[1:].Clone()
 	n.summary = summarise(n, b, x)
-	n.pool.init()
 	return n, nil
 }
 

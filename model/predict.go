@@ -23,44 +23,66 @@ const (
 // A pool keeps graphs that only evaluate. No more are in use at a time than there are processors,
 // so memory is bounded; each is used by one goroutine at a time, and none waits for another's.
 type pool struct {
-	turns chan struct{}
-	once  sync.Once
-	batch int // samples of a whole batch
-	err   error
+	once   sync.Once
+	turns  chan struct{}
+	batch  int // samples of a whole batch
+	sample int // bytes of a batch of one
+	most   int // bytes of all graphs, if Options bound them
+	err    error
 
 	mu    sync.Mutex
 	idle  []*Graph // the one used last at the end
 	bytes int      // of idle
+	busy  int      // of the others
 }
 
-func (p *pool) init() { p.turns = make(chan struct{}, runtime.GOMAXPROCS(0)) }
-
-// take is an idle graph for a batch size, or nil.
-func (p *pool) take(batch int) *Graph {
+// take is an idle graph for a batch size, or nil: then there is room for a new one, of so many
+// bytes, whose place is taken.
+func (p *pool) take(batch, bytes int) *Graph {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := len(p.idle) - 1; i >= 0; i-- {
 		if g := p.idle[i]; g.batch == batch {
-			p.idle, p.bytes = slices.Delete(p.idle, i, i+1), p.bytes-g.PeakBytes()
+			p.idle, p.bytes, p.busy = slices.Delete(p.idle, i, i+1), p.bytes-g.bytes(), p.busy+g.bytes()
 			return g
 		}
 	}
+	p.busy += bytes
+	p.drop(0)
 	return nil
 }
 
-// put gives a graph back, and drops those that were not used for longest once there are too many.
-func (p *pool) put(g *Graph) {
+// put gives a graph back, whose place had so many bytes, or only the place if g is nil.
+func (p *pool) put(g *Graph, bytes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.idle, p.bytes = append(p.idle, g), p.bytes+g.PeakBytes()
-	for len(p.idle) > 1 && (p.bytes > idleBytes || len(p.idle) > idleGraphs+2*cap(p.turns)) {
-		p.bytes -= p.idle[0].PeakBytes()
+	p.busy -= bytes
+	if g != nil {
+		p.idle, p.bytes = append(p.idle, g), p.bytes+g.bytes()
+	}
+	p.drop(1)
+}
+
+// drop closes idle graphs, those that were not used for longest first, while they are too many or
+// too large, and more than keep.
+func (p *pool) drop(keep int) {
+	room := idleBytes
+	if p.most > 0 {
+		room, keep = p.most-p.busy, 0
+	}
+	for len(p.idle) > keep && (p.bytes > room || len(p.idle) > idleGraphs+2*cap(p.turns)) {
+		p.bytes -= p.idle[0].bytes()
 		_ = p.idle[0].Close()
 		p.idle = slices.Delete(p.idle, 0, 1)
 	}
 }
 
-// size works out, once, how many samples make a batch.
+// bytes is what a graph holds, its input with it.
+func (m *Graph) bytes() int {
+	return m.PeakBytes() + m.batch*m.net.input.TotalSize()*int(m.net.dtype.Size())
+}
+
+// size works out, once, how many samples make a batch, and how many graphs compute at a time.
 func (p *pool) size(n *Network) (int, error) {
 	p.once.Do(func() {
 		g, err := n.Build(1, BuildOptions{})
@@ -68,9 +90,19 @@ func (p *pool) size(n *Network) (int, error) {
 			p.err = err
 			return
 		}
-		sample := g.PeakBytes() + n.input.TotalSize()*int(n.dtype.Size())
-		p.batch = min(max(predictBytes/max(sample, 1), 1), maxPredictBatch)
-		p.put(g)
+		turns, sample, room := runtime.GOMAXPROCS(0), max(g.bytes(), 1), predictBytes
+		if most := n.options.PredictBytes; most > 0 {
+			if sample > most {
+				p.err = errors.Errorf("%s: Predict: one sample takes %d bytes, and Options.PredictBytes is %d", n.title(), sample, most)
+				return
+			}
+			turns = min(turns, most/sample)
+			p.most, room = most, most/turns
+		}
+		p.turns = make(chan struct{}, turns)
+		p.batch = min(max(room/sample, 1), maxPredictBatch)
+		p.sample = sample
+		p.put(g, 0)
 	})
 	return p.batch, p.err
 }
@@ -115,12 +147,22 @@ func (n *Network) Predict(x *tensor.Dense) (*tensor.Dense, error) {
 func (n *Network) predict(out, x *tensor.Dense, at, batch int) (err error) {
 	n.pool.turns <- struct{}{}
 	defer func() { <-n.pool.turns }()
-	g := n.pool.take(batch)
+	bytes := batch * n.pool.sample
+	g := n.pool.take(batch, bytes)
 	if g == nil {
 		if g, err = n.Build(batch, BuildOptions{}); err != nil {
+			n.pool.put(nil, bytes)
 			return err
 		}
+	} else {
+		bytes = g.bytes()
 	}
+	good := false
+	defer func() {
+		if !good { // its memory may not be what it should be
+			n.pool.put(nil, bytes)
+		}
+	}()
 	in, to := n.input.TotalSize(), n.output.TotalSize()
 	copyData(g.InputData(), x.Data(), 0, at*in, batch*in)
 	if err := g.Run(); err != nil {
@@ -131,6 +173,7 @@ func (n *Network) predict(out, x *tensor.Dense, at, batch int) (err error) {
 		return errors.Wrap(err, "Predict")
 	}
 	copyData(out.Data(), y.Data(), at*to, 0, batch*to)
-	n.pool.put(g)
+	good = true
+	n.pool.put(g, bytes)
 	return nil
 }

@@ -210,10 +210,10 @@ func TestPredictAtOnce(t *testing.T) {
 	wg.Wait()
 	held := 0
 	for _, g := range n.pool.idle {
-		held += g.PeakBytes()
+		held += g.bytes()
 	}
-	if len(n.pool.idle) > 2*cap(n.pool.turns) || held != n.pool.bytes || held > idleBytes {
-		t.Errorf("%d graphs of %d bytes are kept, counted as %d", len(n.pool.idle), held, n.pool.bytes)
+	if len(n.pool.idle) > idleGraphs+2*cap(n.pool.turns) || held != n.pool.bytes || held > idleBytes || n.pool.busy != 0 {
+		t.Errorf("%d graphs of %d bytes are kept, counted as %d, and %d at work", len(n.pool.idle), held, n.pool.bytes, n.pool.busy)
 	}
 }
 
@@ -229,4 +229,64 @@ func TestPredictIsBounded(t *testing.T) {
 	if size < 1 || size > predictBytes>>24 {
 		t.Errorf("the batch is %d, of 16 MB a sample, want at most %d bytes", size, predictBytes)
 	}
+}
+
+// A bound on the bytes holds whatever sizes goroutines ask for, and does not change a bit of what
+// they get; one that a sample exceeds is an error.
+func TestPredictBytes(t *testing.T) {
+	free := byName(t, "article", Options{})
+	if _, err := free.pool.size(free); err != nil {
+		t.Fatal(err)
+	}
+	most := 5*free.pool.sample + 3
+	n := byName(t, "article", Options{PredictBytes: most})
+	x := samples(n, 11, 5)
+	want, err := free.Predict(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan int, 1)
+	done := make(chan struct{})
+	go func() {
+		worst := 0
+		for {
+			select {
+			case <-done:
+				over <- worst
+				return
+			default:
+				n.pool.mu.Lock()
+				worst = max(worst, n.pool.bytes+n.pool.busy)
+				n.pool.mu.Unlock()
+			}
+		}
+	}()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 3 {
+				y, err := n.Predict(x)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				sameBits(t, "output", bits(t, y), bits(t, want))
+			}
+		})
+	}
+	wg.Wait()
+	close(done)
+	worst := <-over
+	if worst > most || worst < free.pool.sample {
+		t.Errorf("%d bytes at the most, want %d to %d", worst, free.pool.sample, most)
+	}
+	for batch := range 4 { // what the count stands for
+		g := graphOf(t, n, batch+1, BuildOptions{})
+		if g.bytes() > (batch+1)*free.pool.sample {
+			t.Errorf("a graph of %d samples holds %d bytes, counted as %d", batch+1, g.bytes(), (batch+1)*free.pool.sample)
+		}
+	}
+	tight := byName(t, "article", Options{PredictBytes: free.pool.sample - 1})
+	_, err = tight.Predict(samples(tight, 1, 1))
+	wants(t, "a bound below a sample", err, "one sample takes")
 }
