@@ -11,21 +11,16 @@ import (
 // training step but for what the losses do to their logits; it is there so that the rules' own
 // derivatives exist.
 
-// binary runs an elementwise function of two operands.
-func binary(c *Call, f64 func(a, b float64) float64) {
+// combine computes an operation of two operands of one shape. The product, sum or difference of two
+// float32 is the same rounded once, as here, or from float64.
+func combine(op kernel.Operation, c *Call) error {
+	w := kernel.Walk{Sides: []int{volume(c.dst.shape)}, A: []int{1}, B: []int{1}}
 	if c.double() {
-		each(slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), f64)
+		kernel.Combine(op, w, slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]))
 	} else {
-		each(slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]), f64)
+		kernel.Combine(op, w, slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]))
 	}
-}
-
-// each computes in float64 and rounds once: for one sum, difference, product or quotient of two
-// float32 that is the correctly rounded result.
-func each[T kernel.Float](y, a, b []T, f func(a, b float64) float64) {
-	for i := range y {
-		y[i] = T(f(float64(a[i]), float64(b[i])))
-	}
+	return nil
 }
 
 func twoOf(rank int) []arg { return []arg{{name: "a", rank: rank}, {name: "b", rank: rank}} }
@@ -42,10 +37,7 @@ func (o product) name() string                                  { return "Produc
 func (o product) args() []arg                                   { return twoOf(o.Rank) }
 func (o product) result() arg                                   { return arg{name: "y", rank: o.Rank} }
 func (o product) infer(in []tensor.Shape) (tensor.Shape, error) { return sameShape(in) }
-func (o product) exec(c *Call) error {
-	binary(c, func(a, b float64) float64 { return a * b })
-	return nil
-}
+func (o product) exec(c *Call) error                            { return combine(kernel.Times, c) }
 func (o product) rule() []*term {
 	return []*term{apply(o, cotangent(), in(1)), apply(o, cotangent(), in(0))}
 }
@@ -58,10 +50,7 @@ func (o difference) name() string                                  { return "Dif
 func (o difference) args() []arg                                   { return twoOf(o.Rank) }
 func (o difference) result() arg                                   { return arg{name: "y", rank: o.Rank} }
 func (o difference) infer(in []tensor.Shape) (tensor.Shape, error) { return sameShape(in) }
-func (o difference) exec(c *Call) error {
-	binary(c, func(a, b float64) float64 { return a - b })
-	return nil
-}
+func (o difference) exec(c *Call) error                            { return combine(kernel.Minus, c) }
 func (o difference) rule() []*term {
 	return []*term{apply(scale{o.Rank, 1}, cotangent()), apply(scale{o.Rank, -1}, cotangent())}
 }
@@ -75,13 +64,20 @@ func (o quotient) args() []arg                                   { return twoOf(
 func (o quotient) result() arg                                   { return arg{name: "y", rank: o.Rank} }
 func (o quotient) infer(in []tensor.Shape) (tensor.Shape, error) { return sameShape(in) }
 func (o quotient) exec(c *Call) error {
-	binary(c, func(a, b float64) float64 {
-		if b == 0 {
-			return 0
-		}
-		return a / b
-	})
+	if c.double() {
+		divided(slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]))
+	} else {
+		divided(slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]))
+	}
 	return nil
+}
+
+func divided[T kernel.Float](y, a, b []T) {
+	for i := range y {
+		if y[i] = a[i] / b[i]; b[i] == 0 {
+			y[i] = 0
+		}
+	}
 }
 func (o quotient) rule() []*term {
 	da := apply(o, cotangent(), in(1))
@@ -102,17 +98,11 @@ func (o scale) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], ni
 func (o scale) rule() []*term                                 { return []*term{apply(o, cotangent())} }
 func (o scale) exec(c *Call) error {
 	if c.double() {
-		scaled(slice[float64](c.dst), slice[float64](c.in[0]), o.Factor)
+		kernel.Scale(slice[float64](c.dst), slice[float64](c.in[0]), o.Factor)
 	} else {
-		scaled(slice[float32](c.dst), slice[float32](c.in[0]), o.Factor)
+		kernel.Scale(slice[float32](c.dst), slice[float32](c.in[0]), o.Factor)
 	}
 	return nil
-}
-
-func scaled[T kernel.Float](y, x []T, by float64) {
-	for i, v := range x {
-		y[i] = T(float64(v) * by)
-	}
 }
 
 // scaleBy is x times a scalar node and a constant; dot, the inner product of two tensors times a
@@ -132,9 +122,9 @@ func (o scaleBy) rule() []*term {
 }
 func (o scaleBy) exec(c *Call) error {
 	if c.double() {
-		scaled(slice[float64](c.dst), slice[float64](c.in[0]), o.Factor*slice[float64](c.in[1])[0])
+		kernel.Scale(slice[float64](c.dst), slice[float64](c.in[0]), o.Factor*slice[float64](c.in[1])[0])
 	} else {
-		scaled(slice[float32](c.dst), slice[float32](c.in[0]), o.Factor*float64(slice[float32](c.in[1])[0]))
+		kernel.Scale(slice[float32](c.dst), slice[float32](c.in[0]), o.Factor*float64(slice[float32](c.in[1])[0]))
 	}
 	return nil
 }
@@ -163,13 +153,7 @@ func (o dot) exec(c *Call) error {
 }
 
 // inner is Σ a·b in float64.
-func inner[T kernel.Float](a, b []T) float64 {
-	var s float64
-	for i := range a {
-		s += float64(a[i]) * float64(b[i])
-	}
-	return s
-}
+func inner[T kernel.Float](a, b []T) float64 { return kernel.Dot(a, b) }
 
 // Affine returns the node y = scale·x + shift, for x of any rank. NaN and infinities are as in that
 // expression of float64, rounded once.
@@ -200,15 +184,9 @@ func (o affineOf) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0],
 func (o affineOf) rule() []*term                                 { return []*term{apply(scale{o.Rank, o.Scale}, cotangent())} }
 func (o affineOf) exec(c *Call) error {
 	if c.double() {
-		shifted(slice[float64](c.dst), slice[float64](c.in[0]), o.Scale, o.Shift)
+		kernel.Map(slice[float64](c.dst), slice[float64](c.in[0]), 0, o.Scale, o.Shift)
 	} else {
-		shifted(slice[float32](c.dst), slice[float32](c.in[0]), o.Scale, o.Shift)
+		kernel.Map(slice[float32](c.dst), slice[float32](c.in[0]), 0, o.Scale, o.Shift)
 	}
 	return nil
-}
-
-func shifted[T kernel.Float](y, x []T, by, shift float64) {
-	for i, v := range x {
-		y[i] = T(float64(v)*by + shift)
-	}
 }

@@ -44,10 +44,10 @@ func Div(a, b *G.Node) (*G.Node, error) { return Apply(binaryOp{over}, a, b) }
 type binaryKind int
 
 const (
-	plus binaryKind = iota
-	minus
-	times
-	over
+	plus  = binaryKind(kernel.Plus)
+	minus = binaryKind(kernel.Minus)
+	times = binaryKind(kernel.Times)
+	over  = binaryKind(kernel.Over)
 )
 
 type binaryOp struct{ Kind binaryKind }
@@ -105,6 +105,9 @@ func (o binaryOp) Rule(in []*G.Node, y, dy *G.Node) ([]*G.Node, error) {
 type walk struct {
 	sides, a, b []int // lengths, and distances in the operands
 }
+
+// kernels is the walk as kernels take it.
+func (w walk) kernels() kernel.Walk { return kernel.Walk{Sides: w.sides, A: w.a, B: w.b} }
 
 func newWalk(y, a, b tensor.Shape) walk {
 	var w walk
@@ -165,72 +168,8 @@ func combined[T kernel.Float](o binaryOp, c *Call) error {
 	if len(y) == 0 {
 		return nil
 	}
-	w := newWalk(c.Result(), c.Shape(0), c.Shape(1))
-	last := len(w.sides) - 1
-	n, da, db := w.sides[last], w.a[last], w.b[last]
-	w.rows(func(iy, ia, ib int) { row(o.Kind, y[iy:][:n], a[ia:], b[ib:], da, db) })
+	kernel.Combine(kernel.Operation(o.Kind), newWalk(c.Result(), c.Shape(0), c.Shape(1)).kernels(), y, a, b)
 	return nil
-}
-
-// row combines a row; da and db are 1 or 0.
-func row[T kernel.Float](kind binaryKind, y, a, b []T, da, db int) {
-	switch {
-	case da == 1 && db == 1:
-		a, b = a[:len(y)], b[:len(y)]
-		switch kind {
-		case plus:
-			for i := range y {
-				y[i] = a[i] + b[i]
-			}
-		case minus:
-			for i := range y {
-				y[i] = a[i] - b[i]
-			}
-		case times:
-			for i := range y {
-				y[i] = a[i] * b[i]
-			}
-		default:
-			for i := range y {
-				y[i] = a[i] / b[i]
-			}
-		}
-	case da == 1:
-		a, v := a[:len(y)], b[0]
-		switch kind {
-		case plus:
-			for i := range y {
-				y[i] = a[i] + v
-			}
-		case minus:
-			for i := range y {
-				y[i] = a[i] - v
-			}
-		case times:
-			for i := range y {
-				y[i] = a[i] * v
-			}
-		default:
-			for i := range y {
-				y[i] = a[i] / v
-			}
-		}
-	default: // a is one number; b may be too
-		v := a[0]
-		for i := range y {
-			u := b[i*db]
-			switch kind {
-			case plus:
-				y[i] = v + u
-			case minus:
-				y[i] = v - u
-			case times:
-				y[i] = v * u
-			default:
-				y[i] = v / u
-			}
-		}
-	}
 }
 
 // sumLike is x summed to a shape that x's was repeated from.
@@ -271,31 +210,11 @@ func (o sumTo) Rule(in []*G.Node, _, dy *G.Node) ([]*G.Node, error) {
 // summed adds up in float64 and rounds once.
 func summed[T kernel.Float](o sumTo, c *Call) error {
 	y, x := Out[T](c), In[T](c, 0)
-	clear(y)
 	if len(x) == 0 {
+		clear(y)
 		return nil
 	}
-	sums := make([]float64, len(y))
-	w := newWalk(c.Shape(0), c.Result(), c.Shape(0))
-	last := len(w.sides) - 1
-	n, dy, dx := w.sides[last], w.a[last], w.b[last]
-	w.rows(func(_, iy, ix int) {
-		if dy == 0 {
-			sum := 0.0
-			for i := range n {
-				sum += float64(x[ix+i*dx])
-			}
-			sums[iy] += sum
-			return
-		}
-		to, from := sums[iy:][:n], x[ix:][:n]
-		for i, v := range from {
-			to[i] += float64(v)
-		}
-	})
-	for i, v := range sums {
-		y[i] = T(v)
-	}
+	kernel.SumOver(newWalk(c.Shape(0), c.Result(), c.Shape(0)).kernels(), y, x)
 	return nil
 }
 
@@ -317,20 +236,7 @@ func expanded[T kernel.Float](o expandTo, c *Call) error {
 	if len(y) == 0 {
 		return nil
 	}
-	w := newWalk(c.Result(), c.Shape(0), c.Result())
-	last := len(w.sides) - 1
-	n, dx := w.sides[last], w.a[last]
-	w.rows(func(iy, ix, _ int) {
-		to := y[iy:][:n]
-		if dx == 1 {
-			copy(to, x[ix:])
-			return
-		}
-		v := x[ix]
-		for i := range to {
-			to[i] = v
-		}
-	})
+	kernel.Repeat(newWalk(c.Result(), c.Shape(0), c.Result()).kernels(), y, x)
 	return nil
 }
 

@@ -176,22 +176,11 @@ func (o softmaxBackward) infer(in []tensor.Shape) (tensor.Shape, error) {
 
 func (o softmaxBackward) exec(c *Call) error {
 	if c.double() {
-		softmaxGradient(slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), c.dst.shape[0])
+		kernel.SoftmaxBackward(slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), c.dst.shape[0])
 	} else {
-		softmaxGradient(slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]), c.dst.shape[0])
+		kernel.SoftmaxBackward(slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]), c.dst.shape[0])
 	}
 	return nil
-}
-
-func softmaxGradient[T kernel.Float](dx, y, dy []T, rows int) {
-	n := len(y) / rows
-	for r := range rows {
-		y, dy, dx := y[r*n:][:n], dy[r*n:][:n], dx[r*n:][:n]
-		mean := inner(y, dy)
-		for j := range dx {
-			dx[j] = T(float64(y[j]) * (float64(dy[j]) - mean))
-		}
-	}
 }
 
 func (o softmaxBackward) rule() []*term {
@@ -243,9 +232,9 @@ func (o scaleRows) exec(c *Call) error {
 	n := c.in[0].shape[1]
 	for i := range c.dst.shape[0] {
 		if c.double() {
-			scaled(slice[float64](c.dst)[i*n:][:n], slice[float64](c.in[0])[i*n:][:n], slice[float64](c.in[1])[i])
+			kernel.Scale(slice[float64](c.dst)[i*n:][:n], slice[float64](c.in[0])[i*n:][:n], slice[float64](c.in[1])[i])
 		} else {
-			scaled(slice[float32](c.dst)[i*n:][:n], slice[float32](c.in[0])[i*n:][:n], float64(slice[float32](c.in[1])[i]))
+			kernel.Scale(slice[float32](c.dst)[i*n:][:n], slice[float32](c.in[0])[i*n:][:n], float64(slice[float32](c.in[1])[i]))
 		}
 	}
 	return nil

@@ -53,6 +53,14 @@ func testFences[T Float](t *testing.T) {
 					Activate(Activation{ActivationFunc(f), 1, 2}, 0, y, x)
 					ActivateBackward(Activation{ActivationFunc(f), 1, 2}, z, y, x)
 				}
+				for op := Plus; op <= Over; op++ {
+					Combine(op, Walk{[]int{n}, []int{1}, []int{1}}, y, x, z)
+					Combine(op, Walk{[]int{n}, []int{1}, []int{0}}, y, x, put(1))
+					Combine(op, Walk{[]int{n}, []int{0}, []int{1}}, y, put(1), x)
+				}
+				SumOver(Walk{[]int{3, n}, []int{0, 1}, nil}, y, put(3*n))
+				Scale(y, x, 0.1)
+				SoftmaxBackward(z, y, x, 1)
 				g := ChannelNorm(1, 1, n, NormBatch)
 				m, sums := put(2), put(2)
 				MomentsNormalise(g, m, y, x, Affine[T]{Add: z, Eps: 1, ReLU: true})

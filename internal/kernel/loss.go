@@ -23,9 +23,7 @@ func Softmax[T Float](y, x []T, m int) {
 		for i := lo; i < hi; i++ {
 			row, out := x[i*n:][:n], y[i*n:][:n]
 			sum := simd.ExpSum(out, row, float64(simd.Max(row)))
-			for j, e := range out {
-				out[j] = T(float64(e) / sum)
-			}
+			simd.WideAffine(out, out, 0, 1/sum, 0)
 		}
 	})
 }
@@ -42,9 +40,7 @@ func LogSoftmax[T Float](y, x []T, m int) {
 			row, out := x[i*n:][:n], y[i*n:][:n]
 			top := float64(simd.Max(row))
 			log := math.Log(simd.ExpSum(out, row, top))
-			for j, v := range row {
-				out[j] = T(float64(v) - top - log)
-			}
+			simd.WideAffine(out, row, top, 1, -log)
 		}
 	})
 }
@@ -58,16 +54,46 @@ func LogSoftmaxBackward[T Float](dx, y, dy []T, m int) {
 	workers.Spans(m, rowsOf(n), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			out, row, d := dx[i*n:][:n], y[i*n:][:n], dy[i*n:][:n]
-			sum := 0.0
-			for _, v := range d {
-				sum += float64(v)
-			}
 			simd.ExpSum(out, row, 0)
-			for j, e := range out {
-				out[j] = T(float64(d[j]) - float64(e)*sum)
-			}
+			simd.WideAffine(out, out, 0, -simd.Sum64(d), 0)
+			simd.Combine(Plus, out, out, d)
 		}
 	})
+}
+
+// SoftmaxBackward is dx[i,j] = y[i,j]·(dy[i,j] − Σ_l dy[i,l]·y[i,l]) for each of the m rows.
+func SoftmaxBackward[T Float](dx, y, dy []T, m int) {
+	if m == 0 {
+		return
+	}
+	n := len(y) / m
+	workers.Spans(m, rowsOf(n), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			out, row, d := dx[i*n:][:n], y[i*n:][:n], dy[i*n:][:n]
+			_, mean := simd.SumDot(d, row, 0)
+			simd.WideAffine(out, d, mean, 1, 0)
+			simd.Combine(Times, out, out, row)
+		}
+	})
+}
+
+// Dot is Σ a·b in float64, of pieces that the length alone determines.
+func Dot[T Float](a, b []T) float64 {
+	pieces := (len(a) + workers.Chunk - 1) / workers.Chunk
+	s := takeScratch[float64](1)
+	defer s.free()
+	parts := s.slice(0, pieces)
+	workers.Spans(pieces, 1, func(lo, hi int) {
+		for p := lo; p < hi; p++ {
+			from, to := p*workers.Chunk, min(len(a), (p+1)*workers.Chunk)
+			_, parts[p] = simd.SumDot(a[from:to], b[from:to], 0)
+		}
+	})
+	sum := 0.0
+	for _, v := range parts {
+		sum += v
+	}
+	return sum
 }
 
 // partials holds sums that are made in parallel until they are joined in order.

@@ -608,6 +608,284 @@ func standardBackwardVector[T Float](dx, dy, x []T, m, a, b, c T) (n int) {
 	return n
 }
 
+// combineVector is y = a∘b for the first n elements.
+func combineVector[T Float](op Operation, y, a, b []T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (15); n == 0 {
+					return
+				}
+				switch op {
+				case Plus:
+					addBoth32AVX512(n, p32(y), p32(a), p32(b))
+				case Minus:
+					subBoth32AVX512(n, p32(y), p32(a), p32(b))
+				case Times:
+					mulBoth32AVX512(n, p32(y), p32(a), p32(b))
+				default:
+					divBoth32AVX512(n, p32(y), p32(a), p32(b))
+				}
+			case AVX2:
+				if n = len(y) &^ (7); n == 0 {
+					return
+				}
+				switch op {
+				case Plus:
+					addBoth32AVX2(n, p32(y), p32(a), p32(b))
+				case Minus:
+					subBoth32AVX2(n, p32(y), p32(a), p32(b))
+				case Times:
+					mulBoth32AVX2(n, p32(y), p32(a), p32(b))
+				default:
+					divBoth32AVX2(n, p32(y), p32(a), p32(b))
+				}
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (7); n == 0 {
+					return
+				}
+				switch op {
+				case Plus:
+					addBoth64AVX512(n, p64(y), p64(a), p64(b))
+				case Minus:
+					subBoth64AVX512(n, p64(y), p64(a), p64(b))
+				case Times:
+					mulBoth64AVX512(n, p64(y), p64(a), p64(b))
+				default:
+					divBoth64AVX512(n, p64(y), p64(a), p64(b))
+				}
+			case AVX2:
+				if n = len(y) &^ (3); n == 0 {
+					return
+				}
+				switch op {
+				case Plus:
+					addBoth64AVX2(n, p64(y), p64(a), p64(b))
+				case Minus:
+					subBoth64AVX2(n, p64(y), p64(a), p64(b))
+				case Times:
+					mulBoth64AVX2(n, p64(y), p64(a), p64(b))
+				default:
+					divBoth64AVX2(n, p64(y), p64(a), p64(b))
+				}
+			}
+		}
+	}
+	return n
+}
+
+// combineNumberVector is y = a∘s for the first n elements.
+func combineNumberVector[T Float](op Operation, y, a []T, s T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (15); n == 0 {
+					return
+				}
+				switch op {
+				case Plus:
+					addNumber32AVX512(n, p32(y), p32(a), float32(s))
+				case Minus:
+					subNumber32AVX512(n, p32(y), p32(a), float32(s))
+				case Times:
+					mulNumber32AVX512(n, p32(y), p32(a), float32(s))
+				default:
+					divNumber32AVX512(n, p32(y), p32(a), float32(s))
+				}
+			case AVX2:
+				if n = len(y) &^ (7); n == 0 {
+					return
+				}
+				switch op {
+				case Plus:
+					addNumber32AVX2(n, p32(y), p32(a), float32(s))
+				case Minus:
+					subNumber32AVX2(n, p32(y), p32(a), float32(s))
+				case Times:
+					mulNumber32AVX2(n, p32(y), p32(a), float32(s))
+				default:
+					divNumber32AVX2(n, p32(y), p32(a), float32(s))
+				}
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (7); n == 0 {
+					return
+				}
+				switch op {
+				case Plus:
+					addNumber64AVX512(n, p64(y), p64(a), float64(s))
+				case Minus:
+					subNumber64AVX512(n, p64(y), p64(a), float64(s))
+				case Times:
+					mulNumber64AVX512(n, p64(y), p64(a), float64(s))
+				default:
+					divNumber64AVX512(n, p64(y), p64(a), float64(s))
+				}
+			case AVX2:
+				if n = len(y) &^ (3); n == 0 {
+					return
+				}
+				switch op {
+				case Plus:
+					addNumber64AVX2(n, p64(y), p64(a), float64(s))
+				case Minus:
+					subNumber64AVX2(n, p64(y), p64(a), float64(s))
+				case Times:
+					mulNumber64AVX2(n, p64(y), p64(a), float64(s))
+				default:
+					divNumber64AVX2(n, p64(y), p64(a), float64(s))
+				}
+			}
+		}
+	}
+	return n
+}
+
+// combineFromVector is y = s∘a for the first n elements.
+func combineFromVector[T Float](op Operation, y, a []T, s T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (15); n == 0 {
+					return
+				}
+				switch op {
+				case Plus:
+					addFrom32AVX512(n, p32(y), p32(a), float32(s))
+				case Minus:
+					subFrom32AVX512(n, p32(y), p32(a), float32(s))
+				case Times:
+					mulFrom32AVX512(n, p32(y), p32(a), float32(s))
+				default:
+					divFrom32AVX512(n, p32(y), p32(a), float32(s))
+				}
+			case AVX2:
+				if n = len(y) &^ (7); n == 0 {
+					return
+				}
+				switch op {
+				case Plus:
+					addFrom32AVX2(n, p32(y), p32(a), float32(s))
+				case Minus:
+					subFrom32AVX2(n, p32(y), p32(a), float32(s))
+				case Times:
+					mulFrom32AVX2(n, p32(y), p32(a), float32(s))
+				default:
+					divFrom32AVX2(n, p32(y), p32(a), float32(s))
+				}
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (7); n == 0 {
+					return
+				}
+				switch op {
+				case Plus:
+					addFrom64AVX512(n, p64(y), p64(a), float64(s))
+				case Minus:
+					subFrom64AVX512(n, p64(y), p64(a), float64(s))
+				case Times:
+					mulFrom64AVX512(n, p64(y), p64(a), float64(s))
+				default:
+					divFrom64AVX512(n, p64(y), p64(a), float64(s))
+				}
+			case AVX2:
+				if n = len(y) &^ (3); n == 0 {
+					return
+				}
+				switch op {
+				case Plus:
+					addFrom64AVX2(n, p64(y), p64(a), float64(s))
+				case Minus:
+					subFrom64AVX2(n, p64(y), p64(a), float64(s))
+				case Times:
+					mulFrom64AVX2(n, p64(y), p64(a), float64(s))
+				default:
+					divFrom64AVX2(n, p64(y), p64(a), float64(s))
+				}
+			}
+		}
+	}
+	return n
+}
+
+// wideAffineVector is y = (x − m)·a + b in float64, rounded once, for the first n elements.
+func wideAffineVector[T Float](y, x []T, m, a, b float64) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (8 - 1); n == 0 {
+					return
+				}
+				wideAffine32AVX512(n, p32(y), p32(x), m, a, b)
+			case AVX2:
+				if n = len(y) &^ (4 - 1); n == 0 {
+					return
+				}
+				wideAffine32AVX2(n, p32(y), p32(x), m, a, b)
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (8 - 1); n == 0 {
+					return
+				}
+				wideAffine64AVX512(n, p64(y), p64(x), float64(m), float64(a), float64(b))
+			case AVX2:
+				if n = len(y) &^ (4 - 1); n == 0 {
+					return
+				}
+				wideAffine64AVX2(n, p64(y), p64(x), float64(m), float64(a), float64(b))
+			}
+		}
+	}
+	return n
+}
+
+// addWideVector is sums += x for the first n elements.
+func addWideVector[T Float](sums []float64, x []T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				addWide32AVX512(n, &sums[0], p32(x))
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				addWide32AVX2(n, &sums[0], p32(x))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				addWide64AVX512(n, (*float64)(unsafe.Pointer(&sums[0])), p64(x))
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				addWide64AVX2(n, (*float64)(unsafe.Pointer(&sums[0])), p64(x))
+			}
+		}
+	}
+	return n
+}
+
 // activateVector is y = f(x) for the first n elements.
 func activateVector[T Float](f Function, y, x []T, a, b T) (n int) {
 	if tier != Generic {

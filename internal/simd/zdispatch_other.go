@@ -86,6 +86,31 @@ func standardBackwardVector[T Float](dx, dy, x []T, m, a, b, c T) (n int) {
 	return n
 }
 
+// combineVector is y = a∘b for the first n elements.
+func combineVector[T Float](op Operation, y, a, b []T) (n int) {
+	return n
+}
+
+// combineNumberVector is y = a∘s for the first n elements.
+func combineNumberVector[T Float](op Operation, y, a []T, s T) (n int) {
+	return n
+}
+
+// combineFromVector is y = s∘a for the first n elements.
+func combineFromVector[T Float](op Operation, y, a []T, s T) (n int) {
+	return n
+}
+
+// wideAffineVector is y = (x − m)·a + b in float64, rounded once, for the first n elements.
+func wideAffineVector[T Float](y, x []T, m, a, b float64) (n int) {
+	return n
+}
+
+// addWideVector is sums += x for the first n elements.
+func addWideVector[T Float](sums []float64, x []T) (n int) {
+	return n
+}
+
 // activateVector is y = f(x) for the first n elements.
 func activateVector[T Float](f Function, y, x []T, a, b T) (n int) {
 	return n

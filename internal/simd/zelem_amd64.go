@@ -109,6 +109,76 @@ func standardAddReLU32AVX512(n int, y *float32, x *float32, r *float32, m float3
 //go:noescape
 func standardBackward32AVX512(n int, dx *float32, dy *float32, x *float32, m float32, a float32, b float32, c float32)
 
+// addBoth32AVX512 is y = a + b over n elements.
+//
+//go:noescape
+func addBoth32AVX512(n int, y *float32, a *float32, b *float32)
+
+// addNumber32AVX512 is y = a + s over n elements.
+//
+//go:noescape
+func addNumber32AVX512(n int, y *float32, a *float32, s float32)
+
+// addFrom32AVX512 is y = s + a over n elements.
+//
+//go:noescape
+func addFrom32AVX512(n int, y *float32, a *float32, s float32)
+
+// subBoth32AVX512 is y = a − b over n elements.
+//
+//go:noescape
+func subBoth32AVX512(n int, y *float32, a *float32, b *float32)
+
+// subNumber32AVX512 is y = a − s over n elements.
+//
+//go:noescape
+func subNumber32AVX512(n int, y *float32, a *float32, s float32)
+
+// subFrom32AVX512 is y = s − a over n elements.
+//
+//go:noescape
+func subFrom32AVX512(n int, y *float32, a *float32, s float32)
+
+// mulBoth32AVX512 is y = a · b over n elements.
+//
+//go:noescape
+func mulBoth32AVX512(n int, y *float32, a *float32, b *float32)
+
+// mulNumber32AVX512 is y = a · s over n elements.
+//
+//go:noescape
+func mulNumber32AVX512(n int, y *float32, a *float32, s float32)
+
+// mulFrom32AVX512 is y = s · a over n elements.
+//
+//go:noescape
+func mulFrom32AVX512(n int, y *float32, a *float32, s float32)
+
+// divBoth32AVX512 is y = a / b over n elements.
+//
+//go:noescape
+func divBoth32AVX512(n int, y *float32, a *float32, b *float32)
+
+// divNumber32AVX512 is y = a / s over n elements.
+//
+//go:noescape
+func divNumber32AVX512(n int, y *float32, a *float32, s float32)
+
+// divFrom32AVX512 is y = s / a over n elements.
+//
+//go:noescape
+func divFrom32AVX512(n int, y *float32, a *float32, s float32)
+
+// wideAffine32AVX512 is y = (x − m)·a + b in float64, rounded once, over n elements, a multiple of 8.
+//
+//go:noescape
+func wideAffine32AVX512(n int, y *float32, x *float32, m float64, a float64, b float64)
+
+// addWide32AVX512 is sums += x over n elements, a multiple of 8.
+//
+//go:noescape
+func addWide32AVX512(n int, sums *float64, x *float32)
+
 // sigmoid32AVX512 is y = f(x) over n elements, f being sigmoid.
 //
 //go:noescape
@@ -418,6 +488,76 @@ func standardAddReLU64AVX512(n int, y *float64, x *float64, r *float64, m float6
 //
 //go:noescape
 func standardBackward64AVX512(n int, dx *float64, dy *float64, x *float64, m float64, a float64, b float64, c float64)
+
+// addBoth64AVX512 is y = a + b over n elements.
+//
+//go:noescape
+func addBoth64AVX512(n int, y *float64, a *float64, b *float64)
+
+// addNumber64AVX512 is y = a + s over n elements.
+//
+//go:noescape
+func addNumber64AVX512(n int, y *float64, a *float64, s float64)
+
+// addFrom64AVX512 is y = s + a over n elements.
+//
+//go:noescape
+func addFrom64AVX512(n int, y *float64, a *float64, s float64)
+
+// subBoth64AVX512 is y = a − b over n elements.
+//
+//go:noescape
+func subBoth64AVX512(n int, y *float64, a *float64, b *float64)
+
+// subNumber64AVX512 is y = a − s over n elements.
+//
+//go:noescape
+func subNumber64AVX512(n int, y *float64, a *float64, s float64)
+
+// subFrom64AVX512 is y = s − a over n elements.
+//
+//go:noescape
+func subFrom64AVX512(n int, y *float64, a *float64, s float64)
+
+// mulBoth64AVX512 is y = a · b over n elements.
+//
+//go:noescape
+func mulBoth64AVX512(n int, y *float64, a *float64, b *float64)
+
+// mulNumber64AVX512 is y = a · s over n elements.
+//
+//go:noescape
+func mulNumber64AVX512(n int, y *float64, a *float64, s float64)
+
+// mulFrom64AVX512 is y = s · a over n elements.
+//
+//go:noescape
+func mulFrom64AVX512(n int, y *float64, a *float64, s float64)
+
+// divBoth64AVX512 is y = a / b over n elements.
+//
+//go:noescape
+func divBoth64AVX512(n int, y *float64, a *float64, b *float64)
+
+// divNumber64AVX512 is y = a / s over n elements.
+//
+//go:noescape
+func divNumber64AVX512(n int, y *float64, a *float64, s float64)
+
+// divFrom64AVX512 is y = s / a over n elements.
+//
+//go:noescape
+func divFrom64AVX512(n int, y *float64, a *float64, s float64)
+
+// wideAffine64AVX512 is y = (x − m)·a + b in float64, rounded once, over n elements, a multiple of 8.
+//
+//go:noescape
+func wideAffine64AVX512(n int, y *float64, x *float64, m float64, a float64, b float64)
+
+// addWide64AVX512 is sums += x over n elements, a multiple of 8.
+//
+//go:noescape
+func addWide64AVX512(n int, sums *float64, x *float64)
 
 // sigmoid64AVX512 is y = f(x) over n elements, f being sigmoid.
 //
@@ -729,6 +869,76 @@ func standardAddReLU32AVX2(n int, y *float32, x *float32, r *float32, m float32,
 //go:noescape
 func standardBackward32AVX2(n int, dx *float32, dy *float32, x *float32, m float32, a float32, b float32, c float32)
 
+// addBoth32AVX2 is y = a + b over n elements.
+//
+//go:noescape
+func addBoth32AVX2(n int, y *float32, a *float32, b *float32)
+
+// addNumber32AVX2 is y = a + s over n elements.
+//
+//go:noescape
+func addNumber32AVX2(n int, y *float32, a *float32, s float32)
+
+// addFrom32AVX2 is y = s + a over n elements.
+//
+//go:noescape
+func addFrom32AVX2(n int, y *float32, a *float32, s float32)
+
+// subBoth32AVX2 is y = a − b over n elements.
+//
+//go:noescape
+func subBoth32AVX2(n int, y *float32, a *float32, b *float32)
+
+// subNumber32AVX2 is y = a − s over n elements.
+//
+//go:noescape
+func subNumber32AVX2(n int, y *float32, a *float32, s float32)
+
+// subFrom32AVX2 is y = s − a over n elements.
+//
+//go:noescape
+func subFrom32AVX2(n int, y *float32, a *float32, s float32)
+
+// mulBoth32AVX2 is y = a · b over n elements.
+//
+//go:noescape
+func mulBoth32AVX2(n int, y *float32, a *float32, b *float32)
+
+// mulNumber32AVX2 is y = a · s over n elements.
+//
+//go:noescape
+func mulNumber32AVX2(n int, y *float32, a *float32, s float32)
+
+// mulFrom32AVX2 is y = s · a over n elements.
+//
+//go:noescape
+func mulFrom32AVX2(n int, y *float32, a *float32, s float32)
+
+// divBoth32AVX2 is y = a / b over n elements.
+//
+//go:noescape
+func divBoth32AVX2(n int, y *float32, a *float32, b *float32)
+
+// divNumber32AVX2 is y = a / s over n elements.
+//
+//go:noescape
+func divNumber32AVX2(n int, y *float32, a *float32, s float32)
+
+// divFrom32AVX2 is y = s / a over n elements.
+//
+//go:noescape
+func divFrom32AVX2(n int, y *float32, a *float32, s float32)
+
+// wideAffine32AVX2 is y = (x − m)·a + b in float64, rounded once, over n elements, a multiple of 4.
+//
+//go:noescape
+func wideAffine32AVX2(n int, y *float32, x *float32, m float64, a float64, b float64)
+
+// addWide32AVX2 is sums += x over n elements, a multiple of 4.
+//
+//go:noescape
+func addWide32AVX2(n int, sums *float64, x *float32)
+
 // sigmoid32AVX2 is y = f(x) over n elements, f being sigmoid.
 //
 //go:noescape
@@ -1038,6 +1248,76 @@ func standardAddReLU64AVX2(n int, y *float64, x *float64, r *float64, m float64,
 //
 //go:noescape
 func standardBackward64AVX2(n int, dx *float64, dy *float64, x *float64, m float64, a float64, b float64, c float64)
+
+// addBoth64AVX2 is y = a + b over n elements.
+//
+//go:noescape
+func addBoth64AVX2(n int, y *float64, a *float64, b *float64)
+
+// addNumber64AVX2 is y = a + s over n elements.
+//
+//go:noescape
+func addNumber64AVX2(n int, y *float64, a *float64, s float64)
+
+// addFrom64AVX2 is y = s + a over n elements.
+//
+//go:noescape
+func addFrom64AVX2(n int, y *float64, a *float64, s float64)
+
+// subBoth64AVX2 is y = a − b over n elements.
+//
+//go:noescape
+func subBoth64AVX2(n int, y *float64, a *float64, b *float64)
+
+// subNumber64AVX2 is y = a − s over n elements.
+//
+//go:noescape
+func subNumber64AVX2(n int, y *float64, a *float64, s float64)
+
+// subFrom64AVX2 is y = s − a over n elements.
+//
+//go:noescape
+func subFrom64AVX2(n int, y *float64, a *float64, s float64)
+
+// mulBoth64AVX2 is y = a · b over n elements.
+//
+//go:noescape
+func mulBoth64AVX2(n int, y *float64, a *float64, b *float64)
+
+// mulNumber64AVX2 is y = a · s over n elements.
+//
+//go:noescape
+func mulNumber64AVX2(n int, y *float64, a *float64, s float64)
+
+// mulFrom64AVX2 is y = s · a over n elements.
+//
+//go:noescape
+func mulFrom64AVX2(n int, y *float64, a *float64, s float64)
+
+// divBoth64AVX2 is y = a / b over n elements.
+//
+//go:noescape
+func divBoth64AVX2(n int, y *float64, a *float64, b *float64)
+
+// divNumber64AVX2 is y = a / s over n elements.
+//
+//go:noescape
+func divNumber64AVX2(n int, y *float64, a *float64, s float64)
+
+// divFrom64AVX2 is y = s / a over n elements.
+//
+//go:noescape
+func divFrom64AVX2(n int, y *float64, a *float64, s float64)
+
+// wideAffine64AVX2 is y = (x − m)·a + b in float64, rounded once, over n elements, a multiple of 4.
+//
+//go:noescape
+func wideAffine64AVX2(n int, y *float64, x *float64, m float64, a float64, b float64)
+
+// addWide64AVX2 is sums += x over n elements, a multiple of 4.
+//
+//go:noescape
+func addWide64AVX2(n int, sums *float64, x *float64)
 
 // sigmoid64AVX2 is y = f(x) over n elements, f being sigmoid.
 //

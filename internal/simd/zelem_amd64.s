@@ -1723,6 +1723,568 @@ done:
 	VZEROUPPER
 	RET
 
+// func addBoth32AVX512(n int, y *float32, a *float32, b *float32)
+// Requires: AVX, AVX512F
+TEXT ·addBoth32AVX512(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+32, DI
+	JLT  rest
+
+loop:
+	VMOVUPS (DX)(SI*4), Z0
+	VADDPS  (BX)(SI*4), Z0, Z0
+	VMOVUPS Z0, (CX)(SI*4)
+	VMOVUPS 64(DX)(SI*4), Z0
+	VADDPS  64(BX)(SI*4), Z0, Z0
+	VMOVUPS Z0, 64(CX)(SI*4)
+	ADDQ    $+32, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(SI*4), Z0
+	VADDPS  (BX)(SI*4), Z0, Z0
+	VMOVUPS Z0, (CX)(SI*4)
+	ADDQ    $+16, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addNumber32AVX512(n int, y *float32, a *float32, s float32)
+// Requires: AVX, AVX512F
+TEXT ·addNumber32AVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(BX*4), Z1
+	VADDPS  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	VMOVUPS 64(DX)(BX*4), Z1
+	VADDPS  Z0, Z1, Z1
+	VMOVUPS Z1, 64(CX)(BX*4)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(BX*4), Z1
+	VADDPS  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addFrom32AVX512(n int, y *float32, a *float32, s float32)
+// Requires: AVX, AVX512F
+TEXT ·addFrom32AVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VADDPS  (DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	VADDPS  64(DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, 64(CX)(BX*4)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VADDPS  (DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func subBoth32AVX512(n int, y *float32, a *float32, b *float32)
+// Requires: AVX, AVX512F
+TEXT ·subBoth32AVX512(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+32, DI
+	JLT  rest
+
+loop:
+	VMOVUPS (DX)(SI*4), Z0
+	VSUBPS  (BX)(SI*4), Z0, Z0
+	VMOVUPS Z0, (CX)(SI*4)
+	VMOVUPS 64(DX)(SI*4), Z0
+	VSUBPS  64(BX)(SI*4), Z0, Z0
+	VMOVUPS Z0, 64(CX)(SI*4)
+	ADDQ    $+32, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(SI*4), Z0
+	VSUBPS  (BX)(SI*4), Z0, Z0
+	VMOVUPS Z0, (CX)(SI*4)
+	ADDQ    $+16, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func subNumber32AVX512(n int, y *float32, a *float32, s float32)
+// Requires: AVX, AVX512F
+TEXT ·subNumber32AVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(BX*4), Z1
+	VSUBPS  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	VMOVUPS 64(DX)(BX*4), Z1
+	VSUBPS  Z0, Z1, Z1
+	VMOVUPS Z1, 64(CX)(BX*4)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(BX*4), Z1
+	VSUBPS  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func subFrom32AVX512(n int, y *float32, a *float32, s float32)
+// Requires: AVX, AVX512F
+TEXT ·subFrom32AVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VSUBPS  (DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	VSUBPS  64(DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, 64(CX)(BX*4)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VSUBPS  (DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func mulBoth32AVX512(n int, y *float32, a *float32, b *float32)
+// Requires: AVX, AVX512F
+TEXT ·mulBoth32AVX512(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+32, DI
+	JLT  rest
+
+loop:
+	VMOVUPS (DX)(SI*4), Z0
+	VMULPS  (BX)(SI*4), Z0, Z0
+	VMOVUPS Z0, (CX)(SI*4)
+	VMOVUPS 64(DX)(SI*4), Z0
+	VMULPS  64(BX)(SI*4), Z0, Z0
+	VMOVUPS Z0, 64(CX)(SI*4)
+	ADDQ    $+32, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(SI*4), Z0
+	VMULPS  (BX)(SI*4), Z0, Z0
+	VMOVUPS Z0, (CX)(SI*4)
+	ADDQ    $+16, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func mulNumber32AVX512(n int, y *float32, a *float32, s float32)
+// Requires: AVX, AVX512F
+TEXT ·mulNumber32AVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(BX*4), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	VMOVUPS 64(DX)(BX*4), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, 64(CX)(BX*4)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(BX*4), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func mulFrom32AVX512(n int, y *float32, a *float32, s float32)
+// Requires: AVX, AVX512F
+TEXT ·mulFrom32AVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMULPS  (DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	VMULPS  64(DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, 64(CX)(BX*4)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMULPS  (DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func divBoth32AVX512(n int, y *float32, a *float32, b *float32)
+// Requires: AVX, AVX512F
+TEXT ·divBoth32AVX512(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+32, DI
+	JLT  rest
+
+loop:
+	VMOVUPS (DX)(SI*4), Z0
+	VDIVPS  (BX)(SI*4), Z0, Z0
+	VMOVUPS Z0, (CX)(SI*4)
+	VMOVUPS 64(DX)(SI*4), Z0
+	VDIVPS  64(BX)(SI*4), Z0, Z0
+	VMOVUPS Z0, 64(CX)(SI*4)
+	ADDQ    $+32, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(SI*4), Z0
+	VDIVPS  (BX)(SI*4), Z0, Z0
+	VMOVUPS Z0, (CX)(SI*4)
+	ADDQ    $+16, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func divNumber32AVX512(n int, y *float32, a *float32, s float32)
+// Requires: AVX, AVX512F
+TEXT ·divNumber32AVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(BX*4), Z1
+	VDIVPS  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	VMOVUPS 64(DX)(BX*4), Z1
+	VDIVPS  Z0, Z1, Z1
+	VMOVUPS Z1, 64(CX)(BX*4)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(BX*4), Z1
+	VDIVPS  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func divFrom32AVX512(n int, y *float32, a *float32, s float32)
+// Requires: AVX, AVX512F
+TEXT ·divFrom32AVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VDIVPS  (DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	VDIVPS  64(DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, 64(CX)(BX*4)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VDIVPS  (DX)(BX*4), Z0, Z1
+	VMOVUPS Z1, (CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func wideAffine32AVX512(n int, y *float32, x *float32, m float64, a float64, b float64)
+// Requires: AVX, AVX512F
+TEXT ·wideAffine32AVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD m+24(FP), Z0
+	VBROADCASTSD a+32(FP), Z1
+	VBROADCASTSD b+40(FP), Z2
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VCVTPS2PD (DX)(BX*4), Z3
+	VSUBPD    Z0, Z3, Z3
+	VMULPD    Z1, Z3, Z3
+	VADDPD    Z2, Z3, Z3
+	VCVTPD2PS Z3, Y3
+	VMOVUPS   Y3, (CX)(BX*4)
+	VCVTPS2PD 32(DX)(BX*4), Z3
+	VSUBPD    Z0, Z3, Z3
+	VMULPD    Z1, Z3, Z3
+	VADDPD    Z2, Z3, Z3
+	VCVTPD2PS Z3, Y3
+	VMOVUPS   Y3, 32(CX)(BX*4)
+	VCVTPS2PD 64(DX)(BX*4), Z3
+	VSUBPD    Z0, Z3, Z3
+	VMULPD    Z1, Z3, Z3
+	VADDPD    Z2, Z3, Z3
+	VCVTPD2PS Z3, Y3
+	VMOVUPS   Y3, 64(CX)(BX*4)
+	VCVTPS2PD 96(DX)(BX*4), Z3
+	VSUBPD    Z0, Z3, Z3
+	VMULPD    Z1, Z3, Z3
+	VADDPD    Z2, Z3, Z3
+	VCVTPD2PS Z3, Y3
+	VMOVUPS   Y3, 96(CX)(BX*4)
+	ADDQ      $+32, BX
+	CMPQ      BX, SI
+	JLE       loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VCVTPS2PD (DX)(BX*4), Z3
+	VSUBPD    Z0, Z3, Z3
+	VMULPD    Z1, Z3, Z3
+	VADDPD    Z2, Z3, Z3
+	VCVTPD2PS Z3, Y3
+	VMOVUPS   Y3, (CX)(BX*4)
+	ADDQ      $+8, BX
+	CMPQ      BX, AX
+	JLT       single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addWide32AVX512(n int, sums *float64, x *float32)
+// Requires: AVX, AVX512F
+TEXT ·addWide32AVX512(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ x+16(FP), DX
+	XORQ BX, BX
+	MOVQ AX, SI
+	SUBQ $+32, SI
+	JLT  rest
+
+loop:
+	VCVTPS2PD (DX)(BX*4), Z0
+	VADDPD    (CX)(BX*8), Z0, Z0
+	VMOVUPD   Z0, (CX)(BX*8)
+	VCVTPS2PD 32(DX)(BX*4), Z0
+	VADDPD    64(CX)(BX*8), Z0, Z0
+	VMOVUPD   Z0, 64(CX)(BX*8)
+	VCVTPS2PD 64(DX)(BX*4), Z0
+	VADDPD    128(CX)(BX*8), Z0, Z0
+	VMOVUPD   Z0, 128(CX)(BX*8)
+	VCVTPS2PD 96(DX)(BX*4), Z0
+	VADDPD    192(CX)(BX*8), Z0, Z0
+	VMOVUPD   Z0, 192(CX)(BX*8)
+	ADDQ      $+32, BX
+	CMPQ      BX, SI
+	JLE       loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VCVTPS2PD (DX)(BX*4), Z0
+	VADDPD    (CX)(BX*8), Z0, Z0
+	VMOVUPD   Z0, (CX)(BX*8)
+	ADDQ      $+8, BX
+	CMPQ      BX, AX
+	JLT       single
+
+done:
+	VZEROUPPER
+	RET
+
 // func sigmoid32AVX512(n int, y *float32, x *float32)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·sigmoid32AVX512(SB), NOSPLIT, $0-24
@@ -6158,6 +6720,563 @@ single:
 	VMOVUPD Z5, (CX)(SI*8)
 	ADDQ    $+8, SI
 	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addBoth64AVX512(n int, y *float64, a *float64, b *float64)
+// Requires: AVX, AVX512F
+TEXT ·addBoth64AVX512(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+16, DI
+	JLT  rest
+
+loop:
+	VMOVUPD (DX)(SI*8), Z0
+	VADDPD  (BX)(SI*8), Z0, Z0
+	VMOVUPD Z0, (CX)(SI*8)
+	VMOVUPD 64(DX)(SI*8), Z0
+	VADDPD  64(BX)(SI*8), Z0, Z0
+	VMOVUPD Z0, 64(CX)(SI*8)
+	ADDQ    $+16, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(SI*8), Z0
+	VADDPD  (BX)(SI*8), Z0, Z0
+	VMOVUPD Z0, (CX)(SI*8)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addNumber64AVX512(n int, y *float64, a *float64, s float64)
+// Requires: AVX, AVX512F
+TEXT ·addNumber64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Z1
+	VADDPD  Z0, Z1, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	VMOVUPD 64(DX)(BX*8), Z1
+	VADDPD  Z0, Z1, Z1
+	VMOVUPD Z1, 64(CX)(BX*8)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Z1
+	VADDPD  Z0, Z1, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addFrom64AVX512(n int, y *float64, a *float64, s float64)
+// Requires: AVX, AVX512F
+TEXT ·addFrom64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VADDPD  (DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	VADDPD  64(DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, 64(CX)(BX*8)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VADDPD  (DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func subBoth64AVX512(n int, y *float64, a *float64, b *float64)
+// Requires: AVX, AVX512F
+TEXT ·subBoth64AVX512(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+16, DI
+	JLT  rest
+
+loop:
+	VMOVUPD (DX)(SI*8), Z0
+	VSUBPD  (BX)(SI*8), Z0, Z0
+	VMOVUPD Z0, (CX)(SI*8)
+	VMOVUPD 64(DX)(SI*8), Z0
+	VSUBPD  64(BX)(SI*8), Z0, Z0
+	VMOVUPD Z0, 64(CX)(SI*8)
+	ADDQ    $+16, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(SI*8), Z0
+	VSUBPD  (BX)(SI*8), Z0, Z0
+	VMOVUPD Z0, (CX)(SI*8)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func subNumber64AVX512(n int, y *float64, a *float64, s float64)
+// Requires: AVX, AVX512F
+TEXT ·subNumber64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Z1
+	VSUBPD  Z0, Z1, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	VMOVUPD 64(DX)(BX*8), Z1
+	VSUBPD  Z0, Z1, Z1
+	VMOVUPD Z1, 64(CX)(BX*8)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Z1
+	VSUBPD  Z0, Z1, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func subFrom64AVX512(n int, y *float64, a *float64, s float64)
+// Requires: AVX, AVX512F
+TEXT ·subFrom64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VSUBPD  (DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	VSUBPD  64(DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, 64(CX)(BX*8)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VSUBPD  (DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func mulBoth64AVX512(n int, y *float64, a *float64, b *float64)
+// Requires: AVX, AVX512F
+TEXT ·mulBoth64AVX512(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+16, DI
+	JLT  rest
+
+loop:
+	VMOVUPD (DX)(SI*8), Z0
+	VMULPD  (BX)(SI*8), Z0, Z0
+	VMOVUPD Z0, (CX)(SI*8)
+	VMOVUPD 64(DX)(SI*8), Z0
+	VMULPD  64(BX)(SI*8), Z0, Z0
+	VMOVUPD Z0, 64(CX)(SI*8)
+	ADDQ    $+16, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(SI*8), Z0
+	VMULPD  (BX)(SI*8), Z0, Z0
+	VMOVUPD Z0, (CX)(SI*8)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func mulNumber64AVX512(n int, y *float64, a *float64, s float64)
+// Requires: AVX, AVX512F
+TEXT ·mulNumber64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Z1
+	VMULPD  Z0, Z1, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	VMOVUPD 64(DX)(BX*8), Z1
+	VMULPD  Z0, Z1, Z1
+	VMOVUPD Z1, 64(CX)(BX*8)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Z1
+	VMULPD  Z0, Z1, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func mulFrom64AVX512(n int, y *float64, a *float64, s float64)
+// Requires: AVX, AVX512F
+TEXT ·mulFrom64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMULPD  (DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	VMULPD  64(DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, 64(CX)(BX*8)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMULPD  (DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func divBoth64AVX512(n int, y *float64, a *float64, b *float64)
+// Requires: AVX, AVX512F
+TEXT ·divBoth64AVX512(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+16, DI
+	JLT  rest
+
+loop:
+	VMOVUPD (DX)(SI*8), Z0
+	VDIVPD  (BX)(SI*8), Z0, Z0
+	VMOVUPD Z0, (CX)(SI*8)
+	VMOVUPD 64(DX)(SI*8), Z0
+	VDIVPD  64(BX)(SI*8), Z0, Z0
+	VMOVUPD Z0, 64(CX)(SI*8)
+	ADDQ    $+16, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(SI*8), Z0
+	VDIVPD  (BX)(SI*8), Z0, Z0
+	VMOVUPD Z0, (CX)(SI*8)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func divNumber64AVX512(n int, y *float64, a *float64, s float64)
+// Requires: AVX, AVX512F
+TEXT ·divNumber64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Z1
+	VDIVPD  Z0, Z1, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	VMOVUPD 64(DX)(BX*8), Z1
+	VDIVPD  Z0, Z1, Z1
+	VMOVUPD Z1, 64(CX)(BX*8)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Z1
+	VDIVPD  Z0, Z1, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func divFrom64AVX512(n int, y *float64, a *float64, s float64)
+// Requires: AVX, AVX512F
+TEXT ·divFrom64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Z0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VDIVPD  (DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	VDIVPD  64(DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, 64(CX)(BX*8)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VDIVPD  (DX)(BX*8), Z0, Z1
+	VMOVUPD Z1, (CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func wideAffine64AVX512(n int, y *float64, x *float64, m float64, a float64, b float64)
+// Requires: AVX, AVX512F
+TEXT ·wideAffine64AVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD m+24(FP), Z0
+	VBROADCASTSD a+32(FP), Z1
+	VBROADCASTSD b+40(FP), Z2
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+32, SI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VMOVUPD Z3, (CX)(BX*8)
+	VMOVUPD 64(DX)(BX*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VMOVUPD Z3, 64(CX)(BX*8)
+	VMOVUPD 128(DX)(BX*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VMOVUPD Z3, 128(CX)(BX*8)
+	VMOVUPD 192(DX)(BX*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VMOVUPD Z3, 192(CX)(BX*8)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Z3
+	VSUBPD  Z0, Z3, Z3
+	VMULPD  Z1, Z3, Z3
+	VADDPD  Z2, Z3, Z3
+	VMOVUPD Z3, (CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addWide64AVX512(n int, sums *float64, x *float64)
+// Requires: AVX, AVX512F
+TEXT ·addWide64AVX512(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ x+16(FP), DX
+	XORQ BX, BX
+	MOVQ AX, SI
+	SUBQ $+32, SI
+	JLT  rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Z0
+	VADDPD  (CX)(BX*8), Z0, Z0
+	VMOVUPD Z0, (CX)(BX*8)
+	VMOVUPD 64(DX)(BX*8), Z0
+	VADDPD  64(CX)(BX*8), Z0, Z0
+	VMOVUPD Z0, 64(CX)(BX*8)
+	VMOVUPD 128(DX)(BX*8), Z0
+	VADDPD  128(CX)(BX*8), Z0, Z0
+	VMOVUPD Z0, 128(CX)(BX*8)
+	VMOVUPD 192(DX)(BX*8), Z0
+	VADDPD  192(CX)(BX*8), Z0, Z0
+	VMOVUPD Z0, 192(CX)(BX*8)
+	ADDQ    $+32, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Z0
+	VADDPD  (CX)(BX*8), Z0, Z0
+	VMOVUPD Z0, (CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
 	JLT     single
 
 done:
@@ -10609,6 +11728,568 @@ done:
 	VZEROUPPER
 	RET
 
+// func addBoth32AVX2(n int, y *float32, a *float32, b *float32)
+// Requires: AVX
+TEXT ·addBoth32AVX2(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+16, DI
+	JLT  rest
+
+loop:
+	VMOVUPS (DX)(SI*4), Y0
+	VADDPS  (BX)(SI*4), Y0, Y0
+	VMOVUPS Y0, (CX)(SI*4)
+	VMOVUPS 32(DX)(SI*4), Y0
+	VADDPS  32(BX)(SI*4), Y0, Y0
+	VMOVUPS Y0, 32(CX)(SI*4)
+	ADDQ    $+16, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(SI*4), Y0
+	VADDPS  (BX)(SI*4), Y0, Y0
+	VMOVUPS Y0, (CX)(SI*4)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addNumber32AVX2(n int, y *float32, a *float32, s float32)
+// Requires: AVX
+TEXT ·addNumber32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(BX*4), Y1
+	VADDPS  Y0, Y1, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	VMOVUPS 32(DX)(BX*4), Y1
+	VADDPS  Y0, Y1, Y1
+	VMOVUPS Y1, 32(CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(BX*4), Y1
+	VADDPS  Y0, Y1, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addFrom32AVX2(n int, y *float32, a *float32, s float32)
+// Requires: AVX
+TEXT ·addFrom32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VADDPS  (DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	VADDPS  32(DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, 32(CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VADDPS  (DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func subBoth32AVX2(n int, y *float32, a *float32, b *float32)
+// Requires: AVX
+TEXT ·subBoth32AVX2(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+16, DI
+	JLT  rest
+
+loop:
+	VMOVUPS (DX)(SI*4), Y0
+	VSUBPS  (BX)(SI*4), Y0, Y0
+	VMOVUPS Y0, (CX)(SI*4)
+	VMOVUPS 32(DX)(SI*4), Y0
+	VSUBPS  32(BX)(SI*4), Y0, Y0
+	VMOVUPS Y0, 32(CX)(SI*4)
+	ADDQ    $+16, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(SI*4), Y0
+	VSUBPS  (BX)(SI*4), Y0, Y0
+	VMOVUPS Y0, (CX)(SI*4)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func subNumber32AVX2(n int, y *float32, a *float32, s float32)
+// Requires: AVX
+TEXT ·subNumber32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(BX*4), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	VMOVUPS 32(DX)(BX*4), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS Y1, 32(CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(BX*4), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func subFrom32AVX2(n int, y *float32, a *float32, s float32)
+// Requires: AVX
+TEXT ·subFrom32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VSUBPS  (DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	VSUBPS  32(DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, 32(CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VSUBPS  (DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func mulBoth32AVX2(n int, y *float32, a *float32, b *float32)
+// Requires: AVX
+TEXT ·mulBoth32AVX2(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+16, DI
+	JLT  rest
+
+loop:
+	VMOVUPS (DX)(SI*4), Y0
+	VMULPS  (BX)(SI*4), Y0, Y0
+	VMOVUPS Y0, (CX)(SI*4)
+	VMOVUPS 32(DX)(SI*4), Y0
+	VMULPS  32(BX)(SI*4), Y0, Y0
+	VMOVUPS Y0, 32(CX)(SI*4)
+	ADDQ    $+16, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(SI*4), Y0
+	VMULPS  (BX)(SI*4), Y0, Y0
+	VMOVUPS Y0, (CX)(SI*4)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func mulNumber32AVX2(n int, y *float32, a *float32, s float32)
+// Requires: AVX
+TEXT ·mulNumber32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(BX*4), Y1
+	VMULPS  Y0, Y1, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	VMOVUPS 32(DX)(BX*4), Y1
+	VMULPS  Y0, Y1, Y1
+	VMOVUPS Y1, 32(CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(BX*4), Y1
+	VMULPS  Y0, Y1, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func mulFrom32AVX2(n int, y *float32, a *float32, s float32)
+// Requires: AVX
+TEXT ·mulFrom32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMULPS  (DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	VMULPS  32(DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, 32(CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMULPS  (DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func divBoth32AVX2(n int, y *float32, a *float32, b *float32)
+// Requires: AVX
+TEXT ·divBoth32AVX2(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+16, DI
+	JLT  rest
+
+loop:
+	VMOVUPS (DX)(SI*4), Y0
+	VDIVPS  (BX)(SI*4), Y0, Y0
+	VMOVUPS Y0, (CX)(SI*4)
+	VMOVUPS 32(DX)(SI*4), Y0
+	VDIVPS  32(BX)(SI*4), Y0, Y0
+	VMOVUPS Y0, 32(CX)(SI*4)
+	ADDQ    $+16, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(SI*4), Y0
+	VDIVPS  (BX)(SI*4), Y0, Y0
+	VMOVUPS Y0, (CX)(SI*4)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func divNumber32AVX2(n int, y *float32, a *float32, s float32)
+// Requires: AVX
+TEXT ·divNumber32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(BX*4), Y1
+	VDIVPS  Y0, Y1, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	VMOVUPS 32(DX)(BX*4), Y1
+	VDIVPS  Y0, Y1, Y1
+	VMOVUPS Y1, 32(CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(BX*4), Y1
+	VDIVPS  Y0, Y1, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func divFrom32AVX2(n int, y *float32, a *float32, s float32)
+// Requires: AVX
+TEXT ·divFrom32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VDIVPS  (DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	VDIVPS  32(DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, 32(CX)(BX*4)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VDIVPS  (DX)(BX*4), Y0, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func wideAffine32AVX2(n int, y *float32, x *float32, m float64, a float64, b float64)
+// Requires: AVX
+TEXT ·wideAffine32AVX2(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD m+24(FP), Y0
+	VBROADCASTSD a+32(FP), Y1
+	VBROADCASTSD b+40(FP), Y2
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VCVTPS2PD  (DX)(BX*4), Y3
+	VSUBPD     Y0, Y3, Y3
+	VMULPD     Y1, Y3, Y3
+	VADDPD     Y2, Y3, Y3
+	VCVTPD2PSY Y3, X3
+	VMOVUPS    X3, (CX)(BX*4)
+	VCVTPS2PD  16(DX)(BX*4), Y3
+	VSUBPD     Y0, Y3, Y3
+	VMULPD     Y1, Y3, Y3
+	VADDPD     Y2, Y3, Y3
+	VCVTPD2PSY Y3, X3
+	VMOVUPS    X3, 16(CX)(BX*4)
+	VCVTPS2PD  32(DX)(BX*4), Y3
+	VSUBPD     Y0, Y3, Y3
+	VMULPD     Y1, Y3, Y3
+	VADDPD     Y2, Y3, Y3
+	VCVTPD2PSY Y3, X3
+	VMOVUPS    X3, 32(CX)(BX*4)
+	VCVTPS2PD  48(DX)(BX*4), Y3
+	VSUBPD     Y0, Y3, Y3
+	VMULPD     Y1, Y3, Y3
+	VADDPD     Y2, Y3, Y3
+	VCVTPD2PSY Y3, X3
+	VMOVUPS    X3, 48(CX)(BX*4)
+	ADDQ       $+16, BX
+	CMPQ       BX, SI
+	JLE        loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VCVTPS2PD  (DX)(BX*4), Y3
+	VSUBPD     Y0, Y3, Y3
+	VMULPD     Y1, Y3, Y3
+	VADDPD     Y2, Y3, Y3
+	VCVTPD2PSY Y3, X3
+	VMOVUPS    X3, (CX)(BX*4)
+	ADDQ       $+4, BX
+	CMPQ       BX, AX
+	JLT        single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addWide32AVX2(n int, sums *float64, x *float32)
+// Requires: AVX
+TEXT ·addWide32AVX2(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ x+16(FP), DX
+	XORQ BX, BX
+	MOVQ AX, SI
+	SUBQ $+16, SI
+	JLT  rest
+
+loop:
+	VCVTPS2PD (DX)(BX*4), Y0
+	VADDPD    (CX)(BX*8), Y0, Y0
+	VMOVUPD   Y0, (CX)(BX*8)
+	VCVTPS2PD 16(DX)(BX*4), Y0
+	VADDPD    32(CX)(BX*8), Y0, Y0
+	VMOVUPD   Y0, 32(CX)(BX*8)
+	VCVTPS2PD 32(DX)(BX*4), Y0
+	VADDPD    64(CX)(BX*8), Y0, Y0
+	VMOVUPD   Y0, 64(CX)(BX*8)
+	VCVTPS2PD 48(DX)(BX*4), Y0
+	VADDPD    96(CX)(BX*8), Y0, Y0
+	VMOVUPD   Y0, 96(CX)(BX*8)
+	ADDQ      $+16, BX
+	CMPQ      BX, SI
+	JLE       loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VCVTPS2PD (DX)(BX*4), Y0
+	VADDPD    (CX)(BX*8), Y0, Y0
+	VMOVUPD   Y0, (CX)(BX*8)
+	ADDQ      $+4, BX
+	CMPQ      BX, AX
+	JLT       single
+
+done:
+	VZEROUPPER
+	RET
+
 // func sigmoid32AVX2(n int, y *float32, x *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·sigmoid32AVX2(SB), NOSPLIT, $0-24
@@ -14040,6 +15721,563 @@ single:
 	VMOVUPD Y5, (CX)(SI*8)
 	ADDQ    $+4, SI
 	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addBoth64AVX2(n int, y *float64, a *float64, b *float64)
+// Requires: AVX
+TEXT ·addBoth64AVX2(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+8, DI
+	JLT  rest
+
+loop:
+	VMOVUPD (DX)(SI*8), Y0
+	VADDPD  (BX)(SI*8), Y0, Y0
+	VMOVUPD Y0, (CX)(SI*8)
+	VMOVUPD 32(DX)(SI*8), Y0
+	VADDPD  32(BX)(SI*8), Y0, Y0
+	VMOVUPD Y0, 32(CX)(SI*8)
+	ADDQ    $+8, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(SI*8), Y0
+	VADDPD  (BX)(SI*8), Y0, Y0
+	VMOVUPD Y0, (CX)(SI*8)
+	ADDQ    $+4, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addNumber64AVX2(n int, y *float64, a *float64, s float64)
+// Requires: AVX
+TEXT ·addNumber64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+8, SI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Y1
+	VADDPD  Y0, Y1, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	VMOVUPD 32(DX)(BX*8), Y1
+	VADDPD  Y0, Y1, Y1
+	VMOVUPD Y1, 32(CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Y1
+	VADDPD  Y0, Y1, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addFrom64AVX2(n int, y *float64, a *float64, s float64)
+// Requires: AVX
+TEXT ·addFrom64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+8, SI
+	JLT          rest
+
+loop:
+	VADDPD  (DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	VADDPD  32(DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, 32(CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VADDPD  (DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func subBoth64AVX2(n int, y *float64, a *float64, b *float64)
+// Requires: AVX
+TEXT ·subBoth64AVX2(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+8, DI
+	JLT  rest
+
+loop:
+	VMOVUPD (DX)(SI*8), Y0
+	VSUBPD  (BX)(SI*8), Y0, Y0
+	VMOVUPD Y0, (CX)(SI*8)
+	VMOVUPD 32(DX)(SI*8), Y0
+	VSUBPD  32(BX)(SI*8), Y0, Y0
+	VMOVUPD Y0, 32(CX)(SI*8)
+	ADDQ    $+8, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(SI*8), Y0
+	VSUBPD  (BX)(SI*8), Y0, Y0
+	VMOVUPD Y0, (CX)(SI*8)
+	ADDQ    $+4, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func subNumber64AVX2(n int, y *float64, a *float64, s float64)
+// Requires: AVX
+TEXT ·subNumber64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+8, SI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Y1
+	VSUBPD  Y0, Y1, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	VMOVUPD 32(DX)(BX*8), Y1
+	VSUBPD  Y0, Y1, Y1
+	VMOVUPD Y1, 32(CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Y1
+	VSUBPD  Y0, Y1, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func subFrom64AVX2(n int, y *float64, a *float64, s float64)
+// Requires: AVX
+TEXT ·subFrom64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+8, SI
+	JLT          rest
+
+loop:
+	VSUBPD  (DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	VSUBPD  32(DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, 32(CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VSUBPD  (DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func mulBoth64AVX2(n int, y *float64, a *float64, b *float64)
+// Requires: AVX
+TEXT ·mulBoth64AVX2(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+8, DI
+	JLT  rest
+
+loop:
+	VMOVUPD (DX)(SI*8), Y0
+	VMULPD  (BX)(SI*8), Y0, Y0
+	VMOVUPD Y0, (CX)(SI*8)
+	VMOVUPD 32(DX)(SI*8), Y0
+	VMULPD  32(BX)(SI*8), Y0, Y0
+	VMOVUPD Y0, 32(CX)(SI*8)
+	ADDQ    $+8, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(SI*8), Y0
+	VMULPD  (BX)(SI*8), Y0, Y0
+	VMOVUPD Y0, (CX)(SI*8)
+	ADDQ    $+4, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func mulNumber64AVX2(n int, y *float64, a *float64, s float64)
+// Requires: AVX
+TEXT ·mulNumber64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+8, SI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Y1
+	VMULPD  Y0, Y1, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	VMOVUPD 32(DX)(BX*8), Y1
+	VMULPD  Y0, Y1, Y1
+	VMOVUPD Y1, 32(CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Y1
+	VMULPD  Y0, Y1, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func mulFrom64AVX2(n int, y *float64, a *float64, s float64)
+// Requires: AVX
+TEXT ·mulFrom64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+8, SI
+	JLT          rest
+
+loop:
+	VMULPD  (DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	VMULPD  32(DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, 32(CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMULPD  (DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func divBoth64AVX2(n int, y *float64, a *float64, b *float64)
+// Requires: AVX
+TEXT ·divBoth64AVX2(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+8, DI
+	JLT  rest
+
+loop:
+	VMOVUPD (DX)(SI*8), Y0
+	VDIVPD  (BX)(SI*8), Y0, Y0
+	VMOVUPD Y0, (CX)(SI*8)
+	VMOVUPD 32(DX)(SI*8), Y0
+	VDIVPD  32(BX)(SI*8), Y0, Y0
+	VMOVUPD Y0, 32(CX)(SI*8)
+	ADDQ    $+8, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(SI*8), Y0
+	VDIVPD  (BX)(SI*8), Y0, Y0
+	VMOVUPD Y0, (CX)(SI*8)
+	ADDQ    $+4, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func divNumber64AVX2(n int, y *float64, a *float64, s float64)
+// Requires: AVX
+TEXT ·divNumber64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+8, SI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Y1
+	VDIVPD  Y0, Y1, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	VMOVUPD 32(DX)(BX*8), Y1
+	VDIVPD  Y0, Y1, Y1
+	VMOVUPD Y1, 32(CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Y1
+	VDIVPD  Y0, Y1, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func divFrom64AVX2(n int, y *float64, a *float64, s float64)
+// Requires: AVX
+TEXT ·divFrom64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD s+24(FP), Y0
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+8, SI
+	JLT          rest
+
+loop:
+	VDIVPD  (DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	VDIVPD  32(DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, 32(CX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VDIVPD  (DX)(BX*8), Y0, Y1
+	VMOVUPD Y1, (CX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func wideAffine64AVX2(n int, y *float64, x *float64, m float64, a float64, b float64)
+// Requires: AVX
+TEXT ·wideAffine64AVX2(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD m+24(FP), Y0
+	VBROADCASTSD a+32(FP), Y1
+	VBROADCASTSD b+40(FP), Y2
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $+16, SI
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VMOVUPD Y3, (CX)(BX*8)
+	VMOVUPD 32(DX)(BX*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VMOVUPD Y3, 32(CX)(BX*8)
+	VMOVUPD 64(DX)(BX*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VMOVUPD Y3, 64(CX)(BX*8)
+	VMOVUPD 96(DX)(BX*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VMOVUPD Y3, 96(CX)(BX*8)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Y3
+	VSUBPD  Y0, Y3, Y3
+	VMULPD  Y1, Y3, Y3
+	VADDPD  Y2, Y3, Y3
+	VMOVUPD Y3, (CX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addWide64AVX2(n int, sums *float64, x *float64)
+// Requires: AVX
+TEXT ·addWide64AVX2(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ x+16(FP), DX
+	XORQ BX, BX
+	MOVQ AX, SI
+	SUBQ $+16, SI
+	JLT  rest
+
+loop:
+	VMOVUPD (DX)(BX*8), Y0
+	VADDPD  (CX)(BX*8), Y0, Y0
+	VMOVUPD Y0, (CX)(BX*8)
+	VMOVUPD 32(DX)(BX*8), Y0
+	VADDPD  32(CX)(BX*8), Y0, Y0
+	VMOVUPD Y0, 32(CX)(BX*8)
+	VMOVUPD 64(DX)(BX*8), Y0
+	VADDPD  64(CX)(BX*8), Y0, Y0
+	VMOVUPD Y0, 64(CX)(BX*8)
+	VMOVUPD 96(DX)(BX*8), Y0
+	VADDPD  96(CX)(BX*8), Y0, Y0
+	VMOVUPD Y0, 96(CX)(BX*8)
+	ADDQ    $+16, BX
+	CMPQ    BX, SI
+	JLE     loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(BX*8), Y0
+	VADDPD  (CX)(BX*8), Y0, Y0
+	VMOVUPD Y0, (CX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, AX
 	JLT     single
 
 done:

@@ -96,6 +96,34 @@ var table = []entry{
 		kernels:   one("standardBackward{b}{t}"), args: "n; dx; dy; x; m; a; b; c", count: "len(x)",
 		tail: "return n",
 	},
+	{
+		doc:       "combineVector is y = a∘b for the first n elements.",
+		signature: "combineVector[T Float](op Operation, y, a, b []T) (n int)",
+		on:        "op", last: true, kernels: []kernel{{"Plus", "addBoth{b}{t}", ""}, {"Minus", "subBoth{b}{t}", ""}, {"Times", "mulBoth{b}{t}", ""}, {"Over", "divBoth{b}{t}", ""}},
+		args: "n; y; a; b", count: "len(y)", tail: "return n",
+	},
+	{
+		doc:       "combineNumberVector is y = a∘s for the first n elements.",
+		signature: "combineNumberVector[T Float](op Operation, y, a []T, s T) (n int)",
+		on:        "op", last: true, kernels: []kernel{{"Plus", "addNumber{b}{t}", ""}, {"Minus", "subNumber{b}{t}", ""}, {"Times", "mulNumber{b}{t}", ""}, {"Over", "divNumber{b}{t}", ""}},
+		args: "n; y; a; s", count: "len(y)", tail: "return n",
+	},
+	{
+		doc:       "combineFromVector is y = s∘a for the first n elements.",
+		signature: "combineFromVector[T Float](op Operation, y, a []T, s T) (n int)",
+		on:        "op", last: true, kernels: []kernel{{"Plus", "addFrom{b}{t}", ""}, {"Minus", "subFrom{b}{t}", ""}, {"Times", "mulFrom{b}{t}", ""}, {"Over", "divFrom{b}{t}", ""}},
+		args: "n; y; a; s", count: "len(y)", tail: "return n",
+	},
+	{
+		doc:       "wideAffineVector is y = (x − m)·a + b in float64, rounded once, for the first n elements.",
+		signature: "wideAffineVector[T Float](y, x []T, m, a, b float64) (n int)",
+		kernels:   one("wideAffine{b}{t}"), args: "n; y; x; m; a; b", count: "len(y)", step: "{d} - 1", tail: "return n",
+	},
+	{
+		doc:       "addWideVector is sums += x for the first n elements.",
+		signature: "addWideVector[T Float](sums []float64, x []T) (n int)",
+		kernels:   one("addWide{b}{t}"), args: "n; &sums[0]; x", count: "len(x)", step: "{d} - 1", tail: "return n",
+	},
 	activation("activateVector is y = f(x)", "activateVector[T Float](f Function, y, x []T, a, b T) (n int)", "", "n; y; x"),
 	activation("activateBackwardVector is dx = dy·f′(x)", "activateBackwardVector[T Float](f Function, dx, dy, x []T, a, b T) (n int)", "Backward", "n; dx; dy; x"),
 

@@ -126,18 +126,7 @@ func expSum(f flavour) {
 	}
 	VADDPD(p, sum, sum)
 	to := Mem{Base: y, Index: i, Scale: uint8(f.size)}
-	switch {
-	case !f.single():
-		VMOVUPD(p, to)
-	case f.wide():
-		narrow := YMM()
-		VCVTPD2PS(p, narrow)
-		VMOVUPS(narrow, to)
-	default:
-		narrow := XMM()
-		VCVTPD2PSY(p, narrow)
-		VMOVUPS(narrow, to)
-	}
+	f.narrowed(p, to)
 	ADDQ(I32(int32(d.lanes())), i)
 	CMPQ(i, n)
 	JLT(LabelRef("loop"))

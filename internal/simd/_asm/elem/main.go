@@ -520,6 +520,12 @@ func main() {
 			standard(f, more, true)
 		}
 		standardBackward(f)
+		arithmetic(f, "add", "+")
+		arithmetic(f, "sub", "−")
+		arithmetic(f, "mul", "·")
+		arithmetic(f, "div", "/")
+		wideAffine(f)
+		addWide(f)
 		for _, g := range functions {
 			activation(f, g)
 		}
