@@ -100,6 +100,7 @@ type content struct {
 	Best        *train.Epoch
 	Charts      []*Chart
 	Matrix      []matrixRow
+	MatrixURI   template.URL // a picture of it, for more classes than a table has room for
 	Pairs       []pair
 	Mistakes    []shown
 	Filters     *Filters
@@ -169,8 +170,10 @@ func Write(ctx context.Context, w io.Writer, in Input) error {
 		c.Name = filepath.Base(abs)
 	}
 	c.curves()
-	c.matrix()
 	c.calibration()
+	if err := c.matrix(); err != nil {
+		return err
+	}
 	if err := c.settings(); err != nil {
 		return err
 	}
@@ -215,15 +218,21 @@ func (c *content) curves() {
 	}
 }
 
-// matrix is the confusion matrix: a table of numbers for few classes, and the pairs that are
-// confused most for any number.
-func (c *content) matrix() {
+// matrix is the confusion matrix: a table of numbers for few classes and a picture for many, and the
+// pairs that are confused most.
+func (c *content) matrix() (err error) {
 	names := c.Run.Classes
 	for _, p := range c.E.MostConfused(maxPairs) {
 		c.Pairs = append(c.Pairs, pair{names[p.Label], names[p.Taken], fmt.Sprint(p.Samples)})
 	}
+	if k := len(names); k > maxTable && c.E.Confusion != nil {
+		c.MatrixURI, err = DataURI(tiles(1, k, k, heat, func(_, row, column int) uint8 {
+			return index(share(float64(c.E.Confusion[row][column]), c.E.Classes[row].Samples), 0, 1)
+		}))
+		return errors.Wrap(err, "report")
+	}
 	if len(names) > maxTable {
-		return
+		return nil
 	}
 	for i, row := range c.E.Confusion {
 		m := matrixRow{Name: names[i]}
@@ -233,6 +242,7 @@ func (c *content) matrix() {
 		}
 		c.Matrix = append(c.Matrix, m)
 	}
+	return nil
 }
 
 // calibration is the reliability diagram: for each bin a bar as high as its share of right answers.

@@ -3,9 +3,11 @@ package report
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/xml"
 	"fmt"
 	"image"
+	"image/png"
 	"io"
 	"math"
 	"os"
@@ -63,6 +65,31 @@ func TestPage(t *testing.T) {
 		} else if err != nil {
 			t.Fatalf("the elements do not match: %v", err)
 		}
+	}
+}
+
+// TestManyClasses: a confusion matrix that no table has room for is a picture.
+func TestManyClasses(t *testing.T) {
+	r := &train.SavedRun{Classifier: &train.Classifier{}}
+	e := &Evaluation{}
+	for i := range 30 {
+		r.Classes = append(r.Classes, fmt.Sprint("class ", i))
+		e.Confusion = append(e.Confusion, make([]int, 30))
+		e.Confusion[i][29-i] = 4
+		e.Judged = append(e.Judged, Judged{Label: i, Taken: 29 - i})
+	}
+	e.settle(r.Classes)
+	c := &content{Run: r, E: e}
+	if err := c.matrix(); err != nil || c.Matrix != nil || len(c.Pairs) != maxPairs {
+		t.Fatalf("%d rows, %d pairs, %v", len(c.Matrix), len(c.Pairs), err)
+	}
+	b, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(string(c.MatrixURI), "data:image/png;base64,"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := png.Decode(bytes.NewReader(b))
+	if err != nil || img.Bounds().Dx() != 30 || img.At(29, 0) != heat[blank-1] || img.At(0, 0) != heat[0] {
+		t.Errorf("%v, %v", img, err)
 	}
 }
 

@@ -272,8 +272,8 @@ func named(err error, where string) error {
 	return err
 }
 
-// fewFiles are strings of base64. They are counted as they are read: an empty one costs two bytes as
-// text, and a slice in memory.
+// fewFiles are strings of base64. They are counted as they are read: an empty one has two bytes as
+// text, and takes a slice in memory.
 type fewFiles struct {
 	most  int
 	files [][]byte

@@ -484,7 +484,7 @@ func TestMemory(t *testing.T) {
 	t.Logf("the heap had %d MB at most", peak.Load()>>20)
 }
 
-// FuzzPredict: what a body holds is pictures of the network's size, or a refusal with a code that is
+// FuzzPredict: a body holds pictures of the network's size, or is refused with a code that is
 // documented. It stops before the network, whose goroutines would make the coverage vary.
 func FuzzPredict(f *testing.F) {
 	file, _, _ := picturePNG(f, 0)
