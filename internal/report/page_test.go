@@ -88,8 +88,9 @@ func TestManyClasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	img, err := png.Decode(bytes.NewReader(b))
-	if err != nil || img.Bounds().Dx() != 30 || img.At(29, 0) != heat[blank-1] || img.At(0, 0) != heat[0] {
-		t.Errorf("%v, %v", img, err)
+	p, ok := img.(*image.Paletted)
+	if err != nil || !ok || p.Bounds().Dx() != 30 || p.ColorIndexAt(29, 0) != blank-1 || p.ColorIndexAt(0, 0) != 0 {
+		t.Errorf("a picture %v, %v", img.Bounds(), err)
 	}
 }
 
