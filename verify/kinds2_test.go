@@ -244,20 +244,6 @@ var tabled = func() *op {
 	return o
 }()
 
-func TestMoreRightOps(t *testing.T) {
-	for name, c := range moreRightOps() {
-		t.Run(name, func(t *testing.T) {
-			began := time.Now()
-			told := &listener{}
-			verify.Op(told, c.build, c.inputs...)
-			if told.failed != "" {
-				t.Error(told.failed)
-			}
-			t.Log(time.Since(began), told.logged)
-		})
-	}
-}
-
 // counted is an op that counts its runs, and those of its gradient.
 func counted(o *op, runs *int) *op {
 	c := *o

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -956,7 +957,9 @@ func thresholdRule[T real](_ int, in []shaped[T], y, dy []T) []T {
 }
 
 func TestRightOpsPass(t *testing.T) {
-	for name, c := range rightOps() {
+	all := rightOps()
+	maps.Copy(all, moreRightOps())
+	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
 			told := &listener{}

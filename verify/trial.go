@@ -692,8 +692,6 @@ func (w *world) composed() bool {
 	return ops > 1
 }
 
-func (t *trial) String() string { return fmt.Sprint(t.c.shapes(), " ", t.at) }
-
 // steady reports whether several runs on plain memory give the numbers of the first: if they do
 // not, nothing can be said of what another run shows.
 func (t *trial) steady() bool {
