@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/janpfeifer/gonb/gonbui"
+	"github.com/janpfeifer/gonb/gonbui/protocol"
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/gobold"
 	"golang.org/x/image/font/gofont/goregular"
@@ -23,8 +24,11 @@ import (
 	"golang.org/x/image/vector"
 )
 
-// A Figure is a finished picture on a white ground.
-type Figure struct{ *image.RGBA }
+// A Figure is a finished picture on a white ground, and what it shows in words.
+type Figure struct {
+	*image.RGBA
+	alt string
+}
 
 // Colours of marks and lines; they stay apart for colour-blind readers (Okabe and Ito's palette).
 var (
@@ -44,15 +48,42 @@ var (
 var Palette = []color.RGBA{Blue, Orange, Green, Purple, Gold, Sky, Black, Grey}
 
 func newFigure(w, h int) Figure {
-	f := Figure{image.NewRGBA(image.Rect(0, 0, max(w, 1), max(h, 1)))}
+	f := Figure{RGBA: image.NewRGBA(image.Rect(0, 0, max(w, 1), max(h, 1)))}
 	draw.Draw(f, f.Bounds(), image.NewUniform(white), image.Point{}, draw.Src)
 	return f
 }
 
-// Show displays the figure as the cell's output. It returns when the notebook has it.
-func (f Figure) Show() {
-	gonbui.DisplayPNG(f.PNG())
+// Show displays the figure as the cell's output, with its words for those who do not see it. It
+// returns when the notebook has it.
+func (f Figure) Show() { Picture(f.PNG(), f.Alt()) }
+
+// Picture displays a PNG as the cell's output, with words for those who do not see it.
+func Picture(png []byte, alt string) {
+	gonbui.SendData(&protocol.DisplayData{Data: map[protocol.MIMEType]any{
+		protocol.MIMEImagePNG: png, protocol.MIMETextPlain: alt,
+	}})
 	gonbui.Sync()
+}
+
+// Alt says what the figure shows.
+func (f Figure) Alt() string {
+	const most = 1200 // what more there is, nobody listens to
+	words := strings.Join(strings.Fields(f.alt), " ")
+	if r := []rune(words); len(r) > most {
+		words = string(r[:most]) + " …"
+	}
+	return words
+}
+
+// alts joins what figures show.
+func alts(between string, figs []Figure) string {
+	var all []string
+	for _, f := range figs {
+		if f.alt != "" {
+			all = append(all, f.alt)
+		}
+	}
+	return strings.Join(all, between)
 }
 
 // PNG returns the figure's file.
@@ -97,6 +128,7 @@ func Row(figs ...Figure) Figure {
 		h = max(h, f.Bounds().Dy())
 	}
 	out, x := newFigure(w-gap, h), 0
+	out.alt = alts(" ", figs)
 	for _, f := range figs {
 		b := f.Bounds()
 		out.paste(f, x, (h-b.Dy())/2)
@@ -113,6 +145,7 @@ func Column(figs ...Figure) Figure {
 		h += f.Bounds().Dy() + gap
 	}
 	out, y := newFigure(w, h-gap), 0
+	out.alt = alts(". ", figs)
 	for _, f := range figs {
 		out.paste(f, 0, y)
 		y += f.Bounds().Dy() + gap
@@ -136,6 +169,7 @@ func Caption(text string, f Figure) Figure {
 	out := newFigure(max(f.Bounds().Dx(), textWidth(text, bold)+2), f.Bounds().Dy()+24)
 	out.text(text, 1, 16, bold, Black)
 	out.paste(f, 0, 24)
+	out.alt = text + ": " + f.alt
 	return out
 }
 
@@ -143,6 +177,7 @@ func Caption(text string, f Figure) Figure {
 func Text(s string) Figure {
 	f := newFigure(textWidth(s, large)+4, 30)
 	f.text(s, 2, 22, large, Black)
+	f.alt = s
 	return f
 }
 

@@ -25,6 +25,9 @@ func TestFigures(t *testing.T) {
 	}
 	again := all()
 	for name, f := range all() {
+		if f.Alt() == "" {
+			t.Errorf("%s: no words", name)
+		}
 		p := f.PNG()
 		if _, err := png.Decode(bytes.NewReader(p)); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -71,5 +74,48 @@ func TestTicks(t *testing.T) {
 				t.Errorf("%d ticks from %v to %v, log %v", n, r[0], r[1], log)
 			}
 		}
+	}
+}
+
+// The words of a composed figure are those of its parts, in order.
+func TestAlt(t *testing.T) {
+	m := [][]float64{{1, -2}, {0.5, 3}}
+	got := Column(Line("o", m, Mark(Green, 0, 0, 1, 2), "⊗", "w", [][]float64{{4}}), Text("end")).Alt()
+	want := "o 2×2 [1 −2 / 0.5 3] (framed: rows 0 to 0, columns 0 to 1) ⊗ w 1×1 [4]. end"
+	if got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	large := make([][]float64, 9)
+	for i := range large {
+		large[i] = make([]float64, 9)
+		large[i][i] = float64(i)
+	}
+	if got := Heat("big", large).Alt(); got != "big 9×9, from 0 to 8" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Same and Differ refuse claims that do not hold.
+func TestSame(t *testing.T) {
+	a, b := [][]float64{{1, 2}}, [][]float64{{1, 2.1}}
+	for name, c := range map[string]struct {
+		f    func()
+		fine bool
+	}{
+		"equal":              {func() { Same("a", a, "b", [][]float64{{1, 2 + 1e-9}}) }, true},
+		"not equal":          {func() { Same("a", a, "b", b) }, false},
+		"NaN":                {func() { Same("a", a, "b", [][]float64{{1, math.NaN()}}) }, false},
+		"other sizes":        {func() { Same("a", a, "b", [][]float64{{1}}) }, false},
+		"different":          {func() { Differ("a", a, "b", b) }, true},
+		"different, wrongly": {func() { Differ("a", a, "b", a) }, false},
+	} {
+		func() {
+			defer func() {
+				if r := recover(); (r == nil) != c.fine {
+					t.Errorf("%s: %v", name, r)
+				}
+			}()
+			c.f()
+		}()
 	}
 }

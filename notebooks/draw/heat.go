@@ -1,6 +1,7 @@
 package draw
 
 import (
+	"fmt"
 	"image/color"
 	"math"
 	"strconv"
@@ -114,10 +115,56 @@ func Heat(title string, m [][]float64, opts ...Option) Figure {
 			f.centred(strconv.Itoa(i), left-10, top+i*h.cell+h.cell/2, small, Grey)
 		}
 	}
+	f.alt = h.words(title, m)
 	for _, k := range h.marks {
 		f.frame(left+k.c0*h.cell, top+k.r0*h.cell, (k.c1-k.c0)*h.cell+1, (k.r1-k.r0)*h.cell+1, 3, k.c)
 	}
 	return f
+}
+
+// words says what a matrix looks like: its numbers if they are few, or else their range.
+func (h *heat) words(title string, m [][]float64) string {
+	rows, cols := len(m), 0
+	for _, r := range m {
+		cols = max(cols, len(r))
+	}
+	s := strings.TrimSpace(fmt.Sprintf("%s %d×%d", title, rows, cols))
+	const few = 64
+	if rows*cols > few {
+		lo, hi := math.Inf(1), math.Inf(-1)
+		for _, r := range m {
+			for _, v := range r {
+				lo, hi = min(lo, v), max(hi, v)
+			}
+		}
+		s += fmt.Sprintf(", from %s to %s", Number(lo, -1), Number(hi, -1))
+	} else {
+		var lines []string
+		for i, r := range m {
+			var cells []string
+			for j, v := range r {
+				c := Number(v, h.digits)
+				if h.label != nil {
+					c = h.label(i, j)
+				}
+				if c == "" {
+					c = "–"
+				}
+				cells = append(cells, c)
+			}
+			lines = append(lines, strings.Join(cells, " "))
+		}
+		s += " [" + strings.Join(lines, " / ") + "]"
+	}
+	const some = 8
+	for k, mark := range h.marks {
+		if k == some {
+			s += fmt.Sprintf(" and %d more frames", len(h.marks)-some)
+			break
+		}
+		s += fmt.Sprintf(" (framed: rows %d to %d, columns %d to %d)", mark.r0, mark.r1-1, mark.c0, mark.c1-1)
+	}
+	return s
 }
 
 func defaultCell(n int) int {

@@ -1,8 +1,10 @@
 package draw
 
 import (
+	"fmt"
 	"image/color"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -96,7 +98,22 @@ func (p Plot) Figure() Figure {
 			lastX, lastY, ok = x, y, true
 		}
 	}
+	f.alt = p.words()
 	return Row(f, p.legend())
+}
+
+// words says where each curve begins and ends.
+func (p Plot) words() string {
+	s := fmt.Sprintf("Plot: %s; across: %s", p.Title, p.X)
+	if p.Y != "" {
+		s += "; up: " + p.Y
+	}
+	for _, c := range p.Curves {
+		if n := len(c.Y); n > 0 {
+			s += fmt.Sprintf("; %s from %.3g to %.3g, between %.3g and %.3g", c.Name, c.Y[0], c.Y[n-1], slices.Min(c.Y), slices.Max(c.Y))
+		}
+	}
+	return s
 }
 
 func (p Plot) legend() Figure {
@@ -127,7 +144,9 @@ func Bars(title string, names []string, values []float64, log bool) Figure {
 	const room, full, step = 110, 320, 24
 	f := newFigure(max(left+10+full+room, textWidth(title, bold)+4), 26+step*len(names))
 	f.text(title, 2, 15, bold, Black)
+	f.alt = "Bars: " + title
 	for i, n := range names {
+		f.alt += fmt.Sprintf("; %s %.6g", n, values[i])
 		y := 26 + step*i
 		f.text(n, left-textWidth(n, small)+2, y+13, small, Black)
 		l := 0

@@ -1,6 +1,10 @@
 package draw
 
-import "image/color"
+import (
+	"fmt"
+	"image/color"
+	"strings"
+)
 
 // A Wire joins unit From of the left layer to unit To of the right one. Wires of one Colour share
 // one weight; a negative Colour is pale.
@@ -10,10 +14,14 @@ type Wire struct{ From, To, Colour int }
 func Wiring(title string, lower, upper []string, wires []Wire) Figure {
 	const step, r, h = 54, 17, 190
 	n := max(len(lower), len(upper))
-	title += " (outputs above, inputs below)"
-	f := newFigure(max(step*n+8, textWidth(title, bold)+4), h)
-	f.text(title, 2, 15, bold, Black)
-	at := func(k, of int) float64 { return 4 + float64(step)*(float64(k)+0.5+float64(n-of)/2) }
+	const left = 58 // for the words before the rows
+	f := newFigure(left+max(step*n+8, textWidth(title, bold)+4), h)
+	f.text(title, left+2, 15, bold, Black)
+	f.alt = title + "; wires:"
+	for _, w := range wires {
+		f.alt += fmt.Sprintf(" %s–%s", lower[w.From], upper[w.To])
+	}
+	at := func(k, of int) float64 { return left + 4 + float64(step)*(float64(k)+0.5+float64(n-of)/2) }
 	const yUp, yLow = 50, h - 24
 	for _, w := range wires {
 		c, width := color.RGBA{0xb0, 0xb0, 0xb0, 0xff}, 1.0
@@ -30,6 +38,8 @@ func Wiring(title string, lower, upper []string, wires []Wire) Figure {
 			f.centred(s, int(x), y, small, Black)
 		}
 	}
+	f.text("outputs", 2, yUp+4, small, Black)
+	f.text("inputs", 2, yLow+4, small, Black)
 	row(upper, yUp)
 	row(lower, yLow)
 	return f
@@ -50,6 +60,11 @@ func Flow(boxes ...[]string) Figure {
 		h = max(h, len(b)*lineH+2*pad)
 	}
 	f := newFigure(w-between+2, h+2)
+	var stations []string
+	for _, b := range boxes {
+		stations = append(stations, strings.Join(b, " "))
+	}
+	f.alt = strings.Join(stations, " → ")
 	x := 1
 	for i, b := range boxes {
 		f.fill(x, 1, wide[i], h, color.RGBA{0xf4, 0xf7, 0xfb, 0xff})

@@ -15,21 +15,26 @@ func TestExercises(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range exercises {
-		if got := judge(e.id, e.answer()); !strings.HasPrefix(got, "✓") || !strings.Contains(got, e.because) {
+		if got := judge(e.id, e.answer()...); !strings.HasPrefix(got, "✓") || !strings.Contains(got, e.because) {
 			t.Errorf("%s: the right answer, %v, gets %q", e.id, e.answer(), got)
 		}
 		if len(e.wrong) < 3 {
 			t.Errorf("%s: %d typical mistakes, want 3", e.id, len(e.wrong))
 		}
 		for _, w := range e.wrong {
-			if got := judge(e.id, w.answer); !strings.HasPrefix(got, "✗") || !strings.Contains(got, w.says) {
+			if got := judge(e.id, w.answer...); !strings.HasPrefix(got, "✗") || !strings.Contains(got, w.says) {
 				t.Errorf("%s: %v gets %q, want %q", e.id, w.answer, got, w.says)
 			}
 		}
-		if got := judge(e.id, 12345.5); !strings.HasPrefix(got, "✗") {
+		nonsense := e.answer()
+		nonsense[len(nonsense)-1] = 12345.5
+		if got := judge(e.id, nonsense...); !strings.HasPrefix(got, "✗") || len(nonsense) > 1 && !strings.Contains(got, fmt.Sprintf("number %d,", len(nonsense))) {
 			t.Errorf("%s: nonsense gets %q", e.id, got)
 		}
-		if line := fmt.Sprintf("| %s | %v | %s |", e.id, e.answer(), e.because); !strings.Contains(string(solutions), line) {
+		if got := judge(e.id, append(e.answer(), 0)...); !strings.Contains(got, "the question asks for") {
+			t.Errorf("%s: one number too many gets %q", e.id, got)
+		}
+		if line := fmt.Sprintf("| %s | %s | %s |", e.id, list(e.answer()), e.because); !strings.Contains(string(solutions), line) {
 			t.Errorf("solutions.md lacks the line\n%s", line)
 		}
 		files, err := filepath.Glob("../src/0" + e.id[:1] + "-*.md")

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/convgrad/convgrad/ops"
 	G "gorgonia.org/gorgonia"
 )
 
@@ -86,5 +87,33 @@ func TestSaveLoad(t *testing.T) {
 	got := Load("x")
 	if len(got) != 2 || !got[0].Shape().Eq(a.Shape()) || !slices.Equal(Floats(got[0]), Floats(a)) || !slices.Equal(Floats(got[1]), Floats(b)) {
 		t.Errorf("loaded %v", got)
+	}
+}
+
+// The article's sums are the ops', and the ways to differentiate agree.
+func TestArticle(t *testing.T) {
+	o, w, d := Ints(4, 6, 1), Ints(2, 3, 2), Ints(3, 4, 3)
+	y, g := Backward(Conv2D(ops.ConvParams{}), Tensor(1, 1, d), Tensor(1, 1, o), Tensor(1, 1, w))
+	E := func() float64 { return Cross(o, w).Times(d).Sum() }
+	for name, pair := range map[string][2]Mat{
+		"Cross":            {Cross(o, w), Plane(y, 0, 0)},
+		"Conv":             {Conv(o, w), Cross(o, w.Rot180())},
+		"Cross, weights":   {Cross(o, d), Plane(g[1], 0, 0)},
+		"Full, inputs":     {Full(d, w.Rot180()), Plane(g[0], 0, 0)},
+		"Nudge, weights":   {Nudge(w, E), Plane(g[1], 0, 0)},
+		"Nudge, inputs":    {Nudge(o, E), Plane(g[0], 0, 0)},
+		"Apply":            {Apply(Unary(ops.ReLU), o), o.Map(func(v float64) float64 { return max(0, v) })},
+		"Conv, other side": {Conv(o, w), Fill(3, 4, func(i, j int) float64 { return ConvAt(o, w, i+1, j+2) })},
+	} {
+		if !pair[0].Equal(pair[1]) {
+			t.Errorf("%s:\n%vwant\n%v", name, pair[0], pair[1])
+		}
+	}
+	pool := MaxPool(ops.PoolParams{Window: ops.Both(2)})
+	x := Mat{{1, 5, 2, 0}, {3, 4, 8, 6}}
+	dy := Mat{{10, -7}}
+	// Max pooling is linear near x: a central difference errs by rounding only, 10⁻¹⁴/10⁻⁴.
+	if got := MaxDiff(Back(pool, x, dy), BackCentral(pool, x, dy)); !(got <= 1e-9) {
+		t.Errorf("Back and BackCentral differ by %g", got)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"strings"
 
 	"github.com/convgrad/convgrad/notebooks/page/scene"
+	"github.com/convgrad/convgrad/notebooks/tex"
 )
 
 //go:embed page.css
@@ -136,7 +137,7 @@ func index() string {
 	for _, s := range scene.Scenes {
 		body, _ := scene.Render(s.ID, nil)
 		fmt.Fprintf(&b, `<section id="scene-%s" aria-labelledby="title-%s"><h2 id="title-%s">%s. %s</h2><p class="settles">%s</p>%s<div data-scene="%s">%s</div></section>
-`, s.ID, s.ID, s.ID, s.ID, html.EscapeString(s.Title), html.EscapeString(s.Settles), scene.Math(s.Equation), s.ID, body)
+`, s.ID, s.ID, s.ID, s.ID, html.EscapeString(s.Title), html.EscapeString(s.Settles), formulas(s.Equation), s.ID, body)
 	}
 	b.WriteString(`</main>
 <p id="live" class="sr" role="status" aria-live="polite"></p>
@@ -145,5 +146,18 @@ func index() string {
 </body>
 </html>
 `)
+	return b.String()
+}
+
+// formulas is a scene's equations as MathML, a line for each.
+func formulas(equation string) string {
+	var b strings.Builder
+	for line := range strings.SplitSeq(equation, `\\`) {
+		m, err := tex.MathML(line, true)
+		if err != nil {
+			panic(err) // the equations are constants, and a test renders them
+		}
+		b.WriteString(m)
+	}
 	return b.String()
 }

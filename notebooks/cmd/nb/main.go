@@ -12,9 +12,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/convgrad/convgrad/notebooks/tex"
 )
 
 func main() {
@@ -123,8 +126,43 @@ func one(dir, html, name string, check bool) error {
 	if html == "" {
 		return nil
 	}
-	return convert(dir, final, "html", filepath.Join(html, name+".html"))
+	return done.html(dir, name, html)
 }
+
+// html renders the notebook to a page without scripts. Its formulas become MathML beforehand, so
+// that it needs neither a network nor MathJax.
+func (n *notebook) html(dir, name, to string) error {
+	plain := *n
+	plain.Cells = nil
+	for _, c := range n.Cells {
+		c := *c
+		if c.Type == "markdown" {
+			text, err := tex.Markdown(string(c.Source))
+			if err != nil {
+				return fmt.Errorf("cell %s: %w", c.ID, err)
+			}
+			c.Source = lines(text)
+		}
+		plain.Cells = append(plain.Cells, &c)
+	}
+	tmp := filepath.Join(dir, ".html-"+name+".ipynb")
+	defer os.Remove(tmp)
+	if err := plain.write(tmp); err != nil {
+		return err
+	}
+	out := filepath.Join(to, name+".html")
+	if err := convert(dir, tmp, "html", out); err != nil {
+		return err
+	}
+	page, err := os.ReadFile(out)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, scripts.ReplaceAll(page, nil), 0o644)
+}
+
+// scripts are what nbconvert adds: MathJax and others, from hosts elsewhere.
+var scripts = regexp.MustCompile(`(?s)<script\b.*?</script>`)
 
 // convert calls nbconvert, which executes the notebook if it converts to a notebook.
 func convert(dir, in, to, out string) error {

@@ -41,9 +41,18 @@ type output struct {
 	Name     string           `json:"name,omitempty"`
 	Text     lines            `json:"text,omitempty"`
 	Data     map[string]lines `json:"data,omitempty"`
-	Metadata *struct{}        `json:"metadata,omitempty"` // always empty where the format wants it
+	Metadata *about           `json:"metadata,omitempty"`
 	Count    *int             `json:"execution_count,omitempty"`
 	ErrValue string           `json:"evalue,omitempty"`
+}
+
+// about is what is said about an output: the words for a picture. The format wants it, if empty.
+type about struct {
+	PNG *words `json:"image/png,omitempty"`
+}
+
+type words struct {
+	Alt string `json:"alt"`
 }
 
 // lines is a text, which the format has either as a string or as a list of lines; it is written as
@@ -134,7 +143,10 @@ func (n *notebook) normalise() {
 		for _, o := range *c.Outputs {
 			if o.Type != "stream" {
 				if o.Type == "display_data" || o.Type == "execute_result" {
-					o = output{Type: "display_data", Data: o.Data, Metadata: &struct{}{}}
+					o = output{Type: "display_data", Data: o.Data, Metadata: &about{}}
+					if alt, ok := o.Data["text/plain"]; ok && o.Data["image/png"] != "" {
+						o.Metadata.PNG = &words{string(alt)}
+					}
 				}
 				shown = append(shown, o)
 				continue

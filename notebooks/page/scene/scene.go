@@ -35,7 +35,7 @@ type Scene struct {
 	ID       string
 	Title    string
 	Settles  string // the readers' questions
-	Equation string // in the mini language of Math
+	Equation string // in TeX; \\\\ begins another line
 	keys     []string
 	first    map[string]string // the state in which the scene opens
 	draw     func(s *stage)

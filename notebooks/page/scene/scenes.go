@@ -38,37 +38,37 @@ func add(id, title, settles, equation string, draw func(*stage), pairs ...string
 
 func init() {
 	add("1", "i, j choose the output; m, n walk the kernel", "“What is this i and j?”",
-		"x_{i,j} = sum_{m} sum_{n} w_{m,n} o_{i+m,j+n}", indices,
+		`x_{i,j} = \sum_m \sum_n w_{m,n}\, o_{i+m,j+n}`, indices,
 		"i", "1", "j", "2", "o", firstO, "w", firstW)
 	add("2", "⊗ or ∗: what the flip is", "“Is ∗ a correlation or a convolution?” “Flipping the kernel is not necessary.”",
-		"(I⊗K)_{i,j} = sum_{m,n} I_{i+m,j+n} K_{m,n} , (I∗K)_{i,j} = sum_{m,n} I_{i−m,j−n} K_{m,n}", flip,
+		`(I \otimes K)_{i,j} = \sum_{m,n} I_{i+m,j+n}\, K_{m,n} \\ (I \ast K)_{i,j} = \sum_{m,n} I_{i-m,j-n}\, K_{m,n}`, flip,
 		"i", "1", "j", "1", "op", "corr", "turn", "no", "w", "1.2.3.4.5.6")
 	add("3", "Channels and filters", "“I have different depths.” “Is the filter bank 3- or 4-dimensional?”",
-		"x_{d,i,j} = b_{d} + sum_{c} sum_{m} sum_{n} w_{d,c,m,n} o_{c,i+m,j+n}", channels,
+		`x_{d,i,j} = b_d + \sum_{c,m,n} w_{d,c,m,n}\, o_{c,i+m,j+n}`, channels,
 		"d", "0", "c", "0", "i", "0", "j", "0", "way", "forward")
 	add("4", "One weight moves every output; the step is another matter", "“Are these the new weights?” “Δ4·I1 makes no sense.” From Eq. 10 to Eq. 12.",
-		"frac{∂E}{∂w_{m′,n′}} = sum_{i} sum_{j} δ_{i,j} o_{i+m′,j+n′} , w ← w − η frac{∂E}{∂w}", weight,
+		`\frac{\partial E}{\partial w_{m',n'}} = \sum_i \sum_j \delta_{i,j}\, o_{i+m',j+n'} \\ w \leftarrow w - \eta\, \frac{\partial E}{\partial w}`, weight,
 		"m", "0", "n", "1", "eta", "1", "pair", "right", "o", firstO, "w", firstW, "d", firstD)
 	add("5", "The bias", "“Is ∂E/∂b the sum of the deltas?” “b, or b with i and j?”",
-		"frac{∂E}{∂b} = sum_{i} sum_{j} δ_{i,j}", bias,
+		`\frac{\partial E}{\partial b} = \sum_i \sum_j \delta_{i,j}`, bias,
 		"i", "0", "j", "0", "b", "1", "kind", "one", "d", firstD)
 	add("6", "One pixel, its region Q, and the flip", "“Why does the kernel flip on the way back?”",
-		"frac{∂E}{∂o_{i′,j′}} = sum_{m} sum_{n} δ_{i′−m,j′−n} w_{m,n}", region,
+		`\frac{\partial E}{\partial o_{i',j'}} = \sum_m \sum_n \delta_{i'-m,j'-n}\, w_{m,n}`, region,
 		"i", "1", "j", "2", "q", "", "o", firstO, "w", firstW, "d", firstD)
 	add("7", "Build the formula", "“Eq. 20 or Eq. 22: which is it?” “Does Eq. 14 rotate δ or o?”",
-		"frac{∂E}{∂w} = ? , frac{∂E}{∂o} = ?", build,
+		`\frac{\partial E}{\partial w} = \text{?} \qquad \frac{\partial E}{\partial o} = \text{?}`, build,
 		"goal", "dw", "a", "d", "ra", "yes", "op", "conv", "b", "o", "rb", "no", "edge", "printed")
 	add("8", "Stride", "“What happens when the stride is greater than 1?”",
-		"frac{∂E}{∂o_{i′,j′}} = sum_{i} sum_{j} δ_{i,j} w_{i′−s·i,j′−s·j}", stride,
+		`\frac{\partial E}{\partial o_{i',j'}} = \sum_i \sum_j \delta_{i,j}\, w_{i'-s i,\,j'-s j}`, stride,
 		"s", "2", "i", "2", "j", "3", "w", "1.2.0.3.-1.1")
 	add("9", "Max pooling and ReLU", "“Is δ multiplied by the activation?” “Where does it go?”",
-		`frac{∂E}{∂o_{i,j}} = δ "if" o_{i,j} "won, else" 0 , frac{∂E}{∂x_{i,j}} = frac{∂E}{∂o_{i,j}} · f′(x_{i,j})`, pool,
+		`\frac{\partial E}{\partial o_{i,j}} = \delta \text{ if } o_{i,j} \text{ won, else } 0 \\ \frac{\partial E}{\partial x_{i,j}} = \frac{\partial E}{\partial o_{i,j}} \cdot f'(x_{i,j})`, pool,
 		"i", "0", "j", "1", "x", "1.3.-2.-1.0.2.-3.-4.2.2.5.1.-1.0.4.6", "d", "5.-2.3.-4")
 	add("10", "Deltas all the way down", "“How does the error pass the second convolution?” “What if the layer had eight neurons?”",
-		"δ^{l} = frac{∂E}{∂x^{l}}", deltas,
+		`\delta^l = \frac{\partial E}{\partial x^l}`, deltas,
 		"step", "1", "n", "8", "t", "1", "i", "0", "j", "1")
 	add("11", "Train it on your own drawings", "All of the above, at once.",
-		"w ← w − η frac{∂E}{∂w}", training,
+		`w \leftarrow w - \eta\, \frac{\partial E}{\partial w}`, training,
 		"steps", "0", "look", "3", "p", firstDrawings, "i", "0", "j", "0")
 }
 
