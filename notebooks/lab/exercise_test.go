@@ -14,7 +14,9 @@ func TestExercises(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	count := map[byte]int{}
 	for _, e := range exercises {
+		count[e.id[0]]++
 		if got := judge(e.id, e.answer()...); !strings.HasPrefix(got, "✓") || !strings.Contains(got, e.because) {
 			t.Errorf("%s: the right answer, %v, gets %q", e.id, e.answer(), got)
 		}
@@ -47,6 +49,11 @@ func TestExercises(t *testing.T) {
 		}
 		if !strings.Contains(string(source), fmt.Sprintf("lab.Exercise(%q)", e.id)) {
 			t.Errorf("%s is not in %s", e.id, files[0])
+		}
+	}
+	for n := byte('1'); n <= '7'; n++ {
+		if count[n] < 3 || count[n] > 5 {
+			t.Errorf("notebook %c has %d exercises, want 3 to 5", n, count[n])
 		}
 	}
 }

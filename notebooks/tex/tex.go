@@ -117,7 +117,7 @@ func (p *parser) scripted() string {
 		switch p.s[p.i] {
 		case '\'', '′':
 			p.i++
-			primes += "<mo>′</mo>"
+			primes += `<mo lspace="0" rspace="0">′</mo>`
 			continue
 		case '_':
 			p.i++
@@ -131,7 +131,7 @@ func (p *parser) scripted() string {
 		break
 	}
 	if primes != "" {
-		sup = "<mrow>" + primes + sup + "</mrow>"
+		base = "<mrow>" + base + primes + "</mrow>"
 	}
 	under, over, both := "msub", "msup", "msubsup"
 	if limits && p.display {

@@ -16,7 +16,7 @@ func TestMathML(t *testing.T) {
 		display bool
 		want    string
 	}{
-		{"w_{m',n}", false, "<msub><mi>w</mi><mrow><msup><mi>m</mi><mrow><mo>′</mo></mrow></msup><mo>,</mo><mi>n</mi></mrow></msub>"},
+		{"w_{m',n}", false, "<msub><mi>w</mi><mrow><mrow><mi>m</mi><mo lspace=\"0\" rspace=\"0\">′</mo></mrow><mo>,</mo><mi>n</mi></mrow></msub>"},
 		{`\frac{\partial E}{\partial b}`, false, "<mfrac><mrow><mi>∂</mi><mi>E</mi></mrow><mrow><mi>∂</mi><mi>b</mi></mrow></mfrac>"},
 		{`\frac1N`, false, "<mfrac><mn>1</mn><mi>N</mi></mfrac>"},
 		{`\sum_{m=0}^2 a`, true, "<munderover><mo>∑</mo><mrow><mi>m</mi><mo>=</mo><mn>0</mn></mrow><mn>2</mn></munderover><mi>a</mi>"},

@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -93,6 +94,18 @@ func TestLinks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if filepath.Ext(page) == ".ipynb" { // code has brackets of its own
+			book, err := read(page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = nil
+			for _, c := range book.Cells {
+				if c.Type == "markdown" {
+					text = append(text, c.Source+"\n"...)
+				}
+			}
+		}
 		links := link.FindAllStringSubmatch(string(text), -1)
 		if len(links) == 0 {
 			t.Errorf("%s: no links", page)
@@ -118,5 +131,43 @@ func TestLinks(t *testing.T) {
 				t.Errorf("%s: %s has no anchor %q", page, file, anchor)
 			}
 		}
+	}
+}
+
+// A notebook as HTML needs nothing from elsewhere: no script, no TeX, and words at each picture.
+func TestHTML(t *testing.T) {
+	if _, err := exec.LookPath("jupyter-nbconvert"); err != nil {
+		t.Skip("no jupyter-nbconvert on this machine")
+	}
+	const name = "02-the-backward-pass"
+	book, err := read(filepath.Join(room, name+".ipynb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := book.html(dir, name, dir); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, name+".html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(text)
+	for _, wrong := range []string{"<script", `\frac`, `\sum`, "$$", "MathJax.js", "No description has been provided"} {
+		if at := strings.Index(page, wrong); at >= 0 {
+			t.Errorf("the page has %q: %.120s", wrong, page[at:])
+		}
+	}
+	if at := regexp.MustCompile(`(src|href)="?(https?:)?//[^"]*\.(js|css|woff)`).FindString(page); at != "" {
+		t.Errorf("the page asks elsewhere: %s", at)
+	}
+	images := regexp.MustCompile(`<img[^>]*>`).FindAllString(page, -1)
+	for _, img := range images {
+		if !regexp.MustCompile(`alt="[^"]{12,}"`).MatchString(strings.ReplaceAll(img, "\n", " ")) {
+			t.Errorf("no words at the picture %.40s … %s", img, img[max(0, len(img)-80):])
+		}
+	}
+	if n := strings.Count(page, "<math"); n < 60 || len(images) < 12 {
+		t.Errorf("%d formulas and %d pictures", n, len(images))
 	}
 }

@@ -9,6 +9,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"html/template"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -158,8 +159,33 @@ func (n *notebook) html(dir, name, to string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, scripts.ReplaceAll(page, nil), 0o644)
+	alts := map[string]string{} // of the pictures, by their keys
+	for _, c := range n.Cells {
+		if c.Outputs == nil {
+			continue
+		}
+		for _, o := range *c.Outputs {
+			if o.Metadata != nil && o.Metadata.PNG != nil {
+				alts[key(string(o.Data["image/png"]))] = o.Metadata.PNG.Alt
+			}
+		}
+	}
+	page = pictures.ReplaceAllFunc(scripts.ReplaceAll(page, nil), func(img []byte) []byte {
+		m := pictures.FindSubmatch(img)
+		alt := template.HTMLEscapeString(alts[key(string(m[1]))])
+		return []byte(`<img alt="` + alt + `" src="data:image/png;base64,` + string(m[1]) + `">`)
+	})
+	return os.WriteFile(out, page, 0o644)
 }
+
+// key identifies a picture by the end of its file, in base64: its checksums.
+func key(base64 string) string {
+	text := strings.Join(strings.Fields(base64), "")
+	return text[max(0, len(text)-60):]
+}
+
+// pictures are nbconvert's. Not all of its templates have a place for a picture's words.
+var pictures = regexp.MustCompile(`(?s)<img\s[^>]*?src="data:image/png;base64,([^"]*)"[^>]*>`)
 
 // scripts are what nbconvert adds: MathJax and others, from hosts elsewhere.
 var scripts = regexp.MustCompile(`(?s)<script\b.*?</script>`)

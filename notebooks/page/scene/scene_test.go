@@ -211,12 +211,20 @@ func checkFlip() error {
 	return nil
 }
 
+// partOf is what scene 3 says of the slice in sight: a sum of products and its value.
+var partOf = regexp.MustCompile(`in sight, gives [(−]*\d[^=.]*·[^=.]* = −?\d+\.`)
+
 func checkChannels() error {
 	var x, w, dy, y, dx []float64
 	for d := range 2 {
 		for c := range 3 {
-			f, _ := read("3", fmt.Sprintf("g=show&d=%d&c=%d", d, c))
-			b, _ := read("3", fmt.Sprintf("g=show&way=back&d=%d&c=%d", d, c))
+			f, forth := read("3", fmt.Sprintf("g=show&d=%d&c=%d", d, c))
+			b, back := read("3", fmt.Sprintf("g=show&way=back&d=%d&c=%d", d, c))
+			for _, body := range []string{forth, back} {
+				if !partOf.MatchString(body) {
+					return fmt.Errorf("filter %d, channel %d: the sentence does not write its part out", d, c)
+				}
+			}
 			w = append(w, f["w"].flat()...)
 			if d == 0 {
 				x, dx = append(x, f["o"].flat()...), append(dx, b["dx"].flat()...)

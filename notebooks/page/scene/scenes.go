@@ -266,6 +266,9 @@ func channels(s *stage) {
 	g.Taps(func(yi, xi, wi int) {
 		if yi == (dd*g.P+i)*g.Q+j {
 			parts[xi/(h*w)] += x[xi] * k[wi]
+			if xi/(h*w) == cc {
+				terms = append(terms, product(x[xi], k[wi]))
+			}
 		}
 	})
 	total = y[(dd*g.P+i)*g.Q+j]
