@@ -218,8 +218,8 @@ func (c *content) curves() {
 	}
 }
 
-// matrix is the confusion matrix: a table of numbers for few classes and a picture for many, and the
-// pairs that are confused most.
+// matrix is the confusion matrix, a table of numbers for few classes and a picture for many, and
+// the pairs that are confused most.
 func (c *content) matrix() (err error) {
 	names := c.Run.Classes
 	for _, p := range c.E.MostConfused(maxPairs) {
