@@ -53,7 +53,7 @@ var rooms = []room{
 	{"train", []string{"train/data", "model", "model/zoo", "ops", "internal/kernel",
 		"internal/safetensors"}, shell},
 	{"train/data", []string{"ops"}, []string{"flag"}},
-	{"internal/report", []string{"train", "train/data", "model", "ops"}, shell},
+	{"internal/report", []string{"train", "train/data", "model", "ops", "internal/safetensors"}, shell},
 	{"internal/serve", []string{"internal/report", "train", "train/data", "model", "ops"}, []string{"flag"}},
 	{"verify", nil, shell},
 	{"verify/internal", []string{"verify", "internal/kernel"}, shell},

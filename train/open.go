@@ -89,7 +89,7 @@ func open(dir string, net *model.Network) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.open(dir, net)
+	return s.open(dir, WeightsFile, net)
 }
 
 // readSmall reads a file of the run directory that cannot be large.
@@ -119,9 +119,9 @@ func readSaved(dir string) (s saved, err error) {
 	return s, errors.Wrapf(unmarshal(b, &s), "train: %s", path)
 }
 
-// open makes the classifier that config.json describes.
-func (s saved) open(dir string, net *model.Network) (*Classifier, error) {
-	path, weights := filepath.Join(dir, ConfigFile), filepath.Join(dir, WeightsFile)
+// open makes the classifier that config.json describes, with the weights of a file.
+func (s saved) open(dir, file string, net *model.Network) (*Classifier, error) {
+	path, weights := filepath.Join(dir, ConfigFile), filepath.Join(dir, file)
 	c := &Classifier{Network: net, Input: s.Input, Classes: s.Classes, Normalisation: s.Normalisation}
 	if err := c.check(); err != nil {
 		return nil, errors.Wrapf(err, "train: %s", path)

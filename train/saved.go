@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -18,25 +19,38 @@ import (
 type SavedRun struct {
 	*Classifier
 	Dir     string
-	Config  Config  // as it was used
+	Weights string  // the file that the network is from: BestFile or WeightsFile
+	Config  Config  // as it was used last
 	Kernels string  // the tier that it was trained with
 	Samples int     // to train on
 	Epochs  []Epoch // those that were saved
 }
 
-// OpenRun is Open, and reads the run's recipe and metrics too.
+// OpenRun is Open, and reads the run's recipe and metrics too. The network is that of the best
+// epoch, where the run has saved one, and otherwise that of the last step.
 //
 // Beside Open's errors it returns one if a line of metrics.jsonl is no epoch's.
 func OpenRun(dir string) (*SavedRun, error) {
+	if _, err := os.Stat(filepath.Join(dir, BestFile)); err == nil {
+		return OpenRunFrom(dir, BestFile)
+	}
+	return OpenRunFrom(dir, WeightsFile)
+}
+
+// OpenRunFrom is OpenRun with the weights of a file of the run directory.
+func OpenRunFrom(dir, file string) (*SavedRun, error) {
 	s, err := readSaved(dir)
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.open(dir, nil)
+	c, err := s.open(dir, file, nil)
 	if err != nil {
 		return nil, err
 	}
-	r := &SavedRun{Classifier: c, Dir: dir, Config: s.Config, Kernels: s.Tier, Samples: s.Samples}
+	r := &SavedRun{Classifier: c, Dir: dir, Weights: file, Config: s.Config, Kernels: s.Tier, Samples: s.Samples}
+	if resumed, err := ReadConfig(dir); err == nil { // for more epochs, say
+		r.Config = resumed
+	}
 	path := filepath.Join(dir, MetricsFile)
 	b, err := readSmall(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // there is none before the first epoch ends

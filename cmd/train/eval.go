@@ -11,7 +11,6 @@ import (
 
 	"github.com/convgrad/convgrad/internal/report"
 	"github.com/convgrad/convgrad/ops"
-	"github.com/convgrad/convgrad/train"
 	"github.com/convgrad/convgrad/train/data"
 )
 
@@ -31,7 +30,7 @@ func setupEval(f *flag.FlagSet) func(*call) error {
 	split := f.String("split", "", "which `samples`: test, train or all (default test; all of a folder that has no train in it)")
 	skip := f.Bool("skip-damaged", false, "leave out what is no picture or damaged, and say so; it is an error otherwise, or as it was for the run")
 	asJSON := f.Bool("json", false, "print JSON, with the confusion matrix and the calibration")
-	threads := threadsFlag(f)
+	open, threads := runFlag(f), threadsFlag(f)
 	return func(c *call) error {
 		if len(c.args) != 1 {
 			return usagef("eval: got %d arguments, want one: train eval RUN", len(c.args))
@@ -42,7 +41,7 @@ func setupEval(f *flag.FlagSet) func(*call) error {
 		if err := setThreads(*threads); err != nil {
 			return err
 		}
-		r, err := train.OpenRun(c.args[0])
+		r, err := open(c.args[0])
 		if err != nil {
 			return err
 		}
@@ -76,7 +75,7 @@ func setupEval(f *flag.FlagSet) func(*call) error {
 		if *asJSON {
 			return encode(c.stdout, e)
 		}
-		fmt.Fprintf(c.stdout, "%s on %d samples of %s (%s)\naccuracy %.2f %%, ", r.Dir, e.Samples, *name, *split, 100*e.Accuracy)
+		fmt.Fprintf(c.stdout, "%s with %s on %d samples of %s (%s)\naccuracy %.2f %%, ", r.Dir, r.Weights, e.Samples, *name, *split, 100*e.Accuracy)
 		if len(e.Classes) > 9 {
 			fmt.Fprintf(c.stdout, "top-5 %.2f %%, ", 100*e.Top5)
 		}

@@ -17,22 +17,25 @@ func init() {
 	verbs["export"] = verb{`train export RUN -o FILE [-force]: the network of a run as a file for others
 
   train export runs/pets -o pets.safetensors        weights, which PyTorch loads with load_state_dict
+  train export runs/pets -o pets.onnx               the whole network, for onnxruntime and others
 
 The file's metadata says what input and output mean: shape, normalisation, classes.
 `, setupExport}
 }
 
 func setupExport(f *flag.FlagSet) func(*call) error {
-	to := f.String("o", "", "the `file`; its ending is its format: .safetensors")
+	to := f.String("o", "", "the `file`; its ending is its format: .safetensors or .onnx")
+	open := runFlag(f)
 	force := f.Bool("force", false, "write over a file that is there")
 	return func(c *call) error {
 		if len(c.args) != 1 || *to == "" {
 			return usagef("export: got %d arguments and -o %q, want one and a file: train export RUN -o FILE", len(c.args), *to)
 		}
-		if ext := strings.ToLower(filepath.Ext(*to)); ext != ".safetensors" {
-			return usagef("export: the file's ending is %q, want .safetensors", ext)
+		ext := strings.ToLower(filepath.Ext(*to))
+		if ext != ".safetensors" && ext != ".onnx" {
+			return usagef("export: the file's ending is %q, want .safetensors or .onnx", ext)
 		}
-		r, err := train.OpenRun(c.args[0])
+		r, err := open(c.args[0])
 		if err != nil {
 			return err
 		}
@@ -40,7 +43,12 @@ func setupExport(f *flag.FlagSet) func(*call) error {
 		if err != nil {
 			return err
 		}
-		if err := reserve(*to, *force, func() error { return r.Network.SaveFile(*to, meta) }); err != nil {
+		if err := reserve(*to, *force, func() error {
+			if ext == ".onnx" {
+				return r.Network.SaveONNXFile(*to, meta)
+			}
+			return r.Network.SaveFile(*to, meta)
+		}); err != nil {
 			return err
 		}
 		info, err := os.Stat(*to)

@@ -71,7 +71,7 @@ func setupPredict(f *flag.FlagSet) func(*call) error {
 	f.IntVar(&p.most, "max-pixels", 64<<20, "the largest picture that is read, in `pixels`")
 	f.BoolVar(&p.json, "json", false, "print a JSON object a line")
 	f.BoolVar(&p.invert, "invert", false, "turn light into dark first")
-	threads := threadsFlag(f)
+	open, threads := runFlag(f), threadsFlag(f)
 	return func(c *call) error {
 		switch {
 		case len(c.args) < 2:
@@ -83,7 +83,7 @@ func setupPredict(f *flag.FlagSet) func(*call) error {
 			return err
 		}
 		var err error
-		if p.run, err = train.OpenRun(c.args[0]); err != nil {
+		if p.run, err = open(c.args[0]); err != nil {
 			return err
 		}
 		p.call = c

@@ -23,7 +23,7 @@ that repeats the run. The page needs nothing from elsewhere. A run writes one it
 func setupReport(f *flag.FlagSet) func(*call) error {
 	to := f.String("o", "", "the `file`, by default report.html in the run directory, which is replaced")
 	force := f.Bool("force", false, "write over another file that is there")
-	threads := threadsFlag(f)
+	open, threads := runFlag(f), threadsFlag(f)
 	return func(c *call) error {
 		if len(c.args) != 1 {
 			return usagef("report: got %d arguments, want one: train report RUN", len(c.args))
@@ -31,7 +31,7 @@ func setupReport(f *flag.FlagSet) func(*call) error {
 		if err := setThreads(*threads); err != nil {
 			return err
 		}
-		r, err := train.OpenRun(c.args[0])
+		r, err := open(c.args[0])
 		if err != nil {
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/convgrad/convgrad/internal/report"
 	"github.com/convgrad/convgrad/internal/serve"
-	"github.com/convgrad/convgrad/train"
 )
 
 func init() {
@@ -34,7 +33,7 @@ func setupServe(f *flag.FlagSet) func(*call) error {
 	f.IntVar(&o.MaxPictures, "max-pictures", 64, "the most `pictures` of a request")
 	f.DurationVar(&o.Timeout, "timeout", 20*time.Second, "the longest that a request may take")
 	f.DurationVar(&o.Grace, "grace", 10*time.Second, "how long requests under way may go on when it is to stop")
-	threads := threadsFlag(f)
+	open, threads := runFlag(f), threadsFlag(f)
 	return func(c *call) error {
 		if len(c.args) != 1 {
 			return usagef("serve: got %d arguments, want one: train serve RUN", len(c.args))
@@ -45,7 +44,7 @@ func setupServe(f *flag.FlagSet) func(*call) error {
 		if err := setThreads(*threads); err != nil {
 			return err
 		}
-		r, err := train.OpenRun(c.args[0])
+		r, err := open(c.args[0])
 		if err != nil {
 			return err
 		}

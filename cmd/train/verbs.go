@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/convgrad/convgrad/train"
 )
 
 // A verb is what the first argument asks for, where that is no training.
@@ -76,4 +78,15 @@ func (v verb) run(args []string, stdout *os.File, stderr io.Writer) int {
 		return fail(stderr, exitFailed, err)
 	}
 	return 0
+}
+
+// runFlag defines -last, and returns what opens a run as it says.
+func runFlag(f *flag.FlagSet) func(dir string) (*train.SavedRun, error) {
+	last := f.Bool("last", false, "take the weights of the last step in the place of the best epoch's")
+	return func(dir string) (*train.SavedRun, error) {
+		if *last {
+			return train.OpenRunFrom(dir, train.WeightsFile)
+		}
+		return train.OpenRun(dir)
+	}
 }

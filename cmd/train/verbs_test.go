@@ -106,8 +106,11 @@ func TestVerbs(t *testing.T) {
 	}
 	ok("resume", run, "-epochs", "9")
 
-	if out := ok("eval", run); !strings.Contains(out, "on 6 samples of folder (test)") || !strings.Contains(out, "  rouge foncé\n") {
+	if out := ok("eval", run); !strings.Contains(out, "with best.safetensors on 6 samples of folder (test)") || !strings.Contains(out, "  rouge foncé\n") {
 		t.Errorf("eval: %q", out)
+	}
+	if out := ok("eval", run, "-last"); !strings.Contains(out, "with weights.safetensors on 6 samples") {
+		t.Errorf("eval -last: %q", out)
 	}
 	var e report.Evaluation
 	if err := json.Unmarshal([]byte(ok("eval", "-json", run, "-data-dir", dir)), &e); err != nil || e.Samples != 36 || e.Accuracy < 0.9 {
@@ -139,7 +142,7 @@ func TestVerbs(t *testing.T) {
 	}
 	os.Stdin = stdin
 
-	if out := ok("inspect", run); !strings.Contains(out, "conv1") || !strings.Contains(out, "total") || !strings.Contains(out, "image_size      16") {
+	if out := ok("inspect", run); !strings.Contains(out, "conv1") || !strings.Contains(out, "total") || !strings.Contains(out, "image_size      16") || !strings.Contains(out, "epochs          9\n") {
 		t.Errorf("inspect: %q", out)
 	}
 	page := filepath.Join(run, report.File)
@@ -169,6 +172,11 @@ func TestVerbs(t *testing.T) {
 	}
 	if err != nil {
 		t.Errorf("what export wrote: %v", err)
+	}
+	onnx := filepath.Join(t.TempDir(), "net.onnx")
+	ok("export", run, "-o", onnx)
+	if out := ok("inspect", onnx); !strings.Contains(out, "conv1") || !strings.Contains(out, "input 3×16×16") || !strings.Contains(out, "total") {
+		t.Errorf("inspect of ONNX: %q", out)
 	}
 	if out := ok("inspect", file); !strings.Contains(out, "conv1.weight") || !strings.Contains(out, `classes: ["azul","grün","rouge foncé"]`) {
 		t.Errorf("inspect of a file: %q", out)

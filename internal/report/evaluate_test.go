@@ -29,7 +29,7 @@ func trained(t *testing.T) (*train.SavedRun, data.Set) {
 	if _, err := tr.Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	r, err := train.OpenRun(dir)
+	r, err := train.OpenRunFrom(dir, train.WeightsFile)
 	if err != nil {
 		t.Fatal(err)
 	}

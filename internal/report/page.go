@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/pkg/errors"
 
+	"github.com/convgrad/convgrad/internal/safetensors"
 	"github.com/convgrad/convgrad/model"
 	"github.com/convgrad/convgrad/ops"
 	"github.com/convgrad/convgrad/train"
@@ -66,28 +66,8 @@ const (
 )
 
 // WriteFile writes the page. The file appears whole or not at all.
-func WriteFile(ctx context.Context, path string, in Input) (err error) {
-	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
-	if err != nil {
-		return errors.Wrap(err, "report")
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			_ = os.Remove(temp)
-		}
-	}()
-	if err = Write(ctx, f, in); err != nil {
-		return err
-	}
-	if err = f.Sync(); err == nil {
-		err = f.Close()
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	return errors.Wrap(err, "report")
+func WriteFile(ctx context.Context, path string, in Input) error {
+	return errors.Wrap(safetensors.WholeFile(path, func(w io.Writer) error { return Write(ctx, w, in) }), "report")
 }
 
 // A content is what the template is given.
