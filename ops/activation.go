@@ -95,9 +95,10 @@ func ELU(x *G.Node, alpha float64) (*G.Node, error) {
 	return activate(kernel.Activation{Func: kernel.ELU, A: alpha}, x)
 }
 
-// Clamp returns the node that is lo where x < lo, hi where x > hi, and x elsewhere. Derivative: 1 for lo ≤ x ≤ hi, elsewhere 0. lo and hi
-// may be infinite, but not NaN. Where lo is greater than hi, y is hi and the derivative 0, as in
-// PyTorch.
+// Clamp returns the node that is lo where x < lo, hi where x > hi, and x elsewhere. Derivative: 1
+// for lo < x < hi, elsewhere 0, at lo and at hi too, as in PyTorch 2.15 (older ones have 1 there).
+// lo and hi may be infinite, but not NaN. Where lo is greater than hi, y is hi and the derivative
+// 0.
 func Clamp(x *G.Node, lo, hi float64) (*G.Node, error) {
 	if math.IsNaN(lo) || math.IsNaN(hi) {
 		return nil, errors.Errorf("ops: Clamp: the limits are %v and %v, want numbers", lo, hi)

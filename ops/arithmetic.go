@@ -1,10 +1,14 @@
 package ops
 
 import (
+	"fmt"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+	"math/rand/v2"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // The elementwise arithmetic that derivative rules are written in. None of it is on the path of a
@@ -189,4 +193,22 @@ func (o affineOf) exec(c *Call) error {
 		kernel.Map(slice[float32](c.dst), slice[float32](c.in[0]), 0, o.Scale, o.Shift)
 	}
 	return nil
+}
+
+func init() {
+	opset.Register(opset.Entry{Name: "Affine", Draw: func(r *rand.Rand) opset.Case {
+		by, shift := float64(r.IntN(5)-2)/2, float64(r.IntN(3)-1)/4
+		return opset.Case{
+			Params: fmt.Sprint(by, shift), Inputs: []opset.Input{opset.Normal("x", 3, 4)},
+			Build: func(in []*G.Node) (*G.Node, error) { return Affine(in[0], by, shift) },
+			Want: func(in [][]float64) []float64 {
+				y := make([]float64, len(in[0]))
+				for i, x := range in[0] {
+					y[i] = by*x + shift
+				}
+				return y
+			},
+			Terms: 2,
+		}
+	}})
 }

@@ -95,7 +95,8 @@ func (o binaryOp) Rule(in []*G.Node, y, dy *G.Node) ([]*G.Node, error) {
 		da, db = t.Do(Mul(dy, in[1])), t.Do(Mul(dy, in[0]))
 	case over:
 		da = t.Do(Div(dy, in[1]))
-		db = t.Do(Affine(t.Do(Mul(da, y)), -1, 0))
+		// y/b before dy: dy/b may overflow where y is 0
+		db = t.Do(Affine(t.Do(Mul(dy, t.Do(Div(y, in[1])))), -1, 0))
 	}
 	return []*G.Node{t.Do(sumLike(da, in[0].Shape())), t.Do(sumLike(db, in[1].Shape()))}, t.Err()
 }

@@ -445,3 +445,29 @@ func init() {
 		}, opset.Normal("x", 16, 64, 14, 14), opset.Normal("w", 64, 64, 14, 14))}
 	})
 }
+
+func init() {
+	y := func(p ConvParams, x, w tensor.Shape) tensor.Shape {
+		g, err := p.geometry(x, w)
+		if err != nil {
+			return nil // Build says why
+		}
+		return tensor.Shape{g.N, g.K, g.P, g.Q}
+	}
+	opset.Register(opset.Entry{Name: "Conv2DBackwardData", Draw: func(r *rand.Rand) opset.Case {
+		p, x, w := drawConv(r)
+		return opset.Case{
+			Params: fmt.Sprintf("%+v, x %v, w %v", p, x, w),
+			Inputs: []opset.Input{opset.Normal("dy", y(p, x, w)...), opset.Normal("w", w...)},
+			Build:  func(in []*G.Node) (*G.Node, error) { return Conv2DBackwardData(in[0], in[1], x, p) },
+		}
+	}})
+	opset.Register(opset.Entry{Name: "Conv2DBackwardFilter", Draw: func(r *rand.Rand) opset.Case {
+		p, x, w := drawConv(r)
+		return opset.Case{
+			Params: fmt.Sprintf("%+v, x %v, w %v", p, x, w),
+			Inputs: []opset.Input{opset.Normal("x", x...), opset.Normal("dy", y(p, x, w)...)},
+			Build:  func(in []*G.Node) (*G.Node, error) { return Conv2DBackwardFilter(in[0], in[1], w, p) },
+		}
+	}})
+}

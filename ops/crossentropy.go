@@ -780,3 +780,44 @@ func init() {
 		}
 	}})
 }
+
+// The registered call adds the two results of CrossEntropyLogProbs, so that both are checked, and
+// their derivatives where they meet.
+func init() {
+	opset.Register(opset.Entry{Name: "CrossEntropyLogProbs", Draw: func(r *rand.Rand) opset.Case {
+		const n, m = 5, 4
+		reduction := Reduction(r.IntN(2))
+		return opset.Case{
+			Params: fmt.Sprint(reduction),
+			Inputs: []opset.Input{opset.Normal("x", n, m), opset.Labels("l", m, n)},
+			Build: func(in []*G.Node) (*G.Node, error) {
+				e, logp, err := CrossEntropyLogProbs(in[0], in[1], CrossEntropyParams{Reduction: reduction})
+				if err != nil {
+					return nil, err
+				}
+				return Add(logp, e)
+			},
+			Want: func(in [][]float64) []float64 {
+				y, e := make([]float64, n*m), 0.0
+				for i := range n {
+					sum := 0.0
+					for _, x := range in[0][i*m : (i+1)*m] {
+						sum += math.Exp(x)
+					}
+					for j := range m {
+						y[i*m+j] = in[0][i*m+j] - math.Log(sum)
+					}
+					e -= y[i*m+int(in[1][i])]
+				}
+				if reduction == ReductionMean {
+					e /= n
+				}
+				for i := range y {
+					y[i] += e
+				}
+				return y
+			},
+			Terms: 16,
+		}
+	}})
+}

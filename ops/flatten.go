@@ -4,6 +4,9 @@ import (
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+	"math/rand/v2"
+
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // Flatten returns the node y of shape N×M with the elements of x, N×…, in their order: what stands
@@ -42,4 +45,15 @@ func (o reshape) exec(c *Call) error {
 		copy(slice[float32](c.dst), slice[float32](c.in[0]))
 	}
 	return nil
+}
+
+func init() {
+	opset.Register(opset.Entry{Name: "Flatten", Draw: func(r *rand.Rand) opset.Case {
+		shape := [][]int{{3, 4}, {2, 3, 4}, {2, 3, 2, 2}, {5}}[r.IntN(4)]
+		return opset.Case{
+			Inputs: []opset.Input{opset.Normal("x", shape...)},
+			Build:  func(in []*G.Node) (*G.Node, error) { return Flatten(in[0]) },
+			Want:   func(in [][]float64) []float64 { return in[0] },
+		}
+	}})
 }

@@ -24,7 +24,8 @@ import (
 // and count as constants.
 //
 // Grad returns an error if a node is nil or of another graph, dy's shape or type is not y's, y is
-// not a scalar where dy is nil, or an op on the way has no derivative.
+// not a scalar where dy is nil, or an op on the way has no derivative, or not all of those that its
+// DiffWRT promises.
 func Grad(y, dy *G.Node, wrt ...*G.Node) (G.Nodes, error) {
 	const name = "Grad"
 	if err := check(name, float("y", -1, y)); err != nil {
@@ -137,8 +138,11 @@ func pull(n, d *G.Node, in []*G.Node, needed map[*G.Node]bool, cotangents map[*G
 		return errors.Wrapf(err, "ops: Grad: %v", n.Op())
 	}
 	for i, c := range in {
-		if i >= len(grads) || i >= len(diff) || !diff[i] || !needed[c] || grads[i] == nil {
+		if i >= len(diff) || !diff[i] || !needed[c] {
 			continue
+		}
+		if i >= len(grads) || grads[i] == nil {
+			return errors.Errorf("ops: Grad: the rule of %v has no derivative for operand %d, want one: DiffWRT says that there is", n.Op(), i)
 		}
 		g := grads[i]
 		if !slices.Equal(g.Shape(), c.Shape()) {

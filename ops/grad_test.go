@@ -195,3 +195,24 @@ func TestGradErrors(t *testing.T) {
 		wantError(t, want, f)
 	}
 }
+
+// silent is an op of Gorgonia's kind that promises a derivative and has none.
+type silent struct{ G.Op }
+
+func (silent) DiffWRT(int) []bool                                 { return []bool{true} }
+func (silent) SymDiff(G.Nodes, *G.Node, *G.Node) (G.Nodes, error) { return G.Nodes{nil}, nil }
+
+// A derivative that is promised and not there is an error, not zero.
+func TestGradOfSilentRule(t *testing.T) {
+	g := G.NewGraph()
+	x := leaf(g, "x", tensor.Shape{2}, []float64{1, 2})
+	like := must(t)(ops.ReLU(leaf(G.NewGraph(), "x", tensor.Shape{2}, []float64{1, 2})))
+	y, err := G.ApplyOp(silent{like.Op()}, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "ops: Grad: the rule of ReLU has no derivative for operand 0, want one: DiffWRT says that there is", func() error {
+		_, err := ops.Grad(must(t)(ops.Sum(y)), nil, x)
+		return err
+	})
+}

@@ -1,6 +1,8 @@
 package ops
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/pkg/errors"
@@ -8,6 +10,8 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
+
+	"github.com/convgrad/convgrad/internal/opset"
 )
 
 // MaxPool2D returns the node y whose elements are the greatest of each window of x:
@@ -191,4 +195,33 @@ func MaxUnpool2D(y, winner *G.Node, to Size) (*G.Node, error) {
 		return nil, errors.Wrapf(err, "ops: %s", name)
 	}
 	return node(scatter{kernel.Pool{N: s[0], C: s[1], H: to.H, W: to.W, P: s[2], Q: s[3]}}, y, winner)
+}
+
+func init() {
+	opset.Register(opset.Entry{Name: "MaxUnpool2D", Draw: func(r *rand.Rand) opset.Case {
+		const n, c, p, q = 2, 2, 2, 3
+		to := Size{4 + r.IntN(2), 6 + r.IntN(2)}
+		index := make([]int32, n*c*p*q)
+		for plane := range n * c {
+			for i, at := range r.Perm(to.H * to.W)[:p*q] {
+				index[plane*p*q+i] = int32(at)
+			}
+		}
+		winner := opset.Input{Name: "winner", Shape: []int{n, c, p, q}, Of: tensor.Int32, Draw: func(_ *rand.Rand, v []float64) {
+			for i, at := range index {
+				v[i] = float64(at)
+			}
+		}}
+		return opset.Case{
+			Params: fmt.Sprint("to ", to), Inputs: []opset.Input{opset.Normal("y", n, c, p, q), winner},
+			Build: func(in []*G.Node) (*G.Node, error) { return MaxUnpool2D(in[0], in[1], to) },
+			Want: func(in [][]float64) []float64 {
+				x := make([]float64, n*c*to.H*to.W)
+				for i, y := range in[0] {
+					x[i/(p*q)*to.H*to.W+int(in[1][i])] = y
+				}
+				return x
+			},
+		}
+	}})
 }

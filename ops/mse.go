@@ -187,3 +187,20 @@ func init() {
 		}, opset.Normal("y", 16, 64, 56, 56), opset.Normal("t", 16, 64, 56, 56))}
 	})
 }
+
+func init() {
+	opset.Register(opset.Entry{Name: "ArticleError", Draw: func(*rand.Rand) opset.Case {
+		return opset.Case{
+			Inputs: []opset.Input{opset.Normal("y", 3, 4), opset.Normal("t", 3, 4)},
+			Build:  func(in []*G.Node) (*G.Node, error) { return ArticleError(in[0], in[1]) },
+			Want: func(in [][]float64) []float64 {
+				e := 0.0
+				for i, y := range in[0] {
+					e += (in[1][i] - y) * (in[1][i] - y) / 2
+				}
+				return []float64{e}
+			},
+			Terms: 24,
+		}
+	}})
+}

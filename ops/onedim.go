@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -179,4 +180,59 @@ func init() {
 			}, opset.Normal("x", 32, 64, 1024))}
 		})
 	}
+}
+
+func init() {
+	for name, op := range map[string]func(*G.Node, PoolParams) (*G.Node, error){"AvgPool1D": AvgPool1D, "LpPool1D": LpPool1D} {
+		opset.Register(opset.Entry{Name: name, Draw: func(r *rand.Rand) opset.Case {
+			p := PoolParams{Window: Size{W: 2 + r.IntN(2)}, Stride: Size{W: 1 + r.IntN(3)}, Pad: Padding{Left: r.IntN(2)}}
+			const rows, w = 6, 8
+			q := (w+p.Pad.Left-p.Window.W)/p.Stride.W + 1
+			return opset.Case{
+				Params: fmt.Sprintf("%+v", p), Inputs: []opset.Input{opset.Distinct("x", 2, 3, w)},
+				Build: func(in []*G.Node) (*G.Node, error) { return op(in[0], p) },
+				Want: func(in [][]float64) []float64 {
+					y := make([]float64, rows*q)
+					for yi := range y {
+						from := yi%q*p.Stride.W - p.Pad.Left
+						for _, x := range in[0][yi/q*w:][max(from, 0) : from+p.Window.W] {
+							if name == "LpPool1D" {
+								x *= x
+							}
+							y[yi] += x
+						}
+						if y[yi] /= float64(p.Window.W); name == "LpPool1D" {
+							y[yi] = math.Sqrt(y[yi] * float64(p.Window.W))
+						}
+					}
+					return y
+				},
+				Terms: 4,
+			}
+		}})
+	}
+	opset.Register(opset.Entry{Name: "ConvTranspose1D", Draw: func(r *rand.Rand) opset.Case {
+		const n, c, k, w, s = 2, 3, 2, 4, 3
+		p := ConvParams{Stride: Size{W: 1 + r.IntN(3)}, Dilation: Size{W: 1 + r.IntN(2)}, Pad: Padding{Left: r.IntN(2), Right: r.IntN(2)}}
+		q := (w-1)*p.Stride.W - p.Pad.Left - p.Pad.Right + (s-1)*p.Dilation.W + 1
+		return opset.Case{
+			Params: fmt.Sprintf("%+v", p),
+			Inputs: []opset.Input{opset.Normal("x", n, c, w), opset.Normal("w", c, k, s), opset.Normal("b", k)},
+			Build:  func(in []*G.Node) (*G.Node, error) { return ConvTranspose1D(in[0], in[1], in[2], p) },
+			Want: func(in [][]float64) []float64 {
+				y := make([]float64, n*k*q)
+				for i := range y {
+					y[i] = in[2][i/q%k]
+				}
+				for at := range n * c * k * w * s { // every tap
+					tap, j, filter, channel, image := at%s, at/s%w, at/s/w%k, at/s/w/k%c, at/s/w/k/c
+					if i := j*p.Stride.W + tap*p.Dilation.W - p.Pad.Left; i >= 0 && i < q {
+						y[(image*k+filter)*q+i] += in[0][(image*c+channel)*w+j] * in[1][(channel*k+filter)*s+tap]
+					}
+				}
+				return y
+			},
+			Terms: 20,
+		}
+	}})
 }

@@ -192,7 +192,7 @@ func onnxConvTranspose(c *onnxCase) []*G.Node {
 			if total < 0 {
 				return 0, 0, -total
 			}
-			return total / 2, total - total/2, 0 // upper: ONNX's default puts the larger part at the end
+			return total / 2, total - total/2, 0 // the larger part at the end
 		}
 		var begin, end ops.Size
 		begin.H, end.H, p.OutputPad.H = across(2, p.Stride.H, to[0])

@@ -482,11 +482,18 @@ func (r *onnxTable) String() string {
 	return b.String()
 }
 
-const onnxPage = "../docs/onnx-conformance.md"
-
 // compare writes the table into its page, or compares it with what stands there.
 func (r *onnxTable) compare(t *testing.T) {
-	page, err := os.ReadFile(onnxPage)
+	table := r.String()
+	t.Log(strings.SplitN(table, "\n", 2)[0])
+	writeTable(t, "../docs/onnx-conformance.md", "CONVGRAD_ONNX_TABLE", table)
+}
+
+// writeTable puts a table between the markers of a page if a variable of the environment is set,
+// and wants it to be there otherwise.
+func writeTable(t *testing.T, name, variable, table string) {
+	t.Helper()
+	page, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -494,17 +501,15 @@ func (r *onnxTable) compare(t *testing.T) {
 	before, rest, ok := strings.Cut(string(page), begin)
 	old, after, okEnd := strings.Cut(rest, end)
 	if !ok || !okEnd {
-		t.Fatalf("%s has no place for the table", onnxPage)
+		t.Fatalf("%s has no place for the table", name)
 	}
-	table := r.String()
-	t.Log(strings.SplitN(table, "\n", 2)[0])
-	if os.Getenv("CONVGRAD_ONNX_TABLE") != "" {
-		if err := os.WriteFile(onnxPage, []byte(before+begin+table+end+after), 0o666); err != nil {
+	if os.Getenv(variable) != "" {
+		if err := os.WriteFile(name, []byte(before+begin+table+end+after), 0o666); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
 	if old != table {
-		t.Errorf("%s has another table: write it anew with CONVGRAD_ONNX_TABLE=1", onnxPage)
+		t.Errorf("%s has another table: write it anew with %s=1", name, variable)
 	}
 }

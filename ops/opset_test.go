@@ -314,6 +314,56 @@ func TestContractOfRegistered(t *testing.T) {
 	}
 }
 
+// Every constructor of a node is registered, so that all that follows from a registration follows
+// for it: its definition, its derivatives, the contract, planted mistakes.
+func TestEveryConstructorIsRegistered(t *testing.T) {
+	registered := map[string]bool{}
+	for _, e := range opset.All() {
+		registered[e.Name] = true
+	}
+	for _, other := range []string{
+		"Apply",       // makes a user's op
+		"JVP", "Grad", // make derivatives, and have tests of their own
+		"MaxPool2DIndices", // MaxPool2D, and what it is made of
+		"BatchNormStats",   // BatchNorm, likewise
+	} {
+		registered[other] = true
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv != nil || !f.Name.IsExported() || f.Type.Results == nil {
+				continue
+			}
+			star, ok := f.Type.Results.List[0].Type.(*ast.StarExpr)
+			if !ok {
+				continue
+			}
+			if to, ok := star.X.(*ast.SelectorExpr); !ok || to.Sel.Name != "Node" {
+				continue
+			}
+			if found++; !registered[f.Name.Name] {
+				t.Errorf("%s is not registered", f.Name.Name)
+			}
+		}
+	}
+	if found < 60 {
+		t.Errorf("found %d constructors in the source: is the search right?", found)
+	}
+}
+
 // Every type with a Compute is reached by a registered op or its derivatives.
 func TestEveryOpIsRegistered(t *testing.T) {
 	have := map[string]bool{}

@@ -2,13 +2,13 @@ package ops
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/convgrad/convgrad/internal/kernel"
 	"github.com/convgrad/convgrad/internal/opset"
 )
 
@@ -18,7 +18,7 @@ import (
 // Shapes: x N×C×… of rank 2 or more; slopes of one element, for all of x, or C, one a channel.
 //
 // Derivatives: dx = dy where x > 0 and slope·dy elsewhere, at 0 too; dslope = Σ dy·min(x, 0) over
-// the elements that share it. NaN stays NaN.
+// the elements that share it. NaN stays NaN; a NaN's dx is dy. A −0 becomes +0.
 //
 // PReLU returns an error if x and slopes are not float nodes of these shapes.
 func PReLU(x, slopes *G.Node) (*G.Node, error) {
@@ -40,7 +40,7 @@ func PReLU(x, slopes *G.Node) (*G.Node, error) {
 	}
 	along[0] = n
 	var t Try
-	below := t.Do(Mul(t.Do(Clamp(x, math.Inf(-1), 0)), t.Do(Reshape(slopes, along...))))
+	below := t.Do(Mul(t.Do(activate(kernel.Activation{Func: kernel.Below}, x)), t.Do(Reshape(slopes, along...))))
 	y := t.Do(Add(t.Do(ReLU(x)), below))
 	return y, errors.Wrapf(t.Err(), "ops: %s", name)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
@@ -386,5 +387,31 @@ func init() {
 			}
 			return all
 		})
+	}
+}
+
+func init() {
+	for name, op := range map[string]func(*G.Node) (*G.Node, error){"GlobalAvgPool": GlobalAvgPool, "GlobalMaxPool": GlobalMaxPool} {
+		opset.Register(opset.Entry{Name: name, Draw: func(r *rand.Rand) opset.Case {
+			h, w := 2+r.IntN(3), 2+r.IntN(2)
+			return opset.Case{
+				Inputs: []opset.Input{opset.Distinct("x", 2, 3, h, w)},
+				Build:  func(in []*G.Node) (*G.Node, error) { return op(in[0]) },
+				Want: func(in [][]float64) []float64 {
+					y := make([]float64, 6)
+					for i := range y {
+						plane := in[0][i*h*w : (i+1)*h*w]
+						if y[i] = slices.Max(plane); name == "GlobalAvgPool" {
+							y[i] = 0
+							for _, x := range plane {
+								y[i] += x / float64(h*w)
+							}
+						}
+					}
+					return y
+				},
+				Terms: h * w,
+			}
+		}})
 	}
 }

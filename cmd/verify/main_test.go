@@ -163,3 +163,24 @@ func TestDocuments(t *testing.T) {
 		}
 	}
 }
+
+// Every op has mistakes in one of the two tables, at least eight, and all of them caught.
+func TestMistakesAreListed(t *testing.T) {
+	var tables string
+	for _, name := range []string{"../../verify/README.md", "../../verify/mistakes.md"} {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tables += string(b)
+	}
+	for _, op := range suite.Ops() {
+		rows := regexp.MustCompile(`(?m)^\| `+regexp.QuoteMeta(op)+` \|(?: (\d+) \| (\d+) \|)?`).FindAllStringSubmatch(tables, -1)
+		switch {
+		case len(rows) >= 8: // a row each
+		case len(rows) == 1 && rows[0][1] == rows[0][2] && (len(rows[0][1]) > 1 || rows[0][1] >= "8"):
+		default:
+			t.Errorf("%s has %d rows: %v", op, len(rows), rows)
+		}
+	}
+}

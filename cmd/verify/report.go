@@ -356,6 +356,9 @@ func (r *Report) Matrix() KillTable {
 	count := map[string]int{}
 	for _, k := range r.Kills {
 		for _, o := range k.Oracles {
+			if k.Registered {
+				continue
+			}
 			count[suite.Group(o)]++
 		}
 	}
@@ -368,6 +371,9 @@ func (r *Report) Matrix() KillTable {
 		return count[a] > count[b] || count[a] == count[b] && a < b
 	})
 	for _, k := range r.Kills {
+		if k.Registered {
+			continue
+		}
 		if len(t.Ops) == 0 || t.Ops[len(t.Ops)-1].Op != k.Op {
 			t.Ops = append(t.Ops, KillRows{Op: k.Op, Columns: len(t.Oracles) + 2})
 		}
@@ -385,8 +391,50 @@ func (r *Report) Matrix() KillTable {
 	return t
 }
 
-// Markdown writes one section as a table: "suite", "equations", "built-ins", "reported" or
-// "mistakes".
+// An OpKills is how many of the mistakes in the graph of a registered op were caught, and by whom.
+type OpKills struct {
+	Op              string
+	Planted, Caught int
+	By              string
+}
+
+// Registered sums up the mistakes that are planted in the graphs of registered ops.
+func (r *Report) Registered() (all []OpKills) {
+	var by map[string]int
+	for i, k := range r.Kills {
+		if !k.Registered {
+			continue
+		}
+		if len(all) == 0 || all[len(all)-1].Op != k.Op {
+			all, by = append(all, OpKills{Op: k.Op}), map[string]int{}
+		}
+		last := &all[len(all)-1]
+		last.Planted++
+		if k.Caught {
+			last.Caught++
+		}
+		for _, o := range k.Oracles {
+			by[suite.Group(o)]++
+		}
+		if i+1 == len(r.Kills) || r.Kills[i+1].Op != k.Op {
+			var oracles []string
+			for o := range by {
+				oracles = append(oracles, o)
+			}
+			sort.Slice(oracles, func(i, j int) bool {
+				a, b := oracles[i], oracles[j]
+				return by[a] > by[b] || by[a] == by[b] && a < b
+			})
+			for i, o := range oracles {
+				oracles[i] = fmt.Sprintf("%s %d", o, by[o])
+			}
+			last.By = strings.Join(oracles, "; ")
+		}
+	}
+	return all
+}
+
+// Markdown writes one section as a table: one of Sections.
 func (r *Report) Markdown(section string) (string, error) {
 	var b strings.Builder
 	cell := func(s string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(s) }
@@ -468,24 +516,32 @@ func (r *Report) Markdown(section string) (string, error) {
 				row(cells...)
 			}
 		}
+	case "registered":
+		head("op", "mistakes", "caught", "by")
+		for _, k := range r.Registered() {
+			row(k.Op, fmt.Sprint(k.Planted), fmt.Sprint(k.Caught), k.By)
+		}
 	default:
-		return "", fmt.Errorf("suite: no section is called %q: want suite, equations, built-ins, reported or mistakes", section)
+		return "", fmt.Errorf("suite: no section is called %q: want one of %s", section, strings.Join(Sections(), ", "))
 	}
 	return b.String(), nil
 }
 
 // Sections are the names that Markdown knows.
-func Sections() []string { return []string{"suite", "equations", "built-ins", "reported", "mistakes"} }
+func Sections() []string {
+	return []string{"suite", "equations", "built-ins", "reported", "mistakes", "registered"}
+}
 
 // Fill replaces what stands between the markers <!-- verify:NAME --> and <!-- /verify:NAME --> in a
-// document by that section's table, for every section that has a marker.
+// document by that section's table, for every section that has a marker. The mistakes planted in
+// registered ops are another run's than all else: where one was not run, its tables are left alone.
 //
 // It returns an error if a marker is not closed.
 func (r *Report) Fill(document string) (string, error) {
 	for _, s := range Sections() {
 		from, to := "<!-- verify:"+s+" -->", "<!-- /verify:"+s+" -->"
 		before, rest, ok := strings.Cut(document, from)
-		if !ok {
+		if !ok || (s == "registered") != (len(r.Registered()) > 0) {
 			continue
 		}
 		_, after, ok := strings.Cut(rest, to)

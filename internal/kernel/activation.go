@@ -28,7 +28,7 @@ const (
 	GELUTanh                          // x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))/2
 	ELU                               // x for x > 0, A·(eˣ−1) elsewhere
 	LeakyReLU                         // x for x > 0, A·x elsewhere
-	Clamp                             // min(max(x, A), B), with derivative 1 at A and at B
+	Clamp                             // min(max(x, A), B), with derivative 0 at A and at B
 	ReLU6                             // min(max(x, 0), 6), with derivative 0 at 0 and at 6
 	HardSigmoid                       // min(max(x/6 + ½, 0), 1), with derivative 0 at −3 and at 3
 	HardSwish                         // x·min(max(x+3, 0), 6)/6
@@ -37,6 +37,7 @@ const (
 	Sqrt                              // √x
 	Square                            // x²
 	Abs                               // |x|, with derivative 0 at 0
+	Below                             // min(x, 0), with derivative 1 at 0
 )
 
 // A curve is a function and its first two derivatives in float64. ddf is nil where f is linear
@@ -112,15 +113,15 @@ var activations = [...]curve{
 		}, nil},
 	Clamp: {"Clamp", simd.Clamp,
 		func(x, a, b float64) float64 { // not min and max, which order −0 and 0
-			switch {
-			case x < a:
-				return a
-			case x > b:
-				return b
+			if x < a {
+				x = a
+			}
+			if x > b {
+				x = b
 			}
 			return x
 		},
-		func(x, a, b float64) float64 { return one(x >= a && x <= b) }, nil},
+		func(x, a, b float64) float64 { return one(x > a && x < b) }, nil},
 	ReLU6: {"ReLU6", simd.ReLU6,
 		func(x, _, _ float64) float64 { return min(max(x, 0), 6) },
 		func(x, _, _ float64) float64 { return one(!(x <= 0 || x >= 6)) }, nil},
@@ -144,7 +145,7 @@ var activations = [...]curve{
 		func(x, _, _ float64) float64 { return math.Exp(x) },
 		func(x, _, _ float64) float64 { return math.Exp(x) }},
 	Log: {"Log", simd.Other,
-		func(x, _, _ float64) float64 { return math.Log(x) },
+		func(x, _, _ float64) float64 { return logarithm(x) },
 		func(x, _, _ float64) float64 { return 1 / x },
 		func(x, _, _ float64) float64 { return -1 / (x * x) }},
 	Sqrt: {"Sqrt", simd.Sqrt,
@@ -166,6 +167,17 @@ var activations = [...]curve{
 			}
 			return x // 0, or NaN
 		}, nil},
+	Below: {"Below", simd.Other,
+		func(x, _, _ float64) float64 { return min(x, 0) },
+		func(x, _, _ float64) float64 { return one(x <= 0) }, nil},
+}
+
+// logarithm is math.Log, which takes denormals for the smallest normal number on amd64.
+func logarithm(x float64) float64 {
+	if 0 < x && x < 0x1p-1022 {
+		return math.Log(x*0x1p54) - 54*math.Ln2
+	}
+	return math.Log(x)
 }
 
 // String is the function's name.

@@ -65,18 +65,37 @@ func typeOf(shape []int) hm.Type {
 	return G.TensorType{Dims: len(shape), Of: hm.TypeVariable('a')}
 }
 
-func signature(shapes ...[]int) hm.Type {
+// signature is the type of a function of the subject's operands and of more tensors.
+func (s *subject) signature(more ...[]int) hm.Type {
 	var t []hm.Type
-	for _, s := range shapes {
-		t = append(t, typeOf(s))
+	for i, shape := range s.shapes {
+		switch {
+		case s.floating(i):
+			t = append(t, typeOf(shape))
+		case len(shape) == 0:
+			t = append(t, s.inputs[i].Type)
+		default:
+			t = append(t, G.TensorType{Dims: len(shape), Of: s.inputs[i].Type})
+		}
+	}
+	for _, shape := range more {
+		t = append(t, typeOf(shape))
 	}
 	return hm.NewFnType(t...)
 }
 
-func (p *planted) Arity() int { return len(p.s.shapes) }
-func (p *planted) Type() hm.Type {
-	return signature(append(append([][]int(nil), p.s.shapes...), p.s.y)...)
+// dtype is the type of the operands that are floats.
+func (s *subject) dtype(in []G.Value) tensor.Dtype {
+	for i := range s.shapes {
+		if s.floating(i) {
+			return in[i].Dtype()
+		}
+	}
+	return tensor.Float64
 }
+
+func (p *planted) Arity() int                                     { return len(p.s.shapes) }
+func (p *planted) Type() hm.Type                                  { return p.s.signature(p.s.y) }
 func (p *planted) InferShape(...G.DimSizer) (tensor.Shape, error) { return shapeOf(p.s.y), nil }
 func (p *planted) ReturnsPtr() bool                               { return false }
 func (p *planted) CallsExtern() bool                              { return false }
@@ -130,7 +149,7 @@ func (p *planted) compute(dst G.Value, in []G.Value) (G.Value, error) {
 			y[i] += held[i]
 		}
 	}
-	return result(y, p.s.y, in[0].Dtype(), dst)
+	return result(y, p.s.y, p.s.dtype(in), dst)
 }
 
 // result puts elements into a value, or into the memory at hand.
@@ -151,7 +170,7 @@ func result(data []float64, shape []int, of tensor.Dtype, dst G.Value) (G.Value,
 func (p *planted) DiffWRT(n int) []bool {
 	all := make([]bool, n)
 	for i := range all {
-		all[i] = true
+		all[i] = p.s.floating(i)
 	}
 	return all
 }
@@ -159,6 +178,10 @@ func (p *planted) DiffWRT(n int) []bool {
 func (p *planted) SymDiff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 	var all G.Nodes
 	for i := range in {
+		if !p.s.floating(i) {
+			all = append(all, nil)
+			continue
+		}
 		n, err := G.ApplyOp(&plantedGradient{p, i}, append(append(G.Nodes{}, in...), out, grad)...)
 		if err != nil {
 			return nil, err
@@ -183,9 +206,15 @@ func (p *planted) DoDiff(_ G.ExecutionContext, in G.Nodes, out *G.Node) error {
 	}
 	grads := p.backward(v[:len(in)], v[len(in)], v[len(in)+1])
 	for i, n := range in {
+		if !p.s.floating(i) {
+			continue
+		}
 		g, err := n.Grad()
 		if err != nil {
 			return err
+		}
+		if p.addScalar(g, grads[i]) {
+			continue
 		}
 		d, ok := g.(*tensor.Dense)
 		if !ok {
@@ -208,6 +237,25 @@ func (p *planted) DoDiff(_ G.ExecutionContext, in G.Nodes, out *G.Node) error {
 	return nil
 }
 
+// addScalar adds to a gradient that is a scalar.
+func (p *planted) addScalar(g G.Value, dx []float64) bool {
+	switch d := g.(type) {
+	case *G.F64:
+		if p.overwrites {
+			*d = 0
+		}
+		*d += G.F64(dx[0])
+	case *G.F32:
+		if p.overwrites {
+			*d = 0
+		}
+		*d += G.F32(dx[0])
+	default:
+		return false
+	}
+	return true
+}
+
 // plantedGradient is the gradient of input i as an op of x…, y and dy.
 type plantedGradient struct {
 	p *planted
@@ -216,7 +264,7 @@ type plantedGradient struct {
 
 func (g *plantedGradient) Arity() int { return len(g.p.s.shapes) + 2 }
 func (g *plantedGradient) Type() hm.Type {
-	return signature(append(append([][]int(nil), g.p.s.shapes...), g.p.s.y, g.p.s.y, g.p.s.shapes[g.i])...)
+	return g.p.s.signature(g.p.s.y, g.p.s.y, g.p.s.shapes[g.i])
 }
 func (g *plantedGradient) InferShape(...G.DimSizer) (tensor.Shape, error) {
 	return shapeOf(g.p.s.shapes[g.i]), nil
@@ -237,7 +285,7 @@ func (g *plantedGradient) Do(in ...G.Value) (G.Value, error) {
 		return nil, err
 	}
 	n := len(g.p.s.shapes)
-	return result(g.p.backward(v[:n], v[n], v[n+1])[g.i], g.p.s.shapes[g.i], in[0].Dtype(), nil)
+	return result(g.p.backward(v[:n], v[n], v[n+1])[g.i], g.p.s.shapes[g.i], g.p.s.dtype(in), nil)
 }
 
 // general are the mistakes that any op can have, in its rule and in its kernel.
@@ -284,6 +332,9 @@ func (s *subject) general() []mistake {
 	})
 	rule("shifted by one element", func(dx []float64, _ []int) []float64 { return append(dx[1:], dx[0]) })
 	rule("transposed", func(dx []float64, shape []int) []float64 {
+		if len(shape) == 0 {
+			return dx
+		}
 		rows := shape[0]
 		if len(shape) > 1 {
 			rows = shape[len(shape)-2]
@@ -335,23 +386,34 @@ type Kill struct {
 	Op      string `json:"op"`
 	Mistake string `json:"mistake"`
 	Caught  bool   `json:"caught"`
+	// Registered: the op has no rule here, and mistakes are planted in its own graph.
+	Registered bool `json:"registered,omitempty"`
 	// all that caught it in the first case in which any did
 	Oracles []string `json:"oracles,omitempty"`
 	Cases   int      `json:"cases"` // cases until it was caught
 	Says    string   `json:"says,omitempty"`
 }
 
-// SelfTest plants every mistake of every op that has a rule and whose name contains only, and
-// reports which oracle of the checker caught it. It also puts each rule without a mistake before
-// the checker and returns an error if one is blamed, or if no op has such a name.
-func SelfTest(seed uint64, only string) ([]Kill, error) {
+// SelfTest plants every mistake of every op whose name contains only, and reports which oracle of
+// the checker caught it. It also puts each rule without a mistake before the checker and returns an
+// error if one is blamed, or if no op has such a name. Ops that are registered count only if they
+// are asked for.
+func SelfTest(seed uint64, only string, registered bool) ([]Kill, error) {
 	chosen, err := chosen(only)
 	if err != nil {
 		return nil, err
 	}
 	var all []Kill
 	for _, f := range chosen {
+		if f.registered && !registered {
+			continue
+		}
 		if f.registered {
+			kills, err := selfTestRegistered(f, seed)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, kills...)
 			continue
 		}
 		for n := range uint64(6) {
@@ -380,18 +442,24 @@ func kill(f family, m int, name string, seed uint64) Kill {
 	for k.Cases < most {
 		k.Cases++
 		s := f.subject(r)
-		rows, bad := s.plant(s.allMistakes()[m]).judged(seed+uint64(k.Cases), k.Cases%2 == 1)
-		if bad == nil {
-			continue
+		if k.judge(s.plant(s.allMistakes()[m]), seed+uint64(k.Cases), k.Cases%2 == 1) {
+			break
 		}
-		k.Says = bad.Error()
-		for _, row := range rows {
-			if row.Verdict == verify.Fails && !slices.Contains(k.Oracles, string(row.Oracle)) {
-				k.Oracles = append(k.Oracles, string(row.Oracle))
-			}
-		}
-		k.Caught = true
-		break
 	}
 	return k
+}
+
+// judge puts a subject with a mistake before the checker and notes who caught it.
+func (k *Kill) judge(s *subject, seed uint64, whole bool) bool {
+	rows, bad := s.judged(seed, whole)
+	if bad == nil {
+		return false
+	}
+	k.Caught, k.Says = true, bad.Error()
+	for _, row := range rows {
+		if row.Verdict == verify.Fails && !slices.Contains(k.Oracles, string(row.Oracle)) {
+			k.Oracles = append(k.Oracles, string(row.Oracle))
+		}
+	}
+	return true
 }

@@ -39,6 +39,8 @@ type subject struct {
 	rounding func(x [][]float64, dy []float64, u float64) (y float64, dx []float64)
 	// inputs are the inputs' names and draws, if they are not by the flags above.
 	inputs []verify.Input
+	// others are calls of a registered op with other parameters.
+	others func() []verify.Build
 
 	another     verify.Build // another graph of the same function
 	anotherName string
@@ -48,7 +50,7 @@ type subject struct {
 type family struct {
 	op         string
 	draw       func(r *rand.Rand) *subject
-	registered bool // it has no rule to plant mistakes in
+	registered bool // mistakes are planted in its own graph
 }
 
 // families are the ops that have a reference and planted mistakes here, and then all others that
@@ -80,18 +82,6 @@ func families() []family {
 		}
 	}
 	return all
-}
-
-// drawRegistered takes a case of the list of ops. It has no reference: the checker's own oracles
-// judge.
-func drawRegistered(e opset.Entry, r *rand.Rand) *subject {
-	c := e.Draw(r)
-	s := &subject{params: c.Params, build: c.Build, rough: c.Rough}
-	for _, in := range c.Inputs {
-		s.shapes = append(s.shapes, in.Shape)
-		s.inputs = append(s.inputs, verify.Input{Name: in.Name, Shape: in.Shape, Draw: in.Draw, Type: in.Of, Fixed: in.Of.Type != nil})
-	}
-	return s
 }
 
 func between(r *rand.Rand, lo, hi int) int { return lo + r.IntN(hi-lo+1) }

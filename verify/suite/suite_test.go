@@ -48,14 +48,26 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Each op with a rule has eight mistakes or more, and one of each op is caught; all of them are
-// planted by go run ./cmd/verify -self-test, and by that command's test.
+// Each op has eight mistakes or more, and one of each op is caught; all of them are planted by
+// go run ./cmd/verify -self-test, which is a gate.
 func TestSelfTest(t *testing.T) {
 	const seed = 1
 	t.Logf("seed %d", seed)
 	n := 0
 	for _, f := range families() {
 		if f.registered {
+			all, err := f.shown(seed)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			if n += len(all); len(all) < 8 {
+				t.Errorf("%s: %d planted mistakes, want at least 8", f.op, len(all))
+				continue
+			}
+			if k, err := killRegistered(f, all[len(all)/2], seed); err != nil || !k.Caught {
+				t.Errorf("%s: %s survived %d cases: %v", k.Op, k.Mistake, k.Cases, err)
+			}
 			continue
 		}
 		all := f.subject(rand.New(rand.NewPCG(seed, 0))).allMistakes()
@@ -66,8 +78,8 @@ func TestSelfTest(t *testing.T) {
 			t.Errorf("%s: %s survived %d cases", k.Op, k.Mistake, k.Cases)
 		}
 	}
-	if t.Logf("%d planted mistakes", n); n < 487 {
-		t.Errorf("%d planted mistakes, want 487 or more", n)
+	if t.Logf("%d planted mistakes", n); n < 1650 {
+		t.Errorf("%d planted mistakes, want 1650 or more", n)
 	}
 }
 
@@ -119,7 +131,10 @@ func TestMistakesAreDistinct(t *testing.T) {
 		var pending map[[2]int]bool // not yet seen to differ; −1 is the right rule
 		for n := 0; n < most && (n == 0 || len(pending) > 0); n++ {
 			s := f.subject(r)
-			in, dy := s.values(r), draw(r, s.y)
+			in, dy := [][]float64(nil), draw(r, s.y).Data
+			for _, a := range s.values(r) {
+				in = append(in, a.Data)
+			}
 			all := s.allMistakes()
 			outcomes := make([][]float64, len(all))
 			for m := range all {
@@ -155,32 +170,6 @@ func TestMistakesAreDistinct(t *testing.T) {
 	}
 }
 
-// effect is what a planted rule computes, in one list: y, the gradients, and whether it accumulates
-// and clears.
-func (s *subject) effect(m mistake, in []graphs.Array, dy graphs.Array) []float64 {
-	p := s.planting(m)
-	var x [][]float64
-	for _, a := range in {
-		x = append(x, a.Clone().Data)
-	}
-	y := p.forward(x)
-	all := append([]float64{step(m.overwrites), step(m.dirty)}, y...)
-	for _, dx := range p.backward(x, s.rule.forward(x), dy.Data) {
-		all = append(all, dx...)
-	}
-	return all
-}
-
-func alike(a, b []float64) bool {
-	for i := range a {
-		if d := a[i] - b[i]; d > 1e-9*max(a[i], -a[i]) || -d > 1e-9*max(a[i], -a[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-// values are inputs as the subject's case draws them.
 func (s *subject) values(r *rand.Rand) []graphs.Array {
 	var all []graphs.Array
 	for _, shape := range s.shapes {

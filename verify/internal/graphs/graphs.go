@@ -86,7 +86,7 @@ func Place(d *tensor.Dense, k int) int {
 	return at
 }
 
-// Number is an element of a tensor of floats or Ints, or a scalar's.
+// Number is an element of a tensor of floats or integers, or a scalar's.
 func Number(v any) (float64, error) {
 	switch x := v.(type) {
 	case float64:
@@ -94,6 +94,10 @@ func Number(v any) (float64, error) {
 	case float32:
 		return float64(x), nil
 	case int:
+		return float64(x), nil
+	case int32:
+		return float64(x), nil
+	case int64:
 		return float64(x), nil
 	case []float64:
 		return x[0], nil

@@ -404,7 +404,7 @@ var functions = []function{
 		func(f flavour, x, a, b vec) vec { return f.atMost(f.atLeast(x, a), b) },
 		func(f flavour, x, a, b vec) vec {
 			zero := f.copyOf(f.c(0))
-			return f.where(atLeastIs, x, a, f.where(lessEqual, x, b, f.copyOf(f.c(1)), zero), zero)
+			return f.where(greater, x, a, f.where(less, x, b, f.copyOf(f.c(1)), zero), zero)
 		}},
 	{"relu6", "",
 		func(f flavour, x, _, _ vec) vec { // +0 for −0
