@@ -63,6 +63,8 @@ var bordersApart = []struct{ op, about, of, reason string }{
 	{"matmul", "zeros", "", "the sign of a zero"},
 	{"batch_norm", "huge", "", "squares overflow in both, not in the same place"},
 	{"layer_norm", "huge", "", "squares are summed in float64"},
+	{"sum", "huge", "", "the order of a sum: the 1 is lost beside the huge numbers"},
+	{"mean", "huge", "", "the order of a sum: the 1 is lost beside the huge numbers"},
 	{"mse", "", "", "the sign of a zero"},
 	{"huber", "", "", "the sign of a zero"},
 	{"l1", "", "", "the derivative of |NaN| is NaN; PyTorch's is 0"},
