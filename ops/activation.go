@@ -16,9 +16,9 @@ import (
 //
 //   - x has any rank and float elements, and y has its shape;
 //   - dx = dy·f′(x), and derivatives of second order exist wherever f″ does;
-//   - values come from forms that neither overflow nor cancel, and are within four units in the last
-//     place, of GELU ten; where terms of either sign are added, as in the derivatives of SiLU and
-//     GELU, of the larger term; of GELUTanh times 1 + 2|u|, u being the argument of its tanh;
+//   - values come from forms that neither overflow nor cancel, and are within four units in the
+//     last place, of GELU ten; where terms of either sign are added, as in the derivatives of SiLU
+//     and GELU, of the larger term; of GELUTanh times 1 + 2|u|, u being the argument of its tanh;
 //   - NaN stays NaN; at ±∞ f and f′ are their limits, but SiLU and GELU of −∞ are NaN, as in
 //     PyTorch;
 //   - the error says that x is not a float node, or which parameter is wrong.

@@ -14,8 +14,8 @@ func TestActivations(t *testing.T) {
 }
 
 // activationTerms is the magnitude of the sum that the last rounding of f⁽ᵒʳᵈᵉʳ⁾(x) is part of: |f|
-// itself but where terms of either sign are added. An error in GELUTanh's u, of 4 roundings, is one of
-// 2u times that in its exponential.
+// itself but where terms of either sign are added. An error in GELUTanh's u, of 4 roundings, is one
+// of 2u times that in its exponential.
 func activationTerms(f ActivationFunc, order int, x, y float64) float64 {
 	x = max(-100, min(x, 100)) // beyond that all terms but x are 0 or 1
 	switch u, du, _ := cubic(x); {
@@ -34,8 +34,8 @@ func activationTerms(f ActivationFunc, order int, x, y float64) float64 {
 }
 
 // Each tier is within four units in the last place, 8u, of those terms: the exponential errs by 2u
-// to 3u (its argument, its polynomial), and no function has more than five roundings around it. GELU
-// has ten: for large |x| its second polynomial cancels, and an error of its argument counts
+// to 3u (its argument, its polynomial), and no function has more than five roundings around it.
+// GELU has ten: for large |x| its second polynomial cancels, and an error of its argument counts
 // fourfold. A tail that is subnormal errs by one of its units, which SiLU and GELU multiply by x,
 // GELUTanh's derivative by 0.2·x³, x being below 15 where the tail is not 0.
 func testActivations[T Float](t *testing.T) {

@@ -165,8 +165,8 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 	})
 }
 
-// padSplit pads a plane to hp rows of two halves: the even columns, then the odd ones. A stride of 2
-// then steps by 1 in each.
+// padSplit pads a plane to hp rows of two halves: the even columns, then the odd ones. A stride of
+// 2 then steps by 1 in each.
 func padSplit[T Float](g Conv, dst, plane []T, hp, half int) {
 	clear(dst[:hp*2*half])
 	for h := range min(g.H, hp-g.Rows.Before) {

@@ -94,8 +94,8 @@ func Permute[T Float](y, x []T, sides, strides []int) {
 		})
 		return
 	}
-	// A matrix for each block: lines of x along the unit axis, of y along the last. Tiles of it stay
-	// in the nearest cache.
+	// A matrix for each block: lines of x along the unit axis, of y along the last. Tiles of it
+	// stay in the nearest cache.
 	const line, column = 64, 128
 	across := (n[unit] + column - 1) / column
 	blocks := len(y) / (n[last] * n[unit])

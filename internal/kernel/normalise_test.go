@@ -57,8 +57,8 @@ func testNorm[T Float](t *testing.T) {
 				own := sum / float64(g.Count())
 				group(i, func(at int) { squares += (float64(x[at]) - own) * (float64(x[at]) - own) })
 				check("mean", i, m[i], own, unit*math.Abs(own)+2*wide*magnitude/float64(g.Count()))
-				// An error of wide·|mean| in a piece's mean changes the distance of two means, at most a
-				// few deviations, whose square counts.
+				// An error of wide·|mean| in a piece's mean changes the distance of two means, at
+				// most a few deviations, whose square counts.
 				variance := squares / float64(g.Count())
 				check("variance", k+i, m[k+i], variance, (unit+4*wide)*variance+4*wide*mean*math.Sqrt(variance))
 				mu, inv := float64(m[i]), 1/math.Sqrt(float64(m[k+i])+eps)

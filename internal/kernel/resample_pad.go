@@ -5,8 +5,8 @@ import (
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
-// A padRun is n elements of a padded axis, from element to on, that are the elements from, from+step,
-// … of the axis; zeros where from is negative.
+// A padRun is n elements of a padded axis, from element to on, that are the elements from,
+// from+step, … of the axis; zeros where from is negative.
 type padRun struct{ to, n, from, step int }
 
 // padRuns are the runs of a map that pads, in order.

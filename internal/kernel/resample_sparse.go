@@ -120,8 +120,8 @@ func (s *sparse[T]) sums(y, x []T, lo, hi int) {
 	}
 }
 
-// applySparse applies down to the columns and across to the rows of each plane, rows×cols of x. What
-// is done by vectors, down, is done where the lines are many.
+// applySparse applies down to the columns and across to the rows of each plane, rows×cols of x.
+// What is done by vectors, down, is done where the lines are many.
 func applySparse[T Float](down, across *sparse[T], rows, cols int, y, x []T, planes int) {
 	p, q := len(down.start)-1, len(across.start)-1
 	in, out := rows*cols, p*q
