@@ -24,7 +24,7 @@ func (s *Server) page() error {
 	in := s.run.Input
 	err = t.Execute(&html, map[string]any{
 		"Model": s.run.Config.Model, "Data": report.Subject(s.run), "Classes": s.run.Classes, "Channels": in[0], "Height": in[1], "Width": in[2],
-		"Draw": in[0] == 1, "MaxBytes": s.options.MaxBytes,
+		"Draw": in[0] == 1, "Fit": s.run.Config.Fit, "MaxBytes": s.options.MaxBytes,
 	})
 	if err != nil {
 		return errors.Wrap(err, "serve")

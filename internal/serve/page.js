@@ -115,12 +115,14 @@ async function take(file) {
   picture = file
   $('hint').hidden = true
   ask()
-  try { // as the network sees it: its middle, in the input's proportion
+  try { // as the network sees it: scaled so that it covers the input, lies inside it, or is it
     const b = await createImageBitmap(file)
-    const k = Math.max(W / b.width, H / b.height), w = W / k, h = H / k
     if (picture !== file) return
-    const sw = SIDE * Math.min(1, W / H), sh = SIDE * Math.min(1, H / W)
-    ink.drawImage(b, (b.width - w) / 2, (b.height - h) / 2, w, h, (SIDE - sw) / 2, (SIDE - sh) / 2, sw, sh)
+    const fit = main.dataset.fit, k = (fit === 'pad' ? Math.min : Math.max)(W / b.width, H / b.height)
+    const kx = fit === 'resize' ? W / b.width : k, ky = fit === 'resize' ? H / b.height : k
+    const unit = SIDE / Math.max(W, H), w = Math.min(b.width, W / kx), h = Math.min(b.height, H / ky)
+    const dw = w * kx * unit, dh = h * ky * unit
+    ink.drawImage(b, (b.width - w) / 2, (b.height - h) / 2, w, h, (SIDE - dw) / 2, (SIDE - dh) / 2, dw, dh)
   } catch { /* the server says what is wrong with it */ }
 }
 $('file').addEventListener('change', e => { take(e.target.files[0]); e.target.value = '' })
