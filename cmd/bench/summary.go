@@ -23,7 +23,7 @@ func (r *Report) summary() string {
 		rows = append(rows, []string{what, peer, ratio(v.mean()), ratio(least),
 			fmt.Sprintf("%d of %d", slower, len(v.v))})
 	}
-	var torch, last, products, maps values
+	var torch, last, products, ops, opsTraining, training, winograd, evaluation values
 	for _, c := range r.Convs {
 		if c.Kind == "many" {
 			torch.add("", c.OverPyTorchAll[:]...)
@@ -35,14 +35,27 @@ func (r *Report) summary() string {
 			products.add("", p.OverOpenBLASAll)
 		}
 	}
-	for _, p := range r.Parts {
-		maps.add("", p.OverPyTorchAll)
+	for _, o := range r.Ops {
+		ops.add("", o.OverPyTorch)
+		opsTraining.add("", o.OverPyTorchTraining)
+	}
+	for _, n := range r.Networks {
+		if n.OverONNX > 0 {
+			evaluation.add("", n.OverBest)
+			continue
+		}
+		training.add("", n.OverBest)
+		winograd.add("", n.WinogradOverBest)
 	}
 	conv := "convolutions of 32 channels and more, both gradients too"
 	add(conv, "PyTorch", torch)
 	add(conv, "PyTorch, channels last", last)
 	add("matrix products, 256³ to 2048³", "OpenBLAS", products)
-	add("pooling, ReLU, their gradients", "PyTorch", maps)
+	add("normalisation, activations, losses, pools, arithmetic", "PyTorch, its best layout", ops)
+	add("the same with gradients", "PyTorch, its best layout", opsTraining)
+	add("training steps of resnet20, resnet18, mobilenet_v2", "PyTorch's best, compiled too", training)
+	add("the same with Winograd", "PyTorch's best, compiled too", winograd)
+	add("evaluation of resnet18, mobilenet_v2, batches of 1 and 16", "the best of PyTorch and onnxruntime", evaluation)
 	best, builtin := values{}, values{}
 	for i, s := range r.Steps {
 		switch {
