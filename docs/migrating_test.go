@@ -178,7 +178,7 @@ func asNetwork(steps int) (losses []float32, gradient []float32, err error) {
 	}
 	x := leaf(scratch, 1, "x", batch, 1, 12, 12).Value().Data().([]float32)
 
-	step, err := train.NewStep(net, model.CrossEntropy{}, &train.SGD{}, batch)
+	step, err := train.NewStep(net, model.CrossEntropy{}, &train.SGD{}, batch, train.StepOptions{})
 	if err != nil {
 		return nil, nil, err
 	}

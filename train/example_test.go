@@ -70,7 +70,7 @@ func ExampleStep() {
 		fmt.Println(err)
 		return
 	}
-	s, err := train.NewStep(net, model.CrossEntropy{}, &train.Adam{}, 4, model.L2(1e-4))
+	s, err := train.NewStep(net, model.CrossEntropy{}, &train.Adam{}, 4, train.StepOptions{Penalties: []model.Penalty{model.L2(1e-4)}})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -72,7 +72,7 @@ func (t *Trainer) begin(ctx context.Context) (*run, error) {
 		loss = blended(loss)
 	}
 	var err error
-	if r.step, err = newStep(t.Net, loss, r.optimizer, t.Batch, t.Seed, t.Penalties); err != nil {
+	if r.step, err = NewStep(t.Net, loss, r.optimizer, t.Batch, StepOptions{t.Seed, t.Penalties}); err != nil {
 		return nil, err
 	}
 	if t.Average > 0 {

@@ -32,16 +32,17 @@ type Step struct {
 	mean  bool            // sum has been divided by calls
 }
 
-// NewStep returns a step for batches of that many samples. The penalties are added to the loss, and
-// their derivatives to the gradients. Dropout masks follow from the number of calls alone.
+// StepOptions are what a step may have beside what it needs.
+type StepOptions struct {
+	Seed      uint64          // of the dropout masks, which follow from it and the number of calls
+	Penalties []model.Penalty // added to the loss, and their derivatives to the gradients
+}
+
+// NewStep returns a step for batches of that many samples.
 //
 // It returns an error if an argument is nil, or the network cannot be built for the batch and the
 // loss.
-func NewStep(net *model.Network, loss model.Loss, o Optimizer, batch int, penalties ...model.Penalty) (*Step, error) {
-	return newStep(net, loss, o, batch, 0, penalties)
-}
-
-func newStep(net *model.Network, loss model.Loss, o Optimizer, batch int, seed uint64, penalties []model.Penalty) (*Step, error) {
+func NewStep(net *model.Network, loss model.Loss, o Optimizer, batch int, options StepOptions) (*Step, error) {
 	switch {
 	case net == nil:
 		return nil, errors.New("train: NewStep: the network is nil")
@@ -50,7 +51,7 @@ func newStep(net *model.Network, loss model.Loss, o Optimizer, batch int, seed u
 	case o == nil:
 		return nil, errors.New("train: NewStep: the optimizer is nil")
 	}
-	g, err := net.Build(batch, model.BuildOptions{Loss: loss, Penalties: penalties, Training: true, Seed: seed})
+	g, err := net.Build(batch, model.BuildOptions{Loss: loss, Penalties: options.Penalties, Training: true, Seed: options.Seed})
 	if err != nil {
 		return nil, errors.Wrap(err, "train: NewStep")
 	}

@@ -98,7 +98,7 @@ func TestStepGradients(t *testing.T) {
 		if lambda > 0 {
 			penalties = append(penalties, model.L2(lambda))
 		}
-		s, err := NewStep(n, difference, &SGD{}, 4, penalties...)
+		s, err := NewStep(n, difference, &SGD{}, 4, StepOptions{Penalties: penalties})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,15 +166,15 @@ func TestStepGradients(t *testing.T) {
 
 func TestStepErrors(t *testing.T) {
 	n := linear(t)
-	_, err := NewStep(nil, difference, &SGD{}, 4)
+	_, err := NewStep(nil, difference, &SGD{}, 4, StepOptions{})
 	wants(t, err, "train: NewStep: the network is nil")
-	_, err = NewStep(n, nil, &SGD{}, 4)
+	_, err = NewStep(n, nil, &SGD{}, 4, StepOptions{})
 	wants(t, err, "train: NewStep: the loss is nil")
-	_, err = NewStep(n, difference, nil, 4)
+	_, err = NewStep(n, difference, nil, 4, StepOptions{})
 	wants(t, err, "train: NewStep: the optimizer is nil")
-	_, err = NewStep(n, difference, &SGD{}, 0)
+	_, err = NewStep(n, difference, &SGD{}, 0, StepOptions{})
 	wants(t, err, "train: NewStep: ", "batch")
-	s, err := NewStep(n, difference, &SGD{}, 2)
+	s, err := NewStep(n, difference, &SGD{}, 2, StepOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestGradientsThatShareMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewStep(n, difference, &SGD{}, 1)
+	s, err := NewStep(n, difference, &SGD{}, 1, StepOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestMasksGoByTheStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	x, targets := regression(rand.New(rand.NewPCG(2, 0)), 8)
-	s, err := NewStep(n, difference, &SGD{}, 8)
+	s, err := NewStep(n, difference, &SGD{}, 8, StepOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,5 +302,33 @@ func TestMasksGoByTheStep(t *testing.T) {
 	s.runs = 0
 	if again := step(); a == b || a != again {
 		t.Errorf("the losses of steps 0, 1 and 0 are %v, %v and %v, want the first and last alike", a, b, again)
+	}
+}
+
+// TestStepSeed: the seed decides on the dropout masks, and the number of calls.
+func TestStepSeed(t *testing.T) {
+	loss := func(seed uint64, calls int) (loss float64) {
+		net, err := model.New(model.Sequential{model.Dropout{P: 0.5}, model.Linear{Outputs: 2}}, tensor.Shape{40}, model.Options{Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := NewStep(net, model.CrossEntropy{}, &SGD{}, 1, StepOptions{Seed: seed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		x := make([]float32, 40)
+		for i := range x {
+			x[i] = float32(i)
+		}
+		for range calls {
+			if loss, err = s.Gradients(x, []data.Target{{Class: 1}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return loss
+	}
+	if a, again, b, next := loss(1, 1), loss(1, 1), loss(2, 1), loss(1, 2); a != again || a == b || a == next {
+		t.Errorf("the losses are %v and %v with one seed, %v with another, and %v in the next call", a, again, b, next)
 	}
 }

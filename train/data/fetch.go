@@ -94,6 +94,9 @@ func (f Fetcher) file(ctx context.Context, dir string, r Remote) error {
 			f.progress(r, r.Size)
 			return nil
 		}
+		if err := os.Remove(name); err != nil { // it is not what its name says
+			return err
+		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
