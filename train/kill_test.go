@@ -30,18 +30,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// killedTrainer is the trainer of the processes that are killed: one with dropout and moments, that
-// saves in the middle of epochs.
+// killedTrainer is the trainer of the processes that are killed: one with dropout, moments, a moving
+// average, augmentation and mixup, that joins batches and saves in the middle of epochs.
 func killedTrainer(dir string) (*Trainer, error) {
 	training, test, err := openDigits(80, 30)
 	if err != nil {
 		return nil, err
 	}
 	c := config()
-	c.Model, c.Epochs, c.Batch = "convnet", 3, 8
+	c.Model, c.Epochs, c.Batch = "convnet", 3, 4
+	c.Accumulate, c.Average, c.Mixup, c.Clip, c.Schedule, c.Smoothing = 2, 0.9, 0.4, 5, "plateau", 0.1
+	c.Flip, c.Crop, c.Shift, c.Rotate = true, 2, 1.5, 10
 	t, err := c.Trainer(training, test)
 	if err == nil {
-		t.Dir, t.SaveEvery, t.Keep = dir, 3, 2
+		t.Dir, t.SaveEvery, t.Keep, t.Workers = dir, 3, 2, 3
 	}
 	return t, err
 }
@@ -56,9 +58,7 @@ func victim(dir string) error {
 		_, err = t.Resume(context.Background())
 		return err
 	}
-	if err := os.RemoveAll(dir); err != nil { // killed before it had saved anything
-		return err
-	}
+	// What is left of a run that was killed before it had saved anything is cleaned up.
 	_, err = t.Run(context.Background())
 	return err
 }
@@ -125,8 +125,10 @@ func TestKilledRuns(t *testing.T) {
 func compare(t *testing.T, dir, whole string) {
 	t.Helper()
 	a, b := names(t, dir), names(t, whole)
-	if !bytes.Equal(file(t, dir, WeightsFile), file(t, whole, WeightsFile)) || len(a) != len(b) {
-		t.Errorf("the weights differ, or the files: %v, want %v", a, b)
+	for _, name := range []string{WeightsFile, BestFile} {
+		if !bytes.Equal(file(t, dir, name), file(t, whole, name)) || len(a) != len(b) {
+			t.Errorf("%s differs, or the files: %v, want %v", name, a, b)
+		}
 	}
 	if n, want := bytes.Count(file(t, dir, MetricsFile), []byte("\n")), bytes.Count(file(t, whole, MetricsFile), []byte("\n")); n != want {
 		t.Errorf("%d lines of metrics, want %d", n, want)

@@ -175,7 +175,12 @@ func clearDir(path string, force bool) error {
 		return nil // CheckDir says more
 	}
 	if _, err := readSaved(path); err != nil {
-		return errors.Wrapf(err, "train: %s holds no run, nothing of it is deleted", path)
+		return errors.Wrapf(err, "train: %s holds no run: nothing is deleted", path)
+	}
+	for _, e := range entries {
+		if name := e.Name(); !isOwn(name) && !isTemporary(name) {
+			return errors.Errorf("train: %s holds %s, which is no file of a run: nothing is deleted", path, name)
+		}
 	}
 	d, err := reopenDir(path)
 	if err != nil {
