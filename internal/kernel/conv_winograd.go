@@ -1,6 +1,9 @@
 package kernel
 
 import (
+	"math"
+	"unsafe"
+
 	"github.com/convgrad/convgrad/internal/simd"
 	"github.com/convgrad/convgrad/internal/workers"
 )
@@ -14,9 +17,9 @@ import (
 // and of BackwardData's dx: |error| ≤ e · max|x| · max|w|, plus what |b| adds, and dy for x going
 // back. unit is the unit roundoff, 2⁻²⁴ or 2⁻⁵³. Where the algorithm is not used they still hold.
 //
-// The bounds hold where nothing overflows or underflows. The transformed input may be 100·max|x|,
-// and intermediate sums may exceed their result: operands near the largest float can give an
-// infinity or NaN where the direct sum is finite.
+// The bounds hold where nothing underflows. The transformed input may be 100·max|x|, and
+// intermediate sums may exceed their result; but where one of them could overflow, and where an
+// operand is not finite, the direct sum is made instead (see calm).
 //
 // The bound follows the sums. One axis of the tile of m outputs multiplies magnitudes by at most
 // max_i Σ_j |Aᵀ|_ij · Σ|G|_j · Σ|Bᵀ|_j, which is 48 for m = 4 and 9 for m = 2; both axes by its
@@ -75,8 +78,39 @@ type winogradPlan[T Float] struct {
 	stripH, stripW int   // padded input of a row of tiles
 }
 
+// calm reports whether nothing in Winograd's algorithm can overflow, which the direct sum might not:
+// no transformed operand and no sum exceeds half the largest float. An operand that is not finite is
+// not calm. The largest magnitudes decide, which no number of threads changes.
+func (p *correlation[T]) calm() bool {
+	largest := math.MaxFloat64 / 2
+	if unsafe.Sizeof(T(0)) == 4 {
+		largest = math.MaxFloat32 / 2
+	}
+	s := takeScratch[T](1)
+	defer s.free()
+	tops := s.slice(0, p.n)
+	workers.Spans(p.n, max(1, workers.Chunk/(p.planes*p.h*p.w)), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			tops[i] = simd.MaxAbs(p.src[i*p.srcImage:][:p.planes*p.h*p.w])
+		}
+	})
+	x, w := float64(simd.MaxAbs(tops)), float64(simd.MaxAbs(p.weights[:min(len(p.weights), (p.m-1)*p.wm+(p.planes-1)*p.wPlane+9)]))
+	b := 0.0
+	if p.bias != nil {
+		b = float64(simd.MaxAbs(p.bias))
+	}
+	const amplification = 48 * 48 // as in WinogradBound: a bound of the sums of magnitudes
+	return 100*x <= largest && 4*w <= largest && amplification*float64(p.planes)*x*w+b <= largest
+}
+
 // runWinograd is run by Winograd's algorithm with tiles of p.tile×p.tile.
 func (p *correlation[T]) runWinograd() {
+	if !p.calm() {
+		direct := *p
+		direct.winograd = false
+		direct.choose().runPart(&direct)
+		return
+	}
 	m := p.tile
 	// Filters' elements in their natural order; which way the taps run is left to the
 	// transformation.

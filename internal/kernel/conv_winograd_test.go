@@ -119,3 +119,58 @@ func TestWinogradThreads(t *testing.T) {
 		})
 	})
 }
+
+// Operands near the largest float, and such as are not finite, have the bits of the direct sum:
+// Winograd's intermediate sums would overflow where it does not.
+func TestWinogradStepsBack(t *testing.T) {
+	everyTier(t, func(t *testing.T) { both(t, testWinogradStepsBack[float32], testWinogradStepsBack[float64]) })
+}
+
+func testWinogradStepsBack[T Float](t *testing.T) {
+	const seed = 87
+	r := rand.New(rand.NewPCG(seed, 0))
+	largest := math.MaxFloat64
+	if unit[T]() == 0x1p-24 {
+		largest = math.MaxFloat32
+	}
+	for _, c := range winogradConvs {
+		g, err := NewConv(c.n, c.c, c.h, c.w, c.k, c.r, c.s, c.g, c.sp, c.flip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, odd := range []struct {
+			name string
+			x, w float64 // factors of all elements
+			one  float64 // put in the place of one
+		}{
+			{"the largest x", largest, 1 / float64(20*g.C), 0.5},
+			{"the largest w", 1 / float64(20*g.C*g.K), largest, 0.5},
+			{"large both", math.Sqrt(largest) / 4, math.Sqrt(largest) / float64(36*max(g.C, g.K)), 0.5},
+			{"NaN", 1, 1, math.NaN()},
+			{"an infinity", 1, 1, math.Inf(-1)},
+		} {
+			x, w, dy := uniform[T](r, g.XLen()), uniform[T](r, g.WLen()), uniform[T](r, g.YLen())
+			if odd.one != 0.5 && g.Groups > 1 {
+				continue // the groups without it are made by Winograd's algorithm
+			}
+			x[g.XLen()/2], dy[g.YLen()/2] = T(odd.one), T(odd.one)
+			for _, s := range [][]T{x, dy} {
+				for i := range s {
+					s[i] *= T(odd.x)
+				}
+			}
+			for i := range w {
+				w[i] *= T(odd.w)
+			}
+			y, want, dx, wantX := make([]T, g.YLen()), make([]T, g.YLen()), make([]T, g.XLen()), make([]T, g.XLen())
+			direct := g
+			g.Winograd, direct.Winograd = true, false
+			Forward(g, y, x, w, nil, false)
+			Forward(direct, want, x, w, nil, false)
+			same(t, c.name+", "+odd.name+", y", y, want)
+			BackwardData(g, dx, dy, w)
+			BackwardData(direct, wantX, dy, w)
+			same(t, c.name+", "+odd.name+", dx", dx, wantX)
+		}
+	}
+}

@@ -164,12 +164,36 @@ func Max[T Float](x []T) T {
 	return top
 }
 
+// MaxAbs is the greatest magnitude of x, NaN if x holds NaN, and 0 if x is empty.
+func MaxAbs[T Float](x []T) (top T) {
+	var lanes [16]T
+	if done := maxAbsVector(&lanes, x); done > 0 {
+		for _, v := range lanes {
+			top = max(top, v)
+		}
+		x = x[done:]
+	}
+	for _, v := range x {
+		top = max(top, v, -v)
+	}
+	return top
+}
+
 // ExpSum is y = exp(x − top), and returns the sum of y. Differences are taken in float64, where
 // those of two float32 do not overflow. Those of two float64 may overflow to −Inf, and exp(−Inf) is
 // 0 as it should be.
 func ExpSum[T Float](y, x []T, top float64) float64 {
 	y = y[:len(x)]
 	done, sum := expVector(y, x, top)
+	if rest := x[done:]; tier != Generic && len(rest) > 0 { // a vector of their own, filled up
+		var from, to [16]T
+		for i := copy(from[:], rest); i < len(from); i++ {
+			from[i] = T(math.Inf(-1))
+		}
+		_, more := expVector(to[:8], from[:8], top)
+		copy(y[done:], to[:])
+		return sum + more
+	}
 	for j := done; j < len(x); j++ {
 		e := math.Exp(float64(x[j]) - top)
 		y[j] = T(e)

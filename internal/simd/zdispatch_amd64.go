@@ -1218,6 +1218,40 @@ func activateBackwardVector[T Float](f Function, dx, dy, x []T, a, b T) (n int) 
 	return n
 }
 
+// maxAbsVector is the maximum, lane by lane, of the magnitudes of the first n elements of x.
+func maxAbsVector[T Float](lanes *[16]T, x []T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (15); n == 0 {
+					return
+				}
+				rowMaxAbs32AVX512(n, p32(x), p32(lanes[:]))
+			case AVX2:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				rowMaxAbs32AVX2(n, p32(x), p32(lanes[:]))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				rowMaxAbs64AVX512(n, p64(x), p64(lanes[:]))
+			case AVX2:
+				if n = len(x) &^ (3); n == 0 {
+					return
+				}
+				rowMaxAbs64AVX2(n, p64(x), p64(lanes[:]))
+			}
+		}
+	}
+	return n
+}
+
 // sgdVector is w −= rate·(g + decay·w) for the first n elements.
 func sgdVector[T Float](w, g []T, rate, decay T) (n int) {
 	if tier != Generic {

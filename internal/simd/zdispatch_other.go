@@ -121,6 +121,11 @@ func activateBackwardVector[T Float](f Function, dx, dy, x []T, a, b T) (n int) 
 	return n
 }
 
+// maxAbsVector is the maximum, lane by lane, of the magnitudes of the first n elements of x.
+func maxAbsVector[T Float](lanes *[16]T, x []T) (n int) {
+	return n
+}
+
 // sgdVector is w −= rate·(g + decay·w) for the first n elements.
 func sgdVector[T Float](w, g []T, rate, decay T) (n int) {
 	return n

@@ -349,6 +349,11 @@ func expSum32AVX512(n int, y *float32, x *float32, top float64) (sum float64)
 //go:noescape
 func rowMax32AVX512(n int, x *float32, lanes *float32)
 
+// rowMaxAbs32AVX512 is lanes[l] = max over i of the magnitude of x[16·i+l], NaN where one of them is, over n > 0 elements, a multiple of 16.
+//
+//go:noescape
+func rowMaxAbs32AVX512(n int, x *float32, lanes *float32)
+
 // maxPool2x2x32AVX512 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs of each row.
 //
 //go:noescape
@@ -728,6 +733,11 @@ func expSum64AVX512(n int, y *float64, x *float64, top float64) (sum float64)
 //
 //go:noescape
 func rowMax64AVX512(n int, x *float64, lanes *float64)
+
+// rowMaxAbs64AVX512 is lanes[l] = max over i of the magnitude of x[8·i+l], NaN where one of them is, over n > 0 elements, a multiple of 8.
+//
+//go:noescape
+func rowMaxAbs64AVX512(n int, x *float64, lanes *float64)
 
 // maxPool2x2x64AVX512 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs of each row.
 //
@@ -1109,6 +1119,11 @@ func expSum32AVX2(n int, y *float32, x *float32, top float64) (sum float64)
 //go:noescape
 func rowMax32AVX2(n int, x *float32, lanes *float32)
 
+// rowMaxAbs32AVX2 is lanes[l] = max over i of the magnitude of x[8·i+l], NaN where one of them is, over n > 0 elements, a multiple of 8.
+//
+//go:noescape
+func rowMaxAbs32AVX2(n int, x *float32, lanes *float32)
+
 // maxPool2x2x32AVX2 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs, a multiple of 8, of each row.
 //
 //go:noescape
@@ -1488,6 +1503,11 @@ func expSum64AVX2(n int, y *float64, x *float64, top float64) (sum float64)
 //
 //go:noescape
 func rowMax64AVX2(n int, x *float64, lanes *float64)
+
+// rowMaxAbs64AVX2 is lanes[l] = max over i of the magnitude of x[4·i+l], NaN where one of them is, over n > 0 elements, a multiple of 4.
+//
+//go:noescape
+func rowMaxAbs64AVX2(n int, x *float64, lanes *float64)
 
 // maxPool2x2x64AVX2 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs, a multiple of 4, of each row.
 //

@@ -4544,6 +4544,32 @@ loop:
 	VZEROUPPER
 	RET
 
+// func rowMaxAbs32AVX512(n int, x *float32, lanes *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowMaxAbs32AVX512(SB), NOSPLIT, $0-24
+	MOVQ    n+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    lanes+16(FP), DX
+	XORQ    BX, BX
+	VPXORD  Z1, Z1, Z1
+	VMOVUPS (CX), Z0
+	VMOVUPS lanes32_8000000000000000<>+0(SB), Z3
+	VANDNPS Z0, Z3, Z0
+
+loop:
+	VMOVUPS (CX)(BX*4), Z2
+	VANDNPS Z2, Z3, Z2
+	VMAXPS  Z2, Z0, Z0
+	VCMPPS  $0x03, Z2, Z2, K1
+	VMOVAPS Z2, K1, Z1
+	ADDQ    $+16, BX
+	CMPQ    BX, AX
+	JLT     loop
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (DX)
+	VZEROUPPER
+	RET
+
 // func maxPool2x2x32AVX512(rows int, n int, ld int, y *float32, winner *int32, row0 *float32, row1 *float32, first uint32, width uint32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·maxPool2x2x32AVX512(SB), NOSPLIT, $0-64
@@ -9544,6 +9570,32 @@ loop:
 	VZEROUPPER
 	RET
 
+// func rowMaxAbs64AVX512(n int, x *float64, lanes *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowMaxAbs64AVX512(SB), NOSPLIT, $0-24
+	MOVQ    n+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    lanes+16(FP), DX
+	XORQ    BX, BX
+	VPXORD  Z1, Z1, Z1
+	VMOVUPD (CX), Z0
+	VMOVUPD lanes64_8000000000000000<>+0(SB), Z3
+	VANDNPD Z0, Z3, Z0
+
+loop:
+	VMOVUPD (CX)(BX*8), Z2
+	VANDNPD Z2, Z3, Z2
+	VMAXPD  Z2, Z0, Z0
+	VCMPPD  $0x03, Z2, Z2, K1
+	VMOVAPD Z2, K1, Z1
+	ADDQ    $+8, BX
+	CMPQ    BX, AX
+	JLT     loop
+	VADDPD  Z1, Z0, Z0
+	VMOVUPD Z0, (DX)
+	VZEROUPPER
+	RET
+
 // func maxPool2x2x64AVX512(rows int, n int, ld int, y *float64, winner *int32, row0 *float64, row1 *float64, first uint32, width uint32)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL, BMI2
 TEXT ·maxPool2x2x64AVX512(SB), NOSPLIT, $0-64
@@ -13767,6 +13819,32 @@ loop:
 	VZEROUPPER
 	RET
 
+// func rowMaxAbs32AVX2(n int, x *float32, lanes *float32)
+// Requires: AVX, AVX2
+TEXT ·rowMaxAbs32AVX2(SB), NOSPLIT, $0-24
+	MOVQ    n+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    lanes+16(FP), DX
+	XORQ    BX, BX
+	VPXOR   Y1, Y1, Y1
+	VMOVUPS (CX), Y0
+	VMOVUPS lanes32_8000000000000000<>+0(SB), Y3
+	VANDNPS Y0, Y3, Y0
+
+loop:
+	VMOVUPS   (CX)(BX*4), Y2
+	VANDNPS   Y2, Y3, Y2
+	VMAXPS    Y2, Y0, Y0
+	VCMPPS    $0x03, Y2, Y2, Y4
+	VBLENDVPS Y4, Y2, Y1, Y1
+	ADDQ      $+8, BX
+	CMPQ      BX, AX
+	JLT       loop
+	VADDPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (DX)
+	VZEROUPPER
+	RET
+
 // func maxPool2x2x32AVX2(rows int, n int, ld int, y *float32, winner *int32, row0 *float32, row1 *float32, first uint32, width uint32)
 // Requires: AVX, AVX2
 TEXT ·maxPool2x2x32AVX2(SB), NOSPLIT, $0-64
@@ -17915,6 +17993,32 @@ loop:
 	VMAXPD    Y2, Y0, Y0
 	VCMPPD    $0x03, Y2, Y2, Y3
 	VBLENDVPD Y3, Y2, Y1, Y1
+	ADDQ      $+4, BX
+	CMPQ      BX, AX
+	JLT       loop
+	VADDPD    Y1, Y0, Y0
+	VMOVUPD   Y0, (DX)
+	VZEROUPPER
+	RET
+
+// func rowMaxAbs64AVX2(n int, x *float64, lanes *float64)
+// Requires: AVX, AVX2
+TEXT ·rowMaxAbs64AVX2(SB), NOSPLIT, $0-24
+	MOVQ    n+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    lanes+16(FP), DX
+	XORQ    BX, BX
+	VPXOR   Y1, Y1, Y1
+	VMOVUPD (CX), Y0
+	VMOVUPD lanes64_8000000000000000<>+0(SB), Y3
+	VANDNPD Y0, Y3, Y0
+
+loop:
+	VMOVUPD   (CX)(BX*8), Y2
+	VANDNPD   Y2, Y3, Y2
+	VMAXPD    Y2, Y0, Y0
+	VCMPPD    $0x03, Y2, Y2, Y4
+	VBLENDVPD Y4, Y2, Y1, Y1
 	ADDQ      $+4, BX
 	CMPQ      BX, AX
 	JLT       loop

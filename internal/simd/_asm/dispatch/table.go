@@ -126,6 +126,11 @@ var table = []entry{
 	},
 	activation("activateVector is y = f(x)", "activateVector[T Float](f Function, y, x []T, a, b T) (n int)", "", "n; y; x"),
 	activation("activateBackwardVector is dx = dy·f′(x)", "activateBackwardVector[T Float](f Function, dx, dy, x []T, a, b T) (n int)", "Backward", "n; dx; dy; x"),
+	{
+		doc:       "maxAbsVector is the maximum, lane by lane, of the magnitudes of the first n elements of x.",
+		signature: "maxAbsVector[T Float](lanes *[16]T, x []T) (n int)",
+		kernels:   one("rowMaxAbs{b}{t}"), args: "n; x; lanes[:]", count: "len(x)", tail: "return n",
+	},
 
 	// Optimisers.
 	{

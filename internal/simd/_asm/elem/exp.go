@@ -135,19 +135,30 @@ func expSum(f flavour) {
 	RET()
 }
 
-// rowMax is the maximum by lanes, and whether there was a NaN.
-func rowMax(f flavour) {
-	begin("rowMax"+f.elem+f.tier, fmt.Sprintf("func(n int, x, lanes *%s)", f.goType),
-		fmt.Sprintf("lanes[l] = max over i of x[%d·i+l], NaN where one of them is, over n > 0 elements, a multiple of %d.", f.lanes(), f.lanes()))
+// rowMax is the maximum by lanes, of magnitudes if asked for, and whether there was a NaN.
+func rowMax(f flavour, magnitudes bool) {
+	name, of := "rowMax", "x"
+	if magnitudes {
+		name, of = "rowMaxAbs", "the magnitude of x"
+	}
+	begin(name+f.elem+f.tier, fmt.Sprintf("func(n int, x, lanes *%s)", f.goType),
+		fmt.Sprintf("lanes[l] = max over i of "+of+"[%d·i+l], NaN where one of them is, over n > 0 elements, a multiple of %d.", f.lanes(), f.lanes()))
 	n := Load(Param("n"), GP64())
 	x := Load(Param("x"), GP64())
 	lanes := Load(Param("lanes"), GP64())
 	i := GP64()
 	XORQ(i, i)
-	top, nan, v := f.vector(), f.zeroed(), f.vector()
+	top, nan, v, sign := f.vector(), f.zeroed(), f.vector(), f.vector()
 	f.load(Mem{Base: x}, top)
+	if magnitudes {
+		f.move(f.c(math.Copysign(0, -1)), sign)
+		f.binary("andnot", top, sign, top)
+	}
 	Label("loop")
 	f.load(Mem{Base: x, Index: i, Scale: uint8(f.size)}, v)
+	if magnitudes {
+		f.binary("andnot", v, sign, v)
+	}
 	f.binary("max", v, top, top) // v where either is NaN
 	if f.wide() {
 		k := K()

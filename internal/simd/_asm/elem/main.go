@@ -530,7 +530,8 @@ func main() {
 			activation(f, g)
 		}
 		expSum(f)
-		rowMax(f)
+		rowMax(f, false)
+		rowMax(f, true)
 		maxPool(f)
 		maxScatter(f)
 		maxGather(f)
