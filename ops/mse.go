@@ -132,20 +132,11 @@ func (o squaredError) infer(in []tensor.Shape) (tensor.Shape, error) {
 
 func (o squaredError) exec(c *Call) error {
 	if c.double() {
-		slice[float64](c.dst)[0] = o.Factor * squaredDistance(slice[float64](c.in[0]), slice[float64](c.in[1]))
+		slice[float64](c.dst)[0] = o.Factor * kernel.Squares(slice[float64](c.in[0]), slice[float64](c.in[1]))
 	} else {
-		slice[float32](c.dst)[0] = float32(o.Factor * squaredDistance(slice[float32](c.in[0]), slice[float32](c.in[1])))
+		slice[float32](c.dst)[0] = float32(o.Factor * kernel.Squares(slice[float32](c.in[0]), slice[float32](c.in[1])))
 	}
 	return nil
-}
-
-func squaredDistance[T kernel.Float](a, b []T) float64 {
-	var s float64
-	for i := range a {
-		d := float64(a[i]) - float64(b[i])
-		s += d * d
-	}
-	return s
 }
 
 func (o squaredError) rule() []*term {

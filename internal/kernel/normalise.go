@@ -43,10 +43,26 @@ func (g Norm) Count() int { return g.Parts * g.Run }
 // is one group unless runs are short: then a block's runs lie side by side in memory.
 func (g *Norm) blocks(f func(lo, hi int)) {
 	size := max(1, 256/max(g.Run, 1))
+	if g.elementwise() {
+		size = 64 // there may be few of them, of many parts
+	}
 	blocks := (g.Groups + size - 1) / size
 	workers.Spans(blocks, max(1, workers.Chunk/max(1, g.Count()*size)), func(first, last int) {
 		for i := first; i < last; i++ {
 			f(i*size, min(g.Groups, (i+1)*size))
+		}
+	})
+}
+
+// elementwise reports whether the groups are the elements of rows to which scale and bias are
+// applied as they are, as in LayerNorm.
+func (g *Norm) elementwise() bool { return g.Mode == NormPlain && g.Run == 1 && g.GroupStep == 1 }
+
+// rows calls f for the beginning of each row of the Groups, in parallel.
+func (g *Norm) rows(f func(at int)) {
+	workers.Spans(g.Parts, max(1, workers.Chunk/max(1, g.Groups)), func(lo, hi int) {
+		for p := lo; p < hi; p++ {
+			f(p * g.PartStep)
 		}
 	})
 }
@@ -153,6 +169,24 @@ type Affine[T Float] struct {
 // Normalise is y = x̂·scale + bias, + Add, then max(0, ·) where a.ReLU is set. y may be x or Add
 // itself.
 func Normalise[T Float](g Norm, y, x, moments []T, a Affine[T]) {
+	if g.elementwise() {
+		g.rows(func(at int) {
+			to := y[at:][:g.Groups]
+			if copy(to, x[at:]); a.Scale != nil {
+				simd.Combine(Times, to, to, a.Scale)
+			}
+			if a.Bias != nil {
+				simd.Combine(Plus, to, to, a.Bias)
+			}
+			if a.Add != nil {
+				simd.Combine(Plus, to, to, a.Add[at:])
+			}
+			if a.ReLU {
+				simd.ReLU(to, to)
+			}
+		})
+		return
+	}
 	g.blocks(func(lo, hi int) { normaliseOf(&g, lo, hi, y, x, moments, &a) })
 }
 
@@ -197,6 +231,17 @@ func normSumsOf[T Float](g *Norm, lo, hi int, sums, dy, x, moments []T, eps floa
 	sum, dot := s.slice(0, hi-lo), s.slice(1, hi-lo)
 	clear(sum)
 	clear(dot)
+	if g.elementwise() {
+		for p := range g.Parts {
+			from, to := p*g.PartStep+lo, p*g.PartStep+hi
+			simd.AddWide(sum, dy[from:to])
+			simd.AddWideProduct(dot, dy[from:to], x[from:to])
+		}
+		for k := range sum {
+			sums[lo+k], sums[g.Groups+lo+k] = T(sum[k]), T(dot[k])
+		}
+		return
+	}
 	g.runs(lo, hi, func(i, at int) {
 		mean, _ := centre(g, moments, i, eps)
 		a, b := simd.SumDot(dy[at:][:g.Run], x[at:][:g.Run], mean)
@@ -228,11 +273,20 @@ func shares[T Float](g *Norm, sums []T, group int) (sum, dot float64) {
 // where NormRaw leaves out the last part and NormFixed and NormPlain both. sums is what NormSums
 // makes of dy. dx may be dy itself.
 func NormBackward[T Float](g Norm, dx, dy, x, scale, moments, sums []T, eps float64) {
+	if g.elementwise() && scale != nil {
+		g.rows(func(at int) { simd.Combine(Times, dx[at:][:g.Groups], dy[at:], scale) })
+		return
+	}
 	g.blocks(func(lo, hi int) { normBackwardOf(&g, lo, hi, dx, dy, x, scale, moments, sums, eps) })
 }
 
 // NormSumsBackward is NormSums and NormBackward in one pass. dx must not be dy or x.
 func NormSumsBackward[T Float](g Norm, sums, dx, dy, x, scale, moments []T, eps float64) {
+	if g.elementwise() {
+		NormSums(g, sums, dy, x, moments, eps)
+		NormBackward(g, dx, dy, x, scale, moments, sums, eps)
+		return
+	}
 	g.blocks(func(lo, hi int) {
 		normSumsOf(&g, lo, hi, sums, dy, x, moments, eps)
 		normBackwardOf(&g, lo, hi, dx, dy, x, scale, moments, sums, eps)

@@ -65,6 +65,25 @@ func AddWide[T Float](sums []float64, x []T) {
 	}
 }
 
+// AddWideProduct is sums += x·y.
+func AddWideProduct[T Float](sums []float64, x, y []T) {
+	sums, y = sums[:len(x)], y[:len(x)]
+	for i := addWideProductVector(sums, x, y); i < len(x); i++ {
+		sums[i] += float64(float64(x[i]) * float64(y[i]))
+	}
+}
+
+// Squares is Σ(x − y)².
+func Squares[T Float](x, y []T) float64 {
+	y = y[:len(x)]
+	done, sum := squaresVector(x, y)
+	for i := done; i < len(x); i++ {
+		d := float64(x[i]) - float64(y[i])
+		sum += d * d
+	}
+	return sum
+}
+
 // Fill is y = v.
 func Fill[T Float](y []T, v T) {
 	const block = 1 << 10

@@ -886,6 +886,74 @@ func addWideVector[T Float](sums []float64, x []T) (n int) {
 	return n
 }
 
+// addWideProductVector is sums += x·y for the first n elements.
+func addWideProductVector[T Float](sums []float64, x, y []T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				addWideProduct32AVX512(n, &sums[0], p32(x), p32(y))
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				addWideProduct32AVX2(n, &sums[0], p32(x), p32(y))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				addWideProduct64AVX512(n, (*float64)(unsafe.Pointer(&sums[0])), p64(x), p64(y))
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				addWideProduct64AVX2(n, (*float64)(unsafe.Pointer(&sums[0])), p64(x), p64(y))
+			}
+		}
+	}
+	return n
+}
+
+// squaresVector is Σ(x − y)² over the first n elements, in float64.
+func squaresVector[T Float](x, y []T) (n int, sum float64) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				sum = squares32AVX512(n, p32(x), p32(y))
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				sum = squares32AVX2(n, p32(x), p32(y))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				sum = squares64AVX512(n, p64(x), p64(y))
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				sum = squares64AVX2(n, p64(x), p64(y))
+			}
+		}
+	}
+	return n, sum
+}
+
 // activateVector is y = f(x) for the first n elements.
 func activateVector[T Float](f Function, y, x []T, a, b T) (n int) {
 	if tier != Generic {

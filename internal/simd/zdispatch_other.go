@@ -111,6 +111,16 @@ func addWideVector[T Float](sums []float64, x []T) (n int) {
 	return n
 }
 
+// addWideProductVector is sums += x·y for the first n elements.
+func addWideProductVector[T Float](sums []float64, x, y []T) (n int) {
+	return n
+}
+
+// squaresVector is Σ(x − y)² over the first n elements, in float64.
+func squaresVector[T Float](x, y []T) (n int, sum float64) {
+	return n, sum
+}
+
 // activateVector is y = f(x) for the first n elements.
 func activateVector[T Float](f Function, y, x []T, a, b T) (n int) {
 	return n

@@ -179,6 +179,16 @@ func wideAffine32AVX512(n int, y *float32, x *float32, m float64, a float64, b f
 //go:noescape
 func addWide32AVX512(n int, sums *float64, x *float32)
 
+// addWideProduct32AVX512 is sums += x·y over n elements, a multiple of 8.
+//
+//go:noescape
+func addWideProduct32AVX512(n int, sums *float64, x *float32, y *float32)
+
+// squares32AVX512 is Σ(x − y)² over n elements, a multiple of 8.
+//
+//go:noescape
+func squares32AVX512(n int, x *float32, y *float32) (total float64)
+
 // sigmoid32AVX512 is y = f(x) over n elements, f being sigmoid.
 //
 //go:noescape
@@ -563,6 +573,16 @@ func wideAffine64AVX512(n int, y *float64, x *float64, m float64, a float64, b f
 //
 //go:noescape
 func addWide64AVX512(n int, sums *float64, x *float64)
+
+// addWideProduct64AVX512 is sums += x·y over n elements, a multiple of 8.
+//
+//go:noescape
+func addWideProduct64AVX512(n int, sums *float64, x *float64, y *float64)
+
+// squares64AVX512 is Σ(x − y)² over n elements, a multiple of 8.
+//
+//go:noescape
+func squares64AVX512(n int, x *float64, y *float64) (total float64)
 
 // sigmoid64AVX512 is y = f(x) over n elements, f being sigmoid.
 //
@@ -949,6 +969,16 @@ func wideAffine32AVX2(n int, y *float32, x *float32, m float64, a float64, b flo
 //go:noescape
 func addWide32AVX2(n int, sums *float64, x *float32)
 
+// addWideProduct32AVX2 is sums += x·y over n elements, a multiple of 4.
+//
+//go:noescape
+func addWideProduct32AVX2(n int, sums *float64, x *float32, y *float32)
+
+// squares32AVX2 is Σ(x − y)² over n elements, a multiple of 4.
+//
+//go:noescape
+func squares32AVX2(n int, x *float32, y *float32) (total float64)
+
 // sigmoid32AVX2 is y = f(x) over n elements, f being sigmoid.
 //
 //go:noescape
@@ -1333,6 +1363,16 @@ func wideAffine64AVX2(n int, y *float64, x *float64, m float64, a float64, b flo
 //
 //go:noescape
 func addWide64AVX2(n int, sums *float64, x *float64)
+
+// addWideProduct64AVX2 is sums += x·y over n elements, a multiple of 4.
+//
+//go:noescape
+func addWideProduct64AVX2(n int, sums *float64, x *float64, y *float64)
+
+// squares64AVX2 is Σ(x − y)² over n elements, a multiple of 4.
+//
+//go:noescape
+func squares64AVX2(n int, x *float64, y *float64) (total float64)
 
 // sigmoid64AVX2 is y = f(x) over n elements, f being sigmoid.
 //

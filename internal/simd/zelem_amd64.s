@@ -2285,6 +2285,124 @@ done:
 	VZEROUPPER
 	RET
 
+// func addWideProduct32AVX512(n int, sums *float64, x *float32, y *float32)
+// Requires: AVX, AVX512F
+TEXT ·addWideProduct32AVX512(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ y+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+32, DI
+	JLT  rest
+
+loop:
+	VCVTPS2PD (DX)(SI*4), Z0
+	VCVTPS2PD (BX)(SI*4), Z1
+	VMULPD    Z1, Z0, Z0
+	VADDPD    (CX)(SI*8), Z0, Z0
+	VMOVUPD   Z0, (CX)(SI*8)
+	VCVTPS2PD 32(DX)(SI*4), Z0
+	VCVTPS2PD 32(BX)(SI*4), Z1
+	VMULPD    Z1, Z0, Z0
+	VADDPD    64(CX)(SI*8), Z0, Z0
+	VMOVUPD   Z0, 64(CX)(SI*8)
+	VCVTPS2PD 64(DX)(SI*4), Z0
+	VCVTPS2PD 64(BX)(SI*4), Z1
+	VMULPD    Z1, Z0, Z0
+	VADDPD    128(CX)(SI*8), Z0, Z0
+	VMOVUPD   Z0, 128(CX)(SI*8)
+	VCVTPS2PD 96(DX)(SI*4), Z0
+	VCVTPS2PD 96(BX)(SI*4), Z1
+	VMULPD    Z1, Z0, Z0
+	VADDPD    192(CX)(SI*8), Z0, Z0
+	VMOVUPD   Z0, 192(CX)(SI*8)
+	ADDQ      $+32, SI
+	CMPQ      SI, DI
+	JLE       loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VCVTPS2PD (DX)(SI*4), Z0
+	VCVTPS2PD (BX)(SI*4), Z1
+	VMULPD    Z1, Z0, Z0
+	VADDPD    (CX)(SI*8), Z0, Z0
+	VMOVUPD   Z0, (CX)(SI*8)
+	ADDQ      $+8, SI
+	CMPQ      SI, AX
+	JLT       single
+
+done:
+	VZEROUPPER
+	RET
+
+// func squares32AVX512(n int, x *float32, y *float32) (total float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, SSE2
+TEXT ·squares32AVX512(SB), NOSPLIT, $0-32
+	MOVQ   n+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	XORQ   BX, BX
+	MOVQ   AX, SI
+	SUBQ   $+32, SI
+	JLT    rest
+
+loop:
+	VCVTPS2PD   (CX)(BX*4), Z4
+	VCVTPS2PD   (DX)(BX*4), Z5
+	VSUBPD      Z5, Z4, Z4
+	VFMADD231PD Z4, Z4, Z0
+	VCVTPS2PD   32(CX)(BX*4), Z4
+	VCVTPS2PD   32(DX)(BX*4), Z5
+	VSUBPD      Z5, Z4, Z4
+	VFMADD231PD Z4, Z4, Z1
+	VCVTPS2PD   64(CX)(BX*4), Z4
+	VCVTPS2PD   64(DX)(BX*4), Z5
+	VSUBPD      Z5, Z4, Z4
+	VFMADD231PD Z4, Z4, Z2
+	VCVTPS2PD   96(CX)(BX*4), Z4
+	VCVTPS2PD   96(DX)(BX*4), Z5
+	VSUBPD      Z5, Z4, Z4
+	VFMADD231PD Z4, Z4, Z3
+	ADDQ        $+32, BX
+	CMPQ        BX, SI
+	JLE         loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VCVTPS2PD   (CX)(BX*4), Z4
+	VCVTPS2PD   (DX)(BX*4), Z5
+	VSUBPD      Z5, Z4, Z4
+	VFMADD231PD Z4, Z4, Z0
+	ADDQ        $+8, BX
+	CMPQ        BX, AX
+	JLT         single
+
+done:
+	VADDPD        Z1, Z0, Z0
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VUNPCKHPD     X0, X0, X1
+	VADDPD        X1, X0, X0
+	MOVSD         X0, total+24(FP)
+	VZEROUPPER
+	RET
+
 // func sigmoid32AVX512(n int, y *float32, x *float32)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·sigmoid32AVX512(SB), NOSPLIT, $0-24
@@ -7306,6 +7424,124 @@ single:
 	JLT     single
 
 done:
+	VZEROUPPER
+	RET
+
+// func addWideProduct64AVX512(n int, sums *float64, x *float64, y *float64)
+// Requires: AVX, AVX512F
+TEXT ·addWideProduct64AVX512(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ y+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+32, DI
+	JLT  rest
+
+loop:
+	VMOVUPD (DX)(SI*8), Z0
+	VMOVUPD (BX)(SI*8), Z1
+	VMULPD  Z1, Z0, Z0
+	VADDPD  (CX)(SI*8), Z0, Z0
+	VMOVUPD Z0, (CX)(SI*8)
+	VMOVUPD 64(DX)(SI*8), Z0
+	VMOVUPD 64(BX)(SI*8), Z1
+	VMULPD  Z1, Z0, Z0
+	VADDPD  64(CX)(SI*8), Z0, Z0
+	VMOVUPD Z0, 64(CX)(SI*8)
+	VMOVUPD 128(DX)(SI*8), Z0
+	VMOVUPD 128(BX)(SI*8), Z1
+	VMULPD  Z1, Z0, Z0
+	VADDPD  128(CX)(SI*8), Z0, Z0
+	VMOVUPD Z0, 128(CX)(SI*8)
+	VMOVUPD 192(DX)(SI*8), Z0
+	VMOVUPD 192(BX)(SI*8), Z1
+	VMULPD  Z1, Z0, Z0
+	VADDPD  192(CX)(SI*8), Z0, Z0
+	VMOVUPD Z0, 192(CX)(SI*8)
+	ADDQ    $+32, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(SI*8), Z0
+	VMOVUPD (BX)(SI*8), Z1
+	VMULPD  Z1, Z0, Z0
+	VADDPD  (CX)(SI*8), Z0, Z0
+	VMOVUPD Z0, (CX)(SI*8)
+	ADDQ    $+8, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func squares64AVX512(n int, x *float64, y *float64) (total float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, SSE2
+TEXT ·squares64AVX512(SB), NOSPLIT, $0-32
+	MOVQ   n+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	XORQ   BX, BX
+	MOVQ   AX, SI
+	SUBQ   $+32, SI
+	JLT    rest
+
+loop:
+	VMOVUPD     (CX)(BX*8), Z4
+	VMOVUPD     (DX)(BX*8), Z5
+	VSUBPD      Z5, Z4, Z4
+	VFMADD231PD Z4, Z4, Z0
+	VMOVUPD     64(CX)(BX*8), Z4
+	VMOVUPD     64(DX)(BX*8), Z5
+	VSUBPD      Z5, Z4, Z4
+	VFMADD231PD Z4, Z4, Z1
+	VMOVUPD     128(CX)(BX*8), Z4
+	VMOVUPD     128(DX)(BX*8), Z5
+	VSUBPD      Z5, Z4, Z4
+	VFMADD231PD Z4, Z4, Z2
+	VMOVUPD     192(CX)(BX*8), Z4
+	VMOVUPD     192(DX)(BX*8), Z5
+	VSUBPD      Z5, Z4, Z4
+	VFMADD231PD Z4, Z4, Z3
+	ADDQ        $+32, BX
+	CMPQ        BX, SI
+	JLE         loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD     (CX)(BX*8), Z4
+	VMOVUPD     (DX)(BX*8), Z5
+	VSUBPD      Z5, Z4, Z4
+	VFMADD231PD Z4, Z4, Z0
+	ADDQ        $+8, BX
+	CMPQ        BX, AX
+	JLT         single
+
+done:
+	VADDPD        Z1, Z0, Z0
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VUNPCKHPD     X0, X0, X1
+	VADDPD        X1, X0, X0
+	MOVSD         X0, total+24(FP)
 	VZEROUPPER
 	RET
 
@@ -12342,6 +12578,122 @@ done:
 	VZEROUPPER
 	RET
 
+// func addWideProduct32AVX2(n int, sums *float64, x *float32, y *float32)
+// Requires: AVX
+TEXT ·addWideProduct32AVX2(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ y+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+16, DI
+	JLT  rest
+
+loop:
+	VCVTPS2PD (DX)(SI*4), Y0
+	VCVTPS2PD (BX)(SI*4), Y1
+	VMULPD    Y1, Y0, Y0
+	VADDPD    (CX)(SI*8), Y0, Y0
+	VMOVUPD   Y0, (CX)(SI*8)
+	VCVTPS2PD 16(DX)(SI*4), Y0
+	VCVTPS2PD 16(BX)(SI*4), Y1
+	VMULPD    Y1, Y0, Y0
+	VADDPD    32(CX)(SI*8), Y0, Y0
+	VMOVUPD   Y0, 32(CX)(SI*8)
+	VCVTPS2PD 32(DX)(SI*4), Y0
+	VCVTPS2PD 32(BX)(SI*4), Y1
+	VMULPD    Y1, Y0, Y0
+	VADDPD    64(CX)(SI*8), Y0, Y0
+	VMOVUPD   Y0, 64(CX)(SI*8)
+	VCVTPS2PD 48(DX)(SI*4), Y0
+	VCVTPS2PD 48(BX)(SI*4), Y1
+	VMULPD    Y1, Y0, Y0
+	VADDPD    96(CX)(SI*8), Y0, Y0
+	VMOVUPD   Y0, 96(CX)(SI*8)
+	ADDQ      $+16, SI
+	CMPQ      SI, DI
+	JLE       loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VCVTPS2PD (DX)(SI*4), Y0
+	VCVTPS2PD (BX)(SI*4), Y1
+	VMULPD    Y1, Y0, Y0
+	VADDPD    (CX)(SI*8), Y0, Y0
+	VMOVUPD   Y0, (CX)(SI*8)
+	ADDQ      $+4, SI
+	CMPQ      SI, AX
+	JLT       single
+
+done:
+	VZEROUPPER
+	RET
+
+// func squares32AVX2(n int, x *float32, y *float32) (total float64)
+// Requires: AVX, AVX2, FMA3, SSE2
+TEXT ·squares32AVX2(SB), NOSPLIT, $0-32
+	MOVQ  n+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  y+16(FP), DX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	XORQ  BX, BX
+	MOVQ  AX, SI
+	SUBQ  $+16, SI
+	JLT   rest
+
+loop:
+	VCVTPS2PD   (CX)(BX*4), Y4
+	VCVTPS2PD   (DX)(BX*4), Y5
+	VSUBPD      Y5, Y4, Y4
+	VFMADD231PD Y4, Y4, Y0
+	VCVTPS2PD   16(CX)(BX*4), Y4
+	VCVTPS2PD   16(DX)(BX*4), Y5
+	VSUBPD      Y5, Y4, Y4
+	VFMADD231PD Y4, Y4, Y1
+	VCVTPS2PD   32(CX)(BX*4), Y4
+	VCVTPS2PD   32(DX)(BX*4), Y5
+	VSUBPD      Y5, Y4, Y4
+	VFMADD231PD Y4, Y4, Y2
+	VCVTPS2PD   48(CX)(BX*4), Y4
+	VCVTPS2PD   48(DX)(BX*4), Y5
+	VSUBPD      Y5, Y4, Y4
+	VFMADD231PD Y4, Y4, Y3
+	ADDQ        $+16, BX
+	CMPQ        BX, SI
+	JLE         loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VCVTPS2PD   (CX)(BX*4), Y4
+	VCVTPS2PD   (DX)(BX*4), Y5
+	VSUBPD      Y5, Y4, Y4
+	VFMADD231PD Y4, Y4, Y0
+	ADDQ        $+4, BX
+	CMPQ        BX, AX
+	JLT         single
+
+done:
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VUNPCKHPD    X0, X0, X1
+	VADDPD       X1, X0, X0
+	MOVSD        X0, total+24(FP)
+	VZEROUPPER
+	RET
+
 // func sigmoid32AVX2(n int, y *float32, x *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·sigmoid32AVX2(SB), NOSPLIT, $0-24
@@ -16359,6 +16711,122 @@ single:
 	JLT     single
 
 done:
+	VZEROUPPER
+	RET
+
+// func addWideProduct64AVX2(n int, sums *float64, x *float64, y *float64)
+// Requires: AVX
+TEXT ·addWideProduct64AVX2(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ y+24(FP), BX
+	XORQ SI, SI
+	MOVQ AX, DI
+	SUBQ $+16, DI
+	JLT  rest
+
+loop:
+	VMOVUPD (DX)(SI*8), Y0
+	VMOVUPD (BX)(SI*8), Y1
+	VMULPD  Y1, Y0, Y0
+	VADDPD  (CX)(SI*8), Y0, Y0
+	VMOVUPD Y0, (CX)(SI*8)
+	VMOVUPD 32(DX)(SI*8), Y0
+	VMOVUPD 32(BX)(SI*8), Y1
+	VMULPD  Y1, Y0, Y0
+	VADDPD  32(CX)(SI*8), Y0, Y0
+	VMOVUPD Y0, 32(CX)(SI*8)
+	VMOVUPD 64(DX)(SI*8), Y0
+	VMOVUPD 64(BX)(SI*8), Y1
+	VMULPD  Y1, Y0, Y0
+	VADDPD  64(CX)(SI*8), Y0, Y0
+	VMOVUPD Y0, 64(CX)(SI*8)
+	VMOVUPD 96(DX)(SI*8), Y0
+	VMOVUPD 96(BX)(SI*8), Y1
+	VMULPD  Y1, Y0, Y0
+	VADDPD  96(CX)(SI*8), Y0, Y0
+	VMOVUPD Y0, 96(CX)(SI*8)
+	ADDQ    $+16, SI
+	CMPQ    SI, DI
+	JLE     loop
+
+rest:
+	CMPQ SI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(SI*8), Y0
+	VMOVUPD (BX)(SI*8), Y1
+	VMULPD  Y1, Y0, Y0
+	VADDPD  (CX)(SI*8), Y0, Y0
+	VMOVUPD Y0, (CX)(SI*8)
+	ADDQ    $+4, SI
+	CMPQ    SI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func squares64AVX2(n int, x *float64, y *float64) (total float64)
+// Requires: AVX, AVX2, FMA3, SSE2
+TEXT ·squares64AVX2(SB), NOSPLIT, $0-32
+	MOVQ  n+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  y+16(FP), DX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	XORQ  BX, BX
+	MOVQ  AX, SI
+	SUBQ  $+16, SI
+	JLT   rest
+
+loop:
+	VMOVUPD     (CX)(BX*8), Y4
+	VMOVUPD     (DX)(BX*8), Y5
+	VSUBPD      Y5, Y4, Y4
+	VFMADD231PD Y4, Y4, Y0
+	VMOVUPD     32(CX)(BX*8), Y4
+	VMOVUPD     32(DX)(BX*8), Y5
+	VSUBPD      Y5, Y4, Y4
+	VFMADD231PD Y4, Y4, Y1
+	VMOVUPD     64(CX)(BX*8), Y4
+	VMOVUPD     64(DX)(BX*8), Y5
+	VSUBPD      Y5, Y4, Y4
+	VFMADD231PD Y4, Y4, Y2
+	VMOVUPD     96(CX)(BX*8), Y4
+	VMOVUPD     96(DX)(BX*8), Y5
+	VSUBPD      Y5, Y4, Y4
+	VFMADD231PD Y4, Y4, Y3
+	ADDQ        $+16, BX
+	CMPQ        BX, SI
+	JLE         loop
+
+rest:
+	CMPQ BX, AX
+	JGE  done
+
+single:
+	VMOVUPD     (CX)(BX*8), Y4
+	VMOVUPD     (DX)(BX*8), Y5
+	VSUBPD      Y5, Y4, Y4
+	VFMADD231PD Y4, Y4, Y0
+	ADDQ        $+4, BX
+	CMPQ        BX, AX
+	JLT         single
+
+done:
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VUNPCKHPD    X0, X0, X1
+	VADDPD       X1, X0, X0
+	MOVSD        X0, total+24(FP)
 	VZEROUPPER
 	RET
 

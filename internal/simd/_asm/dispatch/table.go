@@ -124,6 +124,17 @@ var table = []entry{
 		signature: "addWideVector[T Float](sums []float64, x []T) (n int)",
 		kernels:   one("addWide{b}{t}"), args: "n; &sums[0]; x", count: "len(x)", step: "{d} - 1", tail: "return n",
 	},
+	{
+		doc:       "addWideProductVector is sums += x·y for the first n elements.",
+		signature: "addWideProductVector[T Float](sums []float64, x, y []T) (n int)",
+		kernels:   one("addWideProduct{b}{t}"), args: "n; &sums[0]; x; y", count: "len(x)", step: "{d} - 1", tail: "return n",
+	},
+	{
+		doc:       "squaresVector is Σ(x − y)² over the first n elements, in float64.",
+		signature: "squaresVector[T Float](x, y []T) (n int, sum float64)",
+		kernels:   one("squares{b}{t}"), args: "n; x; y", count: "len(x)", step: "{d} - 1",
+		result: "sum = ", tail: "return n, sum",
+	},
 	activation("activateVector is y = f(x)", "activateVector[T Float](f Function, y, x []T, a, b T) (n int)", "", "n; y; x"),
 	activation("activateBackwardVector is dx = dy·f′(x)", "activateBackwardVector[T Float](f Function, dx, dy, x []T, a, b T) (n int)", "Backward", "n; dx; dy; x"),
 	{

@@ -89,3 +89,32 @@ func addWide(f flavour) {
 	VZEROUPPER()
 	RET()
 }
+
+// addWideProduct adds products to sums in float64.
+func addWideProduct(f flavour) {
+	d := f.doubles()
+	begin("addWideProduct"+f.elem+f.tier, fmt.Sprintf("func(n int, sums *float64, x, y *%s)", f.goType),
+		fmt.Sprintf("sums += x·y over n elements, a multiple of %d.", d.lanes()))
+	n, sums, x, y := Load(Param("n"), GP64()), Load(Param("sums"), GP64()), Load(Param("x"), GP64()), Load(Param("y"), GP64())
+	i := GP64()
+	XORQ(i, i)
+	loop(n, i, d.lanes(), func(u int) {
+		v := f.widened(Mem{Base: x, Index: i, Scale: uint8(f.size), Disp: u * d.lanes() * f.size})
+		w := f.widened(Mem{Base: y, Index: i, Scale: uint8(f.size), Disp: u * d.lanes() * f.size})
+		s := Mem{Base: sums, Index: i, Scale: 8, Disp: u * d.bytes}
+		VMULPD(w, v, v)
+		VADDPD(s, v, v)
+		VMOVUPD(v, s)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// squares adds squared differences in float64.
+func squares(f flavour) {
+	reduce(f, "squares", "Σ(x − y)²", "x, y", "", "total", func() {}, func(at func(string) Mem, s []vec) {
+		v := f.widened(at("x"))
+		VSUBPD(f.widened(at("y")), v, v)
+		VFMADD231PD(v, v, s[0])
+	})
+}

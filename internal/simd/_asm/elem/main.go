@@ -526,6 +526,8 @@ func main() {
 		arithmetic(f, "div", "/")
 		wideAffine(f)
 		addWide(f)
+		addWideProduct(f)
+		squares(f)
 		for _, g := range functions {
 			activation(f, g)
 		}
