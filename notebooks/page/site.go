@@ -123,8 +123,8 @@ func index() string {
 <body>
 <header>
 <h1>Backpropagation in convolutional networks, to play with</h1>
-<p>Ten scenes and a small network. In each, predict first; then choose a pixel, a weight or a switch and see what moves. The sentence below each scene says why, with the numbers that you see. A grid that can be chosen from takes clicks, taps, and the arrow keys. Hatched: what the choice reaches. Framed: what is read or chosen. ★: the winner. Every number is computed by the project's Go, here in the browser; the address keeps your state.</p>
-<p>Letters, as in the article: o is a layer's input, w its kernel, x what the kernel makes of it, f the activation, E the error, and δ = ∂E/∂x. Indices count from 0.</p>
+<p>Ten scenes and a small network. In each, predict first; then choose a pixel, a weight or a switch and see what moves. The sentence below each scene says why, with the numbers that you see. A grid that can be chosen from takes clicks, taps, and the arrow keys. Hatched: what the choice reaches. Framed: what is read or chosen. ★: the winner. The pale numbers beside a grid count its rows and columns from 0. Every number is computed by the project's Go, here in the browser; the address keeps your state.</p>
+<p>Letters, as in the article: o is a layer's input, w its kernel, x what the kernel makes of it, f the activation, E the error, and δ = ∂E/∂x. Where a pooling or an activation is a layer of its own (scenes 9 and 10), its δ is ∂E by its own output.</p>
 <p id="failed" role="status"></p>
 <noscript><p>Without scripts the page shows the first state of each scene.</p></noscript>
 </header>

@@ -13,6 +13,9 @@ import (
 
 const room = "../.." // the notebooks' directory
 
+// verdict is a line that ends in true or false. It convinces nobody.
+var verdict = regexp.MustCompile(`(?m)\b(true|false)$`)
+
 // Each committed notebook is the one that its source makes, is executed without a failure, and can
 // be shown by a viewer that runs no scripts.
 func TestCommittedNotebooks(t *testing.T) {
@@ -61,6 +64,9 @@ func TestCommittedNotebooks(t *testing.T) {
 					t.Errorf("cell %s: a cell whose outputs may change says so in its first line, and no other does:\n%s", c.ID, c.Source)
 				}
 				for _, o := range *c.Outputs {
+					if verdict.MatchString(string(o.Text)) {
+						t.Errorf("cell %s prints a verdict, want a picture of it, by draw.Same:\n%s", c.ID, o.Text)
+					}
 					if o.Data == nil {
 						continue
 					}
