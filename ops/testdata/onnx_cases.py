@@ -51,10 +51,12 @@ def value(v):
 def attribute(a):
     v = helper.get_attribute_value(a)
     if isinstance(v, bytes):
-        return v.decode()
-    if isinstance(v, (list, tuple)) or hasattr(v, "__len__"):
-        return [x.decode() if isinstance(x, bytes) else number(x) for x in v]
-    return number(v)
+        v = v.decode()
+    elif isinstance(v, (list, tuple)) or hasattr(v, "__len__"):
+        v = [x.decode() if isinstance(x, bytes) else number(x) for x in v]
+    else:
+        v = number(v)
+    return {"name": a.name, "type": a.type, "value": v}
 
 
 def placed(names, values):
@@ -77,7 +79,7 @@ def main():
             "name": test.name,
             "op": node.op_type,
             "version": test.model.opset_import[0].version,
-            "attributes": {a.name: attribute(a) for a in node.attribute},
+            "attributes": [attribute(a) for a in node.attribute],
             "inputs": placed(node.input, inputs),
             "outputs": placed(node.output, outputs),
             "rtol": test.rtol,
