@@ -6,29 +6,51 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/convgrad/convgrad/train"
 	"github.com/convgrad/convgrad/train/data"
 )
 
-// trained is a small run on digits, made once, with the sets that it was trained on.
-func trained(t *testing.T) (*train.SavedRun, data.Set) {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "run")
+// digits is a small run on digits, which tests share, and the set that it was tested on.
+var digits = sync.OnceValues(func() (dir string, test data.Set) {
+	dir, err := os.MkdirTemp("", "report")
+	if err != nil {
+		panic(err)
+	}
+	made = dir
 	training, test, err := data.Open("digits", data.Options{Train: 1500, Test: 300, Seed: 3})
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	c := train.Config{Data: "digits", Model: "lenet5", Loss: "cross-entropy", Epochs: 2, Batch: 25, Optimizer: "adam", Seed: 3}
 	tr, err := c.Trainer(training, test)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
-	tr.Dir = dir
+	tr.Dir = filepath.Join(dir, "run")
 	if _, err := tr.Run(context.Background()); err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
+	return tr.Dir, test
+})
+
+// made is the directory that digits made.
+var made string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if made != "" {
+		_ = os.RemoveAll(made)
+	}
+	os.Exit(code)
+}
+
+// trained opens the run.
+func trained(t *testing.T) (*train.SavedRun, data.Set) {
+	t.Helper()
+	dir, test := digits()
 	r, err := train.OpenRunFrom(dir, train.WeightsFile)
 	if err != nil {
 		t.Fatal(err)
@@ -106,10 +128,14 @@ func (s lying) Read(i int, x []float32) (data.Target, error) {
 // TestOpenRunRefuses: a line of metrics that is none is named.
 func TestOpenRunRefuses(t *testing.T) {
 	r, _ := trained(t)
-	if err := os.WriteFile(filepath.Join(r.Dir, train.MetricsFile), []byte("{\"epoch\":1}\n{\"epoch\":\n"), 0o644); err != nil {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(r.Dir)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := train.OpenRun(r.Dir); err == nil || !strings.Contains(err.Error(), "line 2") {
+	if err := os.WriteFile(filepath.Join(dir, train.MetricsFile), []byte("{\"epoch\":1}\n{\"epoch\":\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := train.OpenRun(dir); err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("got %v, want an error that names line 2", err)
 	}
 }
