@@ -192,18 +192,21 @@ def run(name, hw, batch):
         y = net(x)
         loss = loss_of(y, target)
         loss.backward()
-        return y, loss.item(), {k: digest(p.grad) for k, p in net.named_parameters()}
+        return y, loss.item()
+
+    def grads():
+        return {k: digest(p.grad) for k, p in net.named_parameters()}
 
     result = {"hw": hw, "batch": batch}
-    y, loss, grads = step()
-    result["eval"] = {"y": digest(y), "losses": [loss], "grads": grads}
+    y, loss = step()
+    result["eval"] = {"y": digest(y), "losses": [loss], "grads": grads()}
     net.train()
     losses = []
     for i in range(3):
-        y, loss, grads = step()
+        y, loss = step()
         losses.append(loss)
         if i == 0:
-            result["train"] = {"y": digest(y), "losses": losses, "grads": grads}
+            result["train"] = {"y": digest(y), "losses": losses, "grads": grads()}
         with torch.no_grad():
             for p in net.parameters():
                 p -= RATE * p.grad
