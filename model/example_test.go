@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"bytes"
 	"fmt"
 
 	"gorgonia.org/tensor"
@@ -67,4 +68,52 @@ func Example() {
 	// conv2.bias (8)
 	// fc.weight (10, 32)
 	// fc.bias (10)
+}
+
+// A network of other classes starts from weights that were trained, here or in PyTorch: its last
+// layer is left out of the file, and keeps its first weights. For torchvision's resnet18 the file
+// is what this writes there:
+//
+//	safetensors.torch.save_file(torchvision.models.resnet18(weights="DEFAULT").state_dict(), path)
+//
+// and the layer is "fc"; it is "classifier.1" for mobilenet_v2 and squeezenet1_1, "classifier.6"
+// for the VGG networks, and "linear" for resnet20 and resnet56. Freeze then holds all that is not
+// trained further.
+func ExampleNetwork_Load_otherClasses() {
+	trained, err := model.ByName("resnet20", tensor.Shape{3, 32, 32}, 10, model.Options{Seed: 1})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var file bytes.Buffer
+	if err := trained.Save(&file, nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	net, err := model.ByName("resnet20", tensor.Shape{3, 32, 32}, 2, model.Options{Seed: 2})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := net.Load(&file, model.LoadOptions{Skip: []string{"linear"}}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := net.Freeze("conv1", "bn1", "layer1", "layer2"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	frozen := 0
+	for _, p := range net.Params() {
+		if p.Frozen {
+			frozen++
+		}
+	}
+	fmt.Println("classes:", net.Output(), "frozen:", frozen, "of", len(net.Params()))
+	same := net.Param("layer3.0.conv1.weight").Value.Eq(trained.Param("layer3.0.conv1.weight").Value)
+	fmt.Println("loaded:", same)
+	// Output:
+	// classes: (2) frozen: 39 of 59
+	// loaded: true
 }
