@@ -31,7 +31,7 @@ type ingredients struct {
 type fold struct {
 	from ingredients
 	w, b *tensor.Dense
-	at   uint64 // the version of the weights that it was made of; 0 is none
+	at   uint64 // the version of the weights that it was made of
 }
 
 // folds are a network's, by what they are made of. All graphs share them.
@@ -92,7 +92,7 @@ func (s *folds) get(from ingredients) *fold {
 		like := func(p *Param) *tensor.Dense {
 			return tensor.New(tensor.WithShape(p.Value.Shape()...), tensor.Of(p.Value.Dtype()))
 		}
-		f = &fold{from: from, w: like(from.weight), b: like(from.shift)}
+		f = &fold{from: from, w: like(from.weight), b: like(from.shift), at: math.MaxUint64}
 		if s.of == nil {
 			s.of = map[ingredients]*fold{}
 		}

@@ -21,7 +21,8 @@ type Score struct {
 // greatest first. Of equal values the lower class is first, and NaN is the least of all. A k beyond
 // the number of classes stands for all of them.
 //
-// It returns an error if y is no such tensor of floats, row-major and without gaps, or k is below 1.
+// It returns an error if y is no such tensor of floats, row-major and without gaps, or k is below
+// 1.
 func TopK(y *tensor.Dense, k int) ([][]Score, error) {
 	if y == nil || y.Dtype() != tensor.Float32 && y.Dtype() != tensor.Float64 || y.Dims() != 2 {
 		return nil, errors.New("model: TopK: y is no tensor of floats N×classes")
