@@ -60,7 +60,11 @@ if [ ! -f "$tools/axe/node_modules/axe-core/axe.min.js" ] && command -v npm >/de
   npm install --silent --no-save --prefix "$tools/axe" axe-core@4 >/dev/null 2>&1 || true
 fi
 axe=$tools/axe/node_modules/axe-core/axe.min.js
-if [ -f "$axe" ]; then export CONVGRAD_AXE="$axe"; fi
+if [ -f "$axe" ]; then
+  export CONVGRAD_AXE="$axe"
+else
+  echo "run.sh: axe-core could not be installed: accessibility is not judged" >&2
+fi
 go vet ./...
 # shellcheck disable=SC2046 # a list of words
 go test -count=1 $(go list ./... | grep -v '/notebooks/page$')
