@@ -30,8 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// killedTrainer is the trainer of the processes that are killed: one with dropout, moments, a moving
-// average, augmentation and mixup, that joins batches and saves in the middle of epochs.
+// killedTrainer is the trainer of the processes that are killed: one with dropout, moments, a
+// moving average, augmentation and mixup, that joins batches and saves in the middle of epochs.
 func killedTrainer(dir string) (*Trainer, error) {
 	training, test, err := openDigits(80, 30)
 	if err != nil {

@@ -176,8 +176,8 @@ func TestMix(t *testing.T) {
 	}
 }
 
-// TestLimits: patience, steps and time end a run, which is saved, evaluated where it stands, and can
-// go on.
+// TestLimits: patience, steps and time end a run, which is saved, evaluated where it stands, and
+// can go on.
 func TestLimits(t *testing.T) {
 	c := config()
 	c.Model, c.Epochs, c.Schedule = "linear", 4, "constant"

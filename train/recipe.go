@@ -35,6 +35,10 @@ var rates = map[struct{ model, optimizer, loss string }]float64{
 	{"linear", "sgd", "cross-entropy"}:    0.01,
 	{"lenet5", "adamw", "cross-entropy"}:  0.003,
 	{"convnet", "adamw", "cross-entropy"}: 0.002,
+	// Networks without batch norm, at torchvision's rates.
+	{"vgg11", "nesterov", "cross-entropy"}:         0.01,
+	{"vgg16", "nesterov", "cross-entropy"}:         0.01,
+	{"squeezenet1_1", "nesterov", "cross-entropy"}: 0.01,
 }
 
 // drawn are the data sets of characters: they are not mirrored, and shifted by a pixel or two.

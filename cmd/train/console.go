@@ -32,7 +32,8 @@ type console struct {
 
 func (j *job) console(out *output, stdout *os.File) *console {
 	c := &console{out: out, job: j}
-	if term.IsTerminal(int(stdout.Fd())) && !j.quiet && !j.asLines {
+	// A terminal that does not know its size shows no bar.
+	if w, h, err := term.GetSize(int(stdout.Fd())); err == nil && w > 0 && h > 0 && !j.quiet && !j.asLines {
 		c.terminal = stdout
 	}
 	return c

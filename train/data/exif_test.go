@@ -92,7 +92,8 @@ func TestFits(t *testing.T) {
 	if err := png.Encode(&b, img); err != nil {
 		t.Fatal(err)
 	}
-	for fit, want := range map[string][3]uint8{ // the middles of left and right edges, and of the top
+	// The middles of the left and right edges, and of the top.
+	for fit, want := range map[string][3]uint8{
 		"": {255, 255, 255}, "crop": {255, 255, 255}, "pad": {255, 0, 0}, "resize": {255, 0, 255},
 	} {
 		got, err := ReadPicture(bytes.NewReader(b.Bytes()), tensor.Shape{1, 10, 10}, fit, 0)
