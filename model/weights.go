@@ -1,6 +1,7 @@
 package model
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"github.com/pkg/errors"
 	"gorgonia.org/tensor"
 
+	"github.com/convgrad/convgrad/internal/numbers"
+	"github.com/convgrad/convgrad/internal/pickle"
 	"github.com/convgrad/convgrad/internal/safetensors"
 )
 
@@ -27,6 +30,20 @@ func (n *Network) Save(w io.Writer, metadata map[string]string) error {
 // synced, and renamed.
 func (n *Network) SaveFile(path string, metadata map[string]string) error {
 	return n.save(metadata, func(t map[string]*tensor.Dense) error { return safetensors.WriteFile(path, t, metadata) })
+}
+
+// SaveAs is Save with all numbers in one format, "F64", "F32", "F16" or "BF16", rounded to its
+// nearest. It is also an error if the format is another, or a number is beyond it: in F16 that is
+// 65520 and more.
+func (n *Network) SaveAs(w io.Writer, format string, metadata map[string]string) error {
+	if err := n.made(); err != nil {
+		return err
+	}
+	of := numbers.Named(format)
+	if of == 0 {
+		return errors.Errorf("%s: saving weights: the format is %.20q, want F64, F32, F16 or BF16", n.title(), format)
+	}
+	return n.save(metadata, func(t map[string]*tensor.Dense) error { return safetensors.WriteAs(w, t, metadata, of) })
 }
 
 func (n *Network) save(metadata map[string]string, write func(map[string]*tensor.Dense) error) error {
@@ -56,14 +73,18 @@ type LoadOptions struct {
 	Partial bool
 }
 
-// Load reads weights that Save, or PyTorch, wrote. F64, F32, F16 and BF16 are converted to the
-// network's type. The num_batches_tracked of PyTorch's batch norms are left out: Save writes none,
-// and PyTorch needs none.
+// Load reads weights that Save, or PyTorch, wrote: safetensors, or a checkpoint of torch.save, a
+// state_dict or one under "state_dict", "model_state_dict", "model", "net" or "module". The content
+// says which of the two it is. F64, F32, F16 and BF16 are converted to the network's type. The
+// num_batches_tracked of PyTorch's batch norms are left out: Save writes none, and PyTorch needs
+// none.
 //
 // It returns an error that says what was got and wanted, and leaves all weights as they were, if
-// the file is cut short, is not safetensors, lies about sizes, does not hold the weights that
+// the file is cut short, is of neither form, lies about sizes, does not hold the weights that
 // LoadOptions ask for in their shapes, or holds NaN, an infinity, or a number beyond the network's
-// type. It takes no more memory than the header and the network's weights.
+// type. Nothing of a checkpoint is executed: a name in it that plain tensors do not need is an
+// error. Of safetensors it takes no more memory than the header and the network's weights, of a
+// checkpoint as much as it is long.
 func (n *Network) Load(r io.Reader, o LoadOptions) error {
 	if err := n.made(); err != nil {
 		return err
@@ -81,10 +102,38 @@ func (n *Network) LoadFile(path string, o LoadOptions) error {
 		return errors.Wrapf(err, "%s: loading weights", n.title())
 	}
 	defer f.Close()
-	return errors.Wrapf(n.load(f, o), "%s: loading weights from %s", n.title(), path)
+	return errors.Wrapf(n.loadFile(f, o), "%s: loading weights from %s", n.title(), path)
 }
 
 func (n *Network) load(r io.Reader, o LoadOptions) error {
+	head := make([]byte, pickle.Head)
+	k, err := io.ReadFull(r, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return err
+	}
+	r = io.MultiReader(bytes.NewReader(head[:k]), r)
+	if !pickle.Is(head[:k]) {
+		return n.loadSafetensors(r, o)
+	}
+	whole, err := io.ReadAll(r) // an archive is read from its end
+	if err != nil {
+		return err
+	}
+	return n.loadPyTorch(bytes.NewReader(whole), int64(len(whole)), o)
+}
+
+// loadFile is load, and reads of an archive no more than it needs.
+func (n *Network) loadFile(f *os.File, o LoadOptions) error {
+	head := make([]byte, pickle.Head)
+	k, _ := f.ReadAt(head, 0) // what cannot be read there is an error of load
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || !pickle.Is(head[:k]) {
+		return n.load(f, o)
+	}
+	return n.loadPyTorch(f, info.Size(), o)
+}
+
+func (n *Network) loadSafetensors(r io.Reader, o LoadOptions) error {
 	h, err := safetensors.ReadHeader(r)
 	if err != nil {
 		return err
@@ -99,26 +148,69 @@ func (n *Network) load(r io.Reader, o LoadOptions) error {
 		if p == nil {
 			return nil
 		}
-		size := p.Value.Shape().TotalSize()
-		if n.dtype == tensor.Float64 {
-			v := make([]float64, size)
-			loaded[p], err = v, safetensors.Floats(v, e.Dtype, data)
+		if v := p.room(); n.dtype == tensor.Float64 {
+			loaded[p], err = v, safetensors.Floats(v.([]float64), e.Dtype, data)
 		} else {
-			v := make([]float32, size)
-			loaded[p], err = v, safetensors.Floats(v, e.Dtype, data)
+			loaded[p], err = v, safetensors.Floats(v.([]float32), e.Dtype, data)
 		}
 		return errors.Wrap(err, e.Name)
 	})
 	if err != nil {
 		return err
 	}
+	n.replace(loaded)
+	return nil
+}
+
+// loadPyTorch loads a checkpoint of PyTorch's.
+func (n *Network) loadPyTorch(r io.ReaderAt, size int64, o LoadOptions) error {
+	file, err := pickle.Open(r, size)
+	if err != nil {
+		return errors.Wrap(err, "PyTorch's checkpoint")
+	}
+	entries := make([]safetensors.Entry, len(file.Tensors))
+	for i, t := range file.Tensors {
+		entries[i] = safetensors.Entry{Name: t.Name, Dtype: t.Dtype, Shape: t.Shape}
+	}
+	of, err := n.match(entries, o)
+	if err != nil {
+		return err
+	}
+	loaded := make(map[*Param]any, len(of))
+	wanted := slices.DeleteFunc(file.Tensors, func(t *pickle.Tensor) bool { return of[t.Name] == nil })
+	err = file.Each(wanted, func(t *pickle.Tensor, memory pickle.Memory) (err error) {
+		p := of[t.Name]
+		if v := p.room(); n.dtype == tensor.Float64 {
+			loaded[p], err = v, pickle.Floats(v.([]float64), t, memory)
+		} else {
+			loaded[p], err = v, pickle.Floats(v.([]float32), t, memory)
+		}
+		return errors.Wrap(err, t.Name)
+	})
+	if err != nil {
+		return err
+	}
+	n.replace(loaded)
+	return nil
+}
+
+// room is memory for a weight's numbers, beside those that it has.
+func (p *Param) room() any {
+	size := p.Value.Shape().TotalSize()
+	if p.Value.Dtype() == tensor.Float64 {
+		return make([]float64, size)
+	}
+	return make([]float32, size)
+}
+
+// replace gives weights the numbers that were loaded. Everything has been checked: nothing fails.
+func (n *Network) replace(loaded map[*Param]any) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.version++
-	for p, v := range loaded { // everything has been checked: from here on nothing fails
+	for p, v := range loaded {
 		copyData(p.Value.Data(), v, 0, 0, p.Value.Shape().TotalSize())
 	}
-	return nil
 }
 
 // match finds the weight of each of a file's tensors.

@@ -269,13 +269,13 @@ func TestWeightsAreFinite(t *testing.T) {
 	wants(t, "a number beyond float32", byName(t, "linear", Options{}).Load(&b, LoadOptions{}), "fc1.weight: element 7 is -1e+300, beyond float32")
 }
 
-// A file of a million unknown names gives a short error, and takes memory in proportion to the
+// A file of many unknown names gives a short error, and takes memory in proportion to the
 // file.
 func TestLoadOfManyNames(t *testing.T) {
 	n := byName(t, "linear", Options{})
 	var h strings.Builder
 	h.WriteString("{")
-	const names = 200000
+	const names = 60000 // a header has 65536 at most
 	for i := range names {
 		fmt.Fprintf(&h, `"unknown%06d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},`, i)
 	}

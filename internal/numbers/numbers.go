@@ -103,12 +103,13 @@ func Finite[T float32 | float64](dst []T, f Format, raw []byte, order binary.Byt
 // Append writes numbers after dst, little-endian, each rounded to the nearest of the format, a tie
 // to the even one.
 //
-// It returns an error for the first number that is NaN or infinite, or beyond the format.
-func Append[T float32 | float64](dst []byte, f Format, src []T) ([]byte, error) {
+// It returns an error for the first number that is NaN or infinite, or beyond the format; the first
+// of src counts as element first.
+func Append[T float32 | float64](dst []byte, f Format, src []T, first int) ([]byte, error) {
 	for i, x := range src {
 		v := float64(x)
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return dst, errors.Errorf("element %d is %v, want a finite number", i, v)
+			return dst, errors.Errorf("element %d is %v, want a finite number", first+i, v)
 		}
 		from := len(dst)
 		switch f {
@@ -124,7 +125,7 @@ func Append[T float32 | float64](dst []byte, f Format, src []T) ([]byte, error) 
 			return dst, errors.Errorf("the format is %v, want F64, F32, F16 or BF16", f)
 		}
 		if math.IsInf(f.At(dst[from:], binary.LittleEndian), 0) {
-			return dst, errors.Errorf("element %d is %v, beyond %v", i, v, f)
+			return dst, errors.Errorf("element %d is %v, beyond %v", first+i, v, f)
 		}
 	}
 	return dst, nil

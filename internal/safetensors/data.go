@@ -1,6 +1,7 @@
 package safetensors
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"io"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/pkg/errors"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/internal/numbers"
 )
 
 // chunk is how many bytes are converted at a time.
@@ -50,22 +53,11 @@ func (h *Header) Each(r io.Reader, f func(e Entry, data io.Reader) error) error 
 //
 // It returns an error if the numbers end too early, if one is NaN or infinite, or beyond T.
 func Floats[T float32 | float64](dst []T, dtype string, r io.Reader) error {
-	var at func(b []byte) float64
-	size := int(sizes[dtype])
-	switch dtype {
-	case "F64":
-		at = func(b []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b)) }
-	case "F32":
-		at = func(b []byte) float64 { return float64(math.Float32frombits(binary.LittleEndian.Uint32(b))) }
-	case "BF16":
-		at = func(b []byte) float64 {
-			return float64(math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16))
-		}
-	case "F16":
-		at = func(b []byte) float64 { return half(binary.LittleEndian.Uint16(b)) }
-	default:
+	format := numbers.Named(dtype)
+	if format == 0 {
 		return errors.Errorf("has the type %q, want F64, F32, F16 or BF16", dtype)
 	}
+	size := format.Size()
 	buf := make([]byte, min(chunk, len(dst)*size))
 	for done := 0; done < len(dst); {
 		n := min(len(buf)/size, len(dst)-done)
@@ -75,38 +67,12 @@ func Floats[T float32 | float64](dst []T, dtype string, r io.Reader) error {
 			}
 			return err
 		}
-		for i := range n {
-			v := at(buf[i*size:])
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return errors.Errorf("element %d is %v, want a finite number", done+i, v)
-			}
-			if dst[done+i] = T(v); math.IsInf(float64(dst[done+i]), 0) {
-				return errors.Errorf("element %d is %v, beyond %T", done+i, v, dst[0])
-			}
+		if err := numbers.Finite(dst[done:done+n], format, buf, binary.LittleEndian, done); err != nil {
+			return err
 		}
 		done += n
 	}
 	return nil
-}
-
-// half is a number of IEEE 754's binary16.
-func half(b uint16) float64 {
-	exponent, fraction := int(b>>10&31), float64(b&1023)
-	var v float64
-	switch exponent {
-	case 0:
-		v = math.Ldexp(fraction, -24)
-	case 31:
-		if v = math.Inf(1); fraction != 0 {
-			return math.NaN()
-		}
-	default:
-		v = math.Ldexp(1024+fraction, exponent-25)
-	}
-	if b>>15 == 1 {
-		return -v
-	}
-	return v
 }
 
 // Read reads all tensors, as float64 where they are F64 and as float32 where they are F32, F16 or
@@ -154,6 +120,12 @@ func read[T float32 | float64](e Entry, data io.Reader) (*tensor.Dense, error) {
 // It returns an error, and writes nothing, if a tensor is not plain, a number is NaN or infinite,
 // or a name is not UTF-8 or the format's own.
 func Write(w io.Writer, tensors map[string]*tensor.Dense, metadata map[string]string) error {
+	return WriteAs(w, tensors, metadata, 0)
+}
+
+// WriteAs is Write with all numbers in one format, rounded to its nearest: 0 keeps each tensor's
+// own. A number beyond the format is an error too.
+func WriteAs(w io.Writer, tensors map[string]*tensor.Dense, metadata map[string]string, format numbers.Format) error {
 	if w == nil {
 		return errors.New("the writer is nil")
 	}
@@ -170,6 +142,9 @@ func Write(w io.Writer, tensors map[string]*tensor.Dense, metadata map[string]st
 			return errors.Errorf("the name %.200q is not UTF-8, or the format's own", name)
 		}
 		dtype, err := check(tensors[name])
+		if err == nil && format != 0 {
+			dtype, err = format.String(), write(io.Discard, tensors[name], format) // finds what is beyond it
+		}
 		if err != nil {
 			return errors.Wrapf(err, "%.200s", name)
 		}
@@ -198,36 +173,36 @@ func Write(w io.Writer, tensors map[string]*tensor.Dense, metadata map[string]st
 	if _, err := w.Write(append(binary.LittleEndian.AppendUint64(nil, uint64(len(h))), h...)); err != nil {
 		return err
 	}
-	buf := make([]byte, 0, chunk)
 	for _, name := range names {
-		switch v := tensors[name].Data().(type) {
-		case []float32:
-			err = write(w, buf, v, func(b []byte, x float32) []byte {
-				return binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
-			})
-		case []float64:
-			err = write(w, buf, v, func(b []byte, x float64) []byte {
-				return binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
-			})
-		}
-		if err != nil {
+		if err := write(w, tensors[name], format); err != nil {
 			return errors.Wrapf(err, "%.200s", name)
 		}
 	}
 	return nil
 }
 
-func write[T float32 | float64](w io.Writer, buf []byte, v []T, add func([]byte, T) []byte) error {
-	for len(v) > 0 {
-		n := min(len(v), chunk/8)
-		buf = buf[:0]
-		for _, x := range v[:n] {
-			buf = add(buf, x)
+// write writes the numbers of a tensor.
+func write(w io.Writer, t *tensor.Dense, format numbers.Format) error {
+	switch v := t.Data().(type) {
+	case []float32:
+		return writeNumbers(w, v, cmp.Or(format, numbers.F32))
+	case []float64:
+		return writeNumbers(w, v, cmp.Or(format, numbers.F64))
+	}
+	return nil
+}
+
+func writeNumbers[T float32 | float64](w io.Writer, v []T, format numbers.Format) (err error) {
+	buf := make([]byte, 0, chunk)
+	for done := 0; done < len(v); {
+		n := min(len(v)-done, chunk/8)
+		if buf, err = numbers.Append(buf[:0], format, v[done:done+n], done); err != nil {
+			return err
 		}
 		if _, err := w.Write(buf); err != nil {
 			return err
 		}
-		v = v[n:]
+		done += n
 	}
 	return nil
 }

@@ -22,6 +22,10 @@ import (
 // maxHeader is the largest header that the format permits, in bytes.
 const maxHeader = 100 << 20
 
+// maxEntries is how many tensors and strings a header may have: no network has more, and each takes
+// several times its text in memory.
+const maxEntries = 1 << 16
+
 // maxRank is the most sides that a shape may have.
 const maxRank = 64
 
@@ -184,6 +188,9 @@ func (s *scanner) object(what string, value func(key string) error) error {
 		}
 		if err := value(key); err != nil {
 			return err
+		}
+		if seen.n > maxEntries {
+			return errors.Errorf("%s has more than %d keys", what, maxEntries)
 		}
 		if s.next('}') {
 			return nil
