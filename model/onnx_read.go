@@ -102,6 +102,7 @@ func readONNX(r io.Reader, o ONNXOptions) (*Network, error) {
 			return nil, err
 		}
 	}
+	n.version++
 	l.tensors = nil // the file's bytes are of no more use
 	for _, t := range l.graph.Initializers {
 		if l.names[t].path != "" {

@@ -106,6 +106,9 @@ func (n *Network) LoadFile(path string, o LoadOptions) error {
 }
 
 func (n *Network) load(r io.Reader, o LoadOptions) error {
+	if r == nil {
+		return errors.New("the reader is nil")
+	}
 	head := make([]byte, pickle.Head)
 	k, err := io.ReadFull(r, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {

@@ -142,8 +142,8 @@ func WriteAs(w io.Writer, tensors map[string]*tensor.Dense, metadata map[string]
 			return errors.Errorf("the name %.200q is not UTF-8, or the format's own", name)
 		}
 		dtype, err := check(tensors[name])
-		if err == nil && format != 0 {
-			dtype, err = format.String(), write(io.Discard, tensors[name], format) // finds what is beyond it
+		if err == nil && format != 0 { // and find what is beyond it
+			dtype, err = format.String(), write(io.Discard, tensors[name], format)
 		}
 		if err != nil {
 			return errors.Wrapf(err, "%.200s", name)
