@@ -260,6 +260,8 @@ func (o activation) onnx(c onnxCall) (onnx.Operand, error) {
 		return c.add("HardSigmoid", onnx.With("alpha", 1.0/6, "beta", 0.5))
 	case kernel.ReLU6:
 		return c.add("Clip", nil, limit(0), limit(6))
+	case kernel.Below:
+		return c.add("Clip", nil, "", limit(0))
 	case kernel.Clamp:
 		return c.add("Clip", nil, limit(f.A), limit(f.B))
 	case kernel.Sigmoid, kernel.Tanh, kernel.Softplus, kernel.HardSwish, kernel.Exp, kernel.Log, kernel.Sqrt, kernel.Abs:
