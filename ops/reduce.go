@@ -141,20 +141,7 @@ func (o maxIndex) Rule([]*G.Node, *G.Node, *G.Node) ([]*G.Node, error) {
 
 func indexed[T kernel.Float](o maxIndex, c *Call) error {
 	y, x := Out[int](c), In[T](c, 0)
-	for i := range y {
-		y[i] = -1
-	}
-	w := newWalk(c.Shape(0), c.Result(), c.Shape(0))
-	last := len(w.sides) - 1
-	n, dy := w.sides[last], w.a[last]
-	w.rows(func(ix, iy, _ int) {
-		for i := range n {
-			won := &y[iy+i*dy]
-			if v := x[ix+i]; *won < 0 || v > x[*won] || v != v && x[*won] == x[*won] {
-				*won = ix + i
-			}
-		}
-	})
+	kernel.MaxOver(newWalk(c.Shape(0), c.Result(), c.Shape(0)).kernels(), y, x)
 	return nil
 }
 

@@ -128,6 +128,58 @@ func SumOver[T Float](w Walk, y, x []T) {
 	})
 }
 
+// MaxOver is where the greatest element of x is over the axes along which w.A is 0: of equal ones
+// the first, and the first NaN before all numbers. There is one at least.
+func MaxOver[T Float](w Walk, index []int, x []T) {
+	last := len(w.Sides) - 1
+	n := w.Sides[last]
+	var kept, dropped axes
+	step := 1
+	for k := last; k >= 0; k-- {
+		if w.A[k] != 0 {
+			kept.add(w.Sides[k], step)
+		} else if k < last {
+			dropped.add(w.Sides[k], step)
+		}
+		step *= w.Sides[k]
+	}
+	if w.A[last] != 0 { // columns
+		workers.Spans(len(index), max(1, workers.Chunk/4/dropped.count()), func(lo, hi int) {
+			for o := lo; o < hi; o++ {
+				at := kept.at(o)
+				won := at
+				dropped.each(func(d int) {
+					if v := x[at+d]; v > x[won] || v != v && x[won] == x[won] {
+						won = at + d
+					}
+				})
+				index[o] = won
+			}
+		})
+		return
+	}
+	workers.Spans(len(index), max(1, workers.Chunk/(n*dropped.count())), func(lo, hi int) {
+		for o := lo; o < hi; o++ {
+			at := kept.at(o)
+			won := -1
+			dropped.each(func(d int) {
+				row := x[at+d:][:n]
+				top := simd.Max(row)
+				if won >= 0 && !(top > x[won] || top != top && x[won] == x[won]) {
+					return
+				}
+				for i, v := range row {
+					if v == top || v != v && top != top {
+						won = at + d + i
+						break
+					}
+				}
+			})
+			index[o] = won
+		}
+	})
+}
+
 // sumRowsOver is SumOver where the last axis, of n elements, is dropped.
 func sumRowsOver[T Float](kept, dropped axes, n int, y, x []T) {
 	outputs, rows := kept.count(), dropped.count()

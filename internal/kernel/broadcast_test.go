@@ -83,6 +83,26 @@ func testBroadcast[T Float](t *testing.T) {
 		}
 		SumOver(w, sums, y)
 		same(t, what+", summed", sums, exact)
+		winners, first := make([]int, len(a)), make([]int, len(a))
+		for round := range 2 { // the second has a NaN here and there
+			for i := range first {
+				first[i] = -1
+			}
+			for i, v := range y {
+				if v = T(r.IntN(9)); round == 1 && r.IntN(5) == 0 {
+					v = T(math.NaN())
+				}
+				y[i] = v
+				if won := &first[places[0][i]]; *won < 0 || v > y[*won] || v != v && y[*won] == y[*won] {
+					*won = i
+				}
+			}
+			MaxOver(w, winners, y)
+			if !slices.Equal(winners, first) {
+				t.Errorf("%s, round %d: the winners are %v, want %v", what, round, winners, first)
+			}
+		}
+		Repeat(w, y, a)
 		for i, v := range y {
 			want[i] = T((float64(v)-3)*1.1 + 0.3)
 		}
