@@ -83,8 +83,8 @@ func (p ConvParams) geometry(x, w tensor.Shape) (kernel.Conv, error) {
 // A NaN or infinity in an operand propagates to every sum with a product that contains it. The
 // padding of x is zeros, and a sum may include or omit its products with them. Where a filter or a
 // cotangent is not finite, such an output or gradient may therefore be NaN. With Winograd, operands
-// that are not finite, or so large that an intermediate sum could overflow, are multiplied directly:
-// the result overflows where the direct sum does, and nowhere else.
+// that are not finite, or so large that an intermediate sum could overflow, are multiplied
+// directly: the result overflows where the direct sum does, and nowhere else.
 //
 // Conv2D returns an error if an argument is not a float node of the right rank, b is not as long as
 // w has filters, or the shapes do not describe a convolution: channels that do not match, groups

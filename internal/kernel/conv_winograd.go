@@ -78,9 +78,9 @@ type winogradPlan[T Float] struct {
 	stripH, stripW int   // padded input of a row of tiles
 }
 
-// calm reports whether nothing in Winograd's algorithm can overflow, which the direct sum might not:
-// no transformed operand and no sum exceeds half the largest float. An operand that is not finite is
-// not calm. The largest magnitudes decide, which no number of threads changes.
+// calm reports whether nothing in Winograd's algorithm can overflow where the direct sum might not:
+// no transformed operand and no sum exceeds half the largest float. An operand that is not finite
+// is not calm. The largest magnitudes decide, which no number of threads changes.
 func (p *correlation[T]) calm() bool {
 	largest := math.MaxFloat64 / 2
 	if unsafe.Sizeof(T(0)) == 4 {
