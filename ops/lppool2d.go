@@ -61,7 +61,7 @@ func (o lpPool) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return outSides(o.Geometry), want("x", in[0], inSides(o.Geometry)...)
 }
 
-func (o lpPool) exec(c *call) error {
+func (o lpPool) exec(c *Call) error {
 	if c.double() {
 		kernel.LpForward(o.Geometry, o.P, slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {
@@ -88,7 +88,7 @@ func (o lpPoolBackward) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return inSides(o.Geometry), want("x", in[0], inSides(o.Geometry)...)
 }
 
-func (o lpPoolBackward) exec(c *call) error {
+func (o lpPoolBackward) exec(c *Call) error {
 	if c.double() {
 		kernel.LpBackward(o.Geometry, o.P, slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), slice[float64](c.in[2]))
 	} else {
@@ -134,7 +134,7 @@ func (o power) rule() []*term {
 	return []*term{apply(product{o.Rank}, cotangent(), slope)}
 }
 
-func (o power) exec(c *call) error {
+func (o power) exec(c *Call) error {
 	if c.double() {
 		powers(o, slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {

@@ -250,7 +250,7 @@ func (o moments) rule() []*term {
 	return []*term{apply(normalise{Of: o.Of, Norm: g, Affine: true}, in(0), part(1, 2), part(0, 1), out())}
 }
 
-func (o moments) exec(c *call) error {
+func (o moments) exec(c *Call) error {
 	if c.double() {
 		kernel.Moments(o.Norm, slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {
@@ -397,7 +397,7 @@ func (o normalise) sides(args []arg, in []tensor.Shape) error {
 }
 
 // byName is the operand of that name, or nil.
-func byName[T kernel.Float](c *call, args []arg, name string) []T {
+func byName[T kernel.Float](c *Call, args []arg, name string) []T {
 	for i, a := range args {
 		if a.name == name {
 			return slice[T](c.in[i])
@@ -423,7 +423,7 @@ func (o normalise) rule() []*term {
 // plain is the op without scale and bias.
 func (o normalise) plain() normalise { o.Affine = false; return o }
 
-func (o normalise) exec(c *call) error {
+func (o normalise) exec(c *Call) error {
 	if c.double() {
 		normaliseOf[float64](o, c)
 	} else {
@@ -432,13 +432,13 @@ func (o normalise) exec(c *call) error {
 	return nil
 }
 
-func normaliseOf[T kernel.Float](o normalise, c *call) {
+func normaliseOf[T kernel.Float](o normalise, c *Call) {
 	a := o.args()
 	kernel.Normalise(o.Norm, slice[T](c.dst), byName[T](c, a, "x"), byName[T](c, a, "moments"), affineTail[T](o, c))
 }
 
 // affineTail is what follows x̂.
-func affineTail[T kernel.Float](o normalise, c *call) kernel.Affine[T] {
+func affineTail[T kernel.Float](o normalise, c *Call) kernel.Affine[T] {
 	a := o.args()
 	return kernel.Affine[T]{
 		Scale: byName[T](c, a, "scale"), Bias: byName[T](c, a, "bias"), Add: byName[T](c, a, "the tensor to add"), Eps: o.Eps, ReLU: o.ReLU,
@@ -475,7 +475,7 @@ func (o normSums) rule() []*term {
 	return rule
 }
 
-func (o normSums) exec(c *call) error {
+func (o normSums) exec(c *Call) error {
 	if c.double() {
 		sumsOf[float64](o, c)
 	} else {
@@ -484,7 +484,7 @@ func (o normSums) exec(c *call) error {
 	return nil
 }
 
-func sumsOf[T kernel.Float](o normSums, c *call) {
+func sumsOf[T kernel.Float](o normSums, c *Call) {
 	a := o.args()
 	kernel.NormSums(o.Norm, slice[T](c.dst), byName[T](c, a, "dy"), byName[T](c, a, "x"), byName[T](c, a, "moments"), o.Eps)
 }
@@ -550,7 +550,7 @@ func (o normBackward) rule() []*term {
 	return rule
 }
 
-func (o normBackward) exec(c *call) error {
+func (o normBackward) exec(c *Call) error {
 	if c.double() {
 		normBackwardOf[float64](o, c)
 	} else {
@@ -559,7 +559,7 @@ func (o normBackward) exec(c *call) error {
 	return nil
 }
 
-func normBackwardOf[T kernel.Float](o normBackward, c *call) {
+func normBackwardOf[T kernel.Float](o normBackward, c *Call) {
 	a := o.args()
 	kernel.NormBackward(o.Norm, slice[T](c.dst), byName[T](c, a, "dy"), byName[T](c, a, "x"), byName[T](c, a, "scale"), byName[T](c, a, "moments"), byName[T](c, a, "sums"), o.Eps)
 }
@@ -580,7 +580,7 @@ func (o normSecond) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return o.Of.shape(), normalise(o).sides(o.args(), in)
 }
 
-func (o normSecond) exec(c *call) error {
+func (o normSecond) exec(c *Call) error {
 	if c.double() {
 		secondOf[float64](o, c)
 	} else {
@@ -589,7 +589,7 @@ func (o normSecond) exec(c *call) error {
 	return nil
 }
 
-func secondOf[T kernel.Float](o normSecond, c *call) {
+func secondOf[T kernel.Float](o normSecond, c *Call) {
 	a := o.args()
 	kernel.NormSecond(o.Norm, slice[T](c.dst), byName[T](c, a, "v"), byName[T](c, a, "dy"), byName[T](c, a, "x"), byName[T](c, a, "scale"), byName[T](c, a, "moments"),
 		byName[T](c, a, "sums"), byName[T](c, a, "sums of v"), o.Eps)
@@ -609,7 +609,7 @@ func (o normScaleSecond) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{o.Norm.Groups}, normalise(o).sides(o.args(), in)
 }
 
-func (o normScaleSecond) exec(c *call) error {
+func (o normScaleSecond) exec(c *Call) error {
 	if c.double() {
 		scaleSecondOf[float64](o, c)
 	} else {
@@ -618,7 +618,7 @@ func (o normScaleSecond) exec(c *call) error {
 	return nil
 }
 
-func scaleSecondOf[T kernel.Float](o normScaleSecond, c *call) {
+func scaleSecondOf[T kernel.Float](o normScaleSecond, c *Call) {
 	a := o.args()
 	kernel.NormScaleSecond(o.Norm, slice[T](c.dst), byName[T](c, a, "v"), byName[T](c, a, "dy"), byName[T](c, a, "moments"), byName[T](c, a, "sums"), byName[T](c, a, "sums of v"), o.Eps)
 }
@@ -635,7 +635,7 @@ func (o momentRow) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{o.Length}, want("x", in[0], 2, o.Length)
 }
 
-func (o momentRow) exec(c *call) error {
+func (o momentRow) exec(c *Call) error {
 	if c.double() {
 		copy(slice[float64](c.dst), slice[float64](c.in[0])[o.I*o.Length:])
 	} else {
@@ -654,7 +654,7 @@ func (o fromRow) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{2, o.Length}, want("x", in[0], o.Length)
 }
 
-func (o fromRow) exec(c *call) error {
+func (o fromRow) exec(c *Call) error {
 	if c.double() {
 		putRow(o, slice[float64](c.dst), slice[float64](c.in[0]))
 	} else {
@@ -684,7 +684,7 @@ func (o stack) infer(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{2, o.Length}, want("variance", in[1], o.Length)
 }
 
-func (o stack) exec(c *call) error {
+func (o stack) exec(c *Call) error {
 	if c.double() {
 		stacked[float64](c)
 	} else {
@@ -693,7 +693,7 @@ func (o stack) exec(c *call) error {
 	return nil
 }
 
-func stacked[T kernel.Float](c *call) {
+func stacked[T kernel.Float](c *Call) {
 	y, mean := slice[T](c.dst), slice[T](c.in[0])
 	copy(y, mean)
 	copy(y[len(mean):], slice[T](c.in[1]))

@@ -549,9 +549,6 @@ type Call struct {
 	in  []operand
 }
 
-// call is what specs call it.
-type call = Call
-
 // double reports whether the computation is in float64 rather than float32.
 func (c *Call) double() bool {
 	if _, ok := c.dst.data.([]float64); ok {
