@@ -242,8 +242,8 @@ func WriteFile(path string, tensors map[string]*tensor.Dense, metadata map[strin
 }
 
 // WholeFile writes a file that appears whole or not at all: it is written beside the path, as
-// ".NAME.*", synced, and renamed. Only a file is replaced: what else is there, such as a device or a
-// named pipe, would be lost by the rename, and is an error.
+// ".NAME.*", synced, and renamed. Only a file is replaced: what else is there, such as a device or
+// a named pipe, would be lost by the rename, and is an error.
 func WholeFile(path string, write func(w io.Writer) error) (err error) {
 	if path == "" {
 		return errors.New("the path is empty, want a file's")
