@@ -3,7 +3,7 @@
     onnx_peers.py check DIR            for each DIR/*.onnx: full check; the output for DIR/*.onnx.x to .y
     onnx_peers.py export DIR NAME...   torchvision's networks by torch.onnx, with inputs and outputs
 """
-import glob, os, sys, warnings
+import glob, importlib.util, sys, warnings
 import numpy as np, onnx, onnxruntime
 
 onnxruntime.set_default_logger_severity(3)
@@ -51,9 +51,11 @@ def export(directory, names):
             "fixed": lambda f: torch.onnx.export(m, (x,), f, dynamo=True, external_data=False, verbose=False),
         }
         if name.startswith("vgg"):  # half a gigabyte each: one file of each exporter
-            kinds = {"script": kinds["script"]} if name.endswith("bn") else {"fixed": kinds["fixed"]}
+            kinds = {k: kinds[k] for k in (("script",) if name.endswith("bn") else ("script", "fixed"))}
         elif name != "resnet18":  # one network shows all ways
             kinds = {k: kinds[k] for k in ("kept", "dynamo")}
+        if importlib.util.find_spec("onnxscript") is None:  # which today's exporter needs
+            kinds = {k: v for k, v in kinds.items() if k not in ("dynamo", "fixed")}
         for kind, write in kinds.items():
             path = "%s/%s.%s.onnx" % (directory, name, kind)
             write(path)
