@@ -209,7 +209,7 @@ func classesLast(x *G.Node) (*G.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Reshape(moved, volume(s)/s[1], s[1])
+	return Reshape(moved, s[0]*volume(s[2:]), s[1])
 }
 
 // loss is the loss of log-probabilities with a row for each sample.

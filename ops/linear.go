@@ -26,7 +26,7 @@ import (
 // Linear returns an error if an argument is not a float node of the right rank or the shapes do not
 // match.
 func Linear(x, w, b *G.Node) (*G.Node, error) {
-	if x != nil && x.Dims() > 2 {
+	if x != nil && x.Type() != nil && x.Dims() > 2 {
 		return linearOfMany(x, w, b)
 	}
 	args, nodes := []wanted{float("x", 2, x), float("w", 2, w)}, []*G.Node{x, w}

@@ -71,7 +71,7 @@ func batchNorm(x, scale, bias *G.Node, eps float64) (y, m *G.Node, err error) {
 		return nil, nil, err
 	}
 	if o.Norm.Count() < 2 {
-		return nil, nil, errors.Errorf("ops: %s: x is %v, of one element a channel, want two or more: one has no variance", name, x.Shape())
+		return nil, nil, errors.Errorf("ops: %s: x is %v, of %d elements a channel, want two or more: fewer have no variance", name, x.Shape(), o.Norm.Count())
 	}
 	if m, err = node(moments{o.Of, o.Norm}, x); err != nil {
 		return nil, nil, err
@@ -123,8 +123,7 @@ func LayerNorm(x, scale, bias *G.Node, lastAxes int, eps float64) (*G.Node, erro
 		return nil, errors.Errorf("ops: %s: the last %d axes of x, which is %v, want 1 to %d", name, lastAxes, s, len(s))
 	}
 	last := s[len(s)-lastAxes:]
-	d := tensor.Shape(last).TotalSize()
-	m := s.TotalSize() / d
+	m, d := volume(s[:len(s)-lastAxes]), volume(last)
 	y, err := standardised(x, kernel.RowNorm(m, d, kernel.NormBatch), eps)
 	if err != nil || scale == nil {
 		return y, errors.Wrapf(err, "ops: %s", name)
@@ -161,8 +160,8 @@ func GroupNorm(x, scale, bias *G.Node, groups int, eps float64) (*G.Node, error)
 	if groups < 1 || s[1]%groups != 0 {
 		return nil, errors.Errorf("ops: %s: %d groups do not divide the %d channels of x, which is %v", name, groups, s[1], s)
 	}
-	m := s[0] * groups
-	y, err := standardised(x, kernel.RowNorm(m, s.TotalSize()/m, kernel.NormBatch), eps)
+	rows := kernel.RowNorm(s[0]*groups, s[1]/groups*volume(s[2:]), kernel.NormBatch)
+	y, err := standardised(x, rows, eps)
 	if err != nil || scale == nil {
 		return y, errors.Wrapf(err, "ops: %s", name)
 	}
@@ -209,7 +208,7 @@ func channels(name string, mode kernel.NormMode, x, scale, bias *G.Node, eps flo
 	if len(s) > 4 {
 		return o, nil, errors.Errorf("ops: %s: x has shape %v, of rank %d, want rank 2 to 4", name, s, len(s))
 	}
-	g := kernel.ChannelNorm(s[0], s[1], s.TotalSize()/(s[0]*s[1]), mode)
+	g := kernel.ChannelNorm(s[0], s[1], volume(s[2:]), mode)
 	o = normalise{Of: sizeOf(s), Norm: g, Affine: scale != nil, Eps: eps}
 	if scale == nil {
 		return o, []*G.Node{x}, nil

@@ -65,6 +65,9 @@ func Max(x *G.Node, axes ...int) (*G.Node, error) {
 	if x.Shape().TotalSize() == 0 {
 		return nil, errors.Errorf("ops: Max: x has shape %v, want positive sides: there is no greatest of nothing", x.Shape())
 	}
+	if len(kept) == 0 {
+		return Reshape(x) // a scalar is its own maximum
+	}
 	winner, err := Apply(maxIndex{sizeOf(kept)}, x)
 	if err != nil {
 		return nil, err

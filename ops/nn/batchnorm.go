@@ -42,6 +42,9 @@ func BatchNorm(x, scale, bias *G.Node, momentum, epsilon float64) (y, γ, β *G.
 		return fail(err)
 	}
 	g, s, of := x.Graph(), x.Shape(), x.Dtype()
+	if s[1] == 0 {
+		return fail(errors.Errorf("nnops: %s: x has shape %v, want at least one channel", name, s))
+	}
 	op = &BatchNormOp{running: tensor.New(tensor.Of(of), tensor.WithShape(2, s[1]))}
 	if err := op.Reset(); err != nil {
 		return fail(err)
