@@ -159,14 +159,13 @@ class UNet(nn.Module):
 
 # What makes each network, and the heights and widths that it is run at.
 LARGE, SMALL, QUARTERS = ((64, 70), (75, 97)), ((24, 20), (33, 37)), ((16, 20), (24, 28))
-MIDDLE = ((40, 44), (50, 38))
 NETWORKS = {
     "resnet20": (lambda: small_resnet(3), SMALL), "resnet56": (lambda: small_resnet(9), SMALL), "resnet9": (resnet9, ((16, 20), (24, 17))),
     "lenet5": (lenet5, ((28, 30), (33, 37))), "article": (article, SMALL), "convnet": (convnet, SMALL),
     "autoencoder": (autoencoder, QUARTERS), "unet": (UNet, QUARTERS),
 }
 for name in ("resnet18", "resnet34", "resnet50", "mobilenet_v2", "squeezenet1_1", "vgg11", "vgg11_bn", "vgg16", "vgg16_bn"):
-    NETWORKS[name] = (lambda name=name: getattr(torchvision.models, name)(num_classes=CLASSES), MIDDLE if name == "mobilenet_v2" else LARGE)
+    NETWORKS[name] = (lambda name=name: getattr(torchvision.models, name)(num_classes=CLASSES), LARGE)
 
 
 def run(name, hw, batch):
