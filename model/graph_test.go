@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/pkg/errors"
@@ -482,6 +483,20 @@ func TestParamsAreViews(t *testing.T) {
 	for _, p := range n.Params() {
 		if p.Value.Data().([]float32)[0] != 5 {
 			t.Errorf("%s: a weight that was set is %v, want 5", p.Name, p.Value.Data().([]float32)[0])
+		}
+	}
+}
+
+// A λ that is no weight of a penalty is an error of Build, not a loss of NaN.
+func TestL2Lambda(t *testing.T) {
+	n, err := New(Linear{Outputs: 2}, tensor.Shape{3}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lambda := range []float64{math.NaN(), -1, math.Inf(1)} {
+		_, err := n.Build(1, BuildOptions{Loss: CrossEntropy{}, Penalties: []Penalty{L2(lambda)}, Training: true})
+		if err == nil || !strings.Contains(err.Error(), "λ") {
+			t.Errorf("λ %v: got %v, want an error that names it", lambda, err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"math"
 	"slices"
 
 	"github.com/pkg/errors"
@@ -120,6 +121,9 @@ type Penalty func(w G.Nodes) (*G.Node, error)
 // optimizer calls decay, if it adds it to the gradient.
 func L2(lambda float64) Penalty {
 	return func(w G.Nodes) (*G.Node, error) {
+		if !(lambda >= 0) || math.IsInf(lambda, 1) {
+			return nil, errors.Errorf("the L2 penalty has λ %v, want 0 or a positive number", lambda)
+		}
 		var sum *G.Node
 		for _, n := range w {
 			var t ops.Try

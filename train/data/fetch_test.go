@@ -21,7 +21,7 @@ import (
 type liar struct {
 	content []byte
 	bad     func(w http.ResponseWriter, r *http.Request, content []byte)
-	times   int32 // that it is bad
+	times   atomic.Int32 // that it is bad
 	asked   atomic.Int32
 	ranges  atomic.Int32 // requests for a part
 }
@@ -30,7 +30,7 @@ func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Range") != "" {
 		l.ranges.Add(1)
 	}
-	if l.asked.Add(1) <= l.times {
+	if l.asked.Add(1) <= l.times.Load() {
 		l.bad(w, r, l.content)
 		return
 	}
@@ -104,7 +104,8 @@ func TestFetch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := &liar{content: content, bad: c.bad, times: c.times}
+			l := &liar{content: content, bad: c.bad}
+			l.times.Store(c.times)
 			server := httptest.NewServer(l)
 			defer server.Close()
 			dir := filepath.Join(t.TempDir(), "new", "er")
@@ -125,7 +126,7 @@ func TestFetch(t *testing.T) {
 				if _, err := os.Stat(path); err == nil {
 					t.Error("a file that is not right has its name")
 				}
-				l.times = 0 // the server mends its ways, and what is left does no harm
+				l.times.Store(0) // the server mends its ways, and what is left does no harm
 				err = f.Get(context.Background(), dir, remote)
 			}
 			got, readErr := os.ReadFile(path)
