@@ -7,27 +7,19 @@ import (
 
 	"github.com/pkg/errors"
 
+	"github.com/convgrad/convgrad/internal/pickle"
 	"github.com/convgrad/convgrad/internal/safetensors"
 	"github.com/convgrad/convgrad/model"
 )
 
-// initial gives a network the weights of a safetensors file, as far as there are some of their name
+// initial gives a network the weights of a file that Network.LoadFile reads, as far as there are some of their name
 // and shape. It returns what the network keeps of its own.
 //
 // It returns an error if the file cannot be read, or none of its weights fits.
 func initial(net *model.Network, path string) (kept []string, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, errors.Wrap(err, "train: the weights to begin from")
-	}
-	h, err := safetensors.ReadHeader(f)
-	f.Close()
+	shapes, err := shapesIn(path)
 	if err != nil {
 		return nil, errors.Wrapf(err, "train: the weights to begin from: %s", path)
-	}
-	shapes := map[string][]int{}
-	for _, e := range h.Entries {
-		shapes[e.Name] = e.Shape
 	}
 	all := slices.Concat(net.Params(), net.Buffers())
 	var other []string // there, but of another shape
@@ -45,4 +37,37 @@ func initial(net *model.Network, path string) (kept []string, err error) {
 	}
 	err = net.LoadFile(path, model.LoadOptions{Skip: other, Partial: true})
 	return kept, errors.Wrap(err, "train: the weights to begin from")
+}
+
+// shapesIn is the shapes of the tensors of a safetensors file or one of PyTorch's checkpoints.
+func shapesIn(path string) (map[string][]int, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	shapes := map[string][]int{}
+	head := make([]byte, pickle.Head)
+	if n, _ := f.ReadAt(head, 0); pickle.Is(head[:n]) {
+		info, err := f.Stat()
+		if err != nil {
+			return nil, err
+		}
+		p, err := pickle.Open(f, info.Size())
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range p.Tensors {
+			shapes[t.Name] = t.Shape
+		}
+		return shapes, nil
+	}
+	h, err := safetensors.ReadHeader(f)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range h.Entries {
+		shapes[e.Name] = e.Shape
+	}
+	return shapes, nil
 }

@@ -122,7 +122,7 @@ func (j *job) dataFlags(f *flag.FlagSet) {
 // methodFlags say how it is trained.
 func (j *job) methodFlags(f *flag.FlagSet) {
 	f.StringVar(&j.Model, "model", "article", "the `network`: "+strings.Join(model.Names(), ", "))
-	f.StringVar(&j.Init, "init", "", "a safetensors `file` of weights to begin from, as far as names and shapes agree")
+	f.StringVar(&j.Init, "init", "", "a `file` of weights to begin from, safetensors or a checkpoint of PyTorch's, as far as names and shapes agree")
 	f.StringVar(&j.Freeze, "freeze", "", "`layers` that are not trained, by name, with commas")
 	f.StringVar(&j.Loss, "loss", "cross-entropy", "the `loss`: cross-entropy, or mse for the article's ½ Σ (t − y)² of an image, the mean over the batch")
 	f.Float64Var(&j.Smoothing, "smoothing", 0, "the `part` of a label's probability that is spread over all classes")

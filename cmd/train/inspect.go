@@ -12,6 +12,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/convgrad/convgrad/internal/pickle"
 	"github.com/convgrad/convgrad/internal/safetensors"
 	"github.com/convgrad/convgrad/model"
 	"github.com/convgrad/convgrad/train"
@@ -22,6 +23,7 @@ func init() {
 
   train inspect runs/pets                           layers, shapes, parameters, multiply-adds; configuration; metrics
   train inspect weights.safetensors                 the tensors and the metadata
+  train inspect resnet18.pth                        the tensors of a checkpoint of PyTorch's
   train inspect net.onnx                            the layers, as this library reads them
 `, setupInspect}
 }
@@ -43,10 +45,12 @@ func setupInspect(f *flag.FlagSet) func(*call) error {
 		switch ext := strings.ToLower(filepath.Ext(c.args[0])); ext {
 		case ".safetensors":
 			return inspectWeights(c, *asJSON)
+		case ".pt", ".pth":
+			return inspectCheckpoint(c, *asJSON)
 		case ".onnx":
 			return inspectONNX(c, *asJSON, *kernels)
 		default:
-			return usagef("inspect: the ending of %s is %q, want a run directory, .safetensors or .onnx", c.args[0], ext)
+			return usagef("inspect: the ending of %s is %q, want a run directory, .safetensors, .pt, .pth or .onnx", c.args[0], ext)
 		}
 	}
 }
@@ -129,6 +133,30 @@ func inspectWeights(c *call, asJSON bool) error {
 		if info, err := f.Stat(); err == nil && info.Size()-at != h.Entries[n-1].To {
 			return fmt.Errorf("%s: %d bytes of numbers, want %d: the file is cut short or too long", c.args[0], info.Size()-at, h.Entries[n-1].To)
 		}
+	}
+	if asJSON {
+		return encode(c.stdout, h)
+	}
+	return printTensors(c, h)
+}
+
+func inspectCheckpoint(c *call, asJSON bool) error {
+	f, err := os.Open(c.args[0])
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	p, err := pickle.Open(f, info.Size())
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.args[0], err)
+	}
+	h := &safetensors.Header{}
+	for _, t := range p.Tensors {
+		h.Entries = append(h.Entries, safetensors.Entry{Name: t.Name, Dtype: t.Dtype, Shape: t.Shape})
 	}
 	if asJSON {
 		return encode(c.stdout, h)

@@ -243,3 +243,14 @@ func TestVerbUsage(t *testing.T) {
 		t.Errorf("a run named -x: status %d, %q", status, errs)
 	}
 }
+
+// A checkpoint of PyTorch's is looked into; one of another form is refused by what it is.
+func TestInspectCheckpoint(t *testing.T) {
+	dir := filepath.Join("..", "..", "internal", "pickle", "testdata")
+	if status, out, errs := execute(t, "inspect", filepath.Join(dir, "tensors.pt")); status != 0 || !strings.Contains(out, "F32") {
+		t.Errorf("status %d, %q, %q", status, out, errs)
+	}
+	if status, _, errs := execute(t, "inspect", filepath.Join(dir, "legacy.pt")); status != 1 || !strings.Contains(errs, "legacy.pt") {
+		t.Errorf("status %d, %q, want an error that names the file", status, errs)
+	}
+}
