@@ -64,7 +64,8 @@ func TestTorchvision(t *testing.T) {
 		if !all && (heavy(name) || testing.Short() && name != "resnet20" && name != "lenet5") {
 			continue
 		}
-		if len(cases[name]) == 0 && (heavy(name) || all && len(cases) < len(Names())/2) { // made of some
+		// made of some
+		if len(cases[name]) == 0 && (heavy(name) || all && len(cases) < len(Names())/2) {
 			t.Logf("%s is not compared: there are no cases of it here", name)
 			continue
 		}

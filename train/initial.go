@@ -12,8 +12,8 @@ import (
 	"github.com/convgrad/convgrad/model"
 )
 
-// initial gives a network the weights of a file that Network.LoadFile reads, as far as there are some of their name
-// and shape. It returns what the network keeps of its own.
+// initial gives a network the weights of a file that Network.LoadFile reads, as far as there are
+// some of their name and shape. It returns what the network keeps of its own.
 //
 // It returns an error if the file cannot be read, or none of its weights fits.
 func initial(net *model.Network, path string) (kept []string, err error) {
