@@ -46,7 +46,10 @@ var networks = []struct {
 // Networks measures each network beside PyTorch and, in evaluation, onnxruntime.
 func Networks(b Budget, o Options, torch *peer) ([]NetworkResult, error) {
 	var list []NetworkResult
-	for _, n := range networks {
+	for i, n := range networks {
+		if o.Quick && i > 0 {
+			break // to compile one takes a minute
+		}
 		if !o.wantsOne("networks", n.name) || !slices.Contains(model.Names(), n.name) {
 			continue
 		}
@@ -72,7 +75,10 @@ func Networks(b Budget, o Options, torch *peer) ([]NetworkResult, error) {
 			fs = append(fs, all(b.part(), s.step))
 		}
 		peers := []string{"eager", "last", "compiled"}
-		if n.runtime {
+		if o.Quick {
+			peers = peers[:2]
+		}
+		if n.runtime && !o.Quick {
 			peers = append(peers, "onnxruntime")
 		}
 		if torch == nil {
