@@ -74,9 +74,9 @@ func Networks(b Budget, o Options, torch *peer) ([]NetworkResult, error) {
 			}
 			fs = append(fs, all(b.part(), s.step))
 		}
-		peers := []string{"eager", "last", "compiled"}
-		if o.Quick {
-			peers = peers[:2]
+		peers := []string{"eager", "last"}
+		if n.training && !o.Quick {
+			peers = append(peers, "compiled")
 		}
 		if n.runtime && !o.Quick {
 			peers = append(peers, "onnxruntime")
@@ -98,14 +98,15 @@ func Networks(b Budget, o Options, torch *peer) ([]NetworkResult, error) {
 		if err := first.err(); err != nil {
 			return nil, err
 		}
-		into := []*float64{&res.OverEager, &res.OverLast, &res.OverCompiled, &res.OverONNX}
-		for i := range peers {
-			*into[i] = over(t[2+i], t[0])
+		into := map[string]*float64{"eager": &res.OverEager, "last": &res.OverLast, "compiled": &res.OverCompiled, "onnxruntime": &res.OverONNX}
+		for i, p := range peers {
+			ratio := over(t[2+i], t[0])
+			*into[p] = ratio
 			if w := over(t[2+i], t[1]); i == 0 || w < res.WinogradOverBest {
 				res.WinogradOverBest = w
 			}
-			if i == 0 || *into[i] < res.OverBest {
-				res.OverBest = *into[i]
+			if i == 0 || ratio < res.OverBest {
+				res.OverBest = ratio
 			}
 		}
 		list = append(list, res)
