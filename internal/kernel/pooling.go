@@ -414,11 +414,6 @@ func AvgForward[T Float](g Pool, y, x []T, countPadding bool) {
 	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
 	tiled := g.tiled()
 	lo, hi := g.Cols.full()
-	if !tiled && g.R*g.S <= fewTaps {
-		depthwiseForward(g.sliding(), y, x, ones[T](g.R*g.S), nil, false)
-		g.planes(func(plane int) { divide(&g, y[plane*out:][:out], rows, cols, countPadding) })
-		return
-	}
 	g.planes(func(plane int) {
 		x, y := x[plane*in:][:in], y[plane*out:][:out]
 		if tiled {
@@ -475,17 +470,6 @@ func AvgBackward[T Float](g Pool, dx, dy []T, countPadding bool) {
 	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
 	tiled := g.tiled()
 	lo, hi := g.Cols.full()
-	if !tiled && g.R*g.S <= fewTaps {
-		s := takeScratch[T](1)
-		defer s.free()
-		d := s.slice(0, len(dy))
-		g.planes(func(plane int) {
-			copy(d[plane*out:][:out], dy[plane*out:])
-			divide(&g, d[plane*out:][:out], rows, cols, countPadding)
-		})
-		depthwiseBackwardData(g.sliding(), dx, d, ones[T](g.R*g.S))
-		return
-	}
 	g.planes(func(plane int) {
 		dx, dy := dx[plane*in:][:in], dy[plane*out:][:out]
 		if tiled {
@@ -530,33 +514,6 @@ func spreadTiles[T Float](g *Pool, dx, dy []T) {
 		for q := done; q < g.Q; q++ {
 			d := 0 + dy[q]/4
 			row0[2*q], row0[2*q+1], row1[2*q], row1[2*q+1] = d, d, d, d
-		}
-	}
-}
-
-// fewTaps is the windows whose sums are made tap by tap, as depthwise convolutions with ones. The
-// others are summed down, then across.
-const fewTaps = 30
-
-// sliding is the convolution of each plane with one filter of the window's sides.
-func (g Pool) sliding() Conv {
-	return Conv{N: g.N * g.C, C: 1, H: g.H, W: g.W, K: 1, R: g.R, S: g.S, P: g.P, Q: g.Q, Groups: 1, Rows: g.Rows, Cols: g.Cols}
-}
-
-func ones[T Float](n int) []T {
-	w := make([]T, n)
-	for i := range w {
-		w[i] = 1
-	}
-	return w
-}
-
-// divide divides a plane of sums by the windows' numbers of elements.
-func divide[T Float](g *Pool, y []T, rows, cols []rect, countPadding bool) {
-	for p, row := range rows {
-		y := y[p*g.Q:][:g.Q]
-		for q := range y {
-			y[q] /= T(g.divisor(row.taps*cols[q].taps, countPadding))
 		}
 	}
 }
