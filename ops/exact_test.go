@@ -13,8 +13,8 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// Most ops are affine in each operand by itself. Then ⟨dy, f(… x + e_j …)⟩ − ⟨dy, f(… x …)⟩ is
-// element j of the derivative, with no error of truncation, and on small integers with none of
+// Most ops are affine in each operand by itself. Then the step from ⟨dy, f(x)⟩ to ⟨dy, f(x + e_j)⟩
+// is element j of the derivative. It has no error of truncation, and on small integers none of
 // rounding: the rule must give that very number.
 
 // affine are the subjects of which this is true, and more geometries and flags of them. ReLU is one

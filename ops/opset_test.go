@@ -329,34 +329,20 @@ func TestEveryConstructorIsRegistered(t *testing.T) {
 	} {
 		registered[other] = true
 	}
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	found := 0
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
+	for _, f := range functions(t) {
+		if f.Recv != nil || !f.Name.IsExported() || f.Type.Results == nil {
 			continue
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
+		star, ok := f.Type.Results.List[0].Type.(*ast.StarExpr)
+		if !ok {
+			continue
 		}
-		for _, d := range file.Decls {
-			f, ok := d.(*ast.FuncDecl)
-			if !ok || f.Recv != nil || !f.Name.IsExported() || f.Type.Results == nil {
-				continue
-			}
-			star, ok := f.Type.Results.List[0].Type.(*ast.StarExpr)
-			if !ok {
-				continue
-			}
-			if to, ok := star.X.(*ast.SelectorExpr); !ok || to.Sel.Name != "Node" {
-				continue
-			}
-			if found++; !registered[f.Name.Name] {
-				t.Errorf("%s is not registered", f.Name.Name)
-			}
+		if to, ok := star.X.(*ast.SelectorExpr); !ok || to.Sel.Name != "Node" {
+			continue
+		}
+		if found++; !registered[f.Name.Name] {
+			t.Errorf("%s is not registered", f.Name.Name)
 		}
 	}
 	if found < 60 {
@@ -370,11 +356,29 @@ func TestEveryOpIsRegistered(t *testing.T) {
 	for _, s := range derived(t) {
 		have[strings.TrimPrefix(fmt.Sprintf("%T", (op{s.spec}).inner()), "ops.")] = true
 	}
+	found := 0
+	for _, f := range functions(t) {
+		if f.Name.Name != "Compute" || f.Recv == nil {
+			continue
+		}
+		found++
+		if name := f.Recv.List[0].Type.(*ast.Ident).Name; !have[name] && name != "filling" {
+			t.Errorf("no registered op is made of a %s", name)
+		}
+	}
+	if found < 10 {
+		t.Errorf("found %d ops in the source: is the search right?", found)
+	}
+}
+
+// functions is the declarations of the package's functions and methods, but for those of tests.
+func functions(t *testing.T) []*ast.FuncDecl {
+	t.Helper()
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := 0
+	var all []*ast.FuncDecl
 	for _, name := range files {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
@@ -384,17 +388,10 @@ func TestEveryOpIsRegistered(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, d := range file.Decls {
-			f, ok := d.(*ast.FuncDecl)
-			if !ok || f.Name.Name != "Compute" || f.Recv == nil {
-				continue
-			}
-			found++
-			if name := f.Recv.List[0].Type.(*ast.Ident).Name; !have[name] && name != "filling" {
-				t.Errorf("no registered op is made of a %s", name)
+			if f, ok := d.(*ast.FuncDecl); ok {
+				all = append(all, f)
 			}
 		}
 	}
-	if found < 10 {
-		t.Errorf("found %d ops in the source: is the search right?", found)
-	}
+	return all
 }

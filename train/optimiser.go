@@ -392,8 +392,11 @@ func (o *Adam) Restore(state map[string]*tensor.Dense) error {
 	return err
 }
 
-// RMSProp is RMSProp (Tieleman and Hinton, 2012): s ← ρ·s + (1−ρ)·g², w ← w − rate·g/(√s + ε). λ·w
-// is added to the gradient for a decay of λ. Zero settings stand for ρ = 0.99 and ε = 1e-8.
+// RMSProp is RMSProp (Tieleman and Hinton, 2012):
+//
+//	s ← ρ·s + (1−ρ)·g²,  w ← w − rate·g/(√s + ε)
+//
+// For a decay of λ the gradient gets λ·w. Zero settings stand for ρ = 0.99 and ε = 1e-8.
 type RMSProp struct {
 	Rho, Epsilon float64
 	Decay        float64

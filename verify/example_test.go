@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"strings"
 
 	"github.com/chewxy/hm"
 	G "gorgonia.org/gorgonia"
@@ -69,11 +70,13 @@ func Example() {
 	fmt.Println("right:", !report.Failed())
 	for _, row := range report.Rows {
 		if row.Verdict == verify.Fails {
-			fmt.Println(row)
+			fmt.Println(strings.ReplaceAll(row.String(), ": ", ":\n"))
 			break
 		}
 	}
 	// Output:
 	// right: false
-	// dx[1 0] is 9.178228498, and by central differences 13.76734275: the error is 4.59, the bound 2.78e-10. Pattern: a constant factor of 2/3
+	// dx[1 0] is 9.178228498, and by central differences 13.76734275:
+	// the error is 4.59, the bound 2.78e-10. Pattern:
+	// a constant factor of 2/3
 }

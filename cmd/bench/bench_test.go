@@ -142,8 +142,15 @@ func TestRegistered(t *testing.T) {
 // The calls that the benchmark finds by the ops' registrations can be built and have gradients.
 func TestCalls(t *testing.T) {
 	calls := 0
+	have := map[string]bool{}
 	for _, e := range opset.All() {
-		for _, c := range opset.Calls(e.Name) {
+		have[e.Name] = true
+	}
+	for _, name := range opset.TimedNames() {
+		if !have[name] {
+			t.Errorf("%s is timed, but no op is registered under that name", name)
+		}
+		for _, c := range opset.Calls(name) {
 			calls++
 			g := G.NewGraph()
 			var in, floats []*G.Node
@@ -159,7 +166,7 @@ func TestCalls(t *testing.T) {
 			}
 			y, err := c.Build(in)
 			if err != nil {
-				t.Errorf("%s (%s): %v", e.Name, c.Params, err)
+				t.Errorf("%s (%s): %v", name, c.Params, err)
 				continue
 			}
 			var dy *G.Node
@@ -167,10 +174,10 @@ func TestCalls(t *testing.T) {
 				dy = G.NewTensor(g, tensor.Float32, y.Dims(), G.WithShape(y.Shape()...), G.WithName("dy"))
 			}
 			if _, err := ops.Grad(y, dy, floats...); err != nil {
-				t.Errorf("%s (%s): gradients: %v", e.Name, c.Params, err)
+				t.Errorf("%s (%s): gradients: %v", name, c.Params, err)
 			}
 			if c.PyTorch == "" {
-				t.Errorf("%s (%s) has no peer", e.Name, c.Params)
+				t.Errorf("%s (%s) has no peer", name, c.Params)
 			}
 		}
 	}

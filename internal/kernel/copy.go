@@ -39,7 +39,7 @@ func pieces(count, n int, f func(i, lo, hi int)) {
 	})
 }
 
-// Permute is y[i₀,i₁,…] = x[i₀·strides[0] + i₁·strides[1] + …] for y of the given sides, row-major.
+// Permute is y[i,j,…] = x[i·strides[0] + j·strides[1] + …] for y of the given sides, row-major.
 func Permute[T Float](y, x []T, sides, strides []int) {
 	if len(y) == 0 {
 		return

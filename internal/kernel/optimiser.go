@@ -25,10 +25,13 @@ func SGD[T Float](w, g, v []T, rate, momentum, decay T, nesterov bool) {
 	})
 }
 
-// Adam is one step of Adam (Kingma and Ba, 2015, algorithm 1), t ≥ 1 its number: m = β₁m + (1−β₁)g,
-// v = β₂v + (1−β₂)g², w −= rate·m̂/(√v̂ + ε), with m̂ = m/(1−β₁ᵗ) and v̂ = v/(1−β₂ᵗ). A decay that
-// is decoupled (AdamW) is w −= rate·decay·w first; one that is not stands in the gradient, g +
-// decay·w.
+// Adam is step t ≥ 1 of Adam (Kingma and Ba, 2015, algorithm 1):
+//
+//	m = β₁m + (1−β₁)g,  v = β₂v + (1−β₂)g²
+//	w −= rate·m̂/(√v̂ + ε),  m̂ = m/(1−β₁ᵗ),  v̂ = v/(1−β₂ᵗ)
+//
+// A decay that is decoupled (AdamW) is w −= rate·decay·w first. One that is not stands in the
+// gradient, g + decay·w.
 func Adam[T Float](w, g, m, v []T, t int, rate, beta1, beta2, epsilon, decay T, decoupled bool) {
 	n := len(w)
 	g, m, v = g[:n], m[:n], v[:n]

@@ -3,6 +3,7 @@
 package opset
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -97,6 +98,10 @@ func Register(e Entry) { entries = append(entries, e) }
 
 // Timed gives the benchmark calls of the named op, of the sizes that networks have.
 func Timed(name string, calls func() []Case) { timed[name] = calls }
+
+// TimedNames are the ops that Timed was called for, in order. An op may be registered twice, with
+// cases of two kinds, but its calls are timed once.
+func TimedNames() []string { return slices.Sorted(maps.Keys(timed)) }
 
 // Calls is what Timed was given for the named op.
 func Calls(name string) []Case {

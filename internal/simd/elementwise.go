@@ -185,12 +185,13 @@ func MaxAbs[T Float](x []T) (top T) {
 func ExpSum[T Float](y, x []T, top float64) float64 {
 	y = y[:len(x)]
 	done, sum := expVector(y, x, top)
-	if rest := x[done:]; tier != Generic && len(rest) > 0 { // a vector of their own, filled up
-		var from, to [16]T
+	// Several are a vector of their own, filled up. Fewer are faster by themselves.
+	if rest := x[done:]; tier != Generic && len(rest) > 2 {
+		var from, to [8]T
 		for i := copy(from[:], rest); i < len(from); i++ {
 			from[i] = T(math.Inf(-1))
 		}
-		_, more := expVector(to[:8], from[:8], top)
+		_, more := expVector(to[:], from[:], top)
 		copy(y[done:], to[:])
 		return sum + more
 	}

@@ -30,7 +30,8 @@ func Momentum[T Float](w, g, v []T, rate, momentum, decay T, nesterov bool) {
 // rate/(1−β₁ᵗ), Unbias2 is 1/(1−β₂ᵗ) and Decay is rate·decay.
 type AdamConstants[T Float] struct{ Beta1, Rest1, Beta2, Rest2, Rate, Unbias2, Epsilon, Decay T }
 
-// Adam is m = β₁m + (1−β₁)g, v = β₂v + (1−β₂)g², w −= Rate·m/(√(v·Unbias2) + ε) + Decay·w.
+// Adam is m = β₁m + (1−β₁)g, v = β₂v + (1−β₂)g², and then
+// w −= Rate·m/(√(v·Unbias2) + ε) + Decay·w.
 func Adam[T Float](w, g, m, v []T, c AdamConstants[T]) {
 	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
 	for i := adamVector(w, g, m, v, c); i < len(w); i++ {

@@ -96,14 +96,7 @@ var elementwise = map[string]operator{
 		})
 	},
 	"PRelu": func(c *call) ([]Value, error) {
-		if err := c.operands(2, 2); err != nil {
-			return nil, err
-		}
-		x, err := c.x(0)
-		if err != nil {
-			return nil, err
-		}
-		slopes, err := c.x(1)
+		x, slopes, err := c.two()
 		if err != nil {
 			return nil, err
 		}
@@ -327,14 +320,7 @@ func prelu(x, slopes *G.Node) (*G.Node, error) {
 // products are the operators that multiply matrices.
 var products = map[string]operator{
 	"MatMul": func(c *call) ([]Value, error) {
-		if err := c.operands(2, 2); err != nil {
-			return nil, err
-		}
-		a, err := c.x(0)
-		if err != nil {
-			return nil, err
-		}
-		b, err := c.x(1)
+		a, b, err := c.two()
 		if err != nil {
 			return nil, err
 		}

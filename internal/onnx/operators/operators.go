@@ -251,6 +251,18 @@ func (c *call) x(i int) (*G.Node, error) {
 	return n, errors.Wrapf(err, "operand %d", i)
 }
 
+// two is the operands of an operator of exactly two, as nodes.
+func (c *call) two() (a, b *G.Node, err error) {
+	if err := c.operands(2, 2); err != nil {
+		return nil, nil, err
+	}
+	if a, err = c.x(0); err != nil {
+		return nil, nil, err
+	}
+	b, err = c.x(1)
+	return a, b, err
+}
+
 // optional is operand i as a node, or nil.
 func (c *call) optional(i int) (*G.Node, error) {
 	if !c.has(i) {
