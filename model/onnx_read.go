@@ -3,6 +3,7 @@ package model
 import (
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,13 +53,17 @@ func ReadONNX(r io.Reader, o ONNXOptions) (*Network, error) {
 	return n, errors.Wrapf(err, "%s: reading ONNX", name)
 }
 
-// ReadONNXFile is ReadONNX from a file, whose name is the network's unless the options have one.
+// ReadONNXFile is ReadONNX from a file. An empty Options.Name becomes the file's name without
+// directories and ending.
 func ReadONNXFile(path string, o ONNXOptions) (*Network, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, errors.Wrap(err, "model: reading ONNX")
 	}
 	defer f.Close()
+	if o.Name == "" {
+		o.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	}
 	n, err := ReadONNX(f, o)
 	return n, errors.Wrap(err, path)
 }
@@ -357,8 +362,6 @@ type onnxOperator struct {
 
 // Apply implements Layer.
 func (l onnxOperator) Apply(b *Builder, _ *G.Node) *G.Node { return l.add(b) }
-
-func (l onnxOperator) String() string { return l.node.Op }
 
 // momentum is a batch norm's.
 func (l onnxOperator) momentum() float64 {

@@ -119,8 +119,11 @@ func owners(nodes G.Nodes, calls []call) []int {
 // isLeaf reports whether a call applied no other layer.
 func isLeaf(calls []call, i int) bool { return i+1 == len(calls) || calls[i+1].depth <= calls[i].depth }
 
-// typeName is a layer's Go type without its package.
+// typeName is a layer's Go type without its package, and of a node of a file its operator.
 func typeName(l Layer) string {
+	if o, ok := l.(onnxOperator); ok {
+		return o.node.Op
+	}
 	name := fmt.Sprintf("%T", l)
 	return name[strings.LastIndexByte(name, '.')+1:]
 }

@@ -241,7 +241,7 @@ func (n *Network) match(entries []safetensors.Entry, o LoadOptions) (map[string]
 		case from[p] != "":
 			return nil, errors.Errorf("both %s and %s are %s", from[p], e.Name, name)
 		case !slices.Equal(e.Shape, []int(p.Value.Shape())):
-			return nil, errors.Errorf("%s has shape %v, want %v", e.Name, e.Shape, p.Value.Shape())
+			return nil, errors.Errorf("%s has shape %v, want %v; LoadOptions.Skip leaves a layer out", e.Name, tensor.Shape(e.Shape), p.Value.Shape())
 		case !slices.Contains([]string{"F64", "F32", "F16", "BF16"}, e.Dtype):
 			return nil, errors.Errorf("%s has the type %q, want F64, F32, F16 or BF16", e.Name, e.Dtype)
 		}

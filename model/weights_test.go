@@ -99,7 +99,7 @@ func TestLoadRefuses(t *testing.T) {
 		"huge header":      {bytes.Repeat([]byte{255}, 100), "not a safetensors file"},
 		"not JSON":         {header("{", "["), "not a JSON object"},
 		"wrong type":       {header("F32", "I32"), `has the type "I32", want F64, F32, F16 or BF16`},
-		"wrong shape":      {header("[10,784]", "[784,10]"), "fc1.weight has shape [784 10], want (10, 784)"},
+		"wrong shape":      {header("[10,784]", "[784,10]"), "fc1.weight has shape (784, 10), want (10, 784)"},
 		"unknown name":     {header("fc1.bias", "fc1.bios"), "missing [fc1.bias], unknown [fc1.bios]"},
 		"lies about sizes": {header("[10]", "[11]"), "want 44 bytes"},
 	} {
@@ -141,9 +141,9 @@ func TestLoadOptions(t *testing.T) {
 		want   string // or the error
 	}{
 		"all":                    {same, LoadOptions{}, "a.weight a.bias fc.weight fc.bias", ""},
-		"another last layer":     {other, LoadOptions{}, "", "fc.bias has shape [3], want (2)"},
+		"another last layer":     {other, LoadOptions{}, "", "fc.bias has shape (3), want (2)"},
 		"skipped":                {other, LoadOptions{Skip: []string{"fc"}}, "a.weight a.bias", ""},
-		"partial, another shape": {other, LoadOptions{Partial: true}, "", "fc.bias has shape [3], want (2)"},
+		"partial, another shape": {other, LoadOptions{Partial: true}, "", "fc.bias has shape (3), want (2)"},
 		"renamed, one missing":   {moved, LoadOptions{Rename: prefixed}, "", "missing [more.weight more.bias], unknown []"},
 		"renamed, partial":       {moved, LoadOptions{Rename: prefixed, Partial: true}, "net.a.weight net.a.bias net.fc.weight net.fc.bias", ""},
 		"renamed, skipped":       {moved, LoadOptions{Rename: prefixed, Skip: []string{"more"}}, "net.a.weight net.a.bias net.fc.weight net.fc.bias", ""},

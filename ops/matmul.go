@@ -18,8 +18,8 @@ import (
 //	y[…,i,j] = Σ_k a[…,i,k]·b[…,k,j]
 //
 // Shapes: a …×M×K, b …×K×N, y …×M×N. The axes in front are a batch. It is repeated where one
-// operand has 1 or none, as in Add. A vector a is a row and a vector b a column, and y lacks that axis: two
-// vectors give a scalar. Linear is the product with a transposed b and a bias.
+// operand has 1 or none, as in Add. A vector a is a row and a vector b a column, and y lacks that
+// axis: two vectors give a scalar. Linear is the product with a transposed b and a bias.
 //
 // Derivatives: da = dy·bᵀ and db = aᵀ·dy, summed over the batch where an operand was repeated.
 //

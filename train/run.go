@@ -333,7 +333,14 @@ func (r *run) stuck() string {
 	if _, ok := r.loss.(model.CrossEntropy); ok {
 		s += fmt.Sprintf("; the loss is %.3f, that of guessing %.3f", loss, -math.Log(guess))
 	}
-	return s + fmt.Sprintf("; try another learning rate, say %.2g or %.2g, a warm-up, or adam", e.Rate*10, e.Rate/10)
+	rate := 0.0 // the last epoch's is near 0 in many schedules
+	for _, e := range r.at.Finished {
+		rate = max(rate, e.Rate)
+	}
+	if r.t.recipe != nil {
+		rate = r.t.recipe.Rate
+	}
+	return s + fmt.Sprintf("; try another learning rate, say %.2g or %.2g, a warm-up, or adam", rate*10, rate/10)
 }
 
 // saved is what config.json holds: the configuration, and what the network's input and output mean.

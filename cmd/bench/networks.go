@@ -43,8 +43,9 @@ var networks = []struct {
 	{"mobilenet_v2", 16, 224, 1000, false, true},
 }
 
-// Networks measures each network beside PyTorch and, in evaluation, onnxruntime.
-func Networks(b Budget, o Options, torch *peer) ([]NetworkResult, error) {
+// Networks measures each network beside PyTorch and, in evaluation, onnxruntime. What a peer lacks
+// packages or a compiler for is told to say, and left out.
+func Networks(b Budget, o Options, torch *peer, say func(format string, a ...any)) ([]NetworkResult, error) {
 	var list []NetworkResult
 	for i, n := range networks {
 		if o.Quick && i > 0 {
@@ -84,9 +85,18 @@ func Networks(b Budget, o Options, torch *peer) ([]NetworkResult, error) {
 		if torch == nil {
 			peers = nil
 		}
+		var asked []string
 		for _, p := range peers {
 			q := question{What: "network", Expression: n.name + " " + what + " " + p, Size: []int{n.batch, n.side, n.classes},
 				Threads: kernel.Threads(), Seconds: b.part().Time.Seconds()}
+			var missing missingError
+			if _, err := torch.ask(q); errors.As(err, &missing) {
+				say("%s, %s: not measured: %v", n.name, p, missing)
+				continue
+			} else if err != nil {
+				return nil, errors.Wrapf(err, "bench: %s, %s", n.name, p)
+			}
+			asked = append(asked, p)
 			fs = append(fs, func() (time.Duration, error) { return torch.ask(q) })
 		}
 		t, err := turns(b.Rounds, fs...)
@@ -99,7 +109,7 @@ func Networks(b Budget, o Options, torch *peer) ([]NetworkResult, error) {
 			return nil, err
 		}
 		into := map[string]*float64{"eager": &res.OverEager, "last": &res.OverLast, "compiled": &res.OverCompiled, "onnxruntime": &res.OverONNX}
-		for i, p := range peers {
+		for i, p := range asked {
 			ratio := over(t[2+i], t[0])
 			*into[p] = ratio
 			if w := over(t[2+i], t[1]); i == 0 || w < res.WinogradOverBest {

@@ -128,7 +128,13 @@ func lastLine(text []byte) []byte {
 	return text[bytes.LastIndexByte(text, '\n')+1:]
 }
 
-// ask measures.
+// A missingError says why a peer cannot do what was asked, where that is no failure: a package or a
+// compiler that is not installed.
+type missingError string
+
+func (e missingError) Error() string { return string(e) }
+
+// ask measures. The error is a missingError if the peer lacks what the question needs.
 func (p *peer) ask(q question) (time.Duration, error) {
 	text, err := json.Marshal(q)
 	if err != nil {
@@ -137,9 +143,15 @@ func (p *peer) ask(q question) (time.Duration, error) {
 	if _, err := p.in.Write(append(text, '\n')); err != nil {
 		return 0, errors.Wrapf(err, "bench: python3 (%s)", lastLine(p.stderr.Bytes()))
 	}
-	var res struct{ Seconds float64 }
+	var res struct {
+		Seconds float64
+		Missing string
+	}
 	if err := p.read(&res); err != nil {
 		return 0, err
+	}
+	if res.Missing != "" {
+		return 0, missingError(res.Missing)
 	}
 	if !(res.Seconds > 0) {
 		return 0, errors.Errorf("bench: python3 measured %v s", res.Seconds)

@@ -120,10 +120,13 @@ def resnet20(num_classes):
 def network(what, size):
     """A training step, or the evaluation of a batch, as what says: network, training or
     evaluation, and how it runs."""
-    import torchvision
     name, task, how = what.split()
     batch, side, classes = size
-    make = resnet20 if name == "resnet20" else getattr(torchvision.models, name)
+    if name == "resnet20":
+        make = resnet20
+    else:
+        import torchvision
+        make = getattr(torchvision.models, name)
     fmt = layout(how in ("last", "compiled"))
     x = (torch.rand(batch, 3, side, side) * 2 - 1).contiguous(memory_format=fmt)
     labels = torch.randint(classes, (batch,))
@@ -171,10 +174,13 @@ for line in sys.stdin:
     torch.set_grad_enabled(q["What"] in ("step", "network"))
     if q["What"] == "network":
         key = (q["Expression"], tuple(q["Size"]))
-        if key not in networks:
-            networks.clear() if len(networks) > 3 else None
-            networks[key] = network(q["Expression"], q["Size"])
-        say(Seconds=clock(networks[key][0], q["Seconds"], q["CPU"]))
+        try:  # a package or a compiler may be missing
+            if key not in networks:
+                networks.clear() if len(networks) > 3 else None
+                networks[key] = network(q["Expression"], q["Size"])
+            say(Seconds=clock(networks[key][0], q["Seconds"], q["CPU"]))
+        except Exception as why:
+            say(Missing=f"{type(why).__name__}: {why}".splitlines()[0])
         continue
     size, last = q["Size"] or [q.get("Expression"), q.get("Operands")], q["ChannelsLast"]
     if cache.get("size") != (q["What"], size):

@@ -137,7 +137,7 @@ func Run(o Options, progress io.Writer) (*Report, error) {
 			return err
 		}},
 		{"networks", "networks", func() (err error) {
-			r.Networks, err = Networks(steps, o, torch)
+			r.Networks, err = Networks(steps, o, torch, say)
 			return err
 		}},
 		{"tiers", "other tiers and float64", func() (err error) {

@@ -21,6 +21,7 @@ type job struct {
 	train.Config
 	out, name      string
 	force, resume  bool
+	batchGiven     bool
 	saveEvery      interval
 	keep, patience int
 	maxSteps       int
@@ -127,7 +128,7 @@ func (j *job) methodFlags(f *flag.FlagSet) {
 	f.StringVar(&j.Loss, "loss", "cross-entropy", "the `loss`: cross-entropy, or mse for the article's ½ Σ (t − y)² of an image, the mean over the batch")
 	f.Float64Var(&j.Smoothing, "smoothing", 0, "the `part` of a label's probability that is spread over all classes")
 	f.IntVar(&j.Epochs, "epochs", 0, "passes over the training images")
-	f.IntVar(&j.Batch, "batch", 0, "images a batch")
+	f.IntVar(&j.Batch, "batch", 0, "images a batch; by default the network's, or fewer where the training images are few")
 	f.IntVar(&j.Accumulate, "accumulate", 0, "`batches` that a step joins (default 1)")
 	f.StringVar(&j.Optimizer, "optimizer", "", "the `optimizer`: "+strings.Join(train.Optimizers(), ", "))
 	f.Float64Var(&j.Rate, "lr", 0, "the largest learning `rate`")
@@ -176,6 +177,15 @@ func parse(args []string, stdout, stderr io.Writer) (j job, status int) {
 		}
 	}
 	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp) && j.resume:
+		fmt.Fprint(stdout, resumeUsage)
+		f.VisitAll(func(g *flag.Flag) {
+			if resumable[g.Name] {
+				name, text := flag.UnquoteUsage(g)
+				fmt.Fprintf(stdout, "  -%s %s\n    \t%s\n", g.Name, name, text)
+			}
+		})
+		return j, 0
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage)
 		f.SetOutput(stdout)
@@ -213,6 +223,7 @@ func parse(args []string, stdout, stderr io.Writer) (j job, status int) {
 func (j *job) complete(f *flag.FlagSet) error {
 	given := map[string]string{}
 	f.Visit(func(g *flag.Flag) { given[g.Name] = g.Value.String() })
+	_, j.batchGiven = given["batch"]
 	j.Config = train.Recipe(j.Data, j.Model, j.Optimizer, j.Loss)
 	if _, ok := given["momentum"]; !ok && j.Momentum != nil {
 		j.Momentum = new(*j.Momentum)
@@ -223,6 +234,20 @@ func (j *job) complete(f *flag.FlagSet) error {
 		}
 	}
 	return nil
+}
+
+// fewer halves a batch that no flag asks for, until n training samples make four steps an epoch:
+// the recipes are for more than somebody's first folder of pictures.
+func (j *job) fewer(n int) {
+	if j.batchGiven || j.resume || j.OverfitBatches > 0 {
+		return
+	}
+	if j.Fraction > 0 {
+		n = int(j.Fraction * float64(n))
+	}
+	for j.Batch > 1 && n/j.Batch < 4*max(j.Accumulate, 1) {
+		j.Batch /= 2
+	}
 }
 
 // recipesHelp lists what is usual for each network.

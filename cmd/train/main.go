@@ -34,8 +34,8 @@ const usage = `Train trains a convolutional network on images, and tests it on o
   go run ./cmd/train -data folder -data-dir DIR     pictures of one's own, a folder for each class
   go run ./cmd/train -model linear -epochs 5        what a network without convolutions makes of them
   go run ./cmd/train resume RUN                     go on where the run in that directory was saved last,
-                                                    with the same bits as if it had never stopped. Takes
-                                                    -epochs and other flags that change no bits
+                                                    with the same bits as if it had never stopped, or
+                                                    add epochs to one that has ended
   go run ./cmd/train data [NAME [-fetch]]           what data sets there are, and getting one
   go run ./cmd/train VERB RUN …                     what to do with a run that was made; VERB -h says more:
   	train eval RUN                                  how well it does on labelled samples
@@ -52,6 +52,18 @@ Exit codes:
   3    the whole run was made, and the network has not learned
   130  ended early and saved: an interrupt, SIGTERM, SIGHUP, or a closed pipe on standard output.
        The step under way is finished first; a second signal ends the program at once
+
+Flags:
+`
+
+const resumeUsage = `train resume RUN [flags]: go on where a run was saved last
+
+  train resume runs/pets                            to its end, with the same bits as if it had never stopped
+  train resume runs/pets -epochs 25                 to that many epochs in all
+
+With more epochs than the run was to have, what follows is on the schedule of the longer run, in which the
+learning rate may rise again. What would change the bits of what was trained so far is no flag here.
+The exit codes are those of train -h.
 
 Flags:
 `
@@ -90,6 +102,7 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, exitFailed, err)
 	}
+	j.fewer(training.Len())
 	show := j.console(out, stdout)
 	if ctx.Err() != nil {
 		show.say("interrupted before the first step: nothing was begun\n")

@@ -142,7 +142,7 @@ func TestFlags(t *testing.T) {
 		DecayAll: true, Clip: 1, Average: 0.99, MinRate: 0.001,
 	}
 	all := job{
-		Config: want, out: "new", force: true, saveEvery: interval{steps: 8}, keep: 4, patience: 5, maxSteps: 6, maxTime: time.Hour,
+		Config: want, out: "new", force: true, batchGiven: true, saveEvery: interval{steps: 8}, keep: 4, patience: 5, maxSteps: 6, maxTime: time.Hour,
 		threads: 3, workers: 7, logEvery: 9, quiet: true, asLines: true,
 	}
 	if status >= 0 || !reflect.DeepEqual(j, all) || ops.Threads() != 3 {
@@ -291,5 +291,26 @@ func TestFolder(t *testing.T) {
 	classes, _, err := c.Classify(make([]uint8, 3*8*8))
 	if err != nil || len(classes) != 1 || len(c.Normalisation.Mean) != 3 {
 		t.Errorf("got %v of %v, %v", classes, c.Normalisation, err)
+	}
+}
+
+// TestFewer takes the recipe's batch where it makes four steps an epoch, and less where it does not.
+func TestFewer(t *testing.T) {
+	for _, c := range []struct {
+		of         job
+		n, batches int
+	}{
+		{job{Config: train.Config{Batch: 64}}, 256, 64},
+		{job{Config: train.Config{Batch: 64}}, 255, 32},
+		{job{Config: train.Config{Batch: 64}}, 3, 1},
+		{job{Config: train.Config{Batch: 64, Fraction: 0.25}}, 256, 16},
+		{job{Config: train.Config{Batch: 64, Accumulate: 2}}, 256, 32},
+		{job{Config: train.Config{Batch: 64}, batchGiven: true}, 3, 64},
+		{job{Config: train.Config{Batch: 64}, resume: true}, 3, 64},
+	} {
+		j := c.of
+		if j.fewer(c.n); j.Batch != c.batches {
+			t.Errorf("%d of %+v: a batch of %d, want %d", c.n, c.of.Config, j.Batch, c.batches)
+		}
 	}
 }
