@@ -294,7 +294,8 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-// TestFewer takes the recipe's batch where it makes four steps an epoch, and less where it does not.
+// TestFewer takes the recipe's batch where it makes four steps an epoch, and less where it does
+// not.
 func TestFewer(t *testing.T) {
 	for _, c := range []struct {
 		of         job
