@@ -302,7 +302,10 @@ func (c Config) Trainer(training, test data.Set) (*Trainer, error) {
 	if t.Loss, err = c.loss(training); err != nil {
 		return nil, err
 	}
-	t.Train, t.Test, t.recipe = training, test, &c
+	t.Train, t.recipe = training, &c
+	if test != nil {
+		t.Test = test
+	}
 	return t, t.Check()
 }
 

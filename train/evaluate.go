@@ -62,13 +62,9 @@ const (
 // are classified as labelled. The last batch is as short as what is left.
 func (r *run) evaluate(ctx context.Context) (loss, accuracy float64, err error) {
 	n := r.t.Test.Len()
-	order := make([]int, n)
-	for i := range order {
-		order[i] = i
-	}
 	right, labels := 0, []int(nil)
 	size := min(evalBatch, max(1, evalElements/r.test.size))
-	err = r.test.each(ctx, 0, order, size, func(b *batch) error {
+	err = r.test.each(ctx, reading{to: n, batch: size}, func(b *batch) error {
 		g, err := r.graph(len(b.targets))
 		if err != nil {
 			return err

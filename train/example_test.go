@@ -3,6 +3,8 @@ package train_test
 import (
 	"context"
 	"fmt"
+	"iter"
+	"math/rand/v2"
 
 	"gorgonia.org/tensor"
 
@@ -55,6 +57,40 @@ func Example() {
 	}
 	fmt.Printf("%d steps, %.0f %% right\n", res.Steps, 100*res.Accuracy())
 	// Output: 120 steps, 100 % right
+}
+
+// A stream of one's own: points that are drawn anew for each epoch, and are never all in memory.
+type points struct{}
+
+func (points) Len() int            { return 400 }
+func (points) Shape() tensor.Shape { return tensor.Shape{2} }
+func (points) Classes() []string   { return []string{"left", "right"} }
+func (points) Epoch(n int) iter.Seq2[data.Sample, error] {
+	return func(yield func(data.Sample, error) bool) {
+		r := rand.New(rand.NewPCG(7, uint64(n)))
+		for range 400 {
+			x := []float32{r.Float32() - 0.5, r.Float32()}
+			if !yield(data.Sample{X: x, Target: data.Target{Class: int(x[0] + 1)}}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func ExampleTrainer_stream() {
+	net, err := model.New(model.Sequential{model.Linear{Outputs: 2}}, points{}.Shape(), model.Options{Seed: 1})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	t := train.Trainer{Net: net, Train: points{}, Test: points{}, Epochs: 5, Batch: 20, Schedule: train.Constant(0.5)}
+	res, err := t.Run(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%d steps, more than nine in ten right: %v\n", res.Steps, res.Accuracy() > 0.9)
+	// Output: 100 steps, more than nine in ten right: true
 }
 
 // A loop of one's own makes the halves of each step. Here a batch of eight is two of four, and the

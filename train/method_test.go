@@ -196,7 +196,7 @@ func TestLimits(t *testing.T) {
 		if tr.MaxSteps > 0 && (res.Steps != 20 || res.Partial == nil || res.Partial.Tested != 60 || res.Accuracy() != res.Partial.TestAccuracy) {
 			t.Errorf("%s: got %+v", name, res)
 		}
-		again, err := c.Trainer(tr.Train, tr.Test)
+		again, err := c.Trainer(tr.Train.(data.Set), tr.Test.(data.Set))
 		if err != nil {
 			t.Fatal(err)
 		}

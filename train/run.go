@@ -231,11 +231,13 @@ func (r *run) epoch(ctx context.Context) error {
 	if err := r.reached(); err != nil {
 		return err
 	}
-	order := data.Shuffle(r.t.Train.Len(), r.t.Seed, r.at.Epoch)
-	order = order[r.at.Batch*r.size : r.batches*r.size]
+	w := reading{epoch: r.at.Epoch, from: r.at.Batch * r.size, to: r.batches * r.size, batch: r.size}
+	if _, ok := r.t.Train.(data.Set); ok {
+		w.order = data.Shuffle(r.t.Train.Len(), r.t.Seed, r.at.Epoch)
+	}
 	start, before, waited := time.Now(), r.at.Seconds, r.at.Waited
 	r.train.waited = 0
-	return r.train.each(ctx, r.at.Epoch, order, r.size, func(b *batch) error {
+	return r.train.each(ctx, w, func(b *batch) error {
 		m := Moment{Point: Point{r.at.Steps, r.steps(), r.at.Epoch, r.at.Batch, r.batches, r.at.Finished}, Total: r.batches * r.size}
 		m.Rate = r.schedule(m.Point)
 		right, err := r.one(&m, b)

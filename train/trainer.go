@@ -18,7 +18,7 @@ var Stop = errors.New("train: the run was asked to stop")
 // field is a default. It is not changed by a run, and is for one run at a time.
 type Trainer struct {
 	Net         *model.Network // trained from the weights that it has
-	Train, Test data.Set       // Test may be nil: the run then evaluates nothing
+	Train, Test data.Dataset   // Test may be nil: the run then evaluates nothing
 	Epochs      int            // passes over Train
 	Batch       int            // samples a step
 	Seed        uint64         // of the order of the samples, and of dropout
@@ -147,7 +147,7 @@ func (t *Trainer) Check() error {
 	if err := t.checkNumbers(); err != nil {
 		return err
 	}
-	for _, s := range []data.Set{t.Train, t.Test} {
+	for _, s := range []data.Dataset{t.Train, t.Test} {
 		if s == nil && t.Train != nil {
 			continue
 		}
@@ -210,7 +210,8 @@ func (t *Trainer) joined() int { return max(t.Accumulate, 1) }
 
 // Run trains the network from the weights that it has.
 //
-// The samples are shuffled anew for each epoch. A last batch that is short is left out of an
+// The samples of a Set are shuffled anew for each epoch; those of a Stream are taken as they come,
+// and [data.ShuffleStream] makes another stream of it. A last batch that is short is left out of an
 // epoch's training, where the next shuffle makes up for it, and never out of an evaluation. After
 // each epoch the run is saved to Dir, then the epoch is noted in metrics.jsonl, then OnEpoch is
 // called. When ctx is cancelled, the step is finished, the run is saved, and the result says so.

@@ -159,7 +159,8 @@ func (j *job) train(ctx context.Context, t *train.Trainer, show *console, stderr
 		return fail(stderr, exitFailed, err)
 	}
 	if !res.Interrupted {
-		if err := j.report(t.Test); err != nil {
+		test, _ := t.Test.(data.Set) // as it was opened
+		if err := j.report(test); err != nil {
 			fmt.Fprintln(stderr, "train: there is no report:", err)
 		}
 	}

@@ -2,6 +2,8 @@ package data_test
 
 import (
 	"fmt"
+	"iter"
+	"math/rand/v2"
 
 	"gorgonia.org/tensor"
 
@@ -34,6 +36,45 @@ func Example() {
 	// [1 0] different
 	// [0 1] different
 	// [1 1] equal
+}
+
+// noise is a stream of one's own: points, and on which side of the middle they are.
+type noise struct{}
+
+func (noise) Len() int            { return 1000 }
+func (noise) Shape() tensor.Shape { return tensor.Shape{2} }
+func (noise) Classes() []string   { return []string{"left", "right"} }
+func (noise) Epoch(n int) iter.Seq2[data.Sample, error] {
+	return func(yield func(data.Sample, error) bool) {
+		r := rand.New(rand.NewPCG(7, uint64(n)))
+		for range 1000 {
+			x := []float32{r.Float32() - 0.5, r.Float32()}
+			if !yield(data.Sample{X: x, Target: data.Target{Class: int(x[0] + 1)}}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// A stream's samples are never all in memory. A buffer of 64 of them mixes the order.
+func ExampleShuffleStream() {
+	mixed, err := data.ShuffleStream(noise{}, 64, 1)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var left, all int
+	for sample, err := range mixed.Epoch(1) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if all++; mixed.Classes()[sample.Class] == "left" {
+			left++
+		}
+	}
+	fmt.Println(all, "samples, about half of them left:", left > 400 && left < 600)
+	// Output: 1000 samples, about half of them left: true
 }
 
 // Command train finds a set by the name under which its file registers it.

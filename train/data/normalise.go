@@ -184,8 +184,9 @@ func Normalise(s Set, n *Normalisation) (Set, error) {
 	return &normalised{s, n, s.Shape()[0]}, nil
 }
 
-// NormalisationOf returns what Normalise did to a set, or nil if it has not been normalised.
-func NormalisationOf(s Set) *Normalisation {
+// NormalisationOf returns what Normalise or NormaliseStream did to a dataset, or nil if it has not
+// been normalised.
+func NormalisationOf(s Dataset) *Normalisation {
 	if n, ok := s.(interface{ normalisation() *Normalisation }); ok {
 		return n.normalisation()
 	}

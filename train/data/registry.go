@@ -143,7 +143,7 @@ func Open(name string, o Options) (training, test Set, err error) {
 
 // CheckPair returns an error unless both sets hold together and have one shape and the same
 // classes.
-func CheckPair(training, test Set) error {
+func CheckPair(training, test Dataset) error {
 	if err := Check(training); err != nil {
 		return errors.Wrap(err, "the training set")
 	}

@@ -21,13 +21,7 @@ import (
 //		return data.Target{Class: i&1 ^ i>>1}, nil
 //	}
 type Set interface {
-	// Len is the number of samples.
-	Len() int
-	// Shape is the shape of one sample: C×H×W for images.
-	Shape() tensor.Shape
-	// Classes are the names of the classes; a class is an index into them. A set whose targets
-	// are values has none.
-	Classes() []string
+	Dataset
 	// Read writes sample i to all of x, which has Shape().TotalSize() elements, and returns its
 	// target. It gives the same sample for the same i each time. Several goroutines may call it.
 	Read(i int, x []float32) (Target, error)
@@ -48,12 +42,16 @@ const (
 	maxClasses = 1 << 16
 )
 
-// Check returns an error that says what is wrong if a set does not hold together: no samples, a
-// shape without positive sides or of more than 2²⁸ elements, one class, more than 2¹⁶, or a name
-// that two classes share.
-func Check(s Set) error {
-	if s == nil {
+// Check returns an error that says what is wrong if a dataset does not hold together: it is neither
+// a Set nor a Stream, has no samples, a shape without positive sides or of more than 2²⁸ elements,
+// one class, more than 2¹⁶, or a name that two classes share.
+func Check(s Dataset) error {
+	switch s.(type) {
+	case nil:
 		return errors.New("data: the set is nil")
+	case Set, Stream:
+	default:
+		return errors.Errorf("data: the dataset is %T, want a Set, which has Read, or a Stream, which has Epoch", s)
 	}
 	if n := s.Len(); n < 1 || n > maxSamples {
 		return errors.Errorf("data: the set has %d samples, want at least 1", n)
