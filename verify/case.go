@@ -319,11 +319,13 @@ const (
 	ties        // few different numbers, small integers and zeros among them
 	large       // a hundred times as large
 	huge        // a thousand times as large
-	zeroed      // zeros
+	zeroed      // zeros of both signs
+	spread      // numbers of all sizes from ⅛ to 16
 )
 
 func (m mood) String() string {
-	return [...]string{"", "values with ties", "values × 100", "values × 1000", "zeros"}[m]
+	return [...]string{"", "values with ties", "values × 100", "values × 1000", "zeros",
+		"values of all sizes"}[m]
 }
 
 // changes reports whether the mood draws the input otherwise.
@@ -361,8 +363,11 @@ func (in *Input) draw(r *rand.Rand, v []float64, m mood) {
 				v[i] = 100 * r.NormFloat64()
 			case huge:
 				v[i] = 1000 * r.NormFloat64()
-			default:
-				v[i] = 0
+			case spread:
+				v[i] = math.Copysign(math.Exp2(7*r.Float64()-3), r.NormFloat64())
+			}
+			if v[i] == 0 || m == zeroed {
+				v[i] = math.Copysign(0, r.NormFloat64())
 			}
 		}
 		return

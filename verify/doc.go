@@ -28,12 +28,12 @@
 //
 // The rule is run in all the ways in which Gorgonia runs it: SymDiff node by node, gorgonia.Grad
 // under TapeMachine, DoDiff under LispMachine, and on the case's own Machines. Further rows: a
-// second consumer of each input (gradients add up), a zero cotangent, inputs and cotangent
-// unmodified, several runs with the same bits, runs on other values in between, a consumer of y
-// that works in place, UsePreallocDo into dirty memory, also with zeros in the cotangent, each
-// operand sliced, transposed and in column-major order, a batch against its samples, float32
-// against its float64 twin, and second derivatives. Oracles lists their names; Only and Skip
-// choose.
+// second consumer of each input (gradients add up), multiples of the cotangent, inputs and
+// cotangent unmodified, several runs with the same bits, runs on other values in between, a
+// consumer of y that works in place, UsePreallocDo into dirty memory, also with zeros in the
+// cotangent, each operand sliced, transposed and in column-major order, a batch against its
+// samples, float32 against its float64 twin, and second derivatives. Oracles lists their names;
+// Only and Skip choose.
 //
 // # Variations
 //

@@ -36,7 +36,7 @@ func (t *trial) other() {
 	if bound == nil {
 		bound = t.rounding(t.base.y, 8*t.u, t.of)
 	}
-	t.outputs(ByOther, t.base.y, y, twice(bound), nil)
+	t.outputs(ByOther, t.base.y, y, scale(2, bound), nil)
 	if t.base.dx == nil {
 		return
 	}

@@ -21,8 +21,9 @@ func (t *trial) twin() {
 		t.absent("y", ByTwin, false, errors.Wrap(t.without, "not offered: float64"))
 		return
 	}
-	x := make([][]float64, len(t.x))
-	changed := false
+	x, single := make([][]float64, len(t.x)), *t // the trial at the numbers of float32
+	single.dy = singly(t.dy)
+	changed := !same(single.dy, t.dy)
 	most := 1.0
 	for i := range x {
 		if x[i] = t.x[i]; t.c.Inputs[i].whole() {
@@ -40,12 +41,12 @@ func (t *trial) twin() {
 	want := t.base
 	if changed {
 		var err error
-		if _, _, want, err = t.anew(tensor.Float64, x, nil); err != nil {
+		if _, _, want, err = single.anew(tensor.Float64, x, nil); err != nil {
 			t.note("y", ByTwin, NotJudged, errors.Wrap(err, "float64, at inputs rounded to float32"))
 			return
 		}
 	}
-	w, _, o, err := t.anew(tensor.Float32, x, nil)
+	w, _, o, err := single.anew(tensor.Float32, x, nil)
 	if err != nil {
 		if broken := (flaw{}); errors.As(err, &broken) {
 			t.note("y", ByTwin, Fails, errors.Wrap(err, "float32"))

@@ -52,6 +52,8 @@ type trial struct {
 	alone   *outcome
 	// unsteady is what a second run in the same graph gave, if that was something else.
 	unsteady *outcome
+	// multiples are the gradients of multiples of dy.
+	multiples [len(multiples)][][]float64
 }
 
 // run asks every oracle. It returns an error if the case does not run at varied shapes or values:
@@ -150,10 +152,13 @@ func (t *trial) drawCotangent() []float64 {
 		}
 		part := t.fwd.part(o, dy)
 		for i := range part {
-			part[i] = float64(float32(t.r.NormFloat64()))
+			part[i] = t.r.NormFloat64()
 			if t.whole && t.c.Reference.Exact != nil {
 				part[i] = float64(t.r.IntN(4)+1) * float64(2*t.r.IntN(2)-1)
 			}
+		}
+		if t.fwd.y[o].Dtype() == tensor.Float32 {
+			copy(part, singly(part))
 		}
 	}
 	return dy
@@ -225,7 +230,7 @@ func (t *trial) start() error {
 	if t.outputs(ByTwice, y, t.base.y, nil, nil); t.failed() {
 		return nil
 	}
-	t.rows = nil
+	t.rows, t.wrong = nil, make([]string, len(t.x))
 	t.dy = t.drawCotangent()
 	if len(t.fwd.wrt()) == 0 || !slices.ContainsFunc(t.dy, func(v float64) bool { return v != 0 }) {
 		return nil
@@ -247,48 +252,6 @@ func (t *trial) start() error {
 	}
 	return nil
 }
-
-// responds looks at what the rule makes of other cotangents: it must be linear in them.
-func (t *trial) responds(d *derivation) error {
-	none, err := d.at(d.leaves(t.x), make([]float64, len(t.dy)), false)
-	if err != nil {
-		return err
-	}
-	steady := true
-	for range 3 {
-		again, err := d.at(d.leaves(t.x), t.dy, false)
-		if err != nil {
-			return err
-		}
-		for i, dx := range t.base.dx {
-			steady = steady && same(again.dx[i], dx)
-		}
-		if !steady {
-			t.unsteady = &again
-			break
-		}
-	}
-	double, err := d.at(d.leaves(t.x), twice(t.dy), false)
-	if err != nil {
-		return err
-	}
-	t.wrong = make([]string, len(t.x))
-	for i, dx := range t.base.dx {
-		if dx == nil || nowhere(dx) >= 0 || !steady {
-			continue // of what differs from run to run nothing can be said
-		}
-		bound := twice(t.rounding(dx, 8*t.u, t.of))
-		if differ(double.dx[i], twice(dx), bound) {
-			t.wrong[i] = "the rule is not linear in dy"
-		}
-		if same(none.dx[i], dx) && same(double.dx[i], dx) && differ(none.dx[i], make([]float64, len(dx)), nil) {
-			t.wrong[i] = ignoresCotangent
-		}
-	}
-	return nil
-}
-
-const ignoresCotangent = "the rule leaves dy out"
 
 // derived is a new graph with its gradients.
 func (t *trial) derived() (*derivation, error) { return t.derivedOf(t.of) }
@@ -451,14 +414,6 @@ func same(a, b []float64) bool { return len(a) == len(b) && !differ(a, b, nil) }
 // differ reports whether a and b differ by more than the bound.
 func differ(a, b, bound []float64) bool {
 	return compare("", "", []int{len(a)}, a, b, bound).Verdict == Fails
-}
-
-func twice(b []float64) []float64 {
-	t := make([]float64, len(b))
-	for i, v := range b {
-		t[i] = 2 * v
-	}
-	return t
 }
 
 func (t *trial) shapes() [][]int {

@@ -25,6 +25,9 @@ const (
 	mostLong = 4 << 20
 )
 
+// long is a side's length beyond a thousand, and prime: blocks of any size leave a rest of it.
+const long = 1103
+
 // variations are other values at the case's shapes, and other shapes: sides one and two longer and
 // shorter, alone and together with all of the same length, and sides of one. Long sides are made
 // short first. At last each length in turn is longer than a thousand.
@@ -59,14 +62,14 @@ func (c *Case) variations() iter.Seq[variation] {
 		for t := range base.resized() {
 			if s := t.shapes(); !seen[s] {
 				seen[s] = true
-				m := []mood{asIs, asIs, ties}[count%3]
+				m := []mood{asIs, spread, ties}[count%3]
 				if count++; !one(variation{c: t, at: s, what: "sizes", mood: m}) {
 					return
 				}
 			}
 		}
 		for _, l := range base.lengths() {
-			for t := range base.stretched(l, 1100) {
+			for t := range base.stretched(l, long) {
 				if t.elements() <= 1<<14 && t.cheap() {
 					if !one(variation{c: t, at: t.shapes(), what: "a long axis", brief: true}) {
 						return

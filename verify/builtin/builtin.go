@@ -207,7 +207,7 @@ type use struct {
 // underTape is what concerns everything but LispMachine, underLisp that alone.
 var (
 	underTape = []verify.Oracle{verify.ByExact, verify.ByDual, verify.ByDifferences, verify.ByTape,
-		verify.ByAccumulation, verify.ByZero, verify.ByTwin}
+		verify.ByAccumulation, verify.ByMultiples, verify.ByTwin}
 	underLisp = []verify.Oracle{verify.ByDoDiff, verify.ByLisp, verify.ByLispAccumul}
 )
 
