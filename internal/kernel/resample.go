@@ -135,7 +135,7 @@ func Resample[T Float](rows, cols AxisMap, y, x []T, planes int, scale float64) 
 		})
 	default:
 		if a, b := rows.matrix(), cols.matrix(); a != nil && b != nil {
-			applySparse(sparseOf[T](a, scale), sparseOf[T](b, 1), rows.In, cols.In, y, x, planes)
+			newSparsePair(sparseOf[T](a, rows.In, scale), sparseOf[T](b, cols.In, 1), rows.In, cols.In).apply(y, x, planes)
 			return
 		}
 		resampleRuns(rows, cols, y, x, planes, scale)
@@ -162,7 +162,8 @@ func ResampleBackward[T Float](rows, cols AxisMap, dx, dy []T, planes int, scale
 		})
 	default:
 		if a, b := rows.matrix(), cols.matrix(); a != nil && b != nil {
-			applySparse(sparseOf[T](a.adjoint(rows.In), scale), sparseOf[T](b.adjoint(cols.In), 1), rows.Out, cols.Out, dx, dy, planes)
+			newSparsePair(sparseOf[T](a.adjoint(rows.In), rows.Out, scale),
+				sparseOf[T](b.adjoint(cols.In), cols.Out, 1), rows.Out, cols.Out).apply(dx, dy, planes)
 			return
 		}
 		resampleRunsBackward(rows, cols, dx, dy, planes, scale)

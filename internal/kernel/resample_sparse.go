@@ -59,112 +59,67 @@ func (t *tapMatrix) adjoint(in int) *tapMatrix {
 
 // A sparse is a tapMatrix ready to be applied.
 type sparse[T Float] struct {
-	start, index []int32
-	weight       []T
-	picks        bool // every output is one input
-	lo, hi       int  // between these outputs each has two taps
+	simd.Taps[T]
+	same bool // every output is the input of the same number
 }
 
-func sparseOf[T Float](m *tapMatrix, scale float64) *sparse[T] {
-	s := &sparse[T]{start: m.start, index: m.index, weight: make([]T, len(m.weight)), picks: true}
+// sparseOf is the matrix times scale, for an axis of in input elements.
+func sparseOf[T Float](m *tapMatrix, in int, scale float64) *sparse[T] {
+	s := &sparse[T]{Taps: simd.Taps[T]{Start: m.start, Index: m.index, Weight: make([]T, len(m.weight))}}
+	s.same = s.Outputs() == in && len(m.index) == in
 	for k, w := range m.weight {
-		s.weight[k] = T(w * scale)
-		s.picks = s.picks && s.weight[k] == 1
-	}
-	out := len(m.start) - 1
-	s.picks = s.picks && len(m.index) == out
-	two := func(p int) bool { return m.start[p+1]-m.start[p] == 2 }
-	for s.lo < out && !two(s.lo) {
-		s.lo++
-	}
-	for s.hi = s.lo; s.hi < out && two(s.hi); s.hi++ {
-	}
-	for p := range out {
-		s.picks = s.picks && m.start[p+1] == m.start[p]+1
+		s.Weight[k] = T(w * scale)
+		s.same = s.same && s.Weight[k] == 1 && m.index[k] == int32(k) && m.start[k] == int32(k)
 	}
 	return s
 }
 
-// apply is y = the map of x.
-func (s *sparse[T]) apply(y, x []T) {
-	if s.picks {
-		for q, i := range s.index {
-			y[q] = x[i]
-		}
-		return
-	}
-	s.sums(y, x, 0, s.lo)
-	if s.lo < s.hi {
-		at := s.start[s.lo]
-		index, weight := s.index[at:], s.weight[at:]
-		y := y[s.lo:s.hi]
-		index, weight = index[:2*len(y)], weight[:2*len(y)]
-		for q := range y {
-			y[q] = weight[2*q]*x[index[2*q]] + weight[2*q+1]*x[index[2*q+1]]
-		}
-	}
-	s.sums(y, x, s.hi, len(y))
+// A sparsePair is a map of the columns and one of the rows of planes, rows×cols.
+type sparsePair[T Float] struct {
+	down, across *sparse[T]
+	rows, cols   int
+	ready        *simd.Across[T] // across
 }
 
-func (s *sparse[T]) sums(y, x []T, lo, hi int) {
-	for q := lo; q < hi; q++ {
-		var sum T
-		a, b := s.start[q], s.start[q+1]
-		if a < b {
-			sum = s.weight[a] * x[s.index[a]]
-			for k := a + 1; k < b; k++ {
-				sum += s.weight[k] * x[s.index[k]]
-			}
-		}
-		y[q] = sum
+func newSparsePair[T Float](down, across *sparse[T], rows, cols int) *sparsePair[T] {
+	return &sparsePair[T]{down, across, rows, cols, simd.NewAcross(&across.Taps)}
+}
+
+// in and out are the numbers of elements of a plane.
+func (s *sparsePair[T]) in() int  { return s.rows * s.cols }
+func (s *sparsePair[T]) out() int { return s.down.Outputs() * s.across.Outputs() }
+
+// plane maps the plane at the begin of x. What comes first is what leaves less to the other.
+// Vectors may read, but not use, what x holds behind the plane. It uses the scratch buffer of that
+// number.
+func (s *sparsePair[T]) plane(y, x []T, t *scratch[T], buffer int) {
+	p, q := s.down.Outputs(), s.across.Outputs()
+	switch {
+	case s.in() == 0 || s.out() == 0:
+		clear(y)
+	case s.down.same:
+		simd.MixAcross(p, y, q, x, s.cols, s.ready)
+	case s.across.same:
+		simd.MixRows(y, q, x, q, q, &s.down.Taps)
+	case s.rows <= p:
+		middle := t.slice(buffer, s.rows*q)
+		simd.MixAcross(s.rows, middle, q, x, s.cols, s.ready)
+		simd.MixRows(y, q, middle, q, q, &s.down.Taps)
+	default:
+		middle := t.slice(buffer, p*s.cols+simd.Slack)
+		simd.MixRows(middle, s.cols, x, s.cols, s.cols, &s.down.Taps)
+		simd.MixAcross(p, y, q, middle, s.cols, s.ready)
 	}
 }
 
-// applySparse applies down to the columns and across to the rows of each plane, rows×cols of x.
-// What is done by vectors, down, is done where the lines are many.
-func applySparse[T Float](down, across *sparse[T], rows, cols int, y, x []T, planes int) {
-	p, q := len(down.start)-1, len(across.start)-1
-	in, out := rows*cols, p*q
+// apply maps so many planes.
+func (s *sparsePair[T]) apply(y, x []T, planes int) {
+	in, out := s.in(), s.out()
 	workers.Spans(planes, max(1, workers.Chunk/max(in, out, 1)), func(lo, hi int) {
-		s := takeScratch[T](1)
-		defer s.free()
-		if rows <= p { // across first
-			middle := s.slice(0, rows*q)
-			for n := lo; n < hi; n++ {
-				for i := range rows {
-					across.apply(middle[i*q:][:q], x[n*in+i*cols:][:cols])
-				}
-				for i := range p {
-					down.mix(y[n*out+i*q:][:q], middle, i)
-				}
-			}
-			return
-		}
-		line := s.slice(0, cols)
+		t := takeScratch[T](1)
+		defer t.free()
 		for n := lo; n < hi; n++ {
-			for i := range p {
-				down.mix(line, x[n*in:][:in], i)
-				across.apply(y[n*out+i*q:][:q], line)
-			}
+			s.plane(y[n*out:][:out], x[n*in:], t, 0)
 		}
 	})
-}
-
-// mix is y = output i of the map of x's lines, each as long as y.
-func (s *sparse[T]) mix(y, x []T, i int) {
-	n, a, b := len(y), int(s.start[i]), int(s.start[i+1])
-	line := func(k int) []T { return x[int(s.index[k])*n:][:n] }
-	switch {
-	case a == b:
-		clear(y)
-	case b == a+1 && s.weight[a] == 1:
-		copy(y, line(a))
-	case b == a+1:
-		simd.Scale(y, line(a), s.weight[a])
-	default:
-		simd.Blend(y, line(a), line(a+1), s.weight[a], s.weight[a+1])
-		for k := a + 2; k < b; k++ {
-			simd.AddScaled(y, line(k), s.weight[k])
-		}
-	}
 }

@@ -2169,6 +2169,52 @@ func WinogradOutput[T Float](m, n int, src []T, srcRow, srcCol int, dst []T, dst
 
 }
 
+// mixRows is MixRows for n columns, of outputs from to to−1.
+func mixRows[T Float](n int, y []T, ldy int, x []T, ldx int, m *Taps[T], from, to int) {
+	if tier != Generic {
+		_ = y[(to-from-1)*ldy+n-1]
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				mixRows32AVX512(to-from, n, ldy, ldx, p32(y), p32(x), &m.Start[from], unsafe.SliceData(m.Index), p32(m.Weight))
+			case AVX2:
+				mixRows32AVX2(to-from, n, ldy, ldx, p32(y), p32(x), &m.Start[from], unsafe.SliceData(m.Index), p32(m.Weight))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				mixRows64AVX512(to-from, n, ldy, ldx, p64(y), p64(x), &m.Start[from], unsafe.SliceData(m.Index), p64(m.Weight))
+			case AVX2:
+				mixRows64AVX2(to-from, n, ldy, ldx, p64(y), p64(x), &m.Start[from], unsafe.SliceData(m.Index), p64(m.Weight))
+			}
+		}
+	}
+
+}
+
+// mixAcross is MixAcross. It reports whether it did.
+func mixAcross[T Float](rows int, y []T, ldy int, x []T, ldx int, a *Across[T]) bool {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				mixAcross32AVX512(rows, a.blocks, a.taps, ldy, ldx, p32(y), p32(x), unsafe.SliceData(a.at), p32(a.table))
+				return true
+			case AVX2:
+				mixAcross32AVX2(rows, a.blocks, a.taps, ldy, ldx, p32(y), p32(x), unsafe.SliceData(a.at), p32(a.table))
+				return true
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				mixAcross64AVX512(rows, a.blocks, a.taps, ldy, ldx, p64(y), p64(x), unsafe.SliceData(a.at), p64(a.table))
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // maxPool is the winner and the maximum of each tile.
 func maxPool[T Float](rows, n, ld int, y []T, winner []int32, x0, x1 []T, first, width uint32) {
 	if tier != Generic {

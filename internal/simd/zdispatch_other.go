@@ -254,6 +254,16 @@ func WinogradOutput[T Float](m, n int, src []T, srcRow, srcCol int, dst []T, dst
 
 }
 
+// mixRows is MixRows for n columns, of outputs from to to−1.
+func mixRows[T Float](n int, y []T, ldy int, x []T, ldx int, m *Taps[T], from, to int) {
+
+}
+
+// mixAcross is MixAcross. It reports whether it did.
+func mixAcross[T Float](rows int, y []T, ldy int, x []T, ldx int, a *Across[T]) bool {
+	return false
+}
+
 // maxPool is the winner and the maximum of each tile.
 func maxPool[T Float](rows, n, ld int, y []T, winner []int32, x0, x1 []T, first, width uint32) {
 

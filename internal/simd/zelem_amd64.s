@@ -5431,6 +5431,218 @@ next:
 	VZEROUPPER
 	RET
 
+// func mixRows32AVX512(rows int, n int, ldy int, ldx int, y *float32, x *float32, start *int32, index *int32, weight *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·mixRows32AVX512(SB), NOSPLIT, $0-72
+	MOVQ  n+8(FP), AX
+	MOVQ  y+32(FP), CX
+	MOVQ  x+40(FP), DX
+	MOVQ  start+48(FP), BX
+	MOVQ  index+56(FP), SI
+	MOVQ  weight+64(FP), DI
+	MOVQ  ldx+24(FP), R8
+	MOVQ  rows+0(FP), R9
+	MOVQ  AX, R11
+	ANDQ  $+15, R11
+	MOVQ  $-1, R10
+	BZHIQ R11, R10, R10
+	KMOVW R10, K1
+	SUBQ  $+16, AX
+
+row:
+	MOVLQSX (BX), R13
+	MOVLQSX 4(BX), R12
+	ADDQ    $+4, BX
+	XORQ    R10, R10
+
+four:
+	LEAQ         48(R10), R11
+	CMPQ         R11, AX
+	JGT          one
+	VPXORD       Z0, Z0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          fourStore
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Z5
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Z5, Z0
+	VMULPS       64(R14)(R10*4), Z5, Z1
+	VMULPS       128(R14)(R10*4), Z5, Z2
+	VMULPS       192(R14)(R10*4), Z5, Z3
+	JMP          fourTest
+
+fourTap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Z5
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Z5, Z4
+	VADDPS       Z4, Z0, Z0
+	VMULPS       64(R14)(R10*4), Z5, Z4
+	VADDPS       Z4, Z1, Z1
+	VMULPS       128(R14)(R10*4), Z5, Z4
+	VADDPS       Z4, Z2, Z2
+	VMULPS       192(R14)(R10*4), Z5, Z4
+	VADDPS       Z4, Z3, Z3
+
+fourTest:
+	CMPQ R11, R12
+	JLT  fourTap
+
+fourStore:
+	VMOVUPS Z0, (CX)(R10*4)
+	VMOVUPS Z1, 64(CX)(R10*4)
+	VMOVUPS Z2, 128(CX)(R10*4)
+	VMOVUPS Z3, 192(CX)(R10*4)
+	ADDQ    $+64, R10
+	JMP     four
+
+one:
+	CMPQ         R10, AX
+	JGT          tail
+	VPXORD       Z6, Z6, Z6
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          oneStore
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Z4
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Z4, Z6
+	JMP          oneTest
+
+oneTap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Z4
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Z4, Z4
+	VADDPS       Z4, Z6, Z6
+
+oneTest:
+	CMPQ R11, R12
+	JLT  oneTap
+
+oneStore:
+	VMOVUPS Z6, (CX)(R10*4)
+	ADDQ    $+16, R10
+	JMP     one
+
+tail:
+	KTESTW       K1, K1
+	JZ           next
+	VPXORD       Z7, Z7, Z7
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          tailStore
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Z5
+	INCQ         R11
+	VMOVUPS.Z    (R14)(R10*4), K1, Z7
+	VMULPS       Z7, Z5, Z7
+	JMP          tailTest
+
+tailTap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Z5
+	INCQ         R11
+	VMOVUPS.Z    (R14)(R10*4), K1, Z4
+	VMULPS       Z4, Z5, Z4
+	VADDPS       Z4, Z7, Z7
+
+tailTest:
+	CMPQ R11, R12
+	JLT  tailTap
+
+tailStore:
+	VMOVUPS Z7, K1, (CX)(R10*4)
+
+next:
+	MOVQ ldy+16(FP), R10
+	LEAQ (CX)(R10*4), CX
+	DECQ R9
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func mixAcross32AVX512(rows int, blocks int, taps int, ldy int, ldx int, y *float32, x *float32, at *int, table *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·mixAcross32AVX512(SB), NOSPLIT, $0-72
+	MOVQ   rows+0(FP), AX
+	MOVQ   blocks+8(FP), CX
+	MOVQ   taps+16(FP), DX
+	MOVQ   ldx+32(FP), BX
+	MOVQ   at+56(FP), SI
+	MOVQ   table+64(FP), DI
+	MOVQ   ldy+24(FP), R8
+	SHLQ   $0x02, BX
+	SHLQ   $0x02, R8
+	VPXORD Z0, Z0, Z0
+
+block:
+	MOVQ  y+40(FP), R9
+	MOVQ  x+48(FP), R10
+	MOVQ  (SI), R14
+	LEAQ  (R9)(R14*4), R9
+	MOVQ  8(SI), R14
+	KMOVW R14, K1
+	MOVQ  AX, R11
+
+row:
+	MOVQ      DI, R13
+	XORQ      R12, R12
+	MOVQ      16(SI)(R12*8), R14
+	LEAQ      (R10)(R14*4), R14
+	VMOVUPS   (R13), Z1
+	VMOVUPS   (R14), Z2
+	VPERMT2PS 64(R14), Z1, Z2
+	VPMOVD2M  Z1, K2
+	VMULPS    64(R13), Z2, Z2
+	ADDQ      $+128, R13
+	INCQ      R12
+	VMOVAPS.Z Z2, K2, Z0
+	JMP       test
+
+tap:
+	MOVQ      16(SI)(R12*8), R14
+	LEAQ      (R10)(R14*4), R14
+	VMOVUPS   (R13), Z1
+	VMOVUPS   (R14), Z2
+	VPERMT2PS 64(R14), Z1, Z2
+	VPMOVD2M  Z1, K2
+	VMULPS    64(R13), Z2, Z2
+	ADDQ      $+128, R13
+	INCQ      R12
+	VADDPS    Z2, Z0, K2, Z0
+
+test:
+	CMPQ    R12, DX
+	JLT     tap
+	VMOVUPS Z0, K1, (R9)
+	ADDQ    R8, R9
+	ADDQ    BX, R10
+	DECQ    R11
+	JNZ     row
+	MOVQ    R13, DI
+	LEAQ    16(SI)(DX*8), SI
+	DECQ    CX
+	JNZ     block
+	VZEROUPPER
+	RET
+
 // func relu64AVX512(n int, y *float64, x *float64)
 // Requires: AVX, AVX512F
 TEXT ·relu64AVX512(SB), NOSPLIT, $0-24
@@ -10575,6 +10787,218 @@ next:
 	VZEROUPPER
 	RET
 
+// func mixRows64AVX512(rows int, n int, ldy int, ldx int, y *float64, x *float64, start *int32, index *int32, weight *float64)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·mixRows64AVX512(SB), NOSPLIT, $0-72
+	MOVQ  n+8(FP), AX
+	MOVQ  y+32(FP), CX
+	MOVQ  x+40(FP), DX
+	MOVQ  start+48(FP), BX
+	MOVQ  index+56(FP), SI
+	MOVQ  weight+64(FP), DI
+	MOVQ  ldx+24(FP), R8
+	MOVQ  rows+0(FP), R9
+	MOVQ  AX, R11
+	ANDQ  $+7, R11
+	MOVQ  $-1, R10
+	BZHIQ R11, R10, R10
+	KMOVW R10, K1
+	SUBQ  $+8, AX
+
+row:
+	MOVLQSX (BX), R13
+	MOVLQSX 4(BX), R12
+	ADDQ    $+4, BX
+	XORQ    R10, R10
+
+four:
+	LEAQ         24(R10), R11
+	CMPQ         R11, AX
+	JGT          one
+	VPXORD       Z0, Z0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          fourStore
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Z5
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Z5, Z0
+	VMULPD       64(R14)(R10*8), Z5, Z1
+	VMULPD       128(R14)(R10*8), Z5, Z2
+	VMULPD       192(R14)(R10*8), Z5, Z3
+	JMP          fourTest
+
+fourTap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Z5
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Z5, Z4
+	VADDPD       Z4, Z0, Z0
+	VMULPD       64(R14)(R10*8), Z5, Z4
+	VADDPD       Z4, Z1, Z1
+	VMULPD       128(R14)(R10*8), Z5, Z4
+	VADDPD       Z4, Z2, Z2
+	VMULPD       192(R14)(R10*8), Z5, Z4
+	VADDPD       Z4, Z3, Z3
+
+fourTest:
+	CMPQ R11, R12
+	JLT  fourTap
+
+fourStore:
+	VMOVUPD Z0, (CX)(R10*8)
+	VMOVUPD Z1, 64(CX)(R10*8)
+	VMOVUPD Z2, 128(CX)(R10*8)
+	VMOVUPD Z3, 192(CX)(R10*8)
+	ADDQ    $+32, R10
+	JMP     four
+
+one:
+	CMPQ         R10, AX
+	JGT          tail
+	VPXORD       Z6, Z6, Z6
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          oneStore
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Z4
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Z4, Z6
+	JMP          oneTest
+
+oneTap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Z4
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Z4, Z4
+	VADDPD       Z4, Z6, Z6
+
+oneTest:
+	CMPQ R11, R12
+	JLT  oneTap
+
+oneStore:
+	VMOVUPD Z6, (CX)(R10*8)
+	ADDQ    $+8, R10
+	JMP     one
+
+tail:
+	KTESTW       K1, K1
+	JZ           next
+	VPXORD       Z7, Z7, Z7
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          tailStore
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Z5
+	INCQ         R11
+	VMOVUPD.Z    (R14)(R10*8), K1, Z7
+	VMULPD       Z7, Z5, Z7
+	JMP          tailTest
+
+tailTap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Z5
+	INCQ         R11
+	VMOVUPD.Z    (R14)(R10*8), K1, Z4
+	VMULPD       Z4, Z5, Z4
+	VADDPD       Z4, Z7, Z7
+
+tailTest:
+	CMPQ R11, R12
+	JLT  tailTap
+
+tailStore:
+	VMOVUPD Z7, K1, (CX)(R10*8)
+
+next:
+	MOVQ ldy+16(FP), R10
+	LEAQ (CX)(R10*8), CX
+	DECQ R9
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func mixAcross64AVX512(rows int, blocks int, taps int, ldy int, ldx int, y *float64, x *float64, at *int, table *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·mixAcross64AVX512(SB), NOSPLIT, $0-72
+	MOVQ   rows+0(FP), AX
+	MOVQ   blocks+8(FP), CX
+	MOVQ   taps+16(FP), DX
+	MOVQ   ldx+32(FP), BX
+	MOVQ   at+56(FP), SI
+	MOVQ   table+64(FP), DI
+	MOVQ   ldy+24(FP), R8
+	SHLQ   $0x03, BX
+	SHLQ   $0x03, R8
+	VPXORD Z0, Z0, Z0
+
+block:
+	MOVQ  y+40(FP), R9
+	MOVQ  x+48(FP), R10
+	MOVQ  (SI), R14
+	LEAQ  (R9)(R14*8), R9
+	MOVQ  8(SI), R14
+	KMOVW R14, K1
+	MOVQ  AX, R11
+
+row:
+	MOVQ      DI, R13
+	XORQ      R12, R12
+	MOVQ      16(SI)(R12*8), R14
+	LEAQ      (R10)(R14*8), R14
+	VMOVUPD   (R13), Z1
+	VMOVUPD   (R14), Z2
+	VPERMT2PD 64(R14), Z1, Z2
+	VPMOVQ2M  Z1, K2
+	VMULPD    64(R13), Z2, Z2
+	ADDQ      $+128, R13
+	INCQ      R12
+	VMOVAPD.Z Z2, K2, Z0
+	JMP       test
+
+tap:
+	MOVQ      16(SI)(R12*8), R14
+	LEAQ      (R10)(R14*8), R14
+	VMOVUPD   (R13), Z1
+	VMOVUPD   (R14), Z2
+	VPERMT2PD 64(R14), Z1, Z2
+	VPMOVQ2M  Z1, K2
+	VMULPD    64(R13), Z2, Z2
+	ADDQ      $+128, R13
+	INCQ      R12
+	VADDPD    Z2, Z0, K2, Z0
+
+test:
+	CMPQ    R12, DX
+	JLT     tap
+	VMOVUPD Z0, K1, (R9)
+	ADDQ    R8, R9
+	ADDQ    BX, R10
+	DECQ    R11
+	JNZ     row
+	MOVQ    R13, DI
+	LEAQ    16(SI)(DX*8), SI
+	DECQ    CX
+	JNZ     block
+	VZEROUPPER
+	RET
+
 // func relu32AVX2(n int, y *float32, x *float32)
 // Requires: AVX, AVX2
 TEXT ·relu32AVX2(SB), NOSPLIT, $0-24
@@ -14708,6 +15132,181 @@ tail:
 	LEAQ (CX)(DI*4), CX
 	DECQ SI
 	JNZ  row
+	VZEROUPPER
+	RET
+
+// func mixRows32AVX2(rows int, n int, ldy int, ldx int, y *float32, x *float32, start *int32, index *int32, weight *float32)
+// Requires: AVX, AVX2
+TEXT ·mixRows32AVX2(SB), NOSPLIT, $0-72
+	MOVQ n+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ x+40(FP), DX
+	MOVQ start+48(FP), BX
+	MOVQ index+56(FP), SI
+	MOVQ weight+64(FP), DI
+	MOVQ ldx+24(FP), R8
+	MOVQ rows+0(FP), R9
+	SUBQ $+8, AX
+
+row:
+	MOVLQSX (BX), R13
+	MOVLQSX 4(BX), R12
+	ADDQ    $+4, BX
+	XORQ    R10, R10
+
+four:
+	LEAQ         24(R10), R11
+	CMPQ         R11, AX
+	JGT          one
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          fourStore
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Y5
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Y5, Y0
+	VMULPS       32(R14)(R10*4), Y5, Y1
+	VMULPS       64(R14)(R10*4), Y5, Y2
+	VMULPS       96(R14)(R10*4), Y5, Y3
+	JMP          fourTest
+
+fourTap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Y5
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Y5, Y4
+	VADDPS       Y4, Y0, Y0
+	VMULPS       32(R14)(R10*4), Y5, Y4
+	VADDPS       Y4, Y1, Y1
+	VMULPS       64(R14)(R10*4), Y5, Y4
+	VADDPS       Y4, Y2, Y2
+	VMULPS       96(R14)(R10*4), Y5, Y4
+	VADDPS       Y4, Y3, Y3
+
+fourTest:
+	CMPQ R11, R12
+	JLT  fourTap
+
+fourStore:
+	VMOVUPS Y0, (CX)(R10*4)
+	VMOVUPS Y1, 32(CX)(R10*4)
+	VMOVUPS Y2, 64(CX)(R10*4)
+	VMOVUPS Y3, 96(CX)(R10*4)
+	ADDQ    $+32, R10
+	JMP     four
+
+one:
+	CMPQ         R10, AX
+	JGT          tail
+	VPXOR        Y0, Y0, Y0
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          oneStore
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Y1
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Y1, Y0
+	JMP          oneTest
+
+oneTap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Y1
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Y1, Y1
+	VADDPS       Y1, Y0, Y0
+
+oneTest:
+	CMPQ R11, R12
+	JLT  oneTap
+
+oneStore:
+	VMOVUPS Y0, (CX)(R10*4)
+	ADDQ    $+8, R10
+	JMP     one
+
+tail:
+	MOVQ ldy+16(FP), R10
+	LEAQ (CX)(R10*4), CX
+	DECQ R9
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func mixAcross32AVX2(rows int, blocks int, taps int, ldy int, ldx int, y *float32, x *float32, at *int, table *float32)
+// Requires: AVX, AVX2
+TEXT ·mixAcross32AVX2(SB), NOSPLIT, $0-72
+	MOVQ  rows+0(FP), AX
+	MOVQ  blocks+8(FP), CX
+	MOVQ  taps+16(FP), DX
+	MOVQ  ldx+32(FP), BX
+	MOVQ  at+56(FP), SI
+	MOVQ  table+64(FP), DI
+	MOVQ  ldy+24(FP), R8
+	SHLQ  $0x02, BX
+	SHLQ  $0x02, R8
+	VPXOR Y4, Y4, Y4
+
+block:
+	MOVQ y+40(FP), R9
+	MOVQ x+48(FP), R10
+	MOVQ (SI), R14
+	LEAQ (R9)(R14*4), R9
+	MOVQ AX, R11
+
+row:
+	MOVQ      DI, R13
+	XORQ      R12, R12
+	MOVQ      16(SI)(R12*8), R14
+	LEAQ      (R10)(R14*4), R14
+	VMOVUPS   (R13), Y1
+	VPERMPS   (R14), Y1, Y2
+	VPERMPS   32(R14), Y1, Y3
+	VPSLLD    $0x1c, Y1, Y0
+	VBLENDVPS Y0, Y3, Y2, Y2
+	VMULPS    32(R13), Y2, Y2
+	ADDQ      $+64, R13
+	INCQ      R12
+	VBLENDVPS Y1, Y2, Y4, Y0
+	JMP       test
+
+tap:
+	MOVQ      16(SI)(R12*8), R14
+	LEAQ      (R10)(R14*4), R14
+	VMOVUPS   (R13), Y1
+	VPERMPS   (R14), Y1, Y2
+	VPERMPS   32(R14), Y1, Y3
+	VPSLLD    $0x1c, Y1, Y5
+	VBLENDVPS Y5, Y3, Y2, Y2
+	VMULPS    32(R13), Y2, Y2
+	ADDQ      $+64, R13
+	INCQ      R12
+	VADDPS    Y2, Y0, Y2
+	VBLENDVPS Y1, Y2, Y0, Y0
+
+test:
+	CMPQ    R12, DX
+	JLT     tap
+	VMOVUPS Y0, (R9)
+	ADDQ    R8, R9
+	ADDQ    BX, R10
+	DECQ    R11
+	JNZ     row
+	MOVQ    R13, DI
+	LEAQ    16(SI)(DX*8), SI
+	DECQ    CX
+	JNZ     block
 	VZEROUPPER
 	RET
 
@@ -19019,6 +19618,115 @@ tail:
 	LEAQ (AX)(DI*8), AX
 	LEAQ (CX)(DI*8), CX
 	DECQ SI
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func mixRows64AVX2(rows int, n int, ldy int, ldx int, y *float64, x *float64, start *int32, index *int32, weight *float64)
+// Requires: AVX, AVX2
+TEXT ·mixRows64AVX2(SB), NOSPLIT, $0-72
+	MOVQ n+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ x+40(FP), DX
+	MOVQ start+48(FP), BX
+	MOVQ index+56(FP), SI
+	MOVQ weight+64(FP), DI
+	MOVQ ldx+24(FP), R8
+	MOVQ rows+0(FP), R9
+	SUBQ $+4, AX
+
+row:
+	MOVLQSX (BX), R13
+	MOVLQSX 4(BX), R12
+	ADDQ    $+4, BX
+	XORQ    R10, R10
+
+four:
+	LEAQ         12(R10), R11
+	CMPQ         R11, AX
+	JGT          one
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          fourStore
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Y5
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Y5, Y0
+	VMULPD       32(R14)(R10*8), Y5, Y1
+	VMULPD       64(R14)(R10*8), Y5, Y2
+	VMULPD       96(R14)(R10*8), Y5, Y3
+	JMP          fourTest
+
+fourTap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Y5
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Y5, Y4
+	VADDPD       Y4, Y0, Y0
+	VMULPD       32(R14)(R10*8), Y5, Y4
+	VADDPD       Y4, Y1, Y1
+	VMULPD       64(R14)(R10*8), Y5, Y4
+	VADDPD       Y4, Y2, Y2
+	VMULPD       96(R14)(R10*8), Y5, Y4
+	VADDPD       Y4, Y3, Y3
+
+fourTest:
+	CMPQ R11, R12
+	JLT  fourTap
+
+fourStore:
+	VMOVUPD Y0, (CX)(R10*8)
+	VMOVUPD Y1, 32(CX)(R10*8)
+	VMOVUPD Y2, 64(CX)(R10*8)
+	VMOVUPD Y3, 96(CX)(R10*8)
+	ADDQ    $+16, R10
+	JMP     four
+
+one:
+	CMPQ         R10, AX
+	JGT          tail
+	VPXOR        Y0, Y0, Y0
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          oneStore
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Y1
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Y1, Y0
+	JMP          oneTest
+
+oneTap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Y1
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Y1, Y1
+	VADDPD       Y1, Y0, Y0
+
+oneTest:
+	CMPQ R11, R12
+	JLT  oneTap
+
+oneStore:
+	VMOVUPD Y0, (CX)(R10*8)
+	ADDQ    $+4, R10
+	JMP     one
+
+tail:
+	MOVQ ldy+16(FP), R10
+	LEAQ (CX)(R10*8), CX
+	DECQ R9
 	JNZ  row
 	VZEROUPPER
 	RET

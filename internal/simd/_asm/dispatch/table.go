@@ -349,6 +349,22 @@ if bias != nil {
 		args: "n; src; srcRow; srcCol; dst; dstRow; dstCol; tmp; bias; flag(relu)",
 	},
 
+	// Sparse maps of an axis.
+	{
+		doc:       "mixRows is MixRows for n columns, of outputs from to to−1.",
+		signature: "mixRows[T Float](n int, y []T, ldy int, x []T, ldx int, m *Taps[T], from, to int)",
+		before:    "_ = y[(to-from-1)*ldy+n-1]",
+		kernels:   one("mixRows{b}{t}"),
+		args:      "to - from; n; ldy; ldx; y; x; &m.Start[from]; unsafe.SliceData(m.Index); m.Weight",
+	},
+	{
+		doc:       "mixAcross is MixAcross. It reports whether it did.",
+		signature: "mixAcross[T Float](rows int, y []T, ldy int, x []T, ldx int, a *Across[T]) bool",
+		kernels:   one("mixAcross{b}{t}"),
+		args:      "rows; a.blocks; a.taps; ldy; ldx; y; x; unsafe.SliceData(a.at); a.table",
+		after:     "return true", tail: "return false",
+	},
+
 	// Pooling by tiles of 2×2: n outputs of each of the rows, which are ld apart.
 	{
 		doc:       "maxPool is the winner and the maximum of each tile.",

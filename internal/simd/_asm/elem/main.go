@@ -546,6 +546,8 @@ func main() {
 		}
 		avgPool(f)
 		avgSpread(f)
+		mixRows(f)
+		mixAcross(f)
 	}
 	Generate()
 }
