@@ -199,6 +199,51 @@ func edited(t testing.TB, change func(m *onnx.Model)) []byte {
 	return b.Bytes()
 }
 
+// What PyTorch's exporter writes for a padding, unless it is told to compute constants: the list of
+// pads is put in order by reshaping, turning back to front and transposing it.
+func TestONNXComputedPads(t *testing.T) {
+	whole, err := model.ReadONNX(bytes.NewReader(edited(t, func(*onnx.Model) {})), model.ONNXOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	padded, err := model.ReadONNX(bytes.NewReader(edited(t, func(m *onnx.Model) {
+		list := func(name string, v ...int64) {
+			m.Graph.Initializers = append(m.Graph.Initializers, onnx.IntTensor(name, []int{len(v)}, v...))
+		}
+		list("pytorch's", 1, 1, 1, 0, 0, 0, 0, 0) // of the last axis first: before, after
+		list("pairs", -1, 2)
+		list("-1", -1)
+		list("far", -1<<62)
+		list("0", 0)
+		node := func(op string, out string, attrs []onnx.Attribute, in ...string) *onnx.Node {
+			return &onnx.Node{Op: op, Inputs: in, Outputs: []string{out}, Attrs: attrs}
+		}
+		conv := m.Graph.Nodes[0]
+		nodes := []*onnx.Node{
+			node("Reshape", "p1", nil, "pytorch's", "pairs"),
+			node("Slice", "p2", nil, "p1", "-1", "far", "0", "-1"),
+			node("Transpose", "p3", onnx.With("perm", []int{1, 0}), "p2"),
+			node("Reshape", "p4", nil, "p3", "-1"),
+			node("Pad", "larger", nil, conv.Inputs[0], "p4"),
+		}
+		conv.Inputs[0] = "larger"
+		m.Graph.Nodes = append(nodes, m.Graph.Nodes...)
+		in := &m.Graph.Inputs[0]
+		in.Dims[2].Size, in.Dims[3].Size = 3, 2
+	})), model.ONNXOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := samples(rand.New(rand.NewPCG(1, 2)), 2, tensor.Shape{1, 3, 2})
+	around := tensor.New(tensor.WithShape(2, 1, 4, 4), tensor.Of(tensor.Float32))
+	for i, v := range x.Data().([]float32) {
+		around.Data().([]float32)[i/6*16+(i%6/2+1)*4+i%2+1] = v
+	}
+	if got, want := predicted(t, padded, x), predicted(t, whole, around); !slices.Equal(got, want) {
+		t.Errorf("padded by a list that is computed: %v, want %v", got, want)
+	}
+}
+
 func TestReadONNXErrors(t *testing.T) {
 	conv := func(m *onnx.Model) *onnx.Node { return m.Graph.Nodes[0] }
 	for _, c := range []struct {

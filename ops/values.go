@@ -55,26 +55,70 @@ func (o operand) store(to G.Value) {
 		*s = G.F32(slice[float32](o)[0])
 	case *G.F64:
 		*s = G.F64(slice[float64](o)[0])
+	case *G.I:
+		*s = G.I(slice[int](o)[0])
+	case *G.I32:
+		*s = G.I32(slice[int32](o)[0])
+	case *G.I64:
+		*s = G.I64(slice[int64](o)[0])
 	}
+}
+
+// element returns a scalar's element in a slice of its own, or nil if v is no scalar that ops know,
+// or a nil pointer.
+func element(v G.Value) any {
+	switch s := v.(type) {
+	case *G.F32:
+		if s != nil {
+			return []float32{float32(*s)}
+		}
+	case *G.F64:
+		if s != nil {
+			return []float64{float64(*s)}
+		}
+	case *G.I:
+		if s != nil {
+			return []int{int(*s)}
+		}
+	case *G.I32:
+		if s != nil {
+			return []int32{int32(*s)}
+		}
+	case *G.I64:
+		if s != nil {
+			return []int64{int64(*s)}
+		}
+	}
+	return nil
+}
+
+// newScalar is the scalar 0 of a type.
+func newScalar(of tensor.Dtype) G.Value {
+	switch of {
+	case tensor.Float32:
+		return G.NewF32(0)
+	case tensor.Float64:
+		return G.NewF64(0)
+	case tensor.Int32:
+		return G.NewI32(0)
+	case tensor.Int64:
+		return G.NewI64(0)
+	}
+	return G.NewI(0)
 }
 
 // plain returns a value as an operand. Strides decide whether it is copied; Gorgonia's flags on a
 // tensor do not count. Slices, transposes and column-major tensors are copied.
 func plain(v G.Value) (operand, error) {
+	if e := element(v); e != nil {
+		return operand{tensor.ScalarShape(), e}, nil
+	}
 	switch s := v.(type) {
-	case *G.F32:
-		if s != nil {
-			return operand{tensor.ScalarShape(), []float32{float32(*s)}}, nil
-		}
-	case *G.F64:
-		if s != nil {
-			return operand{tensor.ScalarShape(), []float64{float64(*s)}}, nil
-		}
 	case *tensor.Dense:
 		if s != nil {
 			return plainDense(s)
 		}
-	case nil:
+	case nil, *G.F32, *G.F64, *G.I, *G.I32, *G.I64: // a nil pointer
 	default:
 		return operand{}, errors.Errorf("got a value of type %T, want *tensor.Dense", v)
 	}
@@ -212,15 +256,8 @@ func isPlain(shape tensor.Shape, strides []int) bool {
 // would be lost.
 func destination(v G.Value, shape tensor.Shape, of tensor.Dtype) (operand, error) {
 	if shape.Dims() == 0 {
-		switch s := v.(type) {
-		case *G.F32:
-			if s != nil && of == tensor.Float32 {
-				return operand{shape, []float32{0}}, nil
-			}
-		case *G.F64:
-			if s != nil && of == tensor.Float64 {
-				return operand{shape, []float64{0}}, nil
-			}
+		if o := (operand{shape, element(v)}); o.data != nil && o.dtype() == of {
+			return o, nil
 		}
 		return operand{}, errors.Errorf("destination is a %T, want a gorgonia scalar that holds a %v and is not nil", v, of)
 	}
@@ -252,14 +289,10 @@ func newValue(shape tensor.Shape, of tensor.Dtype) (operand, G.Value, error) {
 	default:
 		o.data = make([]int, n)
 	}
-	switch {
-	case shape.Dims() > 0:
-		return o, tensor.New(tensor.WithShape(shape...), tensor.WithBacking(o.data)), nil
-	case of == tensor.Float32:
-		return o, G.NewF32(0), nil
-	default:
-		return o, G.NewF64(0), nil
+	if shape.Dims() == 0 {
+		return o, newScalar(of), nil
 	}
+	return o, tensor.New(tensor.WithShape(shape...), tensor.WithBacking(o.data)), nil
 }
 
 // accumulate adds v to the gradient of n in place: it may hold what other consumers gave, and

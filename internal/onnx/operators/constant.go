@@ -146,7 +146,7 @@ func (c *call) fold() (out []Value, done bool, err error) {
 // the constants to the operator on nodes.
 var folds = map[string]func(c *call, in []*Constant) (*Constant, error){
 	"Gather": foldGather, "Concat": foldConcat, "Slice": foldSlice, "Cast": foldCast,
-	"Squeeze": foldSqueeze, "Unsqueeze": foldUnsqueeze, "Reshape": foldReshape,
+	"Transpose": foldTranspose, "Squeeze": foldSqueeze, "Unsqueeze": foldUnsqueeze, "Reshape": foldReshape,
 	"Add": foldBinary, "Sub": foldBinary, "Mul": foldBinary, "Div": foldBinary,
 	"Neg": foldUnary, "Floor": foldUnary, "Ceil": foldUnary, "Sqrt": foldUnary,
 	"ReduceProd": foldProduct,
@@ -223,23 +223,64 @@ func foldConcat(c *call, in []*Constant) (*Constant, error) {
 }
 
 func foldSlice(c *call, in []*Constant) (*Constant, error) {
-	if len(in[0].Dims) != 1 {
-		return nil, errors.Errorf("a constant of shape %v is sliced, want a list", in[0].Dims)
-	}
 	cuts, err := c.cuts(in[0].Dims)
 	if err != nil {
 		return nil, err
 	}
-	var at []int
-	for _, cut := range cuts {
+	k := in[0]
+	for _, cut := range cuts { // one axis after the other
+		dims, n := slices.Clone(k.Dims), k.Dims[cut.axis]
+		outer, inner := volume(dims[:cut.axis]), volume(dims[cut.axis+1:])
+		var along, at []int
 		for i := cut.from; i < cut.to && cut.step > 0 || i > cut.to && cut.step < 0; i += cut.step {
-			at = append(at, i)
+			along = append(along, i)
+		}
+		if volume(dims) == 0 {
+			outer = 0 // however large the other sides say that they are
+		}
+		for o := range outer {
+			for _, i := range along {
+				for j := range inner {
+					at = append(at, (o*n+i)*inner+j)
+				}
+			}
+		}
+		dims[cut.axis] = len(along)
+		k = k.pick(dims, at)
+	}
+	return k, nil
+}
+
+func foldTranspose(c *call, in []*Constant) (*Constant, error) {
+	from := in[0].Dims
+	perm := c.integers("perm")
+	if perm == nil {
+		for i := range from {
+			perm = append([]int{i}, perm...)
 		}
 	}
-	if len(cuts) != 1 {
-		return nil, errors.Errorf("a list is sliced along %d axes", len(cuts))
+	perm, err := c.axes(perm, len(from))
+	if err != nil || len(perm) != len(from) {
+		return nil, errors.Errorf("the axes are %v, want each of %d once", perm, len(from))
 	}
-	return in[0].pick(tensor.Shape{len(at)}, at), nil
+	dims := make(tensor.Shape, len(from))
+	for i, axis := range perm {
+		dims[i] = from[axis]
+	}
+	if volume(dims) == 0 {
+		return in[0].pick(dims, nil), nil
+	}
+	at := []int{0} // where the elements of the axes so far are
+	for _, axis := range perm {
+		var further []int
+		for _, o := range at {
+			for k := range from[axis] {
+				further = append(further, o+k*volume(from[axis+1:]))
+			}
+		}
+		at = further
+	}
+	return in[0].pick(dims, at), nil
 }
 
 func foldCast(c *call, in []*Constant) (*Constant, error) {
