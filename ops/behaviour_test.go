@@ -154,26 +154,24 @@ func TestFlip(t *testing.T) {
 	}
 }
 
-// ReLU inside Conv2D is ReLU after it, with the same gradients.
+// A ReLU after Conv2D, which ops/vm computes in the same pass, is the same in all machines, with
+// the same gradients.
 func TestFusedReLU(t *testing.T) {
 	r := rand.New(rand.NewPCG(92, 0))
 	xs, ws := tensor.Shape{2, 3, 6, 5}, tensor.Shape{4, 3, 3, 2}
 	xv, wv, bv, dy := integers[float64](r, 180, 5), integers[float64](r, 72, 5), integers[float64](r, 4, 5), integers[float64](r, 2*4*4*4, 5)
-	for _, machine := range machines {
-		run := func(fused bool) ([]float64, [][]float64) {
-			m, g := must(t), G.NewGraph()
-			x, w, b := leaf(g, "x", xs, xv), leaf(g, "w", ws, wv), leaf(g, "b", tensor.Shape{4}, bv)
-			y := m(ops.Conv2D(x, w, b, ops.ConvParams{ReLU: fused}))
-			if !fused {
-				y = m(ops.ReLU(y))
-			}
-			return mustEvaluate[float64](t, machine, m(costOf(y, dy)), y, x, w, b)
-		}
-		y1, d1 := run(true)
-		y2, d2 := run(false)
-		equal(t, machine+": y", y1, y2)
-		for i := range d1 {
-			equal(t, fmt.Sprint(machine, ": gradient ", i), d1[i], d2[i])
+	run := func(machine string) ([]float64, [][]float64) {
+		m, g := must(t), G.NewGraph()
+		x, w, b := leaf(g, "x", xs, xv), leaf(g, "w", ws, wv), leaf(g, "b", tensor.Shape{4}, bv)
+		y := m(ops.ReLU(m(ops.Conv2D(x, w, b, ops.ConvParams{}))))
+		return mustEvaluate[float64](t, machine, m(costOf(y, dy)), y, x, w, b)
+	}
+	want, gradients := run(machines[0])
+	for _, machine := range machines[1:] {
+		y, d := run(machine)
+		equal(t, machine+": y", y, want)
+		for i := range d {
+			equal(t, fmt.Sprint(machine, ": gradient ", i), d[i], gradients[i])
 		}
 	}
 }
@@ -471,8 +469,11 @@ func TestGraphsAtOnceAndThreads(t *testing.T) {
 	run := func(machine string) ([]float32, [][]float32, error) {
 		g := G.NewGraph()
 		x, w, b, d := leaf(g, "x", xs, xv), leaf(g, "w", ws, wv), leaf(g, "b", tensor.Shape{10}, bv), leaf(g, "d", tensor.Shape{5, 1000}, dense)
-		y, err := ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.SameUpper(), ReLU: true})
+		y, err := ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.SameUpper()})
 		if err != nil {
+			return nil, nil, err
+		}
+		if y, err = ops.ReLU(y); err != nil {
 			return nil, nil, err
 		}
 		if y, err = ops.MaxPool2D(y, ops.PoolParams{Window: ops.Both(2)}); err != nil {

@@ -33,13 +33,6 @@ type ConvParams struct {
 	Flip bool
 	// Winograd permits Winograd's algorithm for 3×3 filters: faster, with a larger rounding error.
 	Winograd bool
-
-	// ReLU computes y = max(0, ·) in the same pass.
-	ReLU bool
-
-	// Data says that no gradient of x is wanted, as in a network's first layer. It is not computed,
-	// and asking gorgonia.Grad for it is an error.
-	Data bool
 }
 
 func (p ConvParams) geometry(x, w tensor.Shape) (kernel.Conv, error) {
@@ -77,8 +70,7 @@ func (p ConvParams) geometry(x, w tensor.Shape) (kernel.Conv, error) {
 // w[k,c,R−1−r,S−1−s] stands in the sum.
 //
 // Derivatives, given dy N×K×P×Q: dw is Eq. 13 (Conv2DBackwardFilter), dx is Eq. 20 without f′
-// (Conv2DBackwardData), and db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q]. With ReLU, dy goes through ReLU's rule
-// first. All of them have derivatives again.
+// (Conv2DBackwardData), and db[k] = Σ_n Σ_p Σ_q dy[n,k,p,q]. All of them have derivatives again.
 //
 // A NaN or infinity in an operand propagates to every sum with a product that contains it. The
 // padding of x is zeros, and a sum may include or omit its products with them. Where a filter or a
@@ -103,12 +95,12 @@ func Conv2D(x, w, b *G.Node, p ConvParams) (*G.Node, error) {
 	if err != nil {
 		return nil, errors.Wrap(err, "ops: Conv2D")
 	}
-	return node(conv2D{Geometry: g, Bias: b != nil, ReLU: p.ReLU, Data: p.Data}, nodes...)
+	return node(conv2D{Geometry: g, Bias: b != nil}, nodes...)
 }
 
 type conv2D struct {
-	Geometry         kernel.Conv
-	Bias, ReLU, Data bool
+	Geometry   kernel.Conv
+	Bias, ReLU bool // the executor sets ReLU where one follows
 }
 
 func (o conv2D) name() string { return "Conv2D" }
@@ -184,11 +176,7 @@ func (o conv2D) rule() []*term {
 	if o.ReLU {
 		dy = apply(gate{Rank: 4}, dy, out())
 	}
-	dx := apply(conv2DBackwardData{o.Geometry}, dy, w)
-	if o.Data {
-		dx = nil
-	}
-	rule := []*term{dx, apply(conv2DBackwardFilter{o.Geometry}, x, dy)}
+	rule := []*term{apply(conv2DBackwardData{o.Geometry}, dy, w), apply(conv2DBackwardFilter{o.Geometry}, x, dy)}
 	if o.Bias {
 		rule = append(rule, apply(sumChannels{sizeOf(ySides(o.Geometry))}, dy))
 	}
@@ -204,8 +192,7 @@ func (o conv2D) rule() []*term {
 //
 // Shapes: dy N×K×P×Q, w K×(C/Groups)×R×S; x is the shape N×C×H×W of the convolution's input, which
 // dy alone does not fix at strides above 1. It is bilinear; its derivatives are Conv2D and
-// Conv2DBackwardFilter. NaN and infinities are as in Conv2D. ReLU and Data of p have no meaning
-// here and must not be set.
+// Conv2DBackwardFilter. NaN and infinities are as in Conv2D.
 //
 // It returns an error if an argument is not a float node of rank 4 or the shapes are not those of
 // one convolution.
@@ -223,9 +210,6 @@ func Conv2DBackwardData(dy, w *G.Node, x tensor.Shape, p ConvParams) (*G.Node, e
 
 // backward is the geometry for the backward ops; the shape named arg came from the caller.
 func (p ConvParams) backward(name, arg string, given, x, w tensor.Shape) (kernel.Conv, error) {
-	if p.ReLU || p.Data {
-		return kernel.Conv{}, errors.Errorf("ops: %s: ReLU or Data is set, want neither: they belong to the forward pass", name)
-	}
 	if len(given) != 4 {
 		return kernel.Conv{}, errors.Errorf("ops: %s: the shape of %s is %v, of rank %d, want rank 4", name, arg, given, len(given))
 	}
@@ -276,8 +260,7 @@ func (o conv2DBackwardData) rule() []*term {
 // with i = p·stride + r·dilation − top and j = q·stride + s·dilation − left.
 //
 // Shapes: x N×C×H×W, dy N×K×P×Q; w is the shape K×(C/Groups)×R×S of the filters. It is bilinear;
-// its derivatives are Conv2DBackwardData and Conv2D. NaN and infinities are as in Conv2D. ReLU and
-// Data of p have no meaning here and must not be set.
+// its derivatives are Conv2DBackwardData and Conv2D. NaN and infinities are as in Conv2D.
 //
 // It returns an error if an argument is not a float node of rank 4 or the shapes are not those of
 // one convolution.

@@ -47,9 +47,6 @@ func ConvTranspose2D(x, w, b *G.Node, p ConvParams) (*G.Node, error) {
 
 // transposed makes the nodes of a transposed convolution.
 func (p ConvParams) transposed(name string, x, w, b *G.Node) (*G.Node, error) {
-	if p.ReLU || p.Data {
-		return nil, errors.New("ReLU or Data is set, want neither: they belong to Conv2D")
-	}
 	xs, ws := x.Shape(), w.Shape()
 	groups := max(p.Groups, 1)
 	if p.Groups < 0 || ws[0] != xs[1] || xs[1]%groups != 0 {

@@ -132,7 +132,7 @@ func consumers[T kernel.Float]() map[string]func(x *G.Node) (*G.Node, error) {
 			return ops.Conv2D(x, leaf(x.Graph(), "w3", tensor.Shape{3, 2, 3, 3}, w3), nil, ops.ConvParams{Pad: ops.Around(1)})
 		},
 		"Conv2D 1×1": func(x *G.Node) (*G.Node, error) {
-			return ops.Conv2D(x, leaf(x.Graph(), "w1", tensor.Shape{5, 2, 1, 1}, w1), nil, ops.ConvParams{ReLU: true})
+			return ops.Conv2D(x, leaf(x.Graph(), "w1", tensor.Shape{5, 2, 1, 1}, w1), nil, ops.ConvParams{})
 		},
 		"MaxPool2D": func(x *G.Node) (*G.Node, error) { return ops.MaxPool2D(x, pool) },
 		"AvgPool2D": func(x *G.Node) (*G.Node, error) { return ops.AvgPool2D(x, excluding(pool)) },

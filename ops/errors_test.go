@@ -109,9 +109,6 @@ func wrongCalls() []wrongCall {
 		{"x's shape has a zero side", func(n nodes) error {
 			return only(ops.Conv2DBackwardData(n.floats(2, 4, 5, 7), n.floats(w...), tensor.Shape{2, 3, 0, 8}, ops.ConvParams{}))
 		}, `ops: Conv2DBackwardData: x is (2, 3, 0, 8), w is (4, 3, 3, 2): input of the height is 0, want 1 to 536870911`},
-		{"ReLU in a backward op", func(n nodes) error {
-			return only(ops.Conv2DBackwardData(n.floats(2, 4, 5, 7), n.floats(w...), x, ops.ConvParams{ReLU: true}))
-		}, `ops: Conv2DBackwardData: ReLU or Data is set, want neither: they belong to the forward pass`},
 		{"w's shape has other channels", func(n nodes) error {
 			return only(ops.Conv2DBackwardFilter(n.floats(x...), n.floats(2, 4, 5, 7), tensor.Shape{4, 2, 3, 2}, ops.ConvParams{}))
 		}, `ops: Conv2DBackwardFilter: x has 3 channels and w 2, want as many: x is (2, 3, 7, 8), w is (4, 2, 3, 2)`},

@@ -28,7 +28,7 @@ func affine(t *testing.T) []subject {
 			lpPool, lpPoolBackward, power, moments, normalise, normSums, normBackward, normSecond, normScaleSecond, stack:
 			continue
 		case conv2D:
-			o.ReLU, o.Data = false, false
+			o.ReLU = false
 			s.spec = o
 		}
 		all = append(all, s)

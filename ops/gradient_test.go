@@ -42,7 +42,13 @@ func samples() []sample {
 	return []sample{
 		{name: "Conv2D", inputs: []tensor.Shape{{2, 3, 7, 6}, {4, 3, 3, 2}, {4}}, build: conv(odd)},
 		{name: "Conv2D without bias, groups, flipped", inputs: []tensor.Shape{{2, 4, 5, 6}, {6, 2, 2, 3}}, build: conv(grouped)},
-		{name: "Conv2D with ReLU", inputs: []tensor.Shape{{2, 3, 5, 6}, {4, 3, 2, 3}, {4}}, build: conv(ops.ConvParams{ReLU: true})},
+		{name: "Conv2D with ReLU", inputs: []tensor.Shape{{2, 3, 5, 6}, {4, 3, 2, 3}, {4}}, build: func(in []*G.Node) (*G.Node, error) {
+			y, err := conv(ops.ConvParams{})(in)
+			if err != nil {
+				return nil, err
+			}
+			return ops.ReLU(y)
+		}},
 		{name: "Conv2DBackwardData", inputs: []tensor.Shape{{2, 4, 3, 7}, {4, 3, 3, 2}}, build: func(in []*G.Node) (*G.Node, error) {
 			return ops.Conv2DBackwardData(in[0], in[1], tensor.Shape{2, 3, 7, 6}, odd)
 		}},

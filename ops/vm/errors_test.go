@@ -158,7 +158,7 @@ func TestSteadyStepAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	drop.SetStep(0) // the same masks at every run
-	y := G.Must(ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.SameUpper(), ReLU: true, Data: true}))
+	y := G.Must(ops.ReLU(G.Must(ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.SameUpper()}))))
 	y = G.Must(ops.Dropout(G.Must(ops.MaxPool2D(y, ops.PoolParams{Window: ops.Both(2)})), 0.2, drop))
 	cost := G.Must(ops.CrossEntropy(G.Must(ops.Linear(G.Must(ops.Flatten(y)), v, nil)), labels, ops.CrossEntropyParams{}))
 	grads, err := G.Grad(cost, w, b, v)

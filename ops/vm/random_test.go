@@ -44,7 +44,9 @@ func grow(r *rand.Rand, size int, views bool) (leaves, made G.Nodes, cost *G.Nod
 		case 0:
 			y = G.Must(ops.ReLU(x))
 		case 1:
-			y = G.Must(ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.SameUpper(), ReLU: r.IntN(2) == 0}))
+			if y = G.Must(ops.Conv2D(x, w, b, ops.ConvParams{Pad: ops.SameUpper()})); r.IntN(2) == 0 {
+				y = G.Must(ops.ReLU(y))
+			}
 		case 2:
 			y = G.Must(ops.MaxPool2D(x, ops.PoolParams{Window: ops.Both(3), Stride: ops.Both(1), Pad: ops.SameUpper()}))
 		case 3:

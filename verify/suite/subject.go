@@ -202,7 +202,6 @@ func greatest(a []float64) float64 {
 }
 
 func convolution2D(r *rand.Rand, g kernel.Conv, p ops.ConvParams, general, relu bool) *subject {
-	p.ReLU = relu
 	s := &subject{
 		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesW(g)}, y: sidesY(g),
 		affine:    []bool{true, true},
@@ -222,7 +221,11 @@ func convolution2D(r *rand.Rand, g kernel.Conv, p ops.ConvParams, general, relu 
 		if bias {
 			b = in[2]
 		}
-		return ops.Conv2D(in[0], in[1], b, p)
+		y, err := ops.Conv2D(in[0], in[1], b, p)
+		if err != nil || !relu {
+			return y, err
+		}
+		return ops.ReLU(y)
 	}
 	if !general {
 		s.anotherName = "Gorgonia's Conv2d"
