@@ -24,7 +24,7 @@ import (
 //
 // NaN in y or t makes E NaN. L1 returns an error if y and t are not float nodes of one shape.
 func L1(y, t *G.Node, r Reduction) (*G.Node, error) {
-	return pairwise(pairLoss{Kind: absolute}, y, t, r)
+	return pairwise(kernel.PairLoss{Of: kernel.Absolute}, y, t, r)
 }
 
 // Huber returns Huber's loss of predictions y against targets t: with d = y − t,
@@ -43,7 +43,7 @@ func Huber(y, t *G.Node, delta float64, r Reduction) (*G.Node, error) {
 	if !(delta > 0) || math.IsInf(delta, 0) {
 		return nil, errors.Errorf("ops: Huber: delta is %v, want a positive finite number", delta)
 	}
-	return pairwise(pairLoss{Kind: huber, Delta: delta}, y, t, r)
+	return pairwise(kernel.PairLoss{Of: kernel.Huber, A: delta}, y, t, r)
 }
 
 // BCEWithLogits returns the binary cross-entropy of logits y against probabilities t,
@@ -57,148 +57,123 @@ func Huber(y, t *G.Node, delta float64, r Reduction) (*G.Node, error) {
 //
 // BCEWithLogits returns an error if y and t are not float nodes of one shape.
 func BCEWithLogits(y, t *G.Node, r Reduction) (*G.Node, error) {
-	return pairwise(pairLoss{Kind: binaryCrossEntropy}, y, t, r)
+	return pairwise(kernel.PairLoss{Of: kernel.BinaryCrossEntropy}, y, t, r)
 }
 
-// pairwise makes the loss of each element and reduces it.
-func pairwise(o pairLoss, y, t *G.Node, r Reduction) (*G.Node, error) {
-	name := o.Kind.String()
+// pairwise makes the loss of each element, or of all in one pass.
+func pairwise(l kernel.PairLoss, y, t *G.Node, r Reduction) (*G.Node, error) {
+	name := lossNames[l.Of]
 	if err := r.check(name); err != nil {
 		return nil, err
 	}
 	if err := alike(name, "y", y, "t", t); err != nil {
 		return nil, err
 	}
+	o := pairLoss{l}
+	switch n := volume(y.Shape()); {
+	case r == ReductionSum:
+		return Apply(lossSum{o, 1}, y, t)
+	case r == ReductionMean && n > 0:
+		return Apply(lossSum{o, 1 / float64(n)}, y, t)
+	}
 	e, err := Apply(o, y, t)
 	if err != nil || r == ReductionNone {
 		return e, err
 	}
-	if r == ReductionSum {
-		return Sum(e)
-	}
-	return Mean(e)
+	return Mean(e) // of nothing
 }
 
-// A lossKind is a loss of two numbers.
-type lossKind int
-
-const (
-	absolute lossKind = iota
-	huber
-	binaryCrossEntropy
-)
-
-func (k lossKind) String() string {
-	return map[lossKind]string{absolute: "L1", huber: "Huber", binaryCrossEntropy: "BCEWithLogits"}[k]
-}
+var lossNames = map[kernel.PairFunc]string{kernel.Absolute: "L1", kernel.Huber: "Huber", kernel.BinaryCrossEntropy: "BCEWithLogits"}
 
 // pairLoss is the loss of each element.
-type pairLoss struct {
-	Kind  lossKind
-	Delta float64
-}
+type pairLoss struct{ kernel.PairLoss }
 
-func (o pairLoss) Name(int) (string, []string) { return o.Kind.String(), []string{"y", "t"} }
+func (o pairLoss) Name(int) (string, []string) { return lossNames[o.Of], []string{"y", "t"} }
 func (o pairLoss) InPlace() int                { return 0 }
 func (o pairLoss) Infer(in []tensor.Shape) (tensor.Shape, error) {
 	return in[0], want("t", in[1], in[0]...)
 }
 func (o pairLoss) Compute(c *Call) error { return ByType(o, c, pairs[float32], pairs[float64]) }
-func (o pairLoss) of(y, t float64) float64 {
-	switch d := y - t; o.Kind {
-	case absolute:
-		return math.Abs(d)
-	case huber:
-		if a := math.Abs(d); a > o.Delta {
-			return o.Delta * (a - o.Delta/2)
-		}
-		return d * d / 2
-	}
-	return max(y, 0) - y*t + math.Log1p(math.Exp(-math.Abs(y)))
+
+func pairs[T kernel.Float](o pairLoss, c *Call) error {
+	kernel.Losses(o.PairLoss, Out[T](c), In[T](c, 0), In[T](c, 1))
+	return nil
 }
 
 func (o pairLoss) Rule(in []*G.Node, _, dy *G.Node) ([]*G.Node, error) {
 	var try Try
 	d := try.Do(Apply(pairLossBackward(o), dy, in[0], in[1]))
-	if o.Kind == binaryCrossEntropy {
-		return []*G.Node{d, try.Do(Affine(try.Do(Mul(dy, in[0])), -1, 0))}, try.Err()
+	if o.Of == kernel.BinaryCrossEntropy {
+		return []*G.Node{d, try.Do(Mul(try.Do(Affine(dy, -1, 0)), in[0]))}, try.Err()
 	}
 	return []*G.Node{d, try.Do(Affine(d, -1, 0))}, try.Err()
 }
 
-func pairs[T kernel.Float](o pairLoss, c *Call) error {
-	e, y, t := Out[T](c), In[T](c, 0), In[T](c, 1)
-	for i := range e {
-		e[i] = T(o.of(float64(y[i]), float64(t[i])))
-	}
+// lossSum is the sum of all losses, times a factor.
+type lossSum struct {
+	pairLoss
+	Factor float64
+}
+
+func (o lossSum) InPlace() int { return -1 }
+func (o lossSum) Infer(in []tensor.Shape) (tensor.Shape, error) {
+	return tensor.ScalarShape(), want("t", in[1], in[0]...)
+}
+func (o lossSum) Compute(c *Call) error { return ByType(o, c, pairSums[float32], pairSums[float64]) }
+func (o lossSum) Rule(in []*G.Node, y, dE *G.Node) ([]*G.Node, error) {
+	var try Try
+	rule, err := o.pairLoss.Rule(in, y, try.Do(Affine(dE, o.Factor, 0)))
+	try.Check(err)
+	return rule, try.Err()
+}
+
+func pairSums[T kernel.Float](o lossSum, c *Call) error {
+	Out[T](c)[0] = T(o.Factor * kernel.LossSum(o.PairLoss, In[T](c, 0), In[T](c, 1)))
 	return nil
 }
 
-// pairLossBackward is dE·∂E/∂y.
+// pairLossBackward is dE·∂E/∂y. dE is of each element, or one for all.
 type pairLossBackward pairLoss
 
 func (o pairLossBackward) Name(int) (string, []string) {
-	return o.Kind.String() + "Backward", []string{"dE", "y", "t"}
+	return lossNames[o.Of] + "Backward", []string{"dE", "y", "t"}
 }
 func (o pairLossBackward) InPlace() int { return 0 }
 func (o pairLossBackward) Infer(in []tensor.Shape) (tensor.Shape, error) {
-	if err := want("y", in[1], in[0]...); err != nil {
-		return nil, err
+	if len(in[0]) > 0 {
+		if err := want("dE", in[0], in[1]...); err != nil {
+			return nil, err
+		}
 	}
-	return in[0], want("t", in[2], in[0]...)
+	return in[1], want("t", in[2], in[1]...)
 }
 func (o pairLossBackward) Compute(c *Call) error {
 	return ByType(o, c, pairSlopes[float32], pairSlopes[float64])
 }
 
-func (o pairLossBackward) slope(y, t float64) float64 {
-	switch d := y - t; o.Kind {
-	case absolute:
-		switch {
-		case d > 0:
-			return 1
-		case d < 0:
-			return -1
-		}
-		return d // 0 or NaN
-	case huber:
-		return min(max(d, -o.Delta), o.Delta)
-	}
-	return sigmoidOf(y) - t
-}
-
-// sigmoidOf is σ(y) by an exponential that does not overflow.
-func sigmoidOf(y float64) float64 {
-	e := math.Exp(-math.Abs(y))
-	if y < 0 {
-		return e / (1 + e)
-	}
-	return 1 / (1 + e)
+func pairSlopes[T kernel.Float](o pairLossBackward, c *Call) error {
+	kernel.LossSlopes(o.PairLoss, Out[T](c), In[T](c, 0), In[T](c, 1), In[T](c, 2))
+	return nil
 }
 
 func (o pairLossBackward) Rule(in []*G.Node, _, dd *G.Node) ([]*G.Node, error) {
 	var try Try
 	dE, y, t := in[0], in[1], in[2]
 	rule := []*G.Node{try.Do(Apply(o, dd, y, t)), nil, nil}
-	switch both := try.Do(Mul(dd, dE)); o.Kind {
-	case huber: // the slope's slope is 1 inside of ±delta and 0 outside
+	if dE.IsScalar() && !dd.IsScalar() {
+		rule[0] = try.Do(Sum(rule[0]))
+	}
+	switch both := try.Do(Mul(dd, dE)); o.Of {
+	case kernel.Huber: // the slope's slope is 1 inside of ±delta and 0 outside
 		d := try.Do(Sub(y, t))
-		inside := kernel.Activation{Func: kernel.Clamp, A: -o.Delta, B: o.Delta}
+		inside := kernel.Activation{Func: kernel.Clamp, A: -o.A, B: o.A}
 		rule[1] = try.Do(node(activationBackward{d.Dims(), inside}, both, d))
 		rule[2] = try.Do(Affine(rule[1], -1, 0))
-	case binaryCrossEntropy:
+	case kernel.BinaryCrossEntropy:
 		rule[1] = try.Do(node(activationBackward{y.Dims(), kernel.Activation{Func: kernel.Sigmoid}}, both, y))
 		rule[2] = try.Do(Affine(both, -1, 0))
 	}
 	return rule, try.Err()
-}
-
-func pairSlopes[T kernel.Float](o pairLossBackward, c *Call) error {
-	d, dE, y, t := Out[T](c), In[T](c, 0), In[T](c, 1), In[T](c, 2)
-	for i := range d {
-		d[i] = T(float64(dE[i]) * o.slope(float64(y[i]), float64(t[i])))
-	}
-	return nil
 }
 
 func init() {

@@ -144,7 +144,7 @@ var activations = [...]curve{
 		func(x, _, _ float64) float64 { return math.Exp(x) },
 		func(x, _, _ float64) float64 { return math.Exp(x) },
 		func(x, _, _ float64) float64 { return math.Exp(x) }},
-	Log: {"Log", simd.Other,
+	Log: {"Log", simd.Log,
 		func(x, _, _ float64) float64 { return logarithm(x) },
 		func(x, _, _ float64) float64 { return 1 / x },
 		func(x, _, _ float64) float64 { return -1 / (x * x) }},
@@ -167,7 +167,7 @@ var activations = [...]curve{
 			}
 			return x // 0, or NaN
 		}, nil},
-	Below: {"Below", simd.Other,
+	Below: {"Below", simd.Below,
 		func(x, _, _ float64) float64 { return min(x, 0) },
 		func(x, _, _ float64) float64 { return one(x <= 0) }, nil},
 }
@@ -195,7 +195,7 @@ func (f ActivationFunc) PiecewiseLinear() bool { return activations[f].ddf == ni
 // last not of a function that is linear piece by piece. y may be x itself.
 //
 // Vectors compute in the elements' type, within a few units in the last place, as TestActivations
-// says; the plain tier, Log and orders above 0 in float64, rounded once.
+// says; the plain tier and orders above 0 in float64, rounded once.
 func Activate[T Float](a Activation, order int, y, x []T) {
 	y = y[:len(x)]
 	c := &activations[a.Func]

@@ -22,7 +22,7 @@ func Softmax[T Float](y, x []T, m int) {
 	workers.Spans(m, rowsOf(n), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			row, out := x[i*n:][:n], y[i*n:][:n]
-			sum := simd.ExpSum(out, row, float64(simd.Max(row)))
+			sum := simd.ExpSum(out, row, simd.Max(row))
 			simd.WideAffine(out, out, 0, 1/sum, 0)
 		}
 	})
@@ -38,9 +38,9 @@ func LogSoftmax[T Float](y, x []T, m int) {
 	workers.Spans(m, rowsOf(n), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			row, out := x[i*n:][:n], y[i*n:][:n]
-			top := float64(simd.Max(row))
+			top := simd.Max(row)
 			log := math.Log(simd.ExpSum(out, row, top))
-			simd.WideAffine(out, row, top, 1, -log)
+			simd.WideAffine(out, row, float64(top), 1, -log)
 		}
 	})
 }
@@ -128,9 +128,9 @@ func CrossEntropy[T Float](x []T, labels []int, m int) float64 {
 		discard := s.slice(0, n)
 		for i := lo; i < hi; i++ {
 			row := x[i*n:][:n]
-			top := float64(simd.Max(row))
+			top := simd.Max(row)
 			sum := simd.ExpSum(discard, row, top)
-			total += math.Log(sum) - (float64(row[labels[i]]) - top)
+			total += math.Log(sum) - (float64(row[labels[i]]) - float64(top))
 		}
 		sums[lo/each] = total
 	})

@@ -19,9 +19,11 @@ const (
 	HardSigmoid
 	HardSwish
 	Exp
+	Log
 	Sqrt
 	Square
 	Abs
+	Below
 )
 
 // Activate is y = f(x), with the parameters a and b of f where it has such. It reports whether it

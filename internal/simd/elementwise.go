@@ -179,15 +179,25 @@ func MaxAbs[T Float](x []T) (top T) {
 	return top
 }
 
-// ExpSum is y = exp(x − top), and returns the sum of y. Differences are taken in float64, where
-// those of two float32 do not overflow. Those of two float64 may overflow to −Inf, and exp(−Inf) is
-// 0 as it should be.
-func ExpSum[T Float](y, x []T, top float64) float64 {
+// Raise is y = x where x > y.
+func Raise[T Float](y, x []T) {
+	y = y[:len(x)]
+	for i := raiseVector(y, x); i < len(x); i++ {
+		if x[i] > y[i] {
+			y[i] = x[i]
+		}
+	}
+}
+
+// ExpSum is y = exp(x − top), and returns the sum of y in float64, for x ≤ top. Vectors compute in
+// T: a difference of d units rounds by d/2 units in the last place, and one that overflows to −Inf
+// gives 0 as it should. y may be x itself.
+func ExpSum[T Float](y, x []T, top T) float64 {
 	y = y[:len(x)]
 	done, sum := expVector(y, x, top)
 	// Several are a vector of their own, filled up. Fewer are faster by themselves.
 	if rest := x[done:]; tier != Generic && len(rest) > 2 {
-		var from, to [8]T
+		var from, to [16]T
 		for i := copy(from[:], rest); i < len(from); i++ {
 			from[i] = T(math.Inf(-1))
 		}
@@ -196,7 +206,7 @@ func ExpSum[T Float](y, x []T, top float64) float64 {
 		return sum + more
 	}
 	for j := done; j < len(x); j++ {
-		e := math.Exp(float64(x[j]) - top)
+		e := math.Exp(float64(x[j]) - float64(top))
 		y[j] = T(e)
 		sum += e
 	}

@@ -335,30 +335,30 @@ func dropoutVector[T Float](y, x []T, i, key0, key1, drop uint32, scale T) (n in
 
 // expVector is y = exp(x − top) for the first n elements, and their sum, for x ≤ top; NaN where
 // the difference is.
-func expVector[T Float](y, x []T, top float64) (n int, sum float64) {
+func expVector[T Float](y, x []T, top T) (n int, sum float64) {
 	if tier != Generic {
 		if unsafe.Sizeof(T(0)) == 4 {
 			switch tier {
 			case AVX512:
-				if n = len(x) &^ (8 - 1); n == 0 {
+				if n = len(x) &^ (15); n == 0 {
 					return
 				}
-				sum = expSum32AVX512(n, p32(y), p32(x), top)
+				sum = expSum32AVX512(n, p32(y), p32(x), float32(top))
 			case AVX2:
-				if n = len(x) &^ (4 - 1); n == 0 {
+				if n = len(x) &^ (7); n == 0 {
 					return
 				}
-				sum = expSum32AVX2(n, p32(y), p32(x), top)
+				sum = expSum32AVX2(n, p32(y), p32(x), float32(top))
 			}
 		} else {
 			switch tier {
 			case AVX512:
-				if n = len(x) &^ (8 - 1); n == 0 {
+				if n = len(x) &^ (7); n == 0 {
 					return
 				}
 				sum = expSum64AVX512(n, p64(y), p64(x), float64(top))
 			case AVX2:
-				if n = len(x) &^ (4 - 1); n == 0 {
+				if n = len(x) &^ (3); n == 0 {
 					return
 				}
 				sum = expSum64AVX2(n, p64(y), p64(x), float64(top))
@@ -990,12 +990,16 @@ func activateVector[T Float](f Function, y, x []T, a, b T) (n int) {
 					hardSwish32AVX512(n, p32(y), p32(x))
 				case Exp:
 					exp32AVX512(n, p32(y), p32(x))
+				case Log:
+					log32AVX512(n, p32(y), p32(x))
 				case Sqrt:
 					sqrt32AVX512(n, p32(y), p32(x))
 				case Square:
 					square32AVX512(n, p32(y), p32(x))
 				case Abs:
 					abs32AVX512(n, p32(y), p32(x))
+				case Below:
+					below32AVX512(n, p32(y), p32(x))
 				}
 			case AVX2:
 				if n = len(x) &^ (7); n == 0 {
@@ -1028,12 +1032,16 @@ func activateVector[T Float](f Function, y, x []T, a, b T) (n int) {
 					hardSwish32AVX2(n, p32(y), p32(x))
 				case Exp:
 					exp32AVX2(n, p32(y), p32(x))
+				case Log:
+					log32AVX2(n, p32(y), p32(x))
 				case Sqrt:
 					sqrt32AVX2(n, p32(y), p32(x))
 				case Square:
 					square32AVX2(n, p32(y), p32(x))
 				case Abs:
 					abs32AVX2(n, p32(y), p32(x))
+				case Below:
+					below32AVX2(n, p32(y), p32(x))
 				}
 			}
 		} else {
@@ -1069,12 +1077,16 @@ func activateVector[T Float](f Function, y, x []T, a, b T) (n int) {
 					hardSwish64AVX512(n, p64(y), p64(x))
 				case Exp:
 					exp64AVX512(n, p64(y), p64(x))
+				case Log:
+					log64AVX512(n, p64(y), p64(x))
 				case Sqrt:
 					sqrt64AVX512(n, p64(y), p64(x))
 				case Square:
 					square64AVX512(n, p64(y), p64(x))
 				case Abs:
 					abs64AVX512(n, p64(y), p64(x))
+				case Below:
+					below64AVX512(n, p64(y), p64(x))
 				}
 			case AVX2:
 				if n = len(x) &^ (3); n == 0 {
@@ -1107,12 +1119,16 @@ func activateVector[T Float](f Function, y, x []T, a, b T) (n int) {
 					hardSwish64AVX2(n, p64(y), p64(x))
 				case Exp:
 					exp64AVX2(n, p64(y), p64(x))
+				case Log:
+					log64AVX2(n, p64(y), p64(x))
 				case Sqrt:
 					sqrt64AVX2(n, p64(y), p64(x))
 				case Square:
 					square64AVX2(n, p64(y), p64(x))
 				case Abs:
 					abs64AVX2(n, p64(y), p64(x))
+				case Below:
+					below64AVX2(n, p64(y), p64(x))
 				}
 			}
 		}
@@ -1156,12 +1172,16 @@ func activateBackwardVector[T Float](f Function, dx, dy, x []T, a, b T) (n int) 
 					hardSwishBackward32AVX512(n, p32(dx), p32(dy), p32(x))
 				case Exp:
 					expBackward32AVX512(n, p32(dx), p32(dy), p32(x))
+				case Log:
+					logBackward32AVX512(n, p32(dx), p32(dy), p32(x))
 				case Sqrt:
 					sqrtBackward32AVX512(n, p32(dx), p32(dy), p32(x))
 				case Square:
 					squareBackward32AVX512(n, p32(dx), p32(dy), p32(x))
 				case Abs:
 					absBackward32AVX512(n, p32(dx), p32(dy), p32(x))
+				case Below:
+					belowBackward32AVX512(n, p32(dx), p32(dy), p32(x))
 				}
 			case AVX2:
 				if n = len(x) &^ (7); n == 0 {
@@ -1194,12 +1214,16 @@ func activateBackwardVector[T Float](f Function, dx, dy, x []T, a, b T) (n int) 
 					hardSwishBackward32AVX2(n, p32(dx), p32(dy), p32(x))
 				case Exp:
 					expBackward32AVX2(n, p32(dx), p32(dy), p32(x))
+				case Log:
+					logBackward32AVX2(n, p32(dx), p32(dy), p32(x))
 				case Sqrt:
 					sqrtBackward32AVX2(n, p32(dx), p32(dy), p32(x))
 				case Square:
 					squareBackward32AVX2(n, p32(dx), p32(dy), p32(x))
 				case Abs:
 					absBackward32AVX2(n, p32(dx), p32(dy), p32(x))
+				case Below:
+					belowBackward32AVX2(n, p32(dx), p32(dy), p32(x))
 				}
 			}
 		} else {
@@ -1235,12 +1259,16 @@ func activateBackwardVector[T Float](f Function, dx, dy, x []T, a, b T) (n int) 
 					hardSwishBackward64AVX512(n, p64(dx), p64(dy), p64(x))
 				case Exp:
 					expBackward64AVX512(n, p64(dx), p64(dy), p64(x))
+				case Log:
+					logBackward64AVX512(n, p64(dx), p64(dy), p64(x))
 				case Sqrt:
 					sqrtBackward64AVX512(n, p64(dx), p64(dy), p64(x))
 				case Square:
 					squareBackward64AVX512(n, p64(dx), p64(dy), p64(x))
 				case Abs:
 					absBackward64AVX512(n, p64(dx), p64(dy), p64(x))
+				case Below:
+					belowBackward64AVX512(n, p64(dx), p64(dy), p64(x))
 				}
 			case AVX2:
 				if n = len(x) &^ (3); n == 0 {
@@ -1273,13 +1301,175 @@ func activateBackwardVector[T Float](f Function, dx, dy, x []T, a, b T) (n int) 
 					hardSwishBackward64AVX2(n, p64(dx), p64(dy), p64(x))
 				case Exp:
 					expBackward64AVX2(n, p64(dx), p64(dy), p64(x))
+				case Log:
+					logBackward64AVX2(n, p64(dx), p64(dy), p64(x))
 				case Sqrt:
 					sqrtBackward64AVX2(n, p64(dx), p64(dy), p64(x))
 				case Square:
 					squareBackward64AVX2(n, p64(dx), p64(dy), p64(x))
 				case Abs:
 					absBackward64AVX2(n, p64(dx), p64(dy), p64(x))
+				case Below:
+					belowBackward64AVX2(n, p64(dx), p64(dy), p64(x))
 				}
+			}
+		}
+	}
+	return n
+}
+
+// pairVector is e = f(y, t) for the first n elements.
+func pairVector[T Float](f Pair, e, y, t []T, a T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (15); n == 0 {
+					return
+				}
+				switch f {
+				case Absolute:
+					absoluteLoss32AVX512(n, p32(e), p32(y), p32(t))
+				case Huber:
+					huberLoss32AVX512(n, p32(e), p32(y), p32(t), float32(a))
+				case BinaryCrossEntropy:
+					crossEntropyLoss32AVX512(n, p32(e), p32(y), p32(t))
+				}
+			case AVX2:
+				if n = len(y) &^ (7); n == 0 {
+					return
+				}
+				switch f {
+				case Absolute:
+					absoluteLoss32AVX2(n, p32(e), p32(y), p32(t))
+				case Huber:
+					huberLoss32AVX2(n, p32(e), p32(y), p32(t), float32(a))
+				case BinaryCrossEntropy:
+					crossEntropyLoss32AVX2(n, p32(e), p32(y), p32(t))
+				}
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (7); n == 0 {
+					return
+				}
+				switch f {
+				case Absolute:
+					absoluteLoss64AVX512(n, p64(e), p64(y), p64(t))
+				case Huber:
+					huberLoss64AVX512(n, p64(e), p64(y), p64(t), float64(a))
+				case BinaryCrossEntropy:
+					crossEntropyLoss64AVX512(n, p64(e), p64(y), p64(t))
+				}
+			case AVX2:
+				if n = len(y) &^ (3); n == 0 {
+					return
+				}
+				switch f {
+				case Absolute:
+					absoluteLoss64AVX2(n, p64(e), p64(y), p64(t))
+				case Huber:
+					huberLoss64AVX2(n, p64(e), p64(y), p64(t), float64(a))
+				case BinaryCrossEntropy:
+					crossEntropyLoss64AVX2(n, p64(e), p64(y), p64(t))
+				}
+			}
+		}
+	}
+	return n
+}
+
+// pairBackwardVector is d = dE·∂f/∂y for the first n elements.
+func pairBackwardVector[T Float](f Pair, d, dE, y, t []T, a T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (15); n == 0 {
+					return
+				}
+				switch f {
+				case Absolute:
+					absoluteLossBackward32AVX512(n, p32(d), p32(dE), p32(y), p32(t))
+				case Huber:
+					huberLossBackward32AVX512(n, p32(d), p32(dE), p32(y), p32(t), float32(a))
+				case BinaryCrossEntropy:
+					crossEntropyLossBackward32AVX512(n, p32(d), p32(dE), p32(y), p32(t))
+				}
+			case AVX2:
+				if n = len(y) &^ (7); n == 0 {
+					return
+				}
+				switch f {
+				case Absolute:
+					absoluteLossBackward32AVX2(n, p32(d), p32(dE), p32(y), p32(t))
+				case Huber:
+					huberLossBackward32AVX2(n, p32(d), p32(dE), p32(y), p32(t), float32(a))
+				case BinaryCrossEntropy:
+					crossEntropyLossBackward32AVX2(n, p32(d), p32(dE), p32(y), p32(t))
+				}
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (7); n == 0 {
+					return
+				}
+				switch f {
+				case Absolute:
+					absoluteLossBackward64AVX512(n, p64(d), p64(dE), p64(y), p64(t))
+				case Huber:
+					huberLossBackward64AVX512(n, p64(d), p64(dE), p64(y), p64(t), float64(a))
+				case BinaryCrossEntropy:
+					crossEntropyLossBackward64AVX512(n, p64(d), p64(dE), p64(y), p64(t))
+				}
+			case AVX2:
+				if n = len(y) &^ (3); n == 0 {
+					return
+				}
+				switch f {
+				case Absolute:
+					absoluteLossBackward64AVX2(n, p64(d), p64(dE), p64(y), p64(t))
+				case Huber:
+					huberLossBackward64AVX2(n, p64(d), p64(dE), p64(y), p64(t), float64(a))
+				case BinaryCrossEntropy:
+					crossEntropyLossBackward64AVX2(n, p64(d), p64(dE), p64(y), p64(t))
+				}
+			}
+		}
+	}
+	return n
+}
+
+// raiseVector is y = x where x > y, for the first n elements.
+func raiseVector[T Float](y, x []T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (15); n == 0 {
+					return
+				}
+				raise32AVX512(n, p32(y), p32(x))
+			case AVX2:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				raise32AVX2(n, p32(y), p32(x))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				raise64AVX512(n, p64(y), p64(x))
+			case AVX2:
+				if n = len(x) &^ (3); n == 0 {
+					return
+				}
+				raise64AVX2(n, p64(y), p64(x))
 			}
 		}
 	}

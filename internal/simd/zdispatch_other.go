@@ -52,7 +52,7 @@ func dropoutVector[T Float](y, x []T, i, key0, key1, drop uint32, scale T) (n in
 
 // expVector is y = exp(x − top) for the first n elements, and their sum, for x ≤ top; NaN where
 // the difference is.
-func expVector[T Float](y, x []T, top float64) (n int, sum float64) {
+func expVector[T Float](y, x []T, top T) (n int, sum float64) {
 	return n, sum
 }
 
@@ -128,6 +128,21 @@ func activateVector[T Float](f Function, y, x []T, a, b T) (n int) {
 
 // activateBackwardVector is dx = dy·f′(x) for the first n elements.
 func activateBackwardVector[T Float](f Function, dx, dy, x []T, a, b T) (n int) {
+	return n
+}
+
+// pairVector is e = f(y, t) for the first n elements.
+func pairVector[T Float](f Pair, e, y, t []T, a T) (n int) {
+	return n
+}
+
+// pairBackwardVector is d = dE·∂f/∂y for the first n elements.
+func pairBackwardVector[T Float](f Pair, d, dE, y, t []T, a T) (n int) {
+	return n
+}
+
+// raiseVector is y = x where x > y, for the first n elements.
+func raiseVector[T Float](y, x []T) (n int) {
 	return n
 }
 

@@ -319,6 +319,16 @@ func exp32AVX512(n int, y *float32, x *float32)
 //go:noescape
 func expBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
 
+// log32AVX512 is y = f(x) over n elements, f being log.
+//
+//go:noescape
+func log32AVX512(n int, y *float32, x *float32)
+
+// logBackward32AVX512 is dx = dy·f′(x) over n elements, f being log.
+//
+//go:noescape
+func logBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
 // sqrt32AVX512 is y = f(x) over n elements, f being sqrt.
 //
 //go:noescape
@@ -349,10 +359,55 @@ func abs32AVX512(n int, y *float32, x *float32)
 //go:noescape
 func absBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
 
-// expSum32AVX512 is y = exp(x − top) over n elements, a multiple of 8, and its sum, for x ≤ top; NaN where the difference is.
+// below32AVX512 is y = f(x) over n elements, f being below.
 //
 //go:noescape
-func expSum32AVX512(n int, y *float32, x *float32, top float64) (sum float64)
+func below32AVX512(n int, y *float32, x *float32)
+
+// belowBackward32AVX512 is dx = dy·f′(x) over n elements, f being below.
+//
+//go:noescape
+func belowBackward32AVX512(n int, dx *float32, dy *float32, x *float32)
+
+// absoluteLoss32AVX512 is e = f(y, t) over n elements.
+//
+//go:noescape
+func absoluteLoss32AVX512(n int, e *float32, y *float32, t *float32)
+
+// absoluteLossBackward32AVX512 is d = dE·∂f/∂y over n elements.
+//
+//go:noescape
+func absoluteLossBackward32AVX512(n int, d *float32, dE *float32, y *float32, t *float32)
+
+// huberLoss32AVX512 is e = f(y, t) over n elements.
+//
+//go:noescape
+func huberLoss32AVX512(n int, e *float32, y *float32, t *float32, a float32)
+
+// huberLossBackward32AVX512 is d = dE·∂f/∂y over n elements.
+//
+//go:noescape
+func huberLossBackward32AVX512(n int, d *float32, dE *float32, y *float32, t *float32, a float32)
+
+// crossEntropyLoss32AVX512 is e = f(y, t) over n elements.
+//
+//go:noescape
+func crossEntropyLoss32AVX512(n int, e *float32, y *float32, t *float32)
+
+// crossEntropyLossBackward32AVX512 is d = dE·∂f/∂y over n elements.
+//
+//go:noescape
+func crossEntropyLossBackward32AVX512(n int, d *float32, dE *float32, y *float32, t *float32)
+
+// raise32AVX512 is y = x where x > y, over n elements.
+//
+//go:noescape
+func raise32AVX512(n int, y *float32, x *float32)
+
+// expSum32AVX512 is y = exp(x − top) over n elements, a multiple of 16, and its sum, for x ≤ top; NaN where the difference is.
+//
+//go:noescape
+func expSum32AVX512(n int, y *float32, x *float32, top float32) (sum float64)
 
 // rowMax32AVX512 is lanes[l] = max over i of x[16·i+l], NaN where one of them is, over n > 0 elements, a multiple of 16.
 //
@@ -724,6 +779,16 @@ func exp64AVX512(n int, y *float64, x *float64)
 //go:noescape
 func expBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
 
+// log64AVX512 is y = f(x) over n elements, f being log.
+//
+//go:noescape
+func log64AVX512(n int, y *float64, x *float64)
+
+// logBackward64AVX512 is dx = dy·f′(x) over n elements, f being log.
+//
+//go:noescape
+func logBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
 // sqrt64AVX512 is y = f(x) over n elements, f being sqrt.
 //
 //go:noescape
@@ -753,6 +818,51 @@ func abs64AVX512(n int, y *float64, x *float64)
 //
 //go:noescape
 func absBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
+// below64AVX512 is y = f(x) over n elements, f being below.
+//
+//go:noescape
+func below64AVX512(n int, y *float64, x *float64)
+
+// belowBackward64AVX512 is dx = dy·f′(x) over n elements, f being below.
+//
+//go:noescape
+func belowBackward64AVX512(n int, dx *float64, dy *float64, x *float64)
+
+// absoluteLoss64AVX512 is e = f(y, t) over n elements.
+//
+//go:noescape
+func absoluteLoss64AVX512(n int, e *float64, y *float64, t *float64)
+
+// absoluteLossBackward64AVX512 is d = dE·∂f/∂y over n elements.
+//
+//go:noescape
+func absoluteLossBackward64AVX512(n int, d *float64, dE *float64, y *float64, t *float64)
+
+// huberLoss64AVX512 is e = f(y, t) over n elements.
+//
+//go:noescape
+func huberLoss64AVX512(n int, e *float64, y *float64, t *float64, a float64)
+
+// huberLossBackward64AVX512 is d = dE·∂f/∂y over n elements.
+//
+//go:noescape
+func huberLossBackward64AVX512(n int, d *float64, dE *float64, y *float64, t *float64, a float64)
+
+// crossEntropyLoss64AVX512 is e = f(y, t) over n elements.
+//
+//go:noescape
+func crossEntropyLoss64AVX512(n int, e *float64, y *float64, t *float64)
+
+// crossEntropyLossBackward64AVX512 is d = dE·∂f/∂y over n elements.
+//
+//go:noescape
+func crossEntropyLossBackward64AVX512(n int, d *float64, dE *float64, y *float64, t *float64)
+
+// raise64AVX512 is y = x where x > y, over n elements.
+//
+//go:noescape
+func raise64AVX512(n int, y *float64, x *float64)
 
 // expSum64AVX512 is y = exp(x − top) over n elements, a multiple of 8, and its sum, for x ≤ top; NaN where the difference is.
 //
@@ -1129,6 +1239,16 @@ func exp32AVX2(n int, y *float32, x *float32)
 //go:noescape
 func expBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
 
+// log32AVX2 is y = f(x) over n elements, f being log.
+//
+//go:noescape
+func log32AVX2(n int, y *float32, x *float32)
+
+// logBackward32AVX2 is dx = dy·f′(x) over n elements, f being log.
+//
+//go:noescape
+func logBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
 // sqrt32AVX2 is y = f(x) over n elements, f being sqrt.
 //
 //go:noescape
@@ -1159,10 +1279,55 @@ func abs32AVX2(n int, y *float32, x *float32)
 //go:noescape
 func absBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
 
-// expSum32AVX2 is y = exp(x − top) over n elements, a multiple of 4, and its sum, for x ≤ top; NaN where the difference is.
+// below32AVX2 is y = f(x) over n elements, f being below.
 //
 //go:noescape
-func expSum32AVX2(n int, y *float32, x *float32, top float64) (sum float64)
+func below32AVX2(n int, y *float32, x *float32)
+
+// belowBackward32AVX2 is dx = dy·f′(x) over n elements, f being below.
+//
+//go:noescape
+func belowBackward32AVX2(n int, dx *float32, dy *float32, x *float32)
+
+// absoluteLoss32AVX2 is e = f(y, t) over n elements.
+//
+//go:noescape
+func absoluteLoss32AVX2(n int, e *float32, y *float32, t *float32)
+
+// absoluteLossBackward32AVX2 is d = dE·∂f/∂y over n elements.
+//
+//go:noescape
+func absoluteLossBackward32AVX2(n int, d *float32, dE *float32, y *float32, t *float32)
+
+// huberLoss32AVX2 is e = f(y, t) over n elements.
+//
+//go:noescape
+func huberLoss32AVX2(n int, e *float32, y *float32, t *float32, a float32)
+
+// huberLossBackward32AVX2 is d = dE·∂f/∂y over n elements.
+//
+//go:noescape
+func huberLossBackward32AVX2(n int, d *float32, dE *float32, y *float32, t *float32, a float32)
+
+// crossEntropyLoss32AVX2 is e = f(y, t) over n elements.
+//
+//go:noescape
+func crossEntropyLoss32AVX2(n int, e *float32, y *float32, t *float32)
+
+// crossEntropyLossBackward32AVX2 is d = dE·∂f/∂y over n elements.
+//
+//go:noescape
+func crossEntropyLossBackward32AVX2(n int, d *float32, dE *float32, y *float32, t *float32)
+
+// raise32AVX2 is y = x where x > y, over n elements.
+//
+//go:noescape
+func raise32AVX2(n int, y *float32, x *float32)
+
+// expSum32AVX2 is y = exp(x − top) over n elements, a multiple of 8, and its sum, for x ≤ top; NaN where the difference is.
+//
+//go:noescape
+func expSum32AVX2(n int, y *float32, x *float32, top float32) (sum float64)
 
 // rowMax32AVX2 is lanes[l] = max over i of x[8·i+l], NaN where one of them is, over n > 0 elements, a multiple of 8.
 //
@@ -1534,6 +1699,16 @@ func exp64AVX2(n int, y *float64, x *float64)
 //go:noescape
 func expBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
 
+// log64AVX2 is y = f(x) over n elements, f being log.
+//
+//go:noescape
+func log64AVX2(n int, y *float64, x *float64)
+
+// logBackward64AVX2 is dx = dy·f′(x) over n elements, f being log.
+//
+//go:noescape
+func logBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
 // sqrt64AVX2 is y = f(x) over n elements, f being sqrt.
 //
 //go:noescape
@@ -1563,6 +1738,51 @@ func abs64AVX2(n int, y *float64, x *float64)
 //
 //go:noescape
 func absBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
+// below64AVX2 is y = f(x) over n elements, f being below.
+//
+//go:noescape
+func below64AVX2(n int, y *float64, x *float64)
+
+// belowBackward64AVX2 is dx = dy·f′(x) over n elements, f being below.
+//
+//go:noescape
+func belowBackward64AVX2(n int, dx *float64, dy *float64, x *float64)
+
+// absoluteLoss64AVX2 is e = f(y, t) over n elements.
+//
+//go:noescape
+func absoluteLoss64AVX2(n int, e *float64, y *float64, t *float64)
+
+// absoluteLossBackward64AVX2 is d = dE·∂f/∂y over n elements.
+//
+//go:noescape
+func absoluteLossBackward64AVX2(n int, d *float64, dE *float64, y *float64, t *float64)
+
+// huberLoss64AVX2 is e = f(y, t) over n elements.
+//
+//go:noescape
+func huberLoss64AVX2(n int, e *float64, y *float64, t *float64, a float64)
+
+// huberLossBackward64AVX2 is d = dE·∂f/∂y over n elements.
+//
+//go:noescape
+func huberLossBackward64AVX2(n int, d *float64, dE *float64, y *float64, t *float64, a float64)
+
+// crossEntropyLoss64AVX2 is e = f(y, t) over n elements.
+//
+//go:noescape
+func crossEntropyLoss64AVX2(n int, e *float64, y *float64, t *float64)
+
+// crossEntropyLossBackward64AVX2 is d = dE·∂f/∂y over n elements.
+//
+//go:noescape
+func crossEntropyLossBackward64AVX2(n int, d *float64, dE *float64, y *float64, t *float64)
+
+// raise64AVX2 is y = x where x > y, over n elements.
+//
+//go:noescape
+func raise64AVX2(n int, y *float64, x *float64)
 
 // expSum64AVX2 is y = exp(x − top) over n elements, a multiple of 4, and its sum, for x ≤ top; NaN where the difference is.
 //

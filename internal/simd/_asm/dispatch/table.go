@@ -53,8 +53,8 @@ var table = []entry{
 	},
 	{
 		doc:       "expVector is y = exp(x − top) for the first n elements, and their sum, for x ≤ top; NaN where\nthe difference is.",
-		signature: "expVector[T Float](y, x []T, top float64) (n int, sum float64)",
-		kernels:   one("expSum{b}{t}"), args: "n; y; x; top", count: "len(x)", step: "{d} - 1",
+		signature: "expVector[T Float](y, x []T, top T) (n int, sum float64)",
+		kernels:   one("expSum{b}{t}"), args: "n; y; x; top", count: "len(x)",
 		result: "sum = ", tail: "return n, sum",
 	},
 	{
@@ -137,6 +137,13 @@ var table = []entry{
 	},
 	activation("activateVector is y = f(x)", "activateVector[T Float](f Function, y, x []T, a, b T) (n int)", "", "n; y; x"),
 	activation("activateBackwardVector is dx = dy·f′(x)", "activateBackwardVector[T Float](f Function, dx, dy, x []T, a, b T) (n int)", "Backward", "n; dx; dy; x"),
+	pairing("pairVector is e = f(y, t)", "pairVector[T Float](f Pair, e, y, t []T, a T) (n int)", "Loss", "n; e; y; t"),
+	pairing("pairBackwardVector is d = dE·∂f/∂y", "pairBackwardVector[T Float](f Pair, d, dE, y, t []T, a T) (n int)", "LossBackward", "n; d; dE; y; t"),
+	{
+		doc:       "raiseVector is y = x where x > y, for the first n elements.",
+		signature: "raiseVector[T Float](y, x []T) (n int)",
+		kernels:   one("raise{b}{t}"), args: "n; y; x", count: "len(x)", tail: "return n",
+	},
 	{
 		doc:       "maxAbsVector is the maximum, lane by lane, of the magnitudes of the first n elements of x.",
 		signature: "maxAbsVector[T Float](lanes *[16]T, x []T) (n int)",
@@ -425,13 +432,24 @@ func activation(doc, signature, suffix, args string) entry {
 		{"HardSigmoid", "hardSigmoid", ""},
 		{"HardSwish", "hardSwish", ""},
 		{"Exp", "exp", ""},
+		{"Log", "log", ""},
 		{"Sqrt", "sqrt", ""},
 		{"Square", "square", ""},
 		{"Abs", "abs", ""},
+		{"Below", "below", ""},
 	} {
 		e.kernels = append(e.kernels, kernel{f.name, f.kernel + suffix + "{b}{t}", args + f.parameters})
 	}
 	return e
+}
+
+// pairing has a kernel for each loss of two numbers.
+func pairing(doc, signature, suffix, args string) entry {
+	return entry{doc: doc + " for the first n elements.", signature: signature, on: "f", count: "len(y)", tail: "return n",
+		args: args, kernels: []kernel{
+			{"Absolute", "absolute" + suffix + "{b}{t}", ""}, {"Huber", "huber" + suffix + "{b}{t}", args + "; a"},
+			{"BinaryCrossEntropy", "crossEntropy" + suffix + "{b}{t}", ""},
+		}}
 }
 
 func one(name string) []kernel { return []kernel{{"", name, ""}} }

@@ -20,6 +20,12 @@ var constants = map[string]Mem{}
 
 // c is a constant in all lanes.
 func (f flavour) c(v float64) Mem {
+	if math.IsInf(v, 0) { // the assembler reads no infinity
+		if f.single() {
+			return f.bits(uint64(math.Float32bits(float32(v))))
+		}
+		return f.bits(math.Float64bits(v))
+	}
 	name := fmt.Sprintf("lanes%s_%016x", f.elem, math.Float64bits(v))
 	if m, ok := constants[name]; ok {
 		return m
@@ -30,6 +36,24 @@ func (f flavour) c(v float64) Mem {
 			DATA(4*i, F32(v))
 		} else {
 			DATA(8*i, F64(v))
+		}
+	}
+	constants[name] = m
+	return m
+}
+
+// bits is a pattern of bits in all lanes.
+func (f flavour) bits(v uint64) Mem {
+	name := fmt.Sprintf("bits%s_%016x", f.elem, v)
+	if m, ok := constants[name]; ok {
+		return m
+	}
+	m := GLOBL(name, RODATA|NOPTR)
+	for i := range 64 / f.size {
+		if f.single() {
+			DATA(4*i, U32(uint32(v)))
+		} else {
+			DATA(8*i, U64(v))
 		}
 	}
 	constants[name] = m
@@ -108,6 +132,7 @@ func (f flavour) where(predicate uint8, a vec, b Op, yes, no vec) vec {
 
 // Predicates of VCMPPS that are false where a or b is NaN.
 const (
+	equal     = 0
 	less      = 17
 	lessEqual = 18
 	greater   = 30
@@ -136,6 +161,14 @@ func (f flavour) taylor(last int) (c []float64) {
 	return c
 }
 
+// ln2 is ln 2 in two parts, as fdlibm and Cephes have it.
+func (f flavour) ln2() (hi, lo float64) {
+	if f.single() {
+		return 0.693359375, -2.12194440054690583e-4
+	}
+	return math.Float64frombits(0x3FE62E42FEE00000), 1.90821492927058770002e-10
+}
+
 // reduced is k = round(x/ln 2) and r = x − k·ln 2. ln 2 is in two parts, the first so short that
 // its product with k is exact.
 func (f flavour) reduced(x vec) (k, r vec) {
@@ -150,10 +183,7 @@ func (f flavour) reduced(x vec) (k, r vec) {
 	default:
 		VROUNDPD(U8(8), k, k)
 	}
-	hi, lo := math.Float64frombits(0x3FE62E42FEE00000), 1.90821492927058770002e-10
-	if f.single() {
-		hi, lo = 0.693359375, -2.12194440054690583e-4
-	}
+	hi, lo := f.ln2()
 	r = f.copyOf(x)
 	r = f.fnma(k, f.c(hi), r)
 	return k, f.fnma(k, f.c(lo), r)
@@ -247,6 +277,59 @@ func (f flavour) log1p(t vec) vec {
 	}
 	s := f.over(t, f.plus(t, f.c(2)))
 	return f.times(f.plus(s, s), f.polynomial(f.times(s, s), c))
+}
+
+// log is log x, by fdlibm's e_log.c (Sun Microsystems, 1993) with the series of the logarithm for
+// its polynomial. x = 2ᵏ·(1+f) with √½ ≤ 1+f < √2, and with s = f/(2+f), |s| ≤ 0.172,
+//
+//	log(1+f) = f − f²/2 + s·(f²/2 + R),   R = 2s²/3 + 2s⁴/5 + …
+//
+// Cut after s⁸ in float32 and s²² in float64, R is within 2⁻²⁸ and 2⁻⁵⁷ of log(1+f). See the test
+// of internal/kernel for the roundings.
+func (f flavour) log(x vec) vec {
+	one, half, mantissa := uint64(0x3F800000), uint64(0x3F3504F3), uint64(1)<<23-1 // 1, √½
+	magic, grown, last, smallest := 0x1p23+127, 25.0, 9, 0x1p-126
+	shift := uint64(23)
+	if !f.single() {
+		one, half, mantissa = 0x3FF0000000000000, 0x3FE6A09E667F3BCD, 1<<52-1
+		magic, grown, last, smallest = 0x1p52+1023, 54, 23, 0x1p-1022
+		shift = 52
+	}
+	// A subnormal number is scaled to a normal one.
+	normal := f.where(less, x, f.c(smallest), f.times(x, f.c(math.Exp2(grown))), x)
+	offset := f.where(less, x, f.c(smallest), f.copyOf(f.c(magic+grown)), f.copyOf(f.c(magic)))
+	// The exponent's bits in the mantissa of 2²³ or 2⁵² are k, with the bias.
+	i, e := f.vector(), f.vector()
+	if f.single() {
+		VPADDD(f.bits(one-half), normal, i)
+		VPSRLD(U8(shift), i, e)
+	} else {
+		VPADDQ(f.bits(one-half), normal, i)
+		VPSRLQ(U8(shift), i, e)
+	}
+	k := f.minus(f.op("or", e, f.c(math.Exp2(float64(shift)))), offset)
+	i = f.op("and", i, f.bits(mantissa))
+	if f.single() {
+		VPADDD(f.bits(half), i, i)
+	} else {
+		VPADDQ(f.bits(half), i, i)
+	}
+	t := f.minus(i, f.c(1))
+	s := f.over(t, f.plus(t, f.c(2)))
+	z := f.times(s, s)
+	var c []float64
+	for ; last > 1; last -= 2 {
+		c = append(c, 2/float64(last))
+	}
+	square := f.times(f.times(t, t), f.c(0.5))
+	r := f.plus(f.times(z, f.polynomial(z, c)), square)
+	hi, lo := f.ln2()
+	y := f.minus(square, f.fma(s, r, f.times(k, f.c(lo))))
+	y = f.minus(f.times(k, f.c(hi)), f.minus(y, t))
+	// NaN below 0, −∞ at 0, and x where that is ∞ or NaN.
+	y = f.where(less, x, f.c(math.Inf(1)), y, x)
+	y = f.where(less, x, f.c(0), f.copyOf(f.bits(^uint64(0))), y)
+	return f.where(equal, x, f.c(0), f.copyOf(f.c(math.Inf(-1))), y)
 }
 
 // mills is Φ(−a)·e^(a²/2) for a ≥ 0 as a polynomial in (a−k)/(a+k), fitted at Chebyshev's points to
@@ -427,6 +510,9 @@ var functions = []function{
 	{"exp", "",
 		func(f flavour, x, _, _ vec) vec { return f.exp(x) },
 		func(f flavour, x, _, _ vec) vec { return f.exp(x) }},
+	{"log", "",
+		func(f flavour, x, _, _ vec) vec { return f.log(x) },
+		func(f flavour, x, _, _ vec) vec { return f.over(f.copyOf(f.c(1)), x) }},
 	{"sqrt", "",
 		func(f flavour, x, _, _ vec) vec { return f.op("sqrt", nil, x) },
 		func(f flavour, x, _, _ vec) vec { return f.over(f.copyOf(f.c(0.5)), f.op("sqrt", nil, x)) }},
@@ -439,19 +525,17 @@ var functions = []function{
 			v := f.where(less, x, f.c(0), f.copyOf(f.c(-1)), x)
 			return f.where(greater, x, f.c(0), f.copyOf(f.c(1)), v)
 		}},
+	{"below", "",
+		func(f flavour, x, _, _ vec) vec { return f.atMost(x, f.c(0)) },
+		func(f flavour, x, _, _ vec) vec {
+			return f.where(lessEqual, x, f.c(0), f.copyOf(f.c(1)), f.copyOf(f.c(0)))
+		}},
 }
 
 // activation makes both kernels of a function.
 func activation(f flavour, g function) {
 	parameters := map[string]vec{}
-	prepare := func() {
-		parameters = map[string]vec{}
-		if g.parameters != "" {
-			for _, p := range strings.Split(g.parameters, ", ") {
-				parameters[p] = f.constant(p)
-			}
-		}
-	}
+	prepare := func() { f.constants(g.parameters, parameters) }
 	doc := g.name
 	if g.parameters != "" {
 		doc += " with the parameters " + g.parameters
@@ -465,4 +549,13 @@ func activation(f flavour, g function) {
 		f.store(f.times(slope, at("dy")), at("dx"))
 	})
 	unroll = 4
+}
+
+// constants broadcasts parameters.
+func (f flavour) constants(names string, to map[string]vec) {
+	if names != "" {
+		for _, p := range strings.Split(names, ", ") {
+			to[p] = f.constant(p)
+		}
+	}
 }

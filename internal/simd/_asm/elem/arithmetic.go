@@ -36,6 +36,16 @@ func arithmetic(f flavour, name, sign string) {
 	unroll = 4
 }
 
+// raise keeps y where it or x is NaN.
+func raise(f flavour) {
+	stream(f, "raise", "y = x where x > y, over n elements.", "y, x", "", nil, func(at func(string) Mem) {
+		v := f.vector()
+		f.load(at("x"), v)
+		f.binary("max", at("y"), v, v) // y unless x > y
+		f.store(v, at("y"))
+	})
+}
+
 // wideAffine is in float64, a vector of it at a time.
 func wideAffine(f flavour) {
 	d := f.doubles()

@@ -9,7 +9,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The exponential is computed in float64 for both element types: exp(d) = 2ᵏ·exp(r) with k =
+// float64's exponential: exp(d) = 2ᵏ·exp(r) with k =
 // round(d/ln 2) and |r| ≤ ln 2/2, exp(r) by its Taylor polynomial of degree 13, whose remainder is
 // below r¹⁴/14!·1.5 < 7·10⁻¹⁸. ln 2 is taken in two parts, so that r is right to a unit of float64.
 
@@ -52,9 +52,14 @@ func expTables() {
 // bias is 1023 in four lanes of 32 bits, the bias of float64's exponents.
 var bias Mem
 
-// expSum takes a vector of float64 at a time, whatever the element type.
+// expSum sums in float64. In float64 it keeps the exponential's coefficients in registers, where
+// there are enough.
 func expSum(f flavour) {
-	d := flavour{f.tier, "64", "float64", f.bytes, 8}
+	if f.single() {
+		expSum32(f)
+		return
+	}
+	d := f
 	begin("expSum"+f.elem+f.tier, fmt.Sprintf("func(n int, y, x *%s, top float64) (sum float64)", f.goType),
 		fmt.Sprintf("y = exp(x − top) over n elements, a multiple of %d, and its sum, for x ≤ top; NaN where the difference is.", d.lanes()))
 	n := Load(Param("n"), GP64())
@@ -81,11 +86,7 @@ func expSum(f flavour) {
 	Label("loop")
 	v, k, p := d.vector(), d.vector(), d.vector()
 	at := Mem{Base: x, Index: i, Scale: uint8(f.size)}
-	if f.single() {
-		VCVTPS2PD(at, v)
-	} else {
-		VMOVUPD(at, v)
-	}
+	VMOVUPD(at, v)
 	VSUBPD(top, v, v)
 	VMAXPD(v, floor, v) // its second operand where either is NaN
 	VMULPD(log2e, v, k)
@@ -126,11 +127,48 @@ func expSum(f flavour) {
 	}
 	VADDPD(p, sum, sum)
 	to := Mem{Base: y, Index: i, Scale: uint8(f.size)}
-	f.narrowed(p, to)
+	VMOVUPD(p, to)
 	ADDQ(I32(int32(d.lanes())), i)
 	CMPQ(i, n)
 	JLT(LabelRef("loop"))
 	Store(total(d, sum), ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// expSum32 has the exponential of the activations, which is within 4 units in the last place.
+func expSum32(f flavour) {
+	d := f.doubles()
+	begin("expSum"+f.elem+f.tier, "func(n int, y, x *float32, top float32) (sum float64)",
+		fmt.Sprintf("y = exp(x − top) over n elements, a multiple of %d, and its sum, for x ≤ top; NaN where the difference is.", f.lanes()))
+	n, y, x := Load(Param("n"), GP64()), Load(Param("y"), GP64()), Load(Param("x"), GP64())
+	top := f.constant("top")
+	low, high := d.zeroed(), d.zeroed()
+	i := GP64()
+	XORQ(i, i)
+	unroll = 2
+	loop(n, i, f.lanes(), func(u int) {
+		v := f.copyOf(Mem{Base: x, Index: i, Scale: 4, Disp: u * f.bytes})
+		_, least := f.limits()
+		k, r := f.reduced(f.atLeast(f.minus(v, top), f.c(least)))
+		e := f.power(f.polynomial(r, f.taylor(0)), k)
+		f.store(e, Mem{Base: y, Index: i, Scale: 4, Disp: u * f.bytes})
+		wide, upper := d.vector(), d.vector()
+		if f.wide() {
+			VCVTPS2PD(e.AsY(), wide)
+			VEXTRACTF32X8(U8(1), e, upper.AsY())
+			VCVTPS2PD(upper.AsY(), upper)
+		} else {
+			VCVTPS2PD(e.AsX(), wide)
+			VEXTRACTF128(U8(1), e, upper.AsX())
+			VCVTPS2PD(upper.AsX(), upper)
+		}
+		VADDPD(wide, low, low)
+		VADDPD(upper, high, high)
+	})
+	unroll = 4
+	VADDPD(high, low, low)
+	Store(total(d, low), ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }

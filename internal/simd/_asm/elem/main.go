@@ -531,6 +531,10 @@ func main() {
 		for _, g := range functions {
 			activation(f, g)
 		}
+		for _, g := range pairs {
+			pairing(f, g)
+		}
+		raise(f)
 		expSum(f)
 		rowMax(f, false)
 		rowMax(f, true)
