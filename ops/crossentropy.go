@@ -61,14 +61,10 @@ func CrossEntropy(logits, target *G.Node, p CrossEntropyParams) (*G.Node, error)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := classesLast(logits)
-	if err != nil {
-		return nil, err
-	}
 	if t.labels && p.Weights == nil && p.Smoothing == 0 && p.Reduction != ReductionNone {
-		return Apply(crossEntropy{t.ignore, p.Reduction == ReductionMean}, rows, target)
+		return Apply(crossEntropy{t.ignore, p.Reduction == ReductionMean}, logits, target)
 	}
-	logp, err := Apply(logSoftmax{}, rows)
+	logp, err := Apply(logSoftmax{1}, logits)
 	if err != nil {
 		return nil, err
 	}
@@ -85,11 +81,7 @@ func CrossEntropyLogProbs(logits, target *G.Node, p CrossEntropyParams) (e, logp
 	if logp, err = LogSoftmax(logits, 1); err != nil {
 		return nil, nil, err
 	}
-	rows, err := classesLast(logp)
-	if err != nil {
-		return nil, nil, err
-	}
-	e, err = t.loss(rows)
+	e, err = t.loss(logp)
 	return e, logp, err
 }
 
@@ -115,11 +107,7 @@ func NLL(logp, labels *G.Node, p CrossEntropyParams) (*G.Node, error) {
 	if p.Smoothing != 0 {
 		return nil, errors.Errorf("ops: NLL: the smoothing is %v, want 0: CrossEntropy smoothes", p.Smoothing)
 	}
-	rows, err := classesLast(logp)
-	if err != nil {
-		return nil, err
-	}
-	return t.loss(rows)
+	return t.loss(logp)
 }
 
 // A targeted is a target that has been checked.
@@ -195,24 +183,7 @@ func newTarget(name, scores string, x, target *G.Node, p CrossEntropyParams) (t 
 	return t, nil
 }
 
-// classesLast is x as a matrix with a row for each sample and a column for each class.
-func classesLast(x *G.Node) (*G.Node, error) {
-	s := x.Shape()
-	if len(s) == 2 {
-		return x, nil
-	}
-	axes := []int{0}
-	for i := range s[2:] {
-		axes = append(axes, i+2)
-	}
-	moved, err := Transpose(x, append(axes, 1)...)
-	if err != nil {
-		return nil, err
-	}
-	return Reshape(moved, s[0]*volume(s[2:]), s[1])
-}
-
-// loss is the loss of log-probabilities with a row for each sample.
+// loss is the loss of log-probabilities.
 func (t targeted) loss(logp *G.Node) (*G.Node, error) {
 	var try Try
 	m := logp.Shape()[1]
@@ -228,27 +199,24 @@ func (t targeted) loss(logp *G.Node) (*G.Node, error) {
 		case ReductionMean:
 			// Another slice: the graph keeps the one before.
 			e = try.Do(Apply(labelMean{Ignore: t.ignore}, append([]*G.Node{e}, operands[1:]...)...))
-		default:
-			e = try.Do(Reshape(e, t.node.Shape()...))
 		}
 		return e, try.Err()
 	}
-	q := try.Do(classesLast(t.node))
+	q := t.node
 	if t.Smoothing != 0 {
 		q = try.Do(Affine(q, 1-t.Smoothing, t.Smoothing/float64(m)))
 	}
 	if t.Weights != nil {
-		q = try.Do(Mul(q, try.Do(Apply(constant{}, t.Weights))))
+		along := slices.Repeat([]int{1}, logp.Dims()-1)
+		along[0] = m
+		q = try.Do(Mul(q, try.Do(Reshape(try.Do(Apply(constant{}, t.Weights)), along...))))
 	}
-	e := try.Do(Affine(try.Do(node(dotRows{}, q, logp)), -1, 0))
+	e := try.Do(Sum(try.Do(Mul(try.Do(Affine(q, -1, 0)), logp)), 1))
 	switch t.Reduction {
 	case ReductionSum:
 		e = try.Do(Sum(e))
 	case ReductionMean:
 		e = try.Do(Mean(e))
-	default:
-		s := t.node.Shape()
-		e = try.Do(Reshape(e, append(s[:1].Clone(), s[2:]...)...))
 	}
 	return e, try.Err()
 }
@@ -268,15 +236,13 @@ func checkLabels(labels []int, classes, ignore int) (counted int, err error) {
 	return counted, nil
 }
 
-// labelled checks a matrix with a row for each label. The labels have any shape.
+// labelled checks classes along axis 1 with a label for each line of them.
 func labelled(name string, in []tensor.Shape) error {
-	if err := ofRank(name, in[0], 2); err != nil {
-		return err
+	s, l := in[0], in[1]
+	if len(s) < 2 {
+		return errors.Errorf("%s has shape %v, of rank %d, want rank 2 or more", name, s, len(s))
 	}
-	if n := volume(in[1]); n != in[0][0] {
-		return errors.Errorf("labels has %d elements, want %d: %s is %v", n, in[0][0], name, in[0])
-	}
-	return nil
+	return want("labels", l, append(s[:1].Clone(), s[2:]...)...)
 }
 
 // crossEntropy is the sum or mean for plain labels, in one pass over the logits.
@@ -307,20 +273,10 @@ func (o crossEntropy) factor(labels int) float64 {
 }
 
 func crossEntropyForward[T kernel.Float](o crossEntropy, c *Call) error {
-	x, labels, m := In[T](c, 0), c.Ints(1), c.Shape(0)[1]
-	counted, err := checkLabels(labels, m, o.Ignore)
+	labels, classes := c.Ints(1), kernel.AlongAxis(c.Shape(0), 1)
+	counted, err := checkLabels(labels, classes.N, o.Ignore)
 	if err != nil {
 		return err
-	}
-	if counted < len(labels) {
-		var rows []T
-		var kept []int
-		for i, l := range labels {
-			if l != o.Ignore {
-				rows, kept = append(rows, x[i*m:][:m]...), append(kept, l)
-			}
-		}
-		x, labels = rows, kept
 	}
 	if counted == 0 {
 		Out[T](c)[0] = 0
@@ -329,18 +285,18 @@ func crossEntropyForward[T kernel.Float](o crossEntropy, c *Call) error {
 		}
 		return nil
 	}
-	Out[T](c)[0] = T(o.factor(counted) * kernel.CrossEntropy(x, labels, counted))
+	Out[T](c)[0] = T(o.factor(counted) * kernel.CrossEntropy(classes, In[T](c, 0), labels, o.Ignore))
 	return nil
 }
 
 func (o crossEntropy) Rule(in []*G.Node, _, dE *G.Node) ([]*G.Node, error) {
 	var t Try
-	d := t.Do(Apply(minusOneHot(o), t.Do(node(softmax{}, in[0])), in[1]))
-	return []*G.Node{t.Do(node(scaleBy{2, o.factor(in[0].Shape()[0])}, d, dE)), nil}, t.Err()
+	d := t.Do(Apply(minusOneHot(o), t.Do(Apply(softmax{1}, in[0])), in[1]))
+	return []*G.Node{t.Do(node(scaleBy{in[0].Dims(), o.factor(volume(in[1].Shape()))}, d, dE)), nil}, t.Err()
 }
 
-// minusOneHot is y[n,j] = x[n,j] − [j = label[n]], and 0 where the label is ignored. The mean's
-// derivative is divided by the number of all labels: y makes up for those that are ignored.
+// minusOneHot is y[n,j,…] = x[n,j,…] − [j = label[n,…]], and 0 where the label is ignored. The
+// mean's derivative is divided by the number of all labels: y makes up for those that are ignored.
 type minusOneHot crossEntropy
 
 func (o minusOneHot) Name(int) (string, []string) { return "MinusOneHot", []string{"x", "labels"} }
@@ -360,38 +316,35 @@ func (o minusOneHot) Rule(in []*G.Node, _, dy *G.Node) ([]*G.Node, error) {
 }
 
 func subtractOnes[T kernel.Float](o minusOneHot, c *Call) error {
-	y, x, labels, m := Out[T](c), In[T](c, 0), c.Ints(1), c.Shape(0)[1]
-	counted, err := checkLabels(labels, m, o.Ignore)
+	y, labels, classes := Out[T](c), c.Ints(1), kernel.AlongAxis(c.Shape(0), 1)
+	counted, err := checkLabels(labels, classes.N, o.Ignore)
 	if err != nil {
 		return err
 	}
-	copy(y, x)
+	copy(y, In[T](c, 0))
 	for i, l := range labels {
 		if l != o.Ignore {
-			y[i*m+l]--
+			y[classes.At(i, l)]--
 		}
 	}
-	countRows(y, labels, m, counted, crossEntropy(o))
+	countRows(y, labels, classes, counted, crossEntropy(o))
 	return nil
 }
 
-// countRows clears the rows that are ignored and scales the others up to the number of all.
-func countRows[T kernel.Float](y []T, labels []int, m, counted int, o crossEntropy) {
+// countRows clears the lines of classes that are ignored and scales the others up to the number of
+// all.
+func countRows[T kernel.Float](y []T, labels []int, classes kernel.Along, counted int, o crossEntropy) {
 	if counted == len(labels) {
 		return
 	}
-	scale := 1.0
 	if o.Mean {
-		scale = float64(len(labels)) / float64(counted)
+		kernel.Scale(y, y, float64(len(labels))/float64(counted))
 	}
 	for i, l := range labels {
-		row := y[i*m:][:m]
 		if l == o.Ignore {
-			clear(row)
-			continue
-		}
-		for j, v := range row {
-			row[j] = T(float64(v) * scale)
+			for j := range classes.N {
+				y[classes.At(i, j)] = 0
+			}
 		}
 	}
 }
@@ -416,13 +369,13 @@ func (o countedRows) Rule(in []*G.Node, _, dy *G.Node) ([]*G.Node, error) {
 }
 
 func rowsCounted[T kernel.Float](o countedRows, c *Call) error {
-	y, labels, m := Out[T](c), c.Ints(1), c.Shape(0)[1]
-	counted, err := checkLabels(labels, m, o.Ignore)
+	y, labels, classes := Out[T](c), c.Ints(1), kernel.AlongAxis(c.Shape(0), 1)
+	counted, err := checkLabels(labels, classes.N, o.Ignore)
 	if err != nil {
 		return err
 	}
 	copy(y, In[T](c, 0))
-	countRows(y, labels, m, counted, crossEntropy(o))
+	countRows(y, labels, classes, counted, crossEntropy(o))
 	return nil
 }
 

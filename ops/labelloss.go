@@ -2,16 +2,16 @@ package ops
 
 import (
 	"math"
-	"slices"
 
+	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// labelLoss is E[n] = −Σ_j w[j]·q[n,j]·logp[n,j] for labels, of which q is made. It is linear in
-// logp, and labelLossBackward is its adjoint: dlogp[n,j] = −w[j]·q[n,j]·dE[n].
+// labelLoss is E[n,…] = −Σ_j w[j]·q[n,j,…]·logp[n,j,…] for labels, of which q is made. It is linear
+// in logp, and labelLossBackward is its adjoint: dlogp[n,j,…] = −w[j]·q[n,j,…]·dE[n,…].
 type labelLoss struct {
 	M         int
 	Smoothing float64
@@ -28,7 +28,7 @@ func (o labelLoss) Infer(in []tensor.Shape) (tensor.Shape, error) {
 	if err := labelled("logp", in); err != nil {
 		return nil, err
 	}
-	return tensor.Shape{in[0][0]}, o.weights(in)
+	return in[1], o.weights(in)
 }
 func (o labelLoss) weights(in []tensor.Shape) error {
 	if len(in) < 3 {
@@ -44,35 +44,20 @@ func (o labelLoss) Rule(in []*G.Node, _, dE *G.Node) ([]*G.Node, error) {
 	return append([]*G.Node{d}, make([]*G.Node, len(in)-1)...), err
 }
 
-// weightsOf is operand 2, or ones.
-func weightsOf[T kernel.Float](c *Call, m int) []T {
+// weightsOf is operand 2, or nil for ones.
+func weightsOf[T kernel.Float](c *Call) []T {
 	if c.Operands() > 2 {
 		return In[T](c, 2)
 	}
-	return slices.Repeat([]T{1}, m)
+	return nil
 }
 
 func labelLosses[T kernel.Float](o labelLoss, c *Call) error {
-	e, logp, labels := Out[T](c), In[T](c, 0), c.Ints(1)
+	labels, classes := c.Ints(1), kernel.AlongAxis(c.Shape(0), 1)
 	if _, err := checkLabels(labels, o.M, o.Ignore); err != nil {
 		return err
 	}
-	w := weightsOf[T](c, o.M)
-	for i, l := range labels {
-		if e[i] = 0; l == o.Ignore {
-			continue
-		}
-		row := logp[i*o.M:][:o.M]
-		sum := float64(w[l]) * float64(row[l]) * (1 - o.Smoothing)
-		if o.Smoothing != 0 {
-			all := 0.0
-			for j, v := range row {
-				all += float64(w[j]) * float64(v)
-			}
-			sum += all * o.Smoothing / float64(o.M)
-		}
-		e[i] = T(-sum)
-	}
+	kernel.LabelLosses(classes, Out[T](c), In[T](c, 0), labels, weightsOf[T](c), o.Ignore, o.Smoothing)
 	return nil
 }
 
@@ -85,10 +70,13 @@ func (o labelLossBackward) Types(in []tensor.Dtype) (tensor.Dtype, error) {
 	return floatAndIntegers([]string{"dE", "labels", "weights"}, in, 1)
 }
 func (o labelLossBackward) Infer(in []tensor.Shape) (tensor.Shape, error) {
-	if err := want("dE", in[0], volume(in[1])); err != nil {
+	if err := want("dE", in[0], in[1]...); err != nil {
 		return nil, err
 	}
-	y := tensor.Shape{in[0][0], o.M}
+	if len(in[0]) == 0 {
+		return nil, errors.Errorf("dE has shape %v, of rank 0, want rank 1 or more", in[0])
+	}
+	y := append(tensor.Shape{in[0][0], o.M}, in[0][1:]...)
 	if err := countable(y); err != nil {
 		return nil, err
 	}
@@ -103,24 +91,13 @@ func (o labelLossBackward) Rule(in []*G.Node, _, dd *G.Node) ([]*G.Node, error) 
 }
 
 func labelSlopes[T kernel.Float](o labelLossBackward, c *Call) error {
-	d, dE, labels := Out[T](c), In[T](c, 0), c.Ints(1)
+	labels := c.Ints(1)
 	if _, err := checkLabels(labels, o.M, o.Ignore); err != nil {
 		return err
 	}
-	w := weightsOf[T](c, o.M)
-	clear(d)
-	for i, l := range labels {
-		if l == o.Ignore { // dE is infinite if all are ignored
-			continue
-		}
-		row, by := d[i*o.M:][:o.M], float64(dE[i])
-		if o.Smoothing != 0 {
-			for j := range row {
-				row[j] = T(-float64(w[j]) * o.Smoothing / float64(o.M) * by)
-			}
-		}
-		row[l] = T(-float64(w[l]) * (1 - o.Smoothing + o.Smoothing/float64(o.M)) * by)
-	}
+	s := c.Shape(0)
+	classes := kernel.Along{Outer: s[0], N: o.M, Inner: volume(s[1:])}
+	kernel.LabelSlopes(classes, Out[T](c), In[T](c, 0), labels, weightsOf[T](c), o.Ignore, o.Smoothing)
 	return nil
 }
 
@@ -140,7 +117,7 @@ func (o labelMean) Infer(in []tensor.Shape) (tensor.Shape, error) {
 			return nil, err
 		}
 	}
-	return tensor.ScalarShape(), want("e", in[0], volume(in[1]))
+	return tensor.ScalarShape(), want("e", in[0], in[1]...)
 }
 func (o labelMean) Compute(c *Call) error {
 	return ByType(o, c, labelMeans[float32], labelMeans[float64])
@@ -175,10 +152,10 @@ func labelMeans[T kernel.Float](o labelMean, c *Call) error {
 	if err != nil {
 		return err
 	}
-	sum := 0.0
+	e, sum := In[T](c, 0), 0.0
 	for i, l := range c.Ints(1) {
 		if l != o.Ignore {
-			sum += float64(In[T](c, 0)[i])
+			sum += float64(e[i])
 		}
 	}
 	Out[T](c)[0] = T(sum / total)
@@ -199,7 +176,7 @@ func (o labelMeanBackward) Infer(in []tensor.Shape) (tensor.Shape, error) {
 			return nil, err
 		}
 	}
-	return tensor.Shape{volume(in[1])}, want("dE", in[0])
+	return in[1], want("dE", in[0])
 }
 func (o labelMeanBackward) Compute(c *Call) error {
 	return ByType(o, c, labelShares[float32], labelShares[float64])

@@ -29,7 +29,11 @@ func Softmax(x *G.Node, axis int) (*G.Node, error) {
 	if err := check("Softmax", float("x", -1, x)); err != nil {
 		return nil, err
 	}
-	return alongRows("Softmax", x, axis, func(x *G.Node) (*G.Node, error) { return node(softmax{}, x) })
+	axis, err := axisOf("Softmax", axis, x.Dims())
+	if err != nil {
+		return nil, err
+	}
+	return Apply(softmax{axis}, x)
 }
 
 // LogSoftmax returns the node y of the logarithms of x's softmax along an axis:
@@ -44,198 +48,111 @@ func LogSoftmax(x *G.Node, axis int) (*G.Node, error) {
 	if err := check("LogSoftmax", float("x", -1, x)); err != nil {
 		return nil, err
 	}
-	return alongRows("LogSoftmax", x, axis, func(x *G.Node) (*G.Node, error) { return Apply(logSoftmax{}, x) })
-}
-
-// alongRows applies f, which works on the rows of a matrix, along an axis of x.
-func alongRows(name string, x *G.Node, axis int, f func(*G.Node) (*G.Node, error)) (*G.Node, error) {
-	s := x.Shape()
-	axis, err := axisOf(name, axis, len(s))
+	axis, err := axisOf("LogSoftmax", axis, x.Dims())
 	if err != nil {
 		return nil, err
 	}
-	if len(s) == 2 && axis == 1 {
-		return f(x)
-	}
-	swap := make([]int, len(s)) // axis and the last
-	for i := range swap {
-		swap[i] = i
-	}
-	swap[axis], swap[len(s)-1] = len(s)-1, axis
-	if axis != len(s)-1 {
-		if x, err = Transpose(x, swap...); err != nil {
-			return nil, err
-		}
-	}
-	moved := x.Shape()
-	if x, err = Reshape(x, volume(moved[:len(s)-1]), s[axis]); err != nil {
-		return nil, err
-	}
-	y, err := f(x)
-	if err != nil {
-		return nil, err
-	}
-	if y, err = Reshape(y, moved...); err != nil || axis == len(s)-1 {
-		return y, err
-	}
-	return Transpose(y, swap...)
+	return Apply(logSoftmax{axis}, x)
 }
 
-// logSoftmax is LogSoftmax by rows.
-type logSoftmax struct{}
+// softmax is Softmax, and logSoftmax LogSoftmax, along an axis that is x's.
+type softmax struct{ Axis int }
 
-func (o logSoftmax) Name(int) (string, []string) { return "LogSoftmax", []string{"x"} }
-func (o logSoftmax) Infer(in []tensor.Shape) (tensor.Shape, error) {
-	return in[0], ofRank("x", in[0], 2)
+func (o softmax) Name(int) (string, []string)                   { return "Softmax", []string{"x"} }
+func (o softmax) Infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
+func (o softmax) Compute(c *Call) error {
+	return ByType(o, c, softmaxForward[float32], softmaxForward[float64])
 }
+func (o softmax) Rule(_ []*G.Node, y, dy *G.Node) ([]*G.Node, error) {
+	dx, err := Apply(softmaxBackward(o), y, dy)
+	return []*G.Node{dx}, err
+}
+
+func softmaxForward[T kernel.Float](o softmax, c *Call) error {
+	kernel.Softmax(kernel.AlongAxis(c.Shape(0), o.Axis), Out[T](c), In[T](c, 0))
+	return nil
+}
+
+type logSoftmax struct{ Axis int }
+
+func (o logSoftmax) Name(int) (string, []string)                   { return "LogSoftmax", []string{"x"} }
+func (o logSoftmax) Infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
 func (o logSoftmax) Compute(c *Call) error {
 	return ByType(o, c, logSoftmaxForward[float32], logSoftmaxForward[float64])
 }
 func (o logSoftmax) Rule(_ []*G.Node, y, dy *G.Node) ([]*G.Node, error) {
-	dx, err := Apply(logSoftmaxBackward{}, y, dy)
+	dx, err := Apply(logSoftmaxBackward(o), y, dy)
 	return []*G.Node{dx}, err
 }
 
-func logSoftmaxForward[T kernel.Float](_ logSoftmax, c *Call) error {
-	if y := Out[T](c); len(y) > 0 {
-		kernel.LogSoftmax(y, In[T](c, 0), c.Shape(0)[0])
-	}
+func logSoftmaxForward[T kernel.Float](o logSoftmax, c *Call) error {
+	kernel.LogSoftmax(kernel.AlongAxis(c.Shape(0), o.Axis), Out[T](c), In[T](c, 0))
 	return nil
 }
 
-// logSoftmaxBackward is dx = dy − exp(y)·Σ dy by rows, as a function of y and dy, each by itself.
-type logSoftmaxBackward struct{}
+// sumAlong is Σ a·b along an axis, which stays, with one element.
+func sumAlong(t *Try, axis int, ab *G.Node) *G.Node {
+	return t.Do(Unsqueeze(t.Do(Sum(ab, axis)), axis))
+}
+
+// logSoftmaxBackward is dx = dy − exp(y)·Σ dy, as a function of y and dy, each by itself.
+type logSoftmaxBackward logSoftmax
 
 func (o logSoftmaxBackward) Name(int) (string, []string) {
 	return "LogSoftmaxBackward", []string{"y", "dy"}
 }
 func (o logSoftmaxBackward) Infer(in []tensor.Shape) (tensor.Shape, error) {
-	if err := ofRank("y", in[0], 2); err != nil {
-		return nil, err
-	}
 	return in[0], want("dy", in[1], in[0]...)
 }
 func (o logSoftmaxBackward) Compute(c *Call) error {
 	return ByType(o, c, logSoftmaxGradient[float32], logSoftmaxGradient[float64])
 }
 
-func logSoftmaxGradient[T kernel.Float](_ logSoftmaxBackward, c *Call) error {
-	if dx := Out[T](c); len(dx) > 0 {
-		kernel.LogSoftmaxBackward(dx, In[T](c, 0), In[T](c, 1), c.Shape(0)[0])
-	}
+func logSoftmaxGradient[T kernel.Float](o logSoftmaxBackward, c *Call) error {
+	kernel.LogSoftmaxBackward(kernel.AlongAxis(c.Shape(0), o.Axis), Out[T](c), In[T](c, 0), In[T](c, 1))
 	return nil
 }
 
 func (o logSoftmaxBackward) Rule(in []*G.Node, _, dd *G.Node) ([]*G.Node, error) {
 	var t Try
-	p := t.Do(Exp(in[0]))
-	weighted := t.Do(Mul(dd, p))
-	total := t.Do(Unsqueeze(t.Do(Sum(in[1], 1)), 1))
-	byY := t.Do(Affine(t.Do(Mul(weighted, total)), -1, 0))
-	byDy := t.Do(Sub(dd, t.Do(Unsqueeze(t.Do(Sum(weighted, 1)), 1))))
+	weighted := t.Do(Mul(dd, t.Do(Exp(in[0]))))
+	byY := t.Do(Affine(t.Do(Mul(weighted, sumAlong(&t, o.Axis, in[1]))), -1, 0))
+	byDy := t.Do(Sub(dd, sumAlong(&t, o.Axis, weighted)))
 	return []*G.Node{byY, byDy}, t.Err()
+}
+
+// softmaxBackward is dx = y·(dy − Σ dy·y), as a function of y and dy, each by itself. It is
+// symmetric as a map of dy.
+type softmaxBackward softmax
+
+func (o softmaxBackward) Name(int) (string, []string) {
+	return "SoftmaxBackward", []string{"y", "dy"}
+}
+func (o softmaxBackward) Infer(in []tensor.Shape) (tensor.Shape, error) {
+	return in[0], want("dy", in[1], in[0]...)
+}
+func (o softmaxBackward) Compute(c *Call) error {
+	return ByType(o, c, softmaxGradient[float32], softmaxGradient[float64])
+}
+
+func softmaxGradient[T kernel.Float](o softmaxBackward, c *Call) error {
+	kernel.SoftmaxBackward(kernel.AlongAxis(c.Shape(0), o.Axis), Out[T](c), In[T](c, 0), In[T](c, 1))
+	return nil
+}
+
+func (o softmaxBackward) Rule(in []*G.Node, _, dd *G.Node) ([]*G.Node, error) {
+	var t Try
+	y, dy := in[0], in[1]
+	inner := func(a, b *G.Node) *G.Node { return sumAlong(&t, o.Axis, t.Do(Mul(a, b))) }
+	// dx = y·dy − y·⟨y, dy⟩, so by y: dd·dy − dd·⟨y, dy⟩ − dy·⟨dd, y⟩.
+	byY := t.Do(Sub(t.Do(Mul(dd, t.Do(Sub(dy, inner(y, dy))))), t.Do(Mul(dy, inner(dd, y)))))
+	return []*G.Node{byY, t.Do(Apply(o, y, dd))}, t.Err()
 }
 
 // ofRank returns an error if a shape is of another rank.
 func ofRank(name string, s tensor.Shape, rank int) error {
 	if len(s) != rank {
 		return errors.Errorf("%s has shape %v, of rank %d, want rank %d", name, s, len(s), rank)
-	}
-	return nil
-}
-
-type softmax struct{}
-
-func (o softmax) name() string                                  { return "Softmax" }
-func (o softmax) args() []arg                                   { return []arg{{name: "x", rank: 2}} }
-func (o softmax) result() arg                                   { return arg{name: "y", rank: 2} }
-func (o softmax) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
-func (o softmax) rule() []*term                                 { return []*term{apply(softmaxBackward{}, out(), cotangent())} }
-
-func (o softmax) exec(c *Call) error {
-	if c.double() {
-		kernel.Softmax(slice[float64](c.dst), slice[float64](c.in[0]), c.dst.shape[0])
-	} else {
-		kernel.Softmax(slice[float32](c.dst), slice[float32](c.in[0]), c.dst.shape[0])
-	}
-	return nil
-}
-
-// softmaxBackward is dx = y·(dy − Σ dy·y) by rows, as a function of y and dy, each by itself. It is
-// symmetric as a map of dy.
-type softmaxBackward struct{}
-
-func (o softmaxBackward) name() string { return "SoftmaxBackward" }
-func (o softmaxBackward) args() []arg {
-	return []arg{{name: "y", rank: 2}, {name: "dy", rank: 2}}
-}
-func (o softmaxBackward) result() arg { return arg{name: "dx", rank: 2} }
-func (o softmaxBackward) infer(in []tensor.Shape) (tensor.Shape, error) {
-	return in[0], want("dy", in[1], in[0]...)
-}
-
-func (o softmaxBackward) exec(c *Call) error {
-	if c.double() {
-		kernel.SoftmaxBackward(slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), c.dst.shape[0])
-	} else {
-		kernel.SoftmaxBackward(slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]), c.dst.shape[0])
-	}
-	return nil
-}
-
-func (o softmaxBackward) rule() []*term {
-	y, dy, ddx := in(0), in(1), cotangent()
-	// dx = y·dy − y·⟨y, dy⟩, so by y: ddx·dy − ddx·⟨y, dy⟩ − dy·⟨ddx, y⟩.
-	byY := apply(difference{2},
-		apply(difference{2}, apply(product{2}, ddx, dy), apply(scaleRows{}, ddx, apply(dotRows{}, y, dy))),
-		apply(scaleRows{}, dy, apply(dotRows{}, ddx, y)))
-	return []*term{byY, apply(o, y, ddx)}
-}
-
-// dotRows is the inner product of each row of a with that row of b; scaleRows multiplies each row
-// of x by an element of s.
-type dotRows struct{}
-
-func (o dotRows) name() string { return "DotRows" }
-func (o dotRows) args() []arg  { return twoOf(2) }
-func (o dotRows) result() arg  { return arg{name: "y", rank: 1} }
-func (o dotRows) infer(in []tensor.Shape) (tensor.Shape, error) {
-	return tensor.Shape{in[0][0]}, want("b", in[1], in[0]...)
-}
-func (o dotRows) rule() []*term {
-	return []*term{apply(scaleRows{}, in(1), cotangent()), apply(scaleRows{}, in(0), cotangent())}
-}
-func (o dotRows) exec(c *Call) error {
-	n := c.in[0].shape[1]
-	for i := range c.dst.shape[0] {
-		if c.double() {
-			slice[float64](c.dst)[i] = inner(slice[float64](c.in[0])[i*n:][:n], slice[float64](c.in[1])[i*n:][:n])
-		} else {
-			slice[float32](c.dst)[i] = float32(inner(slice[float32](c.in[0])[i*n:][:n], slice[float32](c.in[1])[i*n:][:n]))
-		}
-	}
-	return nil
-}
-
-type scaleRows struct{}
-
-func (o scaleRows) name() string { return "ScaleRows" }
-func (o scaleRows) args() []arg  { return []arg{{name: "x", rank: 2}, {name: "s", rank: 1}} }
-func (o scaleRows) result() arg  { return arg{name: "y", rank: 2} }
-func (o scaleRows) infer(in []tensor.Shape) (tensor.Shape, error) {
-	return in[0], want("s", in[1], in[0][0])
-}
-func (o scaleRows) rule() []*term {
-	return []*term{apply(o, cotangent(), in(1)), apply(dotRows{}, cotangent(), in(0))}
-}
-func (o scaleRows) exec(c *Call) error {
-	n := c.in[0].shape[1]
-	for i := range c.dst.shape[0] {
-		if c.double() {
-			kernel.Scale(slice[float64](c.dst)[i*n:][:n], slice[float64](c.in[0])[i*n:][:n], slice[float64](c.in[1])[i])
-		} else {
-			kernel.Scale(slice[float32](c.dst)[i*n:][:n], slice[float32](c.in[0])[i*n:][:n], float64(slice[float32](c.in[1])[i]))
-		}
 	}
 	return nil
 }

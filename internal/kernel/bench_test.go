@@ -142,6 +142,6 @@ func BenchmarkLoss(b *testing.B) {
 		m, n := s[0], s[1]
 		x, labels := uniform[float32](r, m*n), make([]int, m)
 		name := fmt.Sprintf("shape=%dx%d/op=", m, n)
-		measure(b, name+"crossentropy/dtype=float32/impl=convgrad", "Gexp/s", float64(m*n), func() { CrossEntropy(x, labels, m) })
+		measure(b, name+"crossentropy/dtype=float32/impl=convgrad", "Gexp/s", float64(m*n), func() { CrossEntropy(Along{m, n, 1}, x, labels, -1) })
 	}
 }

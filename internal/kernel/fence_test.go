@@ -45,8 +45,23 @@ func testFences[T Float](t *testing.T) {
 				Adam(w, x, z, v, 1, 0.1, 0.9, 0.99, 1e-8, 0.1, false)
 				clear(z)
 				RMSProp(w, x, z, 0.1, 0.9, 1e-8, 0.1)
-				Softmax(y, x, 1)
-				CrossEntropy(x, []int{n - 1}, 1)
+				for _, a := range []Along{{1, n, 1}, {1, 1, n}, {2, n / 2, 1}, {1, 2, n / 2}} {
+					size, labels := a.Outer*a.N*a.Inner, make([]int, a.Outer*a.Inner)
+					each, two := put(len(labels)), put(a.N)
+					Softmax(a, y[:size], x[:size])
+					LogSoftmax(a, y[:size], x[:size])
+					CrossEntropy(a, x[:size], labels, -1)
+					SoftmaxBackward(a, z[:size], y[:size], x[:size])
+					LogSoftmaxBackward(a, z[:size], y[:size], x[:size])
+					LabelLosses(a, each, x[:size], labels, two, -1, 0.5)
+					LabelSlopes(a, y[:size], each, labels, two, -1, 0.5)
+				}
+				for _, l := range pairLosses {
+					Losses(l, y, x, z)
+					LossSlopes(l, y, x, z, x)
+					LossSlopes(l, y, x[:1], z, x)
+					LossSum(l, x, z)
+				}
 				AddRow(y, put(n), 1)
 				SumRows(y, put(3*n), 3)
 				for f := range activations {
@@ -60,7 +75,6 @@ func testFences[T Float](t *testing.T) {
 				}
 				SumOver(Walk{[]int{3, n}, []int{0, 1}, nil}, y, put(3*n))
 				Scale(y, x, 0.1)
-				SoftmaxBackward(z, y, x, 1)
 				g := ChannelNorm(1, 1, n, NormBatch)
 				m, sums := put(2), put(2)
 				MomentsNormalise(g, m, y, x, Affine[T]{Add: z, Eps: 1, ReLU: true})

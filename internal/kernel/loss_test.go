@@ -108,9 +108,9 @@ func testLoss[T Float](t *testing.T) {
 			}
 		}
 		y := d.empty(len(x))
-		Softmax(y, x, c.m)
+		Softmax(Along{c.m, c.n, 1}, y, x)
 		within(t, c.name+": Softmax", y, soft, softBound)
-		got := CrossEntropy(x, labels, c.m)
+		got := CrossEntropy(Along{c.m, c.n, 1}, x, labels, -1)
 		if !(math.Abs(got-total) <= lossBound+math.Abs(total)*float64(c.m)*0x1p-53) && !(math.IsInf(total, 1) && math.IsInf(got, 1)) {
 			t.Errorf("%s: CrossEntropy is %v, want %v", c.name, got, total)
 		}
@@ -124,6 +124,78 @@ func tiny[T Float]() float64 {
 		return 2 * math.SmallestNonzeroFloat32
 	}
 	return 2 * math.SmallestNonzeroFloat64
+}
+
+func TestLines(t *testing.T) {
+	everyTier(t, func(t *testing.T) { both(t, testLines[float32], testLines[float64]) })
+}
+
+// Lines along an inner axis give what the same lines give as rows. Strips take differences, sums
+// and logarithms in another order or type: each result is within 16u of the terms that it is made
+// of, and of (|d| + 4)u more for each exponential of a difference d, which is 6 or less here.
+func testLines[T Float](t *testing.T) {
+	const seed = 87
+	r := rand.New(rand.NewPCG(seed, 0))
+	const bound = 16 + 10
+	for _, a := range []Along{{1, 3, 2}, {2, 5, 7}, {3, 1, 17}, {2, 4, 256}, {1, 21, 300}, {3, 2, 523}} {
+		rows := Along{a.Outer * a.Inner, a.N, 1}
+		size, lines := a.Outer*a.N*a.Inner, a.Outer*a.Inner
+		// turned has line after line; back undoes it.
+		turned := func(x []T) []T {
+			y := make([]T, size)
+			for i := range lines {
+				for j := range a.N {
+					y[i*a.N+j] = x[a.At(i, j)]
+				}
+			}
+			return y
+		}
+		x, dy := uniform[T](r, size), uniform[T](r, size)
+		for i := range x {
+			x[i] *= 3
+		}
+		labels, w := make([]int, lines), uniform[T](r, a.N)
+		for i := range labels {
+			labels[i] = r.IntN(a.N)
+		}
+		ignored := labels[0]
+		near := func(what string, got, want []T, terms float64) {
+			t.Helper()
+			for i, v := range want {
+				if b := bound * terms * unit[T](); !(math.Abs(float64(got[i])-float64(v)) <= b) {
+					t.Fatalf("seed %d, %v: %s: element %d is %v, by rows %v ± %v", seed, a, what, i, got[i], v, b)
+				}
+			}
+		}
+		y, want := make([]T, size), make([]T, size)
+		Softmax(a, y, x)
+		Softmax(rows, want, turned(x))
+		near("Softmax", turned(y), want, 1)
+		p := slices.Clone(y)
+		SoftmaxBackward(a, y, p, dy)
+		SoftmaxBackward(rows, want, turned(p), turned(dy))
+		near("SoftmaxBackward", turned(y), want, 2)
+		LogSoftmax(a, y, x)
+		LogSoftmax(rows, want, turned(x))
+		near("LogSoftmax", turned(y), want, 10)
+		p = slices.Clone(y)
+		LogSoftmaxBackward(a, y, p, dy)
+		LogSoftmaxBackward(rows, want, turned(p), turned(dy))
+		near("LogSoftmaxBackward", turned(y), want, 1+float64(a.N))
+		got, by := CrossEntropy(a, x, labels, ignored), CrossEntropy(rows, turned(x), labels, ignored)
+		near("CrossEntropy", []T{T(got)}, []T{T(by)}, 10*float64(lines))
+		for _, weights := range [][]T{nil, w} {
+			for _, s := range []float64{0, 0.25} {
+				e, plain := make([]T, lines), make([]T, lines)
+				LabelLosses(a, e, p, labels, weights, ignored, s)
+				LabelLosses(rows, plain, turned(p), labels, weights, ignored, s)
+				near("LabelLosses", e, plain, 10)
+				LabelSlopes(a, y, dy[:lines], labels, weights, ignored, s)
+				LabelSlopes(rows, want, dy[:lines], labels, weights, ignored, s)
+				near("LabelSlopes", turned(y), want, 1)
+			}
+		}
+	}
 }
 
 func TestLossSpecialValues(t *testing.T) {
@@ -142,7 +214,7 @@ func TestLossSpecialValues(t *testing.T) {
 			{"nothing but −Inf", []float64{-inf, -inf, -inf}, []float64{nan, nan, nan}, nan},
 		} {
 			y := make([]float64, 3)
-			Softmax(y, c.x, 1)
+			Softmax(Along{1, 3, 1}, y, c.x)
 			for i := range y {
 				if c.name == "+Inf" && y[i] != y[i] {
 					continue // PyTorch's row is NaN at least where x is +Inf; so is ours
@@ -151,7 +223,21 @@ func TestLossSpecialValues(t *testing.T) {
 					t.Errorf("%s: softmax is %v, want %v", c.name, y, c.soft)
 				}
 			}
-			if got := CrossEntropy(c.x, []int{0}, 1); !(math.Abs(got-c.loss) <= 0x1p-52) && got != c.loss && (got == got || c.loss == c.loss) {
+			// The same in the first of two lines side by side.
+			beside, two := make([]float64, 6), make([]float64, 6)
+			for i, v := range c.x {
+				two[2*i] = v
+			}
+			Softmax(Along{1, 3, 2}, beside, two)
+			for i := range y {
+				if v := beside[2*i]; !(math.Abs(v-y[i]) <= 0x1p-51) && (v == v || y[i] == y[i] && c.name != "+Inf") {
+					t.Errorf("%s: softmax of a strip is %v, want %v", c.name, beside, y)
+				}
+			}
+			if got, want := CrossEntropy(Along{1, 3, 2}, two, []int{0, 2}, 2), CrossEntropy(Along{1, 3, 1}, c.x, []int{0}, -1); got != want && !(math.Abs(got-want) <= 0x1p-50) && (got == got || want == want) {
+				t.Errorf("%s: the loss of a strip is %v, want %v", c.name, got, want)
+			}
+			if got := CrossEntropy(Along{1, 3, 1}, c.x, []int{0}, -1); !(math.Abs(got-c.loss) <= 0x1p-52) && got != c.loss && (got == got || c.loss == c.loss) {
 				t.Errorf("%s: loss is %v, want %v", c.name, got, c.loss)
 			}
 		}
@@ -167,8 +253,8 @@ func TestLossThreads(t *testing.T) {
 	}
 	everyThreads(t, "loss", func() []float64 {
 		y := make([]float64, m*n)
-		Softmax(y, x, m)
-		return append(y, CrossEntropy(x, labels, m))
+		Softmax(Along{m, n, 1}, y, x)
+		return append(y, CrossEntropy(Along{m, n, 1}, x, labels, -1))
 	})
 }
 
