@@ -10,6 +10,8 @@ import (
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // An effort is what a check has cost so far, and when it must end.
@@ -145,134 +147,6 @@ func (w *world) name(o int) string {
 	return fmt.Sprint("y", o)
 }
 
-// value is the numbers as a value of a node of the shape and type.
-func value(of tensor.Dtype, shape tensor.Shape, v []float64) G.Value {
-	switch {
-	case len(shape) == 0 && of == tensor.Float64:
-		return G.NewF64(v[0])
-	case len(shape) == 0 && of == tensor.Float32:
-		return G.NewF32(float32(v[0]))
-	case len(shape) == 0 && of == tensor.Int32:
-		return G.NewI32(int32(v[0]))
-	case len(shape) == 0 && of == tensor.Int64:
-		return G.NewI64(int64(v[0]))
-	case len(shape) == 0 && of == tensor.Bool:
-		return G.NewB(v[0] != 0)
-	case len(shape) == 0:
-		return G.NewI(int(v[0]))
-	}
-	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(backing(of, v)))
-}
-
-func backing(of tensor.Dtype, v []float64) any {
-	switch of {
-	case tensor.Float32:
-		f := make([]float32, len(v))
-		for i, x := range v {
-			f[i] = float32(x)
-		}
-		return f
-	case tensor.Int:
-		return integers[int](v)
-	case tensor.Int32:
-		return integers[int32](v)
-	case tensor.Int64:
-		return integers[int64](v)
-	case tensor.Bool:
-		f := make([]bool, len(v))
-		for i, x := range v {
-			f[i] = x != 0
-		}
-		return f
-	}
-	return append([]float64(nil), v...)
-}
-
-func integers[T int | int32 | int64](v []float64) []T {
-	f := make([]T, len(v))
-	for i, x := range v {
-		f[i] = T(x)
-	}
-	return f
-}
-
-// floats reads a value's elements in row-major order, whatever its strides.
-func floats(v G.Value) ([]float64, error) {
-	if v == nil {
-		return nil, errors.New("there is no value")
-	}
-	var at func(i int) float64
-	n := 1
-	switch d := v.Data().(type) {
-	case float64:
-		return []float64{d}, nil
-	case float32:
-		return []float64{float64(d)}, nil
-	case int:
-		return []float64{float64(d)}, nil
-	case int32:
-		return []float64{float64(d)}, nil
-	case int64:
-		return []float64{float64(d)}, nil
-	case bool:
-		return []float64{truth(d)}, nil
-	case []float64:
-		at, n = func(i int) float64 { return d[i] }, len(d)
-	case []float32:
-		at, n = func(i int) float64 { return float64(d[i]) }, len(d)
-	case []int:
-		at, n = func(i int) float64 { return float64(d[i]) }, len(d)
-	case []int32:
-		at, n = func(i int) float64 { return float64(d[i]) }, len(d)
-	case []int64:
-		at, n = func(i int) float64 { return float64(d[i]) }, len(d)
-	case []bool:
-		at, n = func(i int) float64 { return truth(d[i]) }, len(d)
-	default:
-		return nil, errors.Errorf("a value of type %T, want floats or integers", v.Data())
-	}
-	t, ok := v.(tensor.Tensor)
-	if !ok {
-		return nil, errors.Errorf("a value of type %T", v)
-	}
-	shape, strides := t.Shape(), t.Strides()
-	// the tensor package gives scalars none, and a column-major (1, n) or (n, 1) only one
-	if len(strides) != len(shape) {
-		step := 1
-		if len(strides) == 1 {
-			step = strides[0]
-		}
-		strides = shape.CalcStrides()
-		for a := range strides {
-			strides[a] *= step
-		}
-	}
-	f := make([]float64, shape.TotalSize())
-	index, k := make([]int, len(shape)), 0
-	for i := range f {
-		if k < 0 || k >= n {
-			return nil, errors.Errorf("a tensor of shape %v and strides %v over %d elements", shape, strides, n)
-		}
-		f[i] = at(k)
-		for a := len(index) - 1; a >= 0; a-- {
-			index[a]++
-			if k += strides[a]; index[a] < shape[a] {
-				break
-			}
-			k -= strides[a] * shape[a]
-			index[a] = 0
-		}
-	}
-	return f, nil
-}
-
-func truth(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // args are a node's arguments, in order.
 func (w *world) args(n *G.Node) []*G.Node {
 	if all, ok := w.known[n]; ok {
@@ -311,13 +185,13 @@ func (w *world) order(roots ...*G.Node) []*G.Node {
 	return all
 }
 
-// A values maps nodes to their values in one run by hand.
-type values map[*G.Node]G.Value
+// An assignment maps nodes to their values in one run by hand.
+type assignment map[*G.Node]G.Value
 
 // evaluate runs the ops of the nodes by hand, on this goroutine: a panic that would end the process
 // under Gorgonia's machines is an error here. dirty computes into memory full of NaN where an op
 // offers UsePreallocDo.
-func (w *world) evaluate(nodes []*G.Node, at values, dirty bool) error {
+func (w *world) evaluate(nodes []*G.Node, at assignment, dirty bool) error {
 	for _, n := range nodes {
 		if _, ok := at[n]; ok {
 			continue
@@ -353,7 +227,7 @@ func (w *world) evaluate(nodes []*G.Node, at values, dirty bool) error {
 					}
 				}
 				w.preallocs++
-				if at[n], err = p.UsePreallocDo(value(n.Dtype(), n.Shape(), full), in...); err != nil {
+				if at[n], err = p.UsePreallocDo(values.Of(n.Dtype(), n.Shape(), full), in...); err != nil {
 					return err
 				}
 				return fits(n, at[n], "UsePreallocDo")
@@ -385,20 +259,20 @@ func fits(n *G.Node, v G.Value, by string) error {
 }
 
 // leaves are the inputs' values.
-func (w *world) leaves(x [][]float64) values {
-	at := values{}
+func (w *world) leaves(x [][]float64) assignment {
+	at := assignment{}
 	for i, n := range w.in {
 		in := &w.c.Inputs[i]
-		at[n] = value(in.dtype(w.of), in.Shape, x[i])
+		at[n] = values.Of(in.dtype(w.of), in.Shape, x[i])
 	}
 	return at
 }
 
 // read is the array of all outputs.
-func (w *world) read(at values) ([]float64, error) {
+func (w *world) read(at assignment) ([]float64, error) {
 	y := make([]float64, 0, w.n)
 	for _, n := range w.y {
-		v, err := floats(at[n])
+		v, err := values.Floats(at[n])
 		if err != nil {
 			return nil, err
 		}
@@ -567,16 +441,16 @@ func (w *world) derive() (*derivation, error) {
 }
 
 // seed adds the values of the cotangents, unless they are there.
-func (d *derivation) seed(leaves values, dy []float64) {
+func (d *derivation) seed(leaves assignment, dy []float64) {
 	for o, n := range d.dy {
 		if n != nil && leaves[n] == nil {
-			leaves[n] = value(n.Dtype(), d.shapes[o], d.part(o, dy))
+			leaves[n] = values.Of(n.Dtype(), d.shapes[o], d.part(o, dy))
 		}
 	}
 }
 
 // at evaluates y and the gradients at given values of the inputs.
-func (d *derivation) at(leaves values, dy []float64, dirty bool) (o outcome, err error) {
+func (d *derivation) at(leaves assignment, dy []float64, dirty bool) (o outcome, err error) {
 	d.seed(leaves, dy)
 	if err := d.evaluate(d.nodes, leaves, dirty); err != nil {
 		return o, err
@@ -587,7 +461,7 @@ func (d *derivation) at(leaves values, dy []float64, dirty bool) (o outcome, err
 	o.dx = make([][]float64, len(d.in))
 	for i, n := range d.grads {
 		if n != nil {
-			if o.dx[i], err = floats(leaves[n]); err != nil {
+			if o.dx[i], err = values.Floats(leaves[n]); err != nil {
 				return o, err
 			}
 		}
@@ -624,7 +498,7 @@ func (w *world) accumulating(x [][]float64, dy []float64) (o outcome, err error)
 				}
 			}
 			G.WithValue(at[n])(n)
-			G.WithGrad(value(n.Dtype(), n.Shape(), zero))(n)
+			G.WithGrad(values.Of(n.Dtype(), n.Shape(), zero))(n)
 		}
 		for i := len(nodes) - 1; i >= 0; i-- {
 			n := nodes[i]
@@ -646,7 +520,7 @@ func (w *world) accumulating(x [][]float64, dy []float64) (o outcome, err error)
 			if err != nil {
 				return err
 			}
-			if o.dx[i], err = floats(g); err != nil {
+			if o.dx[i], err = values.Floats(g); err != nil {
 				return err
 			}
 		}
@@ -724,7 +598,7 @@ func (w *world) machine(on Machine, runs int, x [][]float64, dy []float64, secon
 			}
 		}
 		if runs > 1 { // a further machine, which keeps its outputs
-			at := values{}
+			at := assignment{}
 			for _, n := range w.y {
 				at[n] = n.Value()
 			}
@@ -742,7 +616,7 @@ func (w *world) machine(on Machine, runs int, x [][]float64, dy []float64, secon
 			} else {
 				g = grads[k].Value()
 			}
-			if o.dx[i], err = floats(g); err != nil {
+			if o.dx[i], err = values.Floats(g); err != nil {
 				return errors.Wrapf(err, "the gradient of %s", w.c.Inputs[i].Name)
 			}
 		}
@@ -755,11 +629,11 @@ func (w *world) machine(on Machine, runs int, x [][]float64, dy []float64, secon
 func (w *world) weighted(n *G.Node, name string, weights []float64) (*G.Node, error) {
 	name = "verify: " + name
 	if n.IsScalar() {
-		return G.Mul(n, G.NewScalar(w.g, n.Dtype(), G.WithName(name), G.WithValue(value(n.Dtype(), nil, weights))))
+		return G.Mul(n, G.NewScalar(w.g, n.Dtype(), G.WithName(name), G.WithValue(values.Of(n.Dtype(), nil, weights))))
 	}
 	shape := n.Shape()
 	p, err := G.HadamardProd(n, G.NewTensor(w.g, n.Dtype(), shape.Dims(), G.WithShape(shape...),
-		G.WithName(name), G.WithValue(value(n.Dtype(), shape, weights))))
+		G.WithName(name), G.WithValue(values.Of(n.Dtype(), shape, weights))))
 	if err != nil {
 		return nil, err
 	}

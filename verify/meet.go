@@ -5,6 +5,8 @@ import (
 
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // meets reports whether kinks of inner ops meet along a direction, where the case is a graph of
@@ -26,7 +28,7 @@ func (t *trial) meets(v [][]float64) bool {
 	nodes := t.fwd.steps
 	kinks := map[*G.Node]map[int]bool{}
 	err := guarded(func() error {
-		var at [3]values
+		var at [3]assignment
 		for _, side := range []float64{h, -h} {
 			for s, by := range []float64{0, side, side / 4} {
 				at[s] = t.fwd.leaves(moved(t.x, v, by))
@@ -49,7 +51,7 @@ func (t *trial) meets(v [][]float64) bool {
 
 // bends adds the elements of results that have kinks of their own along the tangents to one side.
 // at has all values at x, and at the steps h and h/4 from it.
-func (t *trial) bends(nodes []*G.Node, at [3]values, h float64, kinks map[*G.Node]map[int]bool) error {
+func (t *trial) bends(nodes []*G.Node, at [3]assignment, h float64, kinks map[*G.Node]map[int]bool) error {
 	jumps := map[*G.Node][]bool{}
 	for _, n := range nodes {
 		args := t.fwd.args(n)
@@ -59,7 +61,7 @@ func (t *trial) bends(nodes []*G.Node, at [3]values, h float64, kinks map[*G.Nod
 		var y [3][]float64
 		for s := range y {
 			var err error
-			if y[s], err = floats(at[s][n]); err != nil {
+			if y[s], err = values.Floats(at[s][n]); err != nil {
 				return err
 			}
 		}
@@ -76,11 +78,11 @@ func (t *trial) bends(nodes []*G.Node, at [3]values, h float64, kinks map[*G.Nod
 		for s := 1; s < 3; s++ {
 			var there, back []G.Value
 			for _, a := range args {
-				from, err := floats(at[0][a])
+				from, err := values.Floats(at[0][a])
 				if err != nil {
 					return err
 				}
-				to, err := floats(at[s][a])
+				to, err := values.Floats(at[s][a])
 				if err != nil {
 					return err
 				}
@@ -93,8 +95,8 @@ func (t *trial) bends(nodes []*G.Node, at [3]values, h float64, kinks map[*G.Nod
 					moving = moving || to[e] != x
 					opposite[e] = 2*x - to[e]
 				}
-				there = append(there, value(a.Dtype(), a.Shape(), to))
-				back = append(back, value(a.Dtype(), a.Shape(), opposite))
+				there = append(there, values.Of(a.Dtype(), a.Shape(), to))
+				back = append(back, values.Of(a.Dtype(), a.Shape(), opposite))
 			}
 			if !moving {
 				break
@@ -107,7 +109,7 @@ func (t *trial) bends(nodes []*G.Node, at [3]values, h float64, kinks map[*G.Nod
 				if err != nil {
 					return err
 				}
-				if *side.y, err = floats(v); err != nil {
+				if *side.y, err = values.Floats(v); err != nil {
 					return err
 				}
 			}

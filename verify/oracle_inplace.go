@@ -3,6 +3,8 @@ package verify
 import (
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // ByInPlace gives y a consumer under TapeMachine that may write its result into y's memory: y + 1.
@@ -42,7 +44,7 @@ func (t *trial) inPlace() {
 			return err
 		}
 		for i, n := range w.in {
-			after, err := floats(leaves[n])
+			after, err := values.Floats(leaves[n])
 			if err != nil {
 				return err
 			}

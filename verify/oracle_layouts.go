@@ -7,6 +7,8 @@ import (
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // The layouts: each operand in turn, inputs and cotangents, as a slice of a larger tensor, as a
@@ -73,7 +75,7 @@ func (t *trial) layouts(by Oracle, axes int, form func(of tensor.Dtype, shape te
 		}
 		applies = true
 		var e *derivation
-		w, is, o, err := t.anew(t.of, t.x, func(w *world, d *derivation, at values) error {
+		w, is, o, err := t.anew(t.of, t.x, func(w *world, d *derivation, at assignment) error {
 			if e = d; op.input >= 0 {
 				at[w.in[op.input]] = v
 			} else {
@@ -119,9 +121,9 @@ func (t *trial) layouts(by Oracle, axes int, form func(of tensor.Dtype, shape te
 
 // culprit is the first node whose value differs from the same node's in a run on plain memory,
 // though its arguments are equal, or nil. e is nil where there are no gradients.
-func (t *trial) culprit(w *world, e *derivation, is values) *G.Node {
+func (t *trial) culprit(w *world, e *derivation, is assignment) *G.Node {
 	var d *derivation
-	plain, at, _, err := t.anew(t.of, t.x, func(_ *world, made *derivation, _ values) error {
+	plain, at, _, err := t.anew(t.of, t.x, func(_ *world, made *derivation, _ assignment) error {
 		d = made
 		return nil
 	})
@@ -133,8 +135,8 @@ func (t *trial) culprit(w *world, e *derivation, is values) *G.Node {
 		return nil
 	}
 	for k := range a {
-		x, err1 := floats(at[a[k]])
-		y, err2 := floats(is[b[k]])
+		x, err1 := values.Floats(at[a[k]])
+		y, err2 := values.Floats(is[b[k]])
 		if err1 != nil || err2 != nil || len(x) != len(y) {
 			return nil
 		}
@@ -154,7 +156,7 @@ func (t *trial) culprit(w *world, e *derivation, is values) *G.Node {
 func (t *trial) blameless(w *world) bool { return !t.c.Strict && w.composed() || !native(w.y[0].Op()) }
 
 // foreign reports whether the op that stopped a run is Gorgonia's own.
-func (t *trial) foreign(w *world, at values, d *derivation) bool {
+func (t *trial) foreign(w *world, at assignment, d *derivation) bool {
 	if w == nil || !t.blameless(w) {
 		return false
 	}
@@ -173,8 +175,8 @@ func (t *trial) foreign(w *world, at values, d *derivation) bool {
 // rowMajor reports whether the outcome is what comes of an operand that has the column-major memory
 // for its row-major one.
 func (t *trial) rowMajor(op operand, o outcome) bool {
-	_, _, raw, err := t.anew(t.of, t.x, func(w *world, d *derivation, at values) error {
-		v := value(op.typ, op.shape, columns(op.shape, op.v))
+	_, _, raw, err := t.anew(t.of, t.x, func(w *world, d *derivation, at assignment) error {
+		v := values.Of(op.typ, op.shape, columns(op.shape, op.v))
 		if op.input >= 0 {
 			at[w.in[op.input]] = v
 		} else {
@@ -219,7 +221,7 @@ func sliced(of tensor.Dtype, shape tensor.Shape, v []float64) (G.Value, error) {
 		}
 		f[k] = x
 	}
-	t, err := value(of, large, f).(*tensor.Dense).Slice(at...)
+	t, err := values.Of(of, large, f).(*tensor.Dense).Slice(at...)
 	if err != nil {
 		return nil, err
 	}
@@ -232,9 +234,9 @@ func sliced(of tensor.Dtype, shape tensor.Shape, v []float64) (G.Value, error) {
 // transposed lies in memory with its axes in reverse.
 func transposed(of tensor.Dtype, shape tensor.Shape, v []float64) (G.Value, error) {
 	if len(shape) < 2 {
-		return value(of, shape, v), nil
+		return values.Of(of, shape, v), nil
 	}
-	t := value(of, reversed(shape), columns(shape, v)).(*tensor.Dense)
+	t := values.Of(of, reversed(shape), columns(shape, v)).(*tensor.Dense)
 	axes := make([]int, len(shape))
 	for a := range axes {
 		axes[a] = len(axes) - 1 - a
@@ -248,10 +250,10 @@ func transposed(of tensor.Dtype, shape tensor.Shape, v []float64) (G.Value, erro
 // columnMajor lies in memory with its first axis fastest.
 func columnMajor(of tensor.Dtype, shape tensor.Shape, v []float64) (G.Value, error) {
 	if len(shape) < 2 {
-		return value(of, shape, v), nil
+		return values.Of(of, shape, v), nil
 	}
 	// AsFortran takes row-major numbers and reorders them.
-	return tensor.New(tensor.WithShape(shape...), tensor.AsFortran(backing(of, v))), nil
+	return tensor.New(tensor.WithShape(shape...), tensor.AsFortran(values.Backing(of, v))), nil
 }
 
 func reversed(shape tensor.Shape) tensor.Shape {

@@ -8,6 +8,8 @@ import (
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // BySecond checks the derivatives of s = Σ ⟨dx, v⟩ by every input and by dy: the first derivative
@@ -114,7 +116,7 @@ func (t *trial) second() {
 				return err
 			}
 			for e, n := range grads {
-				if got[wrt[e]], err = floats(at[n]); err != nil {
+				if got[wrt[e]], err = values.Floats(at[n]); err != nil {
 					return err
 				}
 			}
@@ -262,7 +264,7 @@ func (t *trial) few(n int) (all [][]float64, unit []int) {
 // differentiable are the nodes that the cost reaches through arguments in which ops say that they
 // are differentiable; those that it reaches through others, too; and what stopped the walk there.
 // An op may rightly say so of an argument that does not change its result: that stops nothing.
-func (w *world) differentiable(cost *G.Node, at values) (open, shut map[*G.Node]bool, closed string) {
+func (w *world) differentiable(cost *G.Node, at assignment) (open, shut map[*G.Node]bool, closed string) {
 	open, shut = map[*G.Node]bool{}, map[*G.Node]bool{}
 	var refuse func(n *G.Node)
 	refuse = func(n *G.Node) {
@@ -307,13 +309,13 @@ func (w *world) differentiable(cost *G.Node, at values) (open, shut map[*G.Node]
 }
 
 // depends reports whether the result of a node changes with one of its arguments, near its value.
-func (w *world) depends(n *G.Node, args []*G.Node, i int, at values) bool {
-	before, err := floats(at[n])
+func (w *world) depends(n *G.Node, args []*G.Node, i int, at assignment) bool {
+	before, err := values.Floats(at[n])
 	if err != nil {
 		return true
 	}
 	for _, by := range []float64{0x1p-5, -0x1p-4} {
-		v, err := floats(at[args[i]])
+		v, err := values.Floats(at[args[i]])
 		if err != nil {
 			return true
 		}
@@ -323,14 +325,14 @@ func (w *world) depends(n *G.Node, args []*G.Node, i int, at values) bool {
 		var in []G.Value
 		for k, c := range args {
 			if in = append(in, at[c]); k == i {
-				in[k] = value(c.Dtype(), c.Shape(), v)
+				in[k] = values.Of(c.Dtype(), c.Shape(), v)
 			}
 		}
 		var after []float64
 		err = guarded(func() error {
 			y, err := n.Op().Do(in...)
 			if err == nil {
-				after, err = floats(y)
+				after, err = values.Floats(y)
 			}
 			return err
 		})

@@ -1,6 +1,10 @@
 package verify
 
-import G "gorgonia.org/gorgonia"
+import (
+	G "gorgonia.org/gorgonia"
+
+	"github.com/convgrad/convgrad/verify/internal/values"
+)
 
 // ByUnmodified wants inputs and cotangents as they were.
 const ByUnmodified Oracle = "inputs unmodified"
@@ -12,7 +16,7 @@ var _ = register(oracle{name: ByUnmodified, rank: 20, judge: (*trial).unmodified
 
 func (t *trial) unmodified() {
 	var dy []*G.Node
-	w, at, _, err := t.anew(t.of, t.x, func(_ *world, d *derivation, _ values) error {
+	w, at, _, err := t.anew(t.of, t.x, func(_ *world, d *derivation, _ assignment) error {
 		if d != nil {
 			dy = d.dy
 		}
@@ -23,7 +27,7 @@ func (t *trial) unmodified() {
 		return
 	}
 	is := func(name string, n *G.Node, shape []int, before []float64) {
-		after, err := floats(at[n])
+		after, err := values.Floats(at[n])
 		if err != nil {
 			t.note(name, ByUnmodified, Fails, err)
 			return

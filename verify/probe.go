@@ -569,7 +569,11 @@ func (t *trial) measured(f function, x [][]float64, here []float64, terms float6
 	if t.of == tensor.Float32 {
 		tau = 0x1p-18
 	}
-	for range 3 {
+	rounds := 3
+	if t.brief {
+		rounds = 1
+	}
+	for range rounds {
 		if t.spent.over() {
 			break
 		}

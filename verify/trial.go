@@ -11,6 +11,8 @@ import (
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // Unit roundoffs.
@@ -266,7 +268,7 @@ func (t *trial) derivedOf(of tensor.Dtype) (*derivation, error) {
 
 // anew runs everything by hand in a new graph of an element type, with or without gradients as the
 // op has them. feed may change the leaves, the cotangents among them.
-func (t *trial) anew(of tensor.Dtype, x [][]float64, feed func(w *world, d *derivation, at values) error) (w *world, at values, o outcome, err error) {
+func (t *trial) anew(of tensor.Dtype, x [][]float64, feed func(w *world, d *derivation, at assignment) error) (w *world, at assignment, o outcome, err error) {
 	if w, err = t.c.world(of, t.spent); err != nil {
 		return w, nil, o, err
 	}
@@ -685,7 +687,7 @@ func (t *trial) others() string {
 		c := Case{Name: "one op", Build: func(in []*G.Node) (*G.Node, error) { return G.ApplyOp(n.Op(), in...) },
 			Seed: t.c.Seed, Fixed: true, NoShrink: true, Strict: true, Only: []Oracle{ByDoDiff, ByLisp, ByLispAccumul}}
 		for k, a := range args {
-			v, err := floats(at[a])
+			v, err := values.Floats(at[a])
 			if err != nil {
 				return ""
 			}

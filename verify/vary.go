@@ -249,7 +249,7 @@ func (c *Case) stretched(from, to int) iter.Seq[Case] {
 			return
 		}
 		for _, sides := range choices {
-			if t, ok := c.apart(to, sides...); ok && t.builds() && !yield(t) {
+			if t, ok := c.apart(to, sides...); ok && !yield(t) {
 				return
 			}
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/convgrad/convgrad/verify"
 	"github.com/convgrad/convgrad/verify/internal/graphs"
 	"github.com/convgrad/convgrad/verify/internal/reference"
+	"github.com/convgrad/convgrad/verify/internal/values"
 	"github.com/convgrad/convgrad/verify/suite"
 )
 
@@ -390,9 +391,7 @@ func viewed(v view, shape []int, build func(x *G.Node) (*G.Node, error), want fu
 		return "the view cannot be made: " + err.Error()
 	}
 	d := made.(*tensor.Dense)
-	for i, x := range a.Data {
-		d.Set(graphs.Place(d, i), x)
-	}
+	done(values.Set(d, a.Data))
 	g := G.NewGraph()
 	x := G.NewTensor(g, tensor.Float64, len(shape), G.WithShape(shape...), G.WithName("x"))
 	y := must(build(x))
@@ -400,7 +399,7 @@ func viewed(v view, shape []int, build func(x *G.Node) (*G.Node, error), want fu
 	G.Read(y, &read)
 	done(G.Let(x, d))
 	run(g)
-	got := must(graphs.Floats(read))
+	got := must(values.Floats(read))
 	return differs("y", got, want(a.Data))
 }
 
@@ -666,7 +665,7 @@ func builtIns() []builtIn {
 			G.Read(p, &read)
 			must(G.Log(p))
 			run(g)
-			got := must(graphs.Floats(read))
+			got := must(values.Floats(read))
 			return differs("softmax", got, []float64{0.5, 0.5})
 		})},
 		{name: "SoftMax", use: "−mean(log(softmax(x)·t)), the loss of examples/convnet", known: "O6", search: one("x [0 0], targets [1 0] and [0 1]", func() string {
@@ -735,7 +734,7 @@ func builtIns() []builtIn {
 				return ""
 			}
 			v := must(op.UsePreallocDo(graphs.Zeros(1).Value(tensor.Float64), in[0].Value()))
-			if got, err := graphs.Floats(v); err != nil || got[0] != 0 && got[0] != 2 {
+			if got, err := values.Floats(v); err != nil || got[0] != 0 && got[0] != 2 {
 				return fmt.Sprintf("y is %v (%v), want 0 or 2", got, err)
 			}
 			return ""
@@ -770,7 +769,7 @@ func builtIns() []builtIn {
 			first := must(G.Grad(G.Must(G.Sum(cube)), in[0]))
 			second := must(G.Grad(G.Must(G.Sum(first[0])), in[0]))
 			run(g)
-			got := must(graphs.Floats(second[0].Value()))
+			got := must(values.Floats(second[0].Value()))
 			return differs("d²/dx²", got, []float64{6})
 		})},
 		{name: "Grad", use: "of a loss, and then of the loss with a penalty on the same weights", known: "M1", search: one("Σ w², and then Σ w² + Σ w⁴, w [1]", func() string {
@@ -781,7 +780,7 @@ func builtIns() []builtIn {
 			penalty := G.Must(G.Sum(G.Must(G.Square(square))))
 			dw := must(G.Grad(G.Must(G.Add(loss, penalty)), in[0]))
 			run(g)
-			got := must(graphs.Floats(dw[0].Value()))
+			got := must(values.Floats(dw[0].Value()))
 			return differs("dw", got, []float64{6})
 		})},
 		{name: "BroadcastAdd", use: "its gradient by what is broadcast over axis 2 of four", known: "O8", search: func(try try) {
@@ -907,7 +906,7 @@ func leftAlone(f func(x *G.Node) (*G.Node, error), options ...G.VMOpt) func(try 
 			y := must(f(in[0]))
 			must(G.Add(y, G.NewConstant(1.0)))
 			run(g, options...)
-			got := must(graphs.Floats(in[0].Value()))
+			got := must(values.Floats(in[0].Value()))
 			return differs("x after the run", got, []float64{0, 0})
 		})
 	}
@@ -988,7 +987,7 @@ func secondConv(g kernel.Conv, sp kernel.Spatial) string {
 	p = must(G.Sum(p))
 	dw := must(G.Grad(p, nodes[1]))
 	run(graph)
-	got := must(graphs.Floats(dw[0].Value()))
+	got := must(values.Floats(dw[0].Value()))
 	want := make([]float64, g.WLen())
 	kernel.RefBackwardFilter(g, want, dy.Data, v.Data)
 	return differs("∂/∂w ⟨∂E/∂x, v⟩", got, want)
@@ -1002,6 +1001,6 @@ func secondMax() string {
 	dx := must(G.Grad(c, in[0]))
 	d := must(G.Grad(G.Must(G.Sum(G.Must(G.HadamardProd(dx[0], in[2])))), in[1]))
 	run(graph)
-	got := must(graphs.Floats(d[0].Value()))
+	got := must(values.Floats(d[0].Value()))
 	return differs("∂/∂dy ⟨∂E/∂x, v⟩", got, []float64{5})
 }

@@ -1,14 +1,9 @@
 package suite
 
 import (
-	"fmt"
-	"hash"
-	"hash/fnv"
 	"math/rand/v2"
 	"slices"
-	"sync/atomic"
 
-	"github.com/chewxy/hm"
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -17,275 +12,49 @@ import (
 	"github.com/convgrad/convgrad/verify/internal/graphs"
 )
 
-// planted is an op made of a rule and a mistake in it. It stands in a graph where the library's op
-// would, so that a mistake goes through the same machines and the same oracles.
-type planted struct {
-	key      uint64 // each is an op of its own to Gorgonia, which tells ops apart by hash
-	s        *subject
-	forward  func(in [][]float64) []float64
-	backward func(in [][]float64, y, dy []float64) [][]float64
-
-	overwrites, dirty bool
-}
-
-var plantedOps atomic.Uint64
-
-// plant is the subject with the mistake in place of its op.
+// plant is the subject with the mistake in place of its op: it goes through the same machines and
+// the same oracles.
 func (s *subject) plant(m mistake) *subject {
-	p := s.planting(m)
+	m = s.complete(m)
+	o := graphs.Op{
+		Name: "planted " + s.op, Shape: func([]tensor.Shape) (tensor.Shape, error) { return s.y, nil },
+		MemoryY: true, Stores: m.overwrites,
+		Y: func(c *graphs.Call) []float64 {
+			y := m.forward(c.X)
+			if m.dirty && c.Dst != nil {
+				y = slices.Clone(y)
+				for i := range y {
+					y[i] += c.Dst[i]
+				}
+			}
+			return y
+		},
+		D: func(c *graphs.Call) [][]float64 { return m.backward(c.X, c.Y, c.DY) },
+	}
 	bad := *s
 	bad.planted = true
-	bad.build, bad.outputs = func(in []*G.Node) (*G.Node, error) { return G.ApplyOp(p, in...) }, nil
+	bad.build, bad.outputs = func(in []*G.Node) (*G.Node, error) { return o.Apply(in...) }, nil
 	if s.outputs != nil {
 		bad.reference = s.alone
 	}
 	return &bad
 }
 
-func (s *subject) planting(m mistake) *planted {
-	p := &planted{key: plantedOps.Add(1), s: s, forward: m.forward, backward: m.backward, overwrites: m.overwrites, dirty: m.dirty}
-	if p.forward == nil {
-		p.forward = s.rule.forward
+// complete has the right functions for those that the mistake leaves out.
+func (s *subject) complete(m mistake) mistake {
+	right, wrong := s.rule, m.forward != nil
+	if !wrong {
+		m.forward = right.forward
 	}
-	if p.backward == nil {
-		right := s.rule.backward
-		if m.forward != nil { // the backward pass of a right op sees the output of a right one
-			p.backward = func(in [][]float64, _, dy []float64) [][]float64 { return right(in, s.rule.forward(in), dy) }
-		} else {
-			p.backward = right
-		}
-	}
-	return p
-}
-
-func typeOf(shape []int) hm.Type {
-	if len(shape) == 0 {
-		return hm.TypeVariable('a')
-	}
-	return G.TensorType{Dims: len(shape), Of: hm.TypeVariable('a')}
-}
-
-// signature is the type of a function of the subject's operands and of more tensors.
-func (s *subject) signature(more ...[]int) hm.Type {
-	var t []hm.Type
-	for i, shape := range s.shapes {
-		switch {
-		case s.floating(i):
-			t = append(t, typeOf(shape))
-		case len(shape) == 0:
-			t = append(t, s.inputs[i].Type)
-		default:
-			t = append(t, G.TensorType{Dims: len(shape), Of: s.inputs[i].Type})
-		}
-	}
-	for _, shape := range more {
-		t = append(t, typeOf(shape))
-	}
-	return hm.NewFnType(t...)
-}
-
-// dtype is the type of the operands that are floats.
-func (s *subject) dtype(in []G.Value) tensor.Dtype {
-	for i := range s.shapes {
-		if s.floating(i) {
-			return in[i].Dtype()
-		}
-	}
-	return tensor.Float64
-}
-
-func (p *planted) Arity() int                                     { return len(p.s.shapes) }
-func (p *planted) Type() hm.Type                                  { return p.s.signature(p.s.y) }
-func (p *planted) InferShape(...G.DimSizer) (tensor.Shape, error) { return shapeOf(p.s.y), nil }
-func (p *planted) ReturnsPtr() bool                               { return false }
-func (p *planted) CallsExtern() bool                              { return false }
-func (p *planted) OverwritesInput() int                           { return -1 }
-func (p *planted) WriteHash(h hash.Hash)                          { fmt.Fprintf(h, "suite.planted|%d", p.key) }
-func (p *planted) Hashcode() uint32                               { return hashOf(p) }
-func (p *planted) String() string                                 { return "planted " + p.s.op }
-func (p *planted) Preallocated()                                  {}
-func (p *planted) Do(in ...G.Value) (G.Value, error)              { return p.compute(nil, in) }
-func (p *planted) UsePreallocDo(dst G.Value, in ...G.Value) (G.Value, error) {
-	return p.compute(dst, in)
-}
-
-func shapeOf(s []int) tensor.Shape {
-	if len(s) == 0 {
-		return tensor.ScalarShape()
-	}
-	return append(tensor.Shape{}, s...)
-}
-
-func hashOf(o G.Op) uint32 {
-	h := fnv.New32a()
-	o.WriteHash(h)
-	return h.Sum32()
-}
-
-func elements(in []G.Value) ([][]float64, error) {
-	var all [][]float64
-	for _, v := range in {
-		f, err := graphs.Floats(v)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, f)
-	}
-	return all, nil
-}
-
-func (p *planted) compute(dst G.Value, in []G.Value) (G.Value, error) {
-	v, err := elements(in)
-	if err != nil {
-		return nil, err
-	}
-	y := p.forward(v)
-	if p.dirty && dst != nil {
-		held, err := graphs.Floats(dst)
-		if err != nil {
-			return nil, err
-		}
-		for i := range y {
-			y[i] += held[i]
-		}
-	}
-	return result(y, p.s.y, p.s.dtype(in), dst)
-}
-
-// result puts elements into a value, or into the memory at hand.
-func result(data []float64, shape []int, of tensor.Dtype, dst G.Value) (G.Value, error) {
-	switch {
-	case len(shape) == 0 && of == tensor.Float32:
-		return G.NewF32(float32(data[0])), nil
-	case len(shape) == 0:
-		return G.NewF64(data[0]), nil
-	}
-	v := graphs.Of(shape, data).Value(of)
-	if d, ok := dst.(*tensor.Dense); ok {
-		return d, tensor.Copy(d, v)
-	}
-	return v, nil
-}
-
-func (p *planted) DiffWRT(n int) []bool {
-	all := make([]bool, n)
-	for i := range all {
-		all[i] = p.s.floating(i)
-	}
-	return all
-}
-
-func (p *planted) SymDiff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
-	var all G.Nodes
-	for i := range in {
-		if !p.s.floating(i) {
-			all = append(all, nil)
-			continue
-		}
-		n, err := G.ApplyOp(&plantedGradient{p, i}, append(append(G.Nodes{}, in...), out, grad)...)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, n)
-	}
-	return all, nil
-}
-
-func (p *planted) DoDiff(_ G.ExecutionContext, in G.Nodes, out *G.Node) error {
-	dy, err := out.Grad()
-	if err != nil {
-		return err
-	}
-	var values []G.Value
-	for _, n := range in {
-		values = append(values, n.Value())
-	}
-	v, err := elements(append(values, out.Value(), dy))
-	if err != nil {
-		return err
-	}
-	grads := p.backward(v[:len(in)], v[len(in)], v[len(in)+1])
-	for i, n := range in {
-		if !p.s.floating(i) {
-			continue
-		}
-		g, err := n.Grad()
-		if err != nil {
-			return err
-		}
-		if p.addScalar(g, grads[i]) {
-			continue
-		}
-		d, ok := g.(*tensor.Dense)
-		if !ok {
-			return errors.Errorf("suite: the gradient of input %d is a %T", i, g)
-		}
-		held, err := graphs.Floats(d)
-		if err != nil {
-			return err
-		}
-		for k := range held {
-			if p.overwrites {
-				held[k] = 0
+	if m.backward == nil {
+		m.backward = func(in [][]float64, y, dy []float64) [][]float64 {
+			if wrong { // the backward pass of a right op sees the output of a right one
+				y = right.forward(in)
 			}
-			held[k] += grads[i][k]
-		}
-		if err := tensor.Copy(d, graphs.Of(p.s.shapes[i], held).Value(d.Dtype())); err != nil {
-			return err
+			return right.backward(in, y, dy)
 		}
 	}
-	return nil
-}
-
-// addScalar adds to a gradient that is a scalar.
-func (p *planted) addScalar(g G.Value, dx []float64) bool {
-	switch d := g.(type) {
-	case *G.F64:
-		if p.overwrites {
-			*d = 0
-		}
-		*d += G.F64(dx[0])
-	case *G.F32:
-		if p.overwrites {
-			*d = 0
-		}
-		*d += G.F32(dx[0])
-	default:
-		return false
-	}
-	return true
-}
-
-// plantedGradient is the gradient of input i as an op of x…, y and dy.
-type plantedGradient struct {
-	p *planted
-	i int
-}
-
-func (g *plantedGradient) Arity() int { return len(g.p.s.shapes) + 2 }
-func (g *plantedGradient) Type() hm.Type {
-	return g.p.s.signature(g.p.s.y, g.p.s.y, g.p.s.shapes[g.i])
-}
-func (g *plantedGradient) InferShape(...G.DimSizer) (tensor.Shape, error) {
-	return shapeOf(g.p.s.shapes[g.i]), nil
-}
-func (g *plantedGradient) ReturnsPtr() bool     { return false }
-func (g *plantedGradient) CallsExtern() bool    { return false }
-func (g *plantedGradient) OverwritesInput() int { return -1 }
-func (g *plantedGradient) WriteHash(h hash.Hash) {
-	fmt.Fprintf(h, "suite.plantedGradient|%d|%d", g.p.key, g.i)
-}
-func (g *plantedGradient) Hashcode() uint32 { return hashOf(g) }
-func (g *plantedGradient) String() string {
-	return fmt.Sprintf("planted %s, gradient %d", g.p.s.op, g.i)
-}
-func (g *plantedGradient) Do(in ...G.Value) (G.Value, error) {
-	v, err := elements(in)
-	if err != nil {
-		return nil, err
-	}
-	n := len(g.p.s.shapes)
-	return result(g.p.backward(v[:n], v[n], v[n+1])[g.i], g.p.s.shapes[g.i], g.p.s.dtype(in), nil)
+	return m
 }
 
 // general are the mistakes that any op can have, in its rule and in its kernel.

@@ -14,7 +14,7 @@ import (
 	"github.com/convgrad/convgrad/ops"
 	"github.com/convgrad/convgrad/ops/vm"
 	"github.com/convgrad/convgrad/verify"
-	"github.com/convgrad/convgrad/verify/internal/graphs"
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // drawRegistered takes a case of the list of ops. It has no reference: the checker's own oracles
@@ -123,7 +123,7 @@ func (o *graphOf) run(s *subject, in [][]float64, dy []float64) (y []float64, gr
 		if i < len(in) {
 			v = in[i]
 		}
-		if err := G.Let(n, valueFor(n, v)); err != nil {
+		if err := G.Let(n, values.Of(n.Dtype(), n.Shape(), v)); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -131,7 +131,7 @@ func (o *graphOf) run(s *subject, in [][]float64, dy []float64) (y []float64, gr
 		return nil, nil, err
 	}
 	o.machine.Reset()
-	if y, err = graphs.Floats(o.y.Value()); err != nil {
+	if y, err = values.Floats(o.y.Value()); err != nil {
 		return nil, nil, err
 	}
 	for i, n := range o.grads {
@@ -139,37 +139,13 @@ func (o *graphOf) run(s *subject, in [][]float64, dy []float64) (y []float64, gr
 			grads = append(grads, make([]float64, len(in[i])))
 			continue
 		}
-		d, err := graphs.Floats(n.Value())
+		d, err := values.Floats(n.Value())
 		if err != nil {
 			return nil, nil, err
 		}
 		grads = append(grads, d)
 	}
 	return y, grads, nil
-}
-
-// valueFor is numbers as the value of a leaf.
-func valueFor(n *G.Node, v []float64) any {
-	of, shape := n.Dtype(), n.Shape()
-	switch {
-	case len(shape) == 0:
-		return v[0]
-	case of == tensor.Float64:
-		return graphs.Of(shape, v).Value(of)
-	case of == tensor.Int32:
-		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(integers[int32](v)))
-	case of == tensor.Int64:
-		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(integers[int64](v)))
-	}
-	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(integers[int](v)))
-}
-
-func integers[T int | int32 | int64](v []float64) []T {
-	all := make([]T, len(v))
-	for i, x := range v {
-		all[i] = T(x)
-	}
-	return all
 }
 
 // ground gives a registered subject its rule. It is apart from the drawing, since most subjects
@@ -295,7 +271,7 @@ func (s *subject) drawn(r *rand.Rand) (in [][]float64, dy []float64) {
 // effect is what a planted rule computes, in one list: y, the gradients, and whether it accumulates
 // and clears.
 func (s *subject) effect(m mistake, in [][]float64, dy []float64) []float64 {
-	p := s.planting(m)
+	p := s.complete(m)
 	clone := func() (x [][]float64) {
 		for _, v := range in {
 			x = append(x, slices.Clone(v))

@@ -8,6 +8,8 @@ import (
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // An Array is a tensor in row-major order, whatever the element type of the graph that it is for.
@@ -37,75 +39,8 @@ func Ones(shape ...int) Array {
 // Clone shares no elements with the array.
 func (a Array) Clone() Array { return Array{a.Shape, append([]float64(nil), a.Data...)} }
 
-// Value is the array as a dense tensor of an element type.
-func (a Array) Value(of tensor.Dtype) *tensor.Dense {
-	shape := tensor.WithShape(a.Shape...)
-	if of == tensor.Float32 {
-		f := make([]float32, len(a.Data))
-		for i, v := range a.Data {
-			f[i] = float32(v)
-		}
-		return tensor.New(shape, tensor.WithBacking(f))
-	}
-	return tensor.New(shape, tensor.WithBacking(append([]float64(nil), a.Data...)))
-}
-
-// Floats reads the elements of a value of floats, in the order of their indices.
-func Floats(v G.Value) ([]float64, error) {
-	if v == nil {
-		return nil, errors.New("no value")
-	}
-	d, ok := v.(*tensor.Dense)
-	if !ok || d.IsScalar() {
-		x, err := Number(v.Data())
-		return []float64{x}, err
-	}
-	f := make([]float64, d.Shape().TotalSize())
-	for k := range f {
-		x, err := Number(d.Get(Place(d, k)))
-		if err != nil {
-			return nil, err
-		}
-		f[k] = x
-	}
-	return f, nil
-}
-
-// Place is where the element with the row-major number k lies in memory. A column-major tensor with
-// at most one long axis has fewer strides than axes.
-func Place(d *tensor.Dense, k int) int {
-	shape, strides := d.Shape(), d.Strides()
-	if len(strides) != len(shape) {
-		return k * strides[0]
-	}
-	at := 0
-	for a := len(shape) - 1; a >= 0; a-- {
-		at += k % shape[a] * strides[a]
-		k /= shape[a]
-	}
-	return at
-}
-
-// Number is an element of a tensor of floats or integers, or a scalar's.
-func Number(v any) (float64, error) {
-	switch x := v.(type) {
-	case float64:
-		return x, nil
-	case float32:
-		return float64(x), nil
-	case int:
-		return float64(x), nil
-	case int32:
-		return float64(x), nil
-	case int64:
-		return float64(x), nil
-	case []float64:
-		return x[0], nil
-	case []float32:
-		return float64(x[0]), nil
-	}
-	return 0, errors.Errorf("an element is a %T", v)
-}
+// Value is the array as a value of an element type.
+func (a Array) Value(of tensor.Dtype) G.Value { return values.Of(of, a.Shape, a.Data) }
 
 // A Build makes a node from its inputs.
 type Build func(in []*G.Node) (*G.Node, error)
@@ -166,11 +101,11 @@ func Run(build Build, in []Array, dy Array) (y Array, dx []Array, err error) {
 		return y, nil, err
 	}
 	y.Shape = append([]int(nil), n.Shape()...)
-	if y.Data, err = Floats(read); err != nil {
+	if y.Data, err = values.Floats(read); err != nil {
 		return y, nil, err
 	}
 	for i, d := range grads {
-		f, err := Floats(d.Value())
+		f, err := values.Floats(d.Value())
 		if err != nil {
 			return y, nil, errors.Wrapf(err, "the gradient of input %d", i)
 		}

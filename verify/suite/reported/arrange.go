@@ -47,7 +47,7 @@ func arranging() []Mistake {
 				return j, 1
 			})},
 		{Kind: "a mean for a sum", Report: "tfjs-core#398", What: "what was broadcast gets the mean of the rows' gradients, not their sum",
-			Inputs: []verify.Input{x23, verify.Normal("b", 3)}, Seen: AtOneShape, Hints: []string{"constant factor"}, op: addRow(func(c *call, i, j int) (int, float64) { return j, 1 / float64(c.in[0][0]) })},
+			Inputs: []verify.Input{x23, verify.Normal("b", 3)}, Seen: AtOneShape, Hints: []string{"constant factor"}, op: addRow(func(c *call, i, j int) (int, float64) { return j, 1 / float64(c.In[0][0]) })},
 		{Kind: "broadcasting not summed", Report: "tt-metal#40008", What: "a factor that was broadcast along rows gets the gradient of the first column",
 			Inputs: []verify.Input{verify.Normal("x", 3, 4), verify.Normal("m", 3, 1)}, Seen: AtOneShape, op: mulColumn(false)},
 		{Kind: "broadcasting not summed", Report: "burn#181", What: "where the other operand is the broadcast one, its gradient is summed and the first's is, too",
@@ -87,12 +87,12 @@ func arranging() []Mistake {
 func gather(store func(dx []float64, at int, v float64)) func(wrong bool) def {
 	return func(wrong bool) def {
 		o := gatherRows()
-		o.d = func(c *call) [][]float64 {
-			m := c.in[0][1]
-			dx := zeros(len(c.x[0]))
-			for i, r := range c.x[1] {
+		o.D = func(c *call) [][]float64 {
+			m := c.In[0][1]
+			dx := zeros(len(c.X[0]))
+			for i, r := range c.X[1] {
 				for j := range m {
-					if at, v := int(r)*m+j, c.dy[i*m+j]; wrong {
+					if at, v := int(r)*m+j, c.DY[i*m+j]; wrong {
 						store(dx, at, v)
 					} else {
 						dx[at] += v
@@ -107,15 +107,15 @@ func gather(store func(dx []float64, at int, v float64)) func(wrong bool) def {
 
 func gatherRows() def {
 	return def{
-		name: "gather",
-		shape: func(in []tensor.Shape) (tensor.Shape, error) {
+		Name: "gather",
+		Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 			return tensor.Shape{in[1][0], in[0][1]}, nil
 		},
-		y: func(c *call) []float64 {
-			m := c.in[0][1]
+		Y: func(c *call) []float64 {
+			m := c.In[0][1]
 			var y []float64
-			for _, r := range c.x[1] {
-				y = append(y, c.x[0][int(r)*m:][:m]...)
+			for _, r := range c.X[1] {
+				y = append(y, c.X[0][int(r)*m:][:m]...)
 			}
 			return y
 		},
@@ -124,13 +124,13 @@ func gatherRows() def {
 
 func gatheredGradient(wrong bool) def {
 	o := gather(nil)(false)
-	if right := o.d; wrong {
-		o.d = func(c *call) [][]float64 {
-			dx, m := right(c)[0], c.in[0][1]
-			for d := range c.in[0][0] {
-				r := int(c.x[1][d%len(c.x[1])])
+	if right := o.D; wrong {
+		o.D = func(c *call) [][]float64 {
+			dx, m := right(c)[0], c.In[0][1]
+			for d := range c.In[0][0] {
+				r := int(c.X[1][d%len(c.X[1])])
 				for j := range m {
-					dx[d*m+j] = c.dy[r%len(c.x[1])*m+j]
+					dx[d*m+j] = c.DY[r%len(c.X[1])*m+j]
 				}
 			}
 			return [][]float64{dx, nil}
@@ -142,15 +142,15 @@ func gatheredGradient(wrong bool) def {
 // dirtyMax is the maximum of each row.
 func dirtyMax(wrong bool) def {
 	o := rowMax()
-	o.memory = true
-	o.d = func(c *call) [][]float64 {
-		dx := zeros(len(c.x[0]))
-		if wrong && c.dst != nil {
-			copy(dx, c.dst)
+	o.MemoryD = true
+	o.D = func(c *call) [][]float64 {
+		dx := zeros(len(c.X[0]))
+		if wrong && c.Dst != nil {
+			copy(dx, c.Dst)
 		}
-		m := c.in[0][1]
-		for i := range c.in[0][0] {
-			dx[i*m+greatest(c.x[0][i*m:][:m])] += c.dy[i]
+		m := c.In[0][1]
+		for i := range c.In[0][0] {
+			dx[i*m+greatest(c.X[0][i*m:][:m])] += c.DY[i]
 		}
 		return [][]float64{dx}
 	}
@@ -170,13 +170,13 @@ func greatest(x []float64) int {
 
 func rowMax() def {
 	return def{
-		name:  "max of rows",
-		shape: func(in []tensor.Shape) (tensor.Shape, error) { return tensor.Shape{in[0][0]}, ranks(2)(in) },
-		y: func(c *call) []float64 {
+		Name:  "max of rows",
+		Shape: func(in []tensor.Shape) (tensor.Shape, error) { return tensor.Shape{in[0][0]}, ranks(2)(in) },
+		Y: func(c *call) []float64 {
 			var y []float64
-			m := c.in[0][1]
-			for i := range c.in[0][0] {
-				y = append(y, slices.Max(c.x[0][i*m:][:m]))
+			m := c.In[0][1]
+			for i := range c.In[0][0] {
+				y = append(y, slices.Max(c.X[0][i*m:][:m]))
 			}
 			return y
 		},
@@ -187,17 +187,17 @@ func rowMax() def {
 func keptBuffer(wrong bool) def {
 	var buffer []float64
 	o := gatherRows()
-	o.d = func(c *call) [][]float64 {
-		m := c.in[0][1]
-		if len(buffer) != len(c.x[0]) || !wrong {
-			buffer = zeros(len(c.x[0]))
+	o.D = func(c *call) [][]float64 {
+		m := c.In[0][1]
+		if len(buffer) != len(c.X[0]) || !wrong {
+			buffer = zeros(len(c.X[0]))
 		}
-		for _, r := range c.x[1] {
+		for _, r := range c.X[1] {
 			clear(buffer[int(r)*m:][:m])
 		}
-		for i, r := range c.x[1] {
+		for i, r := range c.X[1] {
 			for j := range m {
-				buffer[int(r)*m+j] += c.dy[i*m+j]
+				buffer[int(r)*m+j] += c.DY[i*m+j]
 			}
 		}
 		return [][]float64{slices.Clone(buffer), nil}
@@ -207,33 +207,33 @@ func keptBuffer(wrong bool) def {
 
 func rawSquare(wrong bool) def {
 	o := curve("square", func(x float64) float64 { return x * x }, func(x float64) float64 { return 2 * x })
-	o.name = "cotangent in memory's order"
+	o.Name = "cotangent in memory's order"
 	if wrong {
-		o = def{name: o.name, y: o.y, rawD: true, d: o.d}
+		o = def{Name: o.Name, Y: o.Y, RawD: true, D: o.D}
 	}
 	return o
 }
 
 func rawMean(wrong bool) def {
 	return def{
-		name: "mean of the last axis",
-		shape: func(in []tensor.Shape) (tensor.Shape, error) {
+		Name: "mean of the last axis",
+		Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 			return in[0][:2].Clone(), ranks(3)(in)
 		},
-		rawD: wrong,
-		y: func(c *call) []float64 {
-			m := c.in[0][2]
-			y := zeros(c.in[0][0] * c.in[0][1])
-			for i, v := range c.x[0] {
+		RawD: wrong,
+		Y: func(c *call) []float64 {
+			m := c.In[0][2]
+			y := zeros(c.In[0][0] * c.In[0][1])
+			for i, v := range c.X[0] {
 				y[i/m] += v / float64(m)
 			}
 			return y
 		},
-		d: func(c *call) [][]float64 {
-			m := c.in[0][2]
-			dx := zeros(len(c.x[0]))
+		D: func(c *call) [][]float64 {
+			m := c.In[0][2]
+			dx := zeros(len(c.X[0]))
 			for i := range dx {
-				dx[i] = c.dy[i/m] / float64(m)
+				dx[i] = c.DY[i/m] / float64(m)
 			}
 			return [][]float64{dx}
 		},
@@ -243,14 +243,14 @@ func rawMean(wrong bool) def {
 // rawConv correlates each row with a short filter.
 func rawConv(wrong bool) def {
 	o := correlation(func(c *call) [][]float64 { return correlated(c) })
-	o.rawD = wrong
+	o.RawD = wrong
 	return o
 }
 
 func correlation(d func(c *call) [][]float64) def {
 	return def{
-		name: "correlation of rows",
-		shape: func(in []tensor.Shape) (tensor.Shape, error) {
+		Name: "correlation of rows",
+		Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 			if err := ranks(2, 1)(in); err != nil {
 				return nil, err
 			}
@@ -259,29 +259,29 @@ func correlation(d func(c *call) [][]float64) def {
 			}
 			return tensor.Shape{in[0][0], in[0][1] - in[1][0] + 1}, nil
 		},
-		y: func(c *call) []float64 {
-			n, m, r := c.in[0][0], c.in[0][1], c.in[1][0]
+		Y: func(c *call) []float64 {
+			n, m, r := c.In[0][0], c.In[0][1], c.In[1][0]
 			q := m - r + 1
 			y := zeros(n * q)
 			for i := range y {
-				for k, w := range c.x[1] {
-					y[i] += w * c.x[0][i/q*m+i%q+k]
+				for k, w := range c.X[1] {
+					y[i] += w * c.X[0][i/q*m+i%q+k]
 				}
 			}
 			return y
 		},
-		d: d,
+		D: d,
 	}
 }
 
 func correlated(c *call) [][]float64 {
-	m, r := c.in[0][1], c.in[1][0]
+	m, r := c.In[0][1], c.In[1][0]
 	q := m - r + 1
-	dx, dw := zeros(len(c.x[0])), zeros(r)
-	for i, v := range c.dy {
-		for k, w := range c.x[1] {
+	dx, dw := zeros(len(c.X[0])), zeros(r)
+	for i, v := range c.DY {
+		for k, w := range c.X[1] {
 			dx[i/q*m+i%q+k] += v * w
-			dw[k] += v * c.x[0][i/q*m+i%q+k]
+			dw[k] += v * c.X[0][i/q*m+i%q+k]
 		}
 	}
 	return [][]float64{dx, dw}
@@ -290,31 +290,31 @@ func correlated(c *call) [][]float64 {
 // rawDistances are the squared distances of points.
 func rawDistances(wrong bool) def {
 	return def{
-		name: "squared distances",
-		shape: func(in []tensor.Shape) (tensor.Shape, error) {
+		Name: "squared distances",
+		Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 			if err := ranks(2, 2)(in); err != nil || in[0][1] != in[1][1] {
 				return nil, errors.Errorf("points %v and %v", in[0], in[1])
 			}
 			return tensor.Shape{in[0][0], in[1][0]}, nil
 		},
-		rawD: wrong,
-		y: func(c *call) []float64 {
-			n, k, m := c.in[0][0], c.in[1][0], c.in[0][1]
+		RawD: wrong,
+		Y: func(c *call) []float64 {
+			n, k, m := c.In[0][0], c.In[1][0], c.In[0][1]
 			y := zeros(n * k)
 			for i := range y {
 				for j := range m {
-					d := c.x[0][i/k*m+j] - c.x[1][i%k*m+j]
+					d := c.X[0][i/k*m+j] - c.X[1][i%k*m+j]
 					y[i] += d * d
 				}
 			}
 			return y
 		},
-		d: func(c *call) [][]float64 {
-			k, m := c.in[1][0], c.in[0][1]
-			a, b := zeros(len(c.x[0])), zeros(len(c.x[1]))
-			for i, v := range c.dy {
+		D: func(c *call) [][]float64 {
+			k, m := c.In[1][0], c.In[0][1]
+			a, b := zeros(len(c.X[0])), zeros(len(c.X[1]))
+			for i, v := range c.DY {
 				for j := range m {
-					d := 2 * v * (c.x[0][i/k*m+j] - c.x[1][i%k*m+j])
+					d := 2 * v * (c.X[0][i/k*m+j] - c.X[1][i%k*m+j])
 					a[i/k*m+j] += d
 					b[i%k*m+j] -= d
 				}
@@ -329,24 +329,24 @@ func rawDistances(wrong bool) def {
 func addRow(where func(c *call, i, j int) (int, float64)) func(wrong bool) def {
 	return func(wrong bool) def {
 		return def{
-			name: "add to rows",
-			shape: func(in []tensor.Shape) (tensor.Shape, error) {
+			Name: "add to rows",
+			Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 				if err := ranks(2, 1)(in); err != nil || in[0][1] != in[1][0] {
 					return nil, errors.Errorf("operands %v", in)
 				}
 				return in[0].Clone(), nil
 			},
-			y: func(c *call) []float64 {
-				y := slices.Clone(c.x[0])
+			Y: func(c *call) []float64 {
+				y := slices.Clone(c.X[0])
 				for i := range y {
-					y[i] += c.x[1][i%len(c.x[1])]
+					y[i] += c.X[1][i%len(c.X[1])]
 				}
 				return y
 			},
-			d: func(c *call) [][]float64 {
-				m := len(c.x[1])
+			D: func(c *call) [][]float64 {
+				m := len(c.X[1])
 				db := zeros(m)
-				for i, v := range c.dy {
+				for i, v := range c.DY {
 					at, by := i%m, 1.0
 					if wrong {
 						at, by = where(c, i/m, i%m)
@@ -355,7 +355,7 @@ func addRow(where func(c *call, i, j int) (int, float64)) func(wrong bool) def {
 						db[at] += by * v
 					}
 				}
-				return [][]float64{slices.Clone(c.dy), db}
+				return [][]float64{slices.Clone(c.DY), db}
 			},
 		}
 	}
@@ -365,34 +365,34 @@ func addRow(where func(c *call, i, j int) (int, float64)) func(wrong bool) def {
 func mulColumn(both bool) func(wrong bool) def {
 	return func(wrong bool) def {
 		return def{
-			name: "times a column",
-			shape: func(in []tensor.Shape) (tensor.Shape, error) {
+			Name: "times a column",
+			Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 				if err := ranks(2, 2)(in); err != nil || in[0][0] != in[1][0] || in[1][1] != 1 {
 					return nil, errors.Errorf("operands %v", in)
 				}
 				return in[0].Clone(), nil
 			},
-			y: func(c *call) []float64 {
-				y := slices.Clone(c.x[0])
+			Y: func(c *call) []float64 {
+				y := slices.Clone(c.X[0])
 				for i := range y {
-					y[i] *= c.x[1][i/c.in[0][1]]
+					y[i] *= c.X[1][i/c.In[0][1]]
 				}
 				return y
 			},
-			d: func(c *call) [][]float64 {
-				w := c.in[0][1]
-				dx, dm := zeros(len(c.x[0])), zeros(len(c.x[1]))
-				for i, v := range c.dy {
-					dx[i] = v * c.x[1][i/w]
+			D: func(c *call) [][]float64 {
+				w := c.In[0][1]
+				dx, dm := zeros(len(c.X[0])), zeros(len(c.X[1]))
+				for i, v := range c.DY {
+					dx[i] = v * c.X[1][i/w]
 					if !wrong || both || i%w == 0 {
-						dm[i/w] += v * c.x[0][i]
+						dm[i/w] += v * c.X[0][i]
 					}
 				}
 				if wrong && both {
 					for i := range dx {
 						sum := 0.0
-						for _, v := range c.dy[i/w*w:][:w] {
-							sum += v * c.x[1][i/w]
+						for _, v := range c.DY[i/w*w:][:w] {
+							sum += v * c.X[1][i/w]
 						}
 						dx[i] = sum
 					}
@@ -407,19 +407,19 @@ func mulColumn(both bool) func(wrong bool) def {
 func keptInput(wrong bool) def {
 	var last []float64
 	return def{
-		name: "square with a memory",
-		y: func(c *call) []float64 {
-			last = slices.Clone(c.x[0])
-			return each(c.x[0], func(x float64) float64 { return x * x })
+		Name: "square with a memory",
+		Y: func(c *call) []float64 {
+			last = slices.Clone(c.X[0])
+			return each(c.X[0], func(x float64) float64 { return x * x })
 		},
-		d: func(c *call) [][]float64 {
-			x := c.x[0]
+		D: func(c *call) [][]float64 {
+			x := c.X[0]
 			if wrong && len(last) == len(x) {
 				x = last
 			}
 			dx := zeros(len(x))
 			for i := range dx {
-				dx[i] = 2 * x[i] * c.dy[i]
+				dx[i] = 2 * x[i] * c.DY[i]
 			}
 			return [][]float64{dx}
 		},
@@ -429,8 +429,8 @@ func keptInput(wrong bool) def {
 func keptGradient(wrong bool) def {
 	var before []float64
 	o := curve("square, accumulating", func(x float64) float64 { return x * x }, func(x float64) float64 { return 2 * x })
-	right := o.d
-	o.d = func(c *call) [][]float64 {
+	right := o.D
+	o.D = func(c *call) [][]float64 {
 		dx := right(c)[0]
 		if wrong && len(before) == len(dx) {
 			for i := range dx {
@@ -449,32 +449,32 @@ func race(late bool) func(wrong bool) def {
 	calls := 0
 	return func(wrong bool) def {
 		return def{
-			name: "sum of all, times x",
-			y: func(c *call) []float64 {
+			Name: "sum of all, times x",
+			Y: func(c *call) []float64 {
 				s := 0.0
-				for _, v := range c.x[0] {
+				for _, v := range c.X[0] {
 					s += v
 				}
-				return each(c.x[0], func(x float64) float64 { return s * x })
+				return each(c.X[0], func(x float64) float64 { return s * x })
 			},
-			d: func(c *call) [][]float64 {
+			D: func(c *call) [][]float64 {
 				mu.Lock()
 				calls++
 				lost := wrong && calls%3 == 0 // a race that can be repeated
 				mu.Unlock()
 				s, p := 0.0, 0.0
-				for i, v := range c.x[0] {
+				for i, v := range c.X[0] {
 					s += v
-					if !lost || i != len(c.x[0])/2 {
-						p += v * c.dy[i]
+					if !lost || i != len(c.X[0])/2 {
+						p += v * c.DY[i]
 					}
 				}
 				if lost && late {
 					p = 0
 				}
-				dx := zeros(len(c.x[0]))
+				dx := zeros(len(c.X[0]))
 				for i := range dx {
-					dx[i] = c.dy[i]*s + p
+					dx[i] = c.DY[i]*s + p
 				}
 				return [][]float64{dx}
 			},
@@ -485,28 +485,28 @@ func race(late bool) func(wrong bool) def {
 // firstWindow is the maximum of each pair of a row.
 func firstWindow(wrong bool) def {
 	return def{
-		name: "max of pairs",
-		shape: func(in []tensor.Shape) (tensor.Shape, error) {
+		Name: "max of pairs",
+		Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 			if err := ranks(2)(in); err != nil || in[0][1] < 2 {
 				return nil, errors.Errorf("x is %v", in[0])
 			}
 			return tensor.Shape{in[0][0], in[0][1] / 2}, nil
 		},
-		y: func(c *call) []float64 {
-			h := c.in[0][1] / 2
-			y := zeros(c.in[0][0] * h)
+		Y: func(c *call) []float64 {
+			h := c.In[0][1] / 2
+			y := zeros(c.In[0][0] * h)
 			for i := range y {
-				at := i/h*c.in[0][1] + 2*(i%h)
-				y[i] = max(c.x[0][at], c.x[0][at+1])
+				at := i/h*c.In[0][1] + 2*(i%h)
+				y[i] = max(c.X[0][at], c.X[0][at+1])
 			}
 			return y
 		},
-		d: func(c *call) [][]float64 {
-			h := c.in[0][1] / 2
-			dx := zeros(len(c.x[0]))
-			for i, v := range c.dy {
-				at := i/h*c.in[0][1] + 2*(i%h)
-				dx[at+greatest(c.x[0][at:][:2])] += v
+		D: func(c *call) [][]float64 {
+			h := c.In[0][1] / 2
+			dx := zeros(len(c.X[0]))
+			for i, v := range c.DY {
+				at := i/h*c.In[0][1] + 2*(i%h)
+				dx[at+greatest(c.X[0][at:][:2])] += v
 				if wrong {
 					break
 				}
@@ -523,27 +523,27 @@ func rows(n int) func(x tensor.Shape) int { return func(tensor.Shape) int { retu
 func scaleRows(rank int, limit func(x tensor.Shape) int) func(wrong bool) def {
 	return func(wrong bool) def {
 		return def{
-			name: "scale of rows",
-			shape: func(in []tensor.Shape) (tensor.Shape, error) {
+			Name: "scale of rows",
+			Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 				if err := ranks(rank, 1)(in); err != nil || in[0][rank-1] != in[1][0] {
 					return nil, errors.Errorf("operands %v", in)
 				}
 				return in[0].Clone(), nil
 			},
-			y: func(c *call) []float64 {
-				y := slices.Clone(c.x[0])
+			Y: func(c *call) []float64 {
+				y := slices.Clone(c.X[0])
 				for i := range y {
-					y[i] *= c.x[1][i%len(c.x[1])]
+					y[i] *= c.X[1][i%len(c.X[1])]
 				}
 				return y
 			},
-			d: func(c *call) [][]float64 {
-				m := len(c.x[1])
-				dx, dw := zeros(len(c.x[0])), zeros(m)
-				for i, v := range c.dy {
-					dx[i] = v * c.x[1][i%m]
-					if !wrong || i/m < limit(c.in[0]) {
-						dw[i%m] += v * c.x[0][i]
+			D: func(c *call) [][]float64 {
+				m := len(c.X[1])
+				dx, dw := zeros(len(c.X[0])), zeros(m)
+				for i, v := range c.DY {
+					dx[i] = v * c.X[1][i%m]
+					if !wrong || i/m < limit(c.In[0]) {
+						dw[i%m] += v * c.X[0][i]
 					}
 				}
 				return [][]float64{dx, dw}
@@ -555,8 +555,8 @@ func scaleRows(rank int, limit func(x tensor.Shape) int) func(wrong bool) def {
 // evenColumns is x ⊙ w for every row of x.
 func evenColumns(wrong bool) def {
 	o := scaleRows(2, rows(0))(false)
-	if right := o.d; wrong {
-		o.d = func(c *call) [][]float64 {
+	if right := o.D; wrong {
+		o.D = func(c *call) [][]float64 {
 			d := right(c)
 			if w := d[1]; len(w)%2 == 0 {
 				w[0], w[1] = w[1], w[0]
@@ -570,8 +570,8 @@ func evenColumns(wrong bool) def {
 // wrappedOffsets is x².
 func wrappedOffsets(wrong bool) def {
 	o := curve("square", func(x float64) float64 { return x * x }, func(x float64) float64 { return 2 * x })
-	if right := o.d; wrong {
-		o.d = func(c *call) [][]float64 {
+	if right := o.D; wrong {
+		o.D = func(c *call) [][]float64 {
 			dx := right(c)[0]
 			for i := 1 << 10; i < len(dx); i++ {
 				dx[i%(1<<10)] += dx[i]
@@ -586,45 +586,45 @@ func wrappedOffsets(wrong bool) def {
 // swappedSides is the maximum of windows of 2×2, at stride 1, of one image.
 func swappedSides(wrong bool) def {
 	window := func(c *call, i, j int) []int {
-		w := c.in[0][1]
+		w := c.In[0][1]
 		return []int{i*w + j, i*w + j + 1, (i+1)*w + j, (i+1)*w + j + 1}
 	}
 	winner := func(c *call, i, j int) int {
 		at := window(c, i, j)
 		best := at[0]
 		for _, k := range at {
-			if c.x[0][k] > c.x[0][best] {
+			if c.X[0][k] > c.X[0][best] {
 				best = k
 			}
 		}
 		return best
 	}
 	return def{
-		name: "max of 2×2",
-		shape: func(in []tensor.Shape) (tensor.Shape, error) {
+		Name: "max of 2×2",
+		Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 			if err := ranks(2)(in); err != nil || in[0][0] < 2 || in[0][1] < 2 {
 				return nil, errors.Errorf("x is %v", in[0])
 			}
 			return tensor.Shape{in[0][0] - 1, in[0][1] - 1}, nil
 		},
-		y: func(c *call) []float64 {
+		Y: func(c *call) []float64 {
 			var y []float64
-			for i := range c.out[0] {
-				for j := range c.out[1] {
-					y = append(y, c.x[0][winner(c, i, j)])
+			for i := range c.Out[0] {
+				for j := range c.Out[1] {
+					y = append(y, c.X[0][winner(c, i, j)])
 				}
 			}
 			return y
 		},
-		d: func(c *call) [][]float64 {
-			dx := zeros(len(c.x[0]))
-			h, w := c.out[0], c.out[1]
+		D: func(c *call) [][]float64 {
+			dx := zeros(len(c.X[0]))
+			h, w := c.Out[0], c.Out[1]
 			if wrong {
 				h, w = w, h
 			}
-			for i := range min(h, c.out[0]) {
-				for j := range min(w, c.out[1]) {
-					dx[winner(c, i, j)] += c.dy[i*c.out[1]+j]
+			for i := range min(h, c.Out[0]) {
+				for j := range min(w, c.Out[1]) {
+					dx[winner(c, i, j)] += c.DY[i*c.Out[1]+j]
 				}
 			}
 			return [][]float64{dx}
@@ -635,27 +635,27 @@ func swappedSides(wrong bool) def {
 // scatterShort adds the first elements of x at given places of three.
 func scatterShort(wrong bool) def {
 	return def{
-		name: "scatter",
-		shape: func(in []tensor.Shape) (tensor.Shape, error) {
+		Name: "scatter",
+		Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 			if err := ranks(1, 1)(in); err != nil || in[1][0] > in[0][0] {
 				return nil, errors.Errorf("operands %v", in)
 			}
 			return tensor.Shape{3}, nil
 		},
-		y: func(c *call) []float64 {
+		Y: func(c *call) []float64 {
 			y := zeros(3)
-			for i, at := range c.x[1] {
-				y[int(at)%3] += c.x[0][i]
+			for i, at := range c.X[1] {
+				y[int(at)%3] += c.X[0][i]
 			}
 			return y
 		},
-		d: func(c *call) [][]float64 {
-			dx := zeros(len(c.x[0]))
+		D: func(c *call) [][]float64 {
+			dx := zeros(len(c.X[0]))
 			for i := range dx {
-				if i < len(c.x[1]) {
-					dx[i] = c.dy[int(c.x[1][i])%3]
+				if i < len(c.X[1]) {
+					dx[i] = c.DY[int(c.X[1][i])%3]
 				} else if wrong {
-					dx[i] = c.dy[0]
+					dx[i] = c.DY[0]
 				}
 			}
 			return [][]float64{dx, nil}

@@ -169,18 +169,18 @@ func alike(in []tensor.Shape) (tensor.Shape, error) {
 func pairMax(tie func(bool) (a, b float64)) func(wrong bool) def {
 	return func(wrong bool) def {
 		return def{
-			name: "max of two", shape: alike,
-			y: func(c *call) []float64 {
-				y := zeros(len(c.x[0]))
-				for i, v := range c.x[0] {
-					y[i] = max(v, c.x[1][i])
+			Name: "max of two", Shape: alike,
+			Y: func(c *call) []float64 {
+				y := zeros(len(c.X[0]))
+				for i, v := range c.X[0] {
+					y[i] = max(v, c.X[1][i])
 				}
 				return y
 			},
-			d: func(c *call) [][]float64 {
-				a, b := zeros(len(c.dy)), zeros(len(c.dy))
-				for i, v := range c.dy {
-					sa, sb := step(c.x[0][i] > c.x[1][i]), step(c.x[0][i] < c.x[1][i])
+			D: func(c *call) [][]float64 {
+				a, b := zeros(len(c.DY)), zeros(len(c.DY))
+				for i, v := range c.DY {
+					sa, sb := step(c.X[0][i] > c.X[1][i]), step(c.X[0][i] < c.X[1][i])
 					if sa == sb {
 						if sa, sb = 0.5, 0.5; wrong {
 							sa, sb = tie(true)
@@ -196,11 +196,11 @@ func pairMax(tie func(bool) (a, b float64)) func(wrong bool) def {
 
 func tiedMax(wrong bool) def {
 	o := rowMax()
-	o.d = func(c *call) [][]float64 {
-		m := c.in[0][1]
-		dx := zeros(len(c.x[0]))
-		for i, v := range c.dy {
-			row := c.x[0][i*m:][:m]
+	o.D = func(c *call) [][]float64 {
+		m := c.In[0][1]
+		dx := zeros(len(c.X[0]))
+		for i, v := range c.DY {
+			row := c.X[0][i*m:][:m]
 			for j := range row {
 				if row[j] == slices.Max(row) {
 					if dx[i*m+j] = v; !wrong {
@@ -218,22 +218,22 @@ func tiedMax(wrong bool) def {
 func twice(name string, f, slope, bend, badBend func(x float64) float64, badDy bool) func(wrong bool) def {
 	return func(wrong bool) def {
 		first := def{
-			name: name + "'", shape: alike,
-			y: func(c *call) []float64 {
-				y := each(c.x[0], slope)
+			Name: name + "'", Shape: alike,
+			Y: func(c *call) []float64 {
+				y := each(c.X[0], slope)
 				for i := range y {
-					y[i] *= c.x[1][i]
+					y[i] *= c.X[1][i]
 				}
 				return y
 			},
-			d: func(c *call) [][]float64 {
+			D: func(c *call) [][]float64 {
 				bend := bend
 				if wrong && badBend != nil {
 					bend = badBend
 				}
-				a, b := each(c.x[0], bend), each(c.x[0], slope)
-				for i, v := range c.dy {
-					a[i] *= v * c.x[1][i]
+				a, b := each(c.X[0], bend), each(c.X[0], slope)
+				for i, v := range c.DY {
+					a[i] *= v * c.X[1][i]
 					if wrong && badDy {
 						b[i] = 1
 					}
@@ -243,8 +243,8 @@ func twice(name string, f, slope, bend, badBend func(x float64) float64, badDy b
 			},
 		}
 		o := curve(name, f, slope)
-		o.rule = func(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
-			n, err := first.apply(in[0], dy)
+		o.Rule = func(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
+			n, err := first.Apply(in[0], dy)
 			return G.Nodes{n}, err
 		}
 		return o
@@ -253,18 +253,18 @@ func twice(name string, f, slope, bend, badBend func(x float64) float64, badDy b
 
 func powers(wrong bool) def {
 	return def{
-		name: "power", shape: alike,
-		y: func(c *call) []float64 {
-			y := zeros(len(c.x[0]))
-			for i, a := range c.x[0] {
-				y[i] = math.Pow(a, c.x[1][i])
+		Name: "power", Shape: alike,
+		Y: func(c *call) []float64 {
+			y := zeros(len(c.X[0]))
+			for i, a := range c.X[0] {
+				y[i] = math.Pow(a, c.X[1][i])
 			}
 			return y
 		},
-		d: func(c *call) [][]float64 {
-			da, db := zeros(len(c.dy)), zeros(len(c.dy))
-			for i, v := range c.dy {
-				a, b := c.x[0][i], c.x[1][i]
+		D: func(c *call) [][]float64 {
+			da, db := zeros(len(c.DY)), zeros(len(c.DY))
+			for i, v := range c.DY {
+				a, b := c.X[0][i], c.X[1][i]
 				da[i] = v * b * math.Pow(a, b-1)
 				if db[i] = v * math.Pow(a, b) * math.Log(a); a == 0 && !wrong {
 					db[i] = 0
@@ -277,20 +277,20 @@ func powers(wrong bool) def {
 
 func product(wrong bool) def {
 	return def{
-		name: "product", shape: alike,
-		y: func(c *call) []float64 {
-			y := slices.Clone(c.x[0])
+		Name: "product", Shape: alike,
+		Y: func(c *call) []float64 {
+			y := slices.Clone(c.X[0])
 			for i := range y {
-				y[i] *= c.x[1][i]
+				y[i] *= c.X[1][i]
 			}
 			return y
 		},
-		d: func(c *call) [][]float64 {
-			a, b := zeros(len(c.dy)), zeros(len(c.dy))
-			for i, v := range c.dy {
-				a[i], b[i] = v*c.x[1][i], v*c.x[0][i]
+		D: func(c *call) [][]float64 {
+			a, b := zeros(len(c.DY)), zeros(len(c.DY))
+			for i, v := range c.DY {
+				a[i], b[i] = v*c.X[1][i], v*c.X[0][i]
 				if wrong {
-					a[i] = v * c.x[0][i]
+					a[i] = v * c.X[0][i]
 				}
 			}
 			return [][]float64{a, b}
@@ -303,19 +303,19 @@ func masked(p float64, bad func(x, m float64) float64) func(wrong bool) def {
 	keep := func(i int) float64 { return step(i*7%5 != 0 && i%3 != 1) }
 	return func(wrong bool) def {
 		return def{
-			name: "dropout",
-			y: func(c *call) []float64 {
-				y := slices.Clone(c.x[0])
+			Name: "dropout",
+			Y: func(c *call) []float64 {
+				y := slices.Clone(c.X[0])
 				for i := range y {
 					y[i] *= keep(i) / (1 - p)
 				}
 				return y
 			},
-			d: func(c *call) [][]float64 {
-				dx := slices.Clone(c.dy)
+			D: func(c *call) [][]float64 {
+				dx := slices.Clone(c.DY)
 				for i := range dx {
 					if wrong {
-						dx[i] *= bad(c.x[0][i], keep(i))
+						dx[i] *= bad(c.X[0][i], keep(i))
 					} else {
 						dx[i] *= keep(i) / (1 - p)
 					}

@@ -37,7 +37,7 @@ func Hard() []Sound {
 		all = append(all, Sound{what, in, build})
 	}
 	one := func(o def) verify.Build {
-		return func(in []*G.Node) (*G.Node, error) { return o.apply(in...) }
+		return func(in []*G.Node) (*G.Node, error) { return o.Apply(in...) }
 	}
 	unary := func(f func(x *G.Node) (*G.Node, error)) verify.Build {
 		return func(in []*G.Node) (*G.Node, error) { return f(in[0]) }
@@ -73,16 +73,16 @@ func Hard() []Sound {
 	refuses := curve("root that refuses", math.Sqrt, func(x float64) float64 { return 0.5 / math.Sqrt(x) })
 	add("√ on (0, 1), an error outside", func(in []*G.Node) (*G.Node, error) {
 		o := refuses
-		y := o.y
-		o.y = func(c *call) []float64 {
-			for _, v := range c.x[0] {
+		y := o.Y
+		o.Y = func(c *call) []float64 {
+			for _, v := range c.X[0] {
 				if v < 0 {
 					return nil // which is an error
 				}
 			}
 			return y(c)
 		}
-		return o.apply(in...)
+		return o.Apply(in...)
 	}, verify.Uniform("x", 0, 1, 2, 3))
 	add("log on (0, 1)", unary(ops.Log), verify.Uniform("x", 0, 1, 2, 3))
 	add("√ of ops on (0, 1)", unary(ops.Sqrt), verify.Uniform("x", 0, 1, 2, 3))
@@ -188,14 +188,14 @@ func Hard() []Sound {
 
 	// Element types, layouts, missing halves.
 	single, double := curve("single", math.Sin, math.Cos), curve("double", math.Sin, math.Cos)
-	single.only, double.only = tensor.Float32, tensor.Float64
+	single.Only, double.Only = tensor.Float32, tensor.Float64
 	add("float32 alone", one(single), normal(2, 3))
 	add("float64 alone", one(double), normal(2, 3))
 	add("a float64 constant inside", func(in []*G.Node) (*G.Node, error) {
 		return G.HadamardProd(in[0], G.NewMatrix(in[0].Graph(), G.Float64, G.WithName("two"), G.WithShape(in[0].Shape()...), G.WithInit(G.Ones())))
 	}, normal(2, 3))
 	bare := curve("no DoDiff", math.Sin, math.Cos)
-	bare.bare = true
+	bare.Bare = true
 	add("an op without DoDiff", one(bare), normal(2, 3))
 	add("Gorgonia's product of matrices, transposed", func(in []*G.Node) (*G.Node, error) {
 		t, err := G.Transpose(in[1])
@@ -211,11 +211,11 @@ func Hard() []Sound {
 		}
 		return G.Sum(s)
 	}, normal(2, 3))
-	add("an input that is not looked at", one(def{name: "first", shape: func(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), nil },
-		y: func(c *call) []float64 { return slices.Clone(c.x[0]) },
-		d: func(c *call) [][]float64 { return [][]float64{slices.Clone(c.dy), zeros(len(c.x[1]))} }}), normal(2, 3), verify.Normal("z", 4))
-	add("a constant", one(def{name: "three", y: func(c *call) []float64 { return each(c.x[0], func(float64) float64 { return 3 }) },
-		d: func(c *call) [][]float64 { return [][]float64{zeros(len(c.x[0]))} }}), normal(2, 3))
+	add("an input that is not looked at", one(def{Name: "first", Shape: func(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), nil },
+		Y: func(c *call) []float64 { return slices.Clone(c.X[0]) },
+		D: func(c *call) [][]float64 { return [][]float64{slices.Clone(c.DY), zeros(len(c.X[1]))} }}), normal(2, 3), verify.Normal("z", 4))
+	add("a constant", one(def{Name: "three", Y: func(c *call) []float64 { return each(c.X[0], func(float64) float64 { return 3 }) },
+		D: func(c *call) [][]float64 { return [][]float64{zeros(len(c.X[0]))} }}), normal(2, 3))
 	add("one element", unary(ops.Tanh), normal(1))
 	add("a convolution, one pixel", func(in []*G.Node) (*G.Node, error) { return ops.Conv2D(in[0], in[1], nil, ops.ConvParams{}) }, normal(1, 1, 1, 1), verify.Normal("w", 1, 1, 1, 1))
 	add("a convolution by strides that leave rows unread", func(in []*G.Node) (*G.Node, error) {
@@ -243,14 +243,14 @@ func sorted() def {
 		return at
 	}
 	return def{
-		name:  "sort",
-		shape: func(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), ranks(2)(in) },
-		y: mapped(func(x, y []float64) {
+		Name:  "sort",
+		Shape: func(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), ranks(2)(in) },
+		Y: mapped(func(x, y []float64) {
 			for i, k := range order(x) {
 				y[i] = x[k]
 			}
 		}),
-		d: func(c *call) [][]float64 {
+		D: func(c *call) [][]float64 {
 			return [][]float64{along(c, func(x, _, dy, dx []float64) {
 				for i, k := range order(x) {
 					dx[k] = dy[i]
@@ -262,15 +262,15 @@ func sorted() def {
 
 func median() def {
 	o := sorted()
-	sort, back := o.y, o.d
-	o.name = "median of three"
-	o.shape = func(in []tensor.Shape) (tensor.Shape, error) {
+	sort, back := o.Y, o.D
+	o.Name = "median of three"
+	o.Shape = func(in []tensor.Shape) (tensor.Shape, error) {
 		if err := ranks(2)(in); err != nil || in[0][1] != 3 {
 			return nil, errors.Errorf("x is %v", in[0])
 		}
 		return tensor.Shape{in[0][0]}, nil
 	}
-	o.y = func(c *call) []float64 {
+	o.Y = func(c *call) []float64 {
 		var y []float64
 		for i, v := range sort(c) {
 			if i%3 == 1 {
@@ -279,11 +279,11 @@ func median() def {
 		}
 		return y
 	}
-	o.d = func(c *call) [][]float64 {
+	o.D = func(c *call) [][]float64 {
 		wide := *c
-		wide.dy, wide.y = zeros(len(c.x[0])), c.x[0]
-		for i, v := range c.dy {
-			wide.dy[3*i+1] = v
+		wide.DY, wide.Y = zeros(len(c.X[0])), c.X[0]
+		for i, v := range c.DY {
+			wide.DY[3*i+1] = v
 		}
 		return back(&wide)
 	}

@@ -41,7 +41,7 @@ func (m Mistake) Right() verify.Build { return m.build(false) }
 func (m Mistake) Wrong() verify.Build { return m.build(true) }
 
 func (m Mistake) build(wrong bool) verify.Build {
-	return func(in []*G.Node) (*G.Node, error) { return m.op(wrong).apply(in...) }
+	return func(in []*G.Node) (*G.Node, error) { return m.op(wrong).Apply(in...) }
 }
 
 // A Finding is what the checker says of a mistake with nothing declared.

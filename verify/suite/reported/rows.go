@@ -52,10 +52,10 @@ func rowwise() []Mistake {
 
 // along applies f to each row: it gets the row of x and of dy and adds to dx.
 func along(c *call, f func(x, y, dy, dx []float64)) []float64 {
-	m := c.in[0][len(c.in[0])-1]
-	dx := zeros(len(c.x[0]))
+	m := c.In[0][len(c.In[0])-1]
+	dx := zeros(len(c.X[0]))
 	for at := 0; at < len(dx); at += m {
-		f(c.x[0][at:][:m], c.y[at:][:m], c.dy[at:][:m], dx[at:][:m])
+		f(c.X[0][at:][:m], c.Y[at:][:m], c.DY[at:][:m], dx[at:][:m])
 	}
 	return dx
 }
@@ -63,10 +63,10 @@ func along(c *call, f func(x, y, dy, dx []float64)) []float64 {
 // mapped is y of an op that maps each row to one of the same length.
 func mapped(f func(x, y []float64)) func(c *call) []float64 {
 	return func(c *call) []float64 {
-		m := c.in[0][len(c.in[0])-1]
-		y := zeros(len(c.x[0]))
+		m := c.In[0][len(c.In[0])-1]
+		y := zeros(len(c.X[0]))
 		for at := 0; at < len(y); at += m {
-			f(c.x[0][at:][:m], y[at:][:m])
+			f(c.X[0][at:][:m], y[at:][:m])
 		}
 		return y
 	}
@@ -75,21 +75,21 @@ func mapped(f func(x, y []float64)) func(c *call) []float64 {
 // reduced is an op that makes one number of each row, and its gradient slope times dy.
 func reduced(name string, f func(x []float64) float64, slope func(x []float64, i int) float64) def {
 	return def{
-		name:  name,
-		shape: func(in []tensor.Shape) (tensor.Shape, error) { return tensor.Shape{in[0][0]}, ranks(2)(in) },
-		y: func(c *call) []float64 {
-			m := c.in[0][1]
+		Name:  name,
+		Shape: func(in []tensor.Shape) (tensor.Shape, error) { return tensor.Shape{in[0][0]}, ranks(2)(in) },
+		Y: func(c *call) []float64 {
+			m := c.In[0][1]
 			var y []float64
-			for i := range c.in[0][0] {
-				y = append(y, f(c.x[0][i*m:][:m]))
+			for i := range c.In[0][0] {
+				y = append(y, f(c.X[0][i*m:][:m]))
 			}
 			return y
 		},
-		d: func(c *call) [][]float64 {
-			m := c.in[0][1]
-			dx := zeros(len(c.x[0]))
+		D: func(c *call) [][]float64 {
+			m := c.In[0][1]
+			dx := zeros(len(c.X[0]))
 			for i := range dx {
-				dx[i] = c.dy[i/m] * slope(c.x[0][i/m*m:][:m], i%m)
+				dx[i] = c.DY[i/m] * slope(c.X[0][i/m*m:][:m], i%m)
 			}
 			return [][]float64{dx}
 		},
@@ -117,13 +117,13 @@ const epsilon = 0.125
 // batchNorm is w·(x − mean)/√(var + ε) + b, over the rows of each column.
 func batchNorm(mistake string) func(wrong bool) def {
 	moments := func(c *call, j int) (mean, scale float64) {
-		n, m := c.in[0][0], c.in[0][1]
+		n, m := c.In[0][0], c.In[0][1]
 		for i := range n {
-			mean += c.x[0][i*m+j] / float64(n)
+			mean += c.X[0][i*m+j] / float64(n)
 		}
 		v := 0.0
 		for i := range n {
-			d := c.x[0][i*m+j] - mean
+			d := c.X[0][i*m+j] - mean
 			v += d * d / float64(n)
 		}
 		return mean, 1 / math.Sqrt(v+epsilon)
@@ -131,43 +131,43 @@ func batchNorm(mistake string) func(wrong bool) def {
 	return func(wrong bool) def {
 		is := func(what string) bool { return wrong && mistake == what }
 		return def{
-			name: "batch norm",
-			shape: func(in []tensor.Shape) (tensor.Shape, error) {
+			Name: "batch norm",
+			Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 				if err := ranks(2, 1, 1)(in); err != nil || in[0][1] != in[1][0] || in[0][1] != in[2][0] {
 					return nil, errors.Errorf("operands %v", in)
 				}
 				return in[0].Clone(), nil
 			},
-			y: func(c *call) []float64 {
-				m := c.in[0][1]
-				y := zeros(len(c.x[0]))
+			Y: func(c *call) []float64 {
+				m := c.In[0][1]
+				y := zeros(len(c.X[0]))
 				for j := range m {
 					mean, s := moments(c, j)
-					for i := range c.in[0][0] {
-						y[i*m+j] = (c.x[0][i*m+j]-mean)*s*c.x[1][j] + c.x[2][j]
+					for i := range c.In[0][0] {
+						y[i*m+j] = (c.X[0][i*m+j]-mean)*s*c.X[1][j] + c.X[2][j]
 					}
 				}
 				return y
 			},
-			d: func(c *call) [][]float64 {
-				n, m := c.in[0][0], c.in[0][1]
-				dx, dw, db := zeros(len(c.x[0])), zeros(m), zeros(m)
+			D: func(c *call) [][]float64 {
+				n, m := c.In[0][0], c.In[0][1]
+				dx, dw, db := zeros(len(c.X[0])), zeros(m), zeros(m)
 				for j := range m {
 					mean, s := moments(c, j)
 					for i := range n {
-						dw[j] += c.dy[i*m+j] * (c.x[0][i*m+j] - mean) * s
-						db[j] += c.dy[i*m+j]
+						dw[j] += c.DY[i*m+j] * (c.X[0][i*m+j] - mean) * s
+						db[j] += c.DY[i*m+j]
 					}
 					by := float64(n)
 					if is("unbiased") && n > 1 {
 						by--
 					}
 					for i := range n {
-						g := c.dy[i*m+j]
+						g := c.DY[i*m+j]
 						if !is("constants") {
-							g -= db[j]/by + (c.x[0][i*m+j]-mean)*s*dw[j]/by
+							g -= db[j]/by + (c.X[0][i*m+j]-mean)*s*dw[j]/by
 						}
-						dx[i*m+j] = g * s * c.x[1][j]
+						dx[i*m+j] = g * s * c.X[1][j]
 					}
 				}
 				if is("exchanged") {
@@ -183,13 +183,13 @@ func batchNorm(mistake string) func(wrong bool) def {
 func evaluated(wrong bool) def {
 	const mean, s = 0.25, 1.5
 	o := curve("batch norm in evaluation", func(x float64) float64 { return (x - mean) / s }, func(float64) float64 { return 1 / s })
-	if right := o.d; wrong {
-		o.d = func(c *call) [][]float64 {
+	if right := o.D; wrong {
+		o.D = func(c *call) [][]float64 {
 			dx := right(c)[0]
-			if len(c.in[0]) != 2 {
+			if len(c.In[0]) != 2 {
 				return [][]float64{dx}
 			}
-			n, m := c.in[0][0], c.in[0][1]
+			n, m := c.In[0][0], c.In[0][1]
 			for j := range m {
 				sum := 0.0
 				for i := range n {
@@ -210,23 +210,23 @@ func rmsNorm(mistake string) func(wrong bool) def {
 	return func(wrong bool) def {
 		is := func(what string) bool { return wrong && mistake == what }
 		return def{
-			name: "RMS norm",
-			shape: func(in []tensor.Shape) (tensor.Shape, error) {
+			Name: "RMS norm",
+			Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 				if err := ranks(2, 1)(in); err != nil || in[0][1] != in[1][0] {
 					return nil, errors.Errorf("operands %v", in)
 				}
 				return in[0].Clone(), nil
 			},
-			y: func(c *call) []float64 {
+			Y: func(c *call) []float64 {
 				return mapped(func(x, y []float64) {
 					r := 1 / math.Sqrt(dot(x, x)/float64(len(x))+epsilon)
 					for i := range x {
-						y[i] = x[i] * r * c.x[1][i]
+						y[i] = x[i] * r * c.X[1][i]
 					}
 				})(c)
 			},
-			d: func(c *call) [][]float64 {
-				w, dw := c.x[1], zeros(len(c.x[1]))
+			D: func(c *call) [][]float64 {
+				w, dw := c.X[1], zeros(len(c.X[1]))
 				dx := along(c, func(x, _, dy, dx []float64) {
 					m := float64(len(x))
 					r := 1 / math.Sqrt(dot(x, x)/m+epsilon)
@@ -261,15 +261,15 @@ func rmsNorm(mistake string) func(wrong bool) def {
 func unit(e float64, forgets bool) func(wrong bool) def {
 	return func(wrong bool) def {
 		return def{
-			name:  "unit rows",
-			shape: func(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), ranks(2)(in) },
-			y: mapped(func(x, y []float64) {
+			Name:  "unit rows",
+			Shape: func(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), ranks(2)(in) },
+			Y: mapped(func(x, y []float64) {
 				r := math.Sqrt(dot(x, x)) + e
 				for i := range x {
 					y[i] = x[i] / r
 				}
 			}),
-			d: func(c *call) [][]float64 {
+			D: func(c *call) [][]float64 {
 				return [][]float64{along(c, func(x, _, dy, dx []float64) {
 					length := math.Sqrt(dot(x, x))
 					r := length + e
@@ -321,7 +321,7 @@ func variance(bad func(c *call, d, v float64, m int) float64) func(wrong bool) d
 func groupNorm(mistake string) func(wrong bool) def {
 	// centred takes off the mean of each group, by the group's number of a channel.
 	centred := func(c *call, v []float64, group func(ch int) int) []float64 {
-		n, ch, l := c.in[0][0], c.in[0][1], c.in[0][2]
+		n, ch, l := c.In[0][0], c.In[0][1], c.In[0][2]
 		y := zeros(len(v))
 		for b := range n {
 			sums, counts := map[int]float64{}, map[int]float64{}
@@ -339,25 +339,25 @@ func groupNorm(mistake string) func(wrong bool) def {
 	}
 	return func(wrong bool) def {
 		return def{
-			name: "centred groups",
-			shape: func(in []tensor.Shape) (tensor.Shape, error) {
+			Name: "centred groups",
+			Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 				if err := ranks(3)(in); err != nil || in[0][1]%2 != 0 {
 					return nil, errors.Errorf("x is %v, want an even number of channels", in[0])
 				}
 				return in[0].Clone(), nil
 			},
-			y: func(c *call) []float64 {
-				return centred(c, c.x[0], func(ch int) int { return ch / (c.in[0][1] / 2) })
+			Y: func(c *call) []float64 {
+				return centred(c, c.X[0], func(ch int) int { return ch / (c.In[0][1] / 2) })
 			},
-			d: func(c *call) [][]float64 {
-				return [][]float64{centred(c, c.dy, func(ch int) int {
+			D: func(c *call) [][]float64 {
+				return [][]float64{centred(c, c.DY, func(ch int) int {
 					switch {
 					case wrong && mistake == "index":
 						return ch % 2
 					case wrong:
 						return 0
 					}
-					return ch / (c.in[0][1] / 2)
+					return ch / (c.In[0][1] / 2)
 				})}
 			},
 		}
@@ -380,11 +380,11 @@ func softmax(mistake string) func(wrong bool) def {
 	return func(wrong bool) def {
 		is := func(what string) bool { return wrong && mistake == what }
 		return def{
-			name:  "softmax",
-			shape: func(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), ranks(2)(in) },
-			y:     mapped(probabilities),
-			d: func(c *call) [][]float64 {
-				m := c.in[0][1]
+			Name:  "softmax",
+			Shape: func(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), ranks(2)(in) },
+			Y:     mapped(probabilities),
+			D: func(c *call) [][]float64 {
+				m := c.In[0][1]
 				dx := along(c, func(_, y, dy, dx []float64) {
 					s := dot(y, dy)
 					for i := range dx {
@@ -401,11 +401,11 @@ func softmax(mistake string) func(wrong bool) def {
 				if is("columns") {
 					for j := range m {
 						s := 0.0
-						for i := range c.in[0][0] {
-							s += c.y[i*m+j] * c.dy[i*m+j]
+						for i := range c.In[0][0] {
+							s += c.Y[i*m+j] * c.DY[i*m+j]
 						}
-						for i := range c.in[0][0] {
-							dx[i*m+j] = c.y[i*m+j] * (c.dy[i*m+j] - s)
+						for i := range c.In[0][0] {
+							dx[i*m+j] = c.Y[i*m+j] * (c.DY[i*m+j] - s)
 						}
 					}
 				}
@@ -429,10 +429,10 @@ func logProbabilities(x, y []float64) {
 func logSoftmax(mistake string) func(wrong bool) def {
 	return func(wrong bool) def {
 		return def{
-			name:  "log-softmax",
-			shape: func(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), ranks(2)(in) },
-			y:     mapped(logProbabilities),
-			d: func(c *call) [][]float64 {
+			Name:  "log-softmax",
+			Shape: func(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), ranks(2)(in) },
+			Y:     mapped(logProbabilities),
+			D: func(c *call) [][]float64 {
 				return [][]float64{along(c, func(_, y, dy, dx []float64) {
 					for i := range dx {
 						switch {
@@ -478,7 +478,7 @@ func overflowing(wrong bool) def {
 func crossEntropy(mistake string) func(wrong bool) def {
 	const smooth = 0.125
 	counted := func(c *call) (n float64) {
-		for _, l := range c.x[1] {
+		for _, l := range c.X[1] {
 			n += step(l >= 0)
 		}
 		return max(n, 1)
@@ -486,34 +486,34 @@ func crossEntropy(mistake string) func(wrong bool) def {
 	return func(wrong bool) def {
 		is := func(what string) bool { return wrong && mistake == what }
 		return def{
-			name: "cross-entropy",
-			shape: func(in []tensor.Shape) (tensor.Shape, error) {
+			Name: "cross-entropy",
+			Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 				if err := ranks(2, 1)(in); err != nil || in[0][0] != in[1][0] {
 					return nil, errors.Errorf("operands %v", in)
 				}
 				return tensor.ScalarShape(), nil
 			},
-			y: func(c *call) []float64 {
-				m := c.in[0][1]
+			Y: func(c *call) []float64 {
+				m := c.In[0][1]
 				e, y := 0.0, zeros(m)
-				for i, l := range c.x[1] {
+				for i, l := range c.X[1] {
 					if l < 0 {
 						continue
 					}
-					logProbabilities(c.x[0][i*m:][:m], y)
+					logProbabilities(c.X[0][i*m:][:m], y)
 					e -= (1-smooth)*y[int(l)%m] + smooth*total(y)/float64(m)
 				}
 				return []float64{e / counted(c)}
 			},
-			d: func(c *call) [][]float64 {
-				m := c.in[0][1]
-				dx, p := zeros(len(c.x[0])), zeros(m)
+			D: func(c *call) [][]float64 {
+				m := c.In[0][1]
+				dx, p := zeros(len(c.X[0])), zeros(m)
 				n := counted(c)
 				if is("all rows") {
-					n = float64(c.in[0][0])
+					n = float64(c.In[0][0])
 				}
-				for i, l := range c.x[1] {
-					probabilities(c.x[0][i*m:][:m], p)
+				for i, l := range c.X[1] {
+					probabilities(c.X[0][i*m:][:m], p)
 					part := smooth
 					if is("unsmoothed") {
 						part = 0
@@ -531,7 +531,7 @@ func crossEntropy(mistake string) func(wrong bool) def {
 						case !ignored:
 							dx[i*m+j] = hot
 						}
-						dx[i*m+j] *= c.dy[0] / n
+						dx[i*m+j] *= c.DY[0] / n
 					}
 				}
 				return [][]float64{dx, nil}
@@ -543,20 +543,20 @@ func crossEntropy(mistake string) func(wrong bool) def {
 // bias is the mean of y − t.
 func bias(wrong bool) def {
 	return def{
-		name: "mean bias error",
-		shape: func(in []tensor.Shape) (tensor.Shape, error) {
+		Name: "mean bias error",
+		Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 			_, err := alike(in)
 			return tensor.ScalarShape(), err
 		},
-		y: func(c *call) []float64 {
-			return []float64{(total(c.x[0]) - total(c.x[1])) / float64(len(c.x[0]))}
+		Y: func(c *call) []float64 {
+			return []float64{(total(c.X[0]) - total(c.X[1])) / float64(len(c.X[0]))}
 		},
-		d: func(c *call) [][]float64 {
-			by := c.dy[0] / float64(len(c.x[0]))
+		D: func(c *call) [][]float64 {
+			by := c.DY[0] / float64(len(c.X[0]))
 			if wrong {
 				by = -by
 			}
-			a := each(c.x[0], func(float64) float64 { return by })
+			a := each(c.X[0], func(float64) float64 { return by })
 			return [][]float64{a, each(a, func(v float64) float64 { return -v })}
 		},
 	}
@@ -565,24 +565,24 @@ func bias(wrong bool) def {
 // weightedBCE is binary cross-entropy with logits, positives weighing three.
 func weightedBCE(wrong bool) def {
 	return def{
-		name: "weighted binary cross-entropy", shape: alike,
-		y: func(c *call) []float64 {
-			y := zeros(len(c.x[0]))
-			for i, x := range c.x[0] {
-				t := c.x[1][i]
+		Name: "weighted binary cross-entropy", Shape: alike,
+		Y: func(c *call) []float64 {
+			y := zeros(len(c.X[0]))
+			for i, x := range c.X[0] {
+				t := c.X[1][i]
 				y[i] = (1-t)*x + (1+2*t)*softplus(-x)
 			}
 			return y
 		},
-		d: func(c *call) [][]float64 {
-			dx, dt := zeros(len(c.x[0])), zeros(len(c.x[0]))
-			for i, x := range c.x[0] {
-				t := c.x[1][i]
+		D: func(c *call) [][]float64 {
+			dx, dt := zeros(len(c.X[0])), zeros(len(c.X[0]))
+			for i, x := range c.X[0] {
+				t := c.X[1][i]
 				if dx[i] = (1 - t) - (1+2*t)*sigmoid(-x); wrong {
 					dx[i] = (1 + 2*t) * (sigmoid(x) - t)
 				}
-				dx[i] *= c.dy[i]
-				dt[i] = c.dy[i] * (2*softplus(-x) - x)
+				dx[i] *= c.DY[i]
+				dt[i] = c.DY[i] * (2*softplus(-x) - x)
 			}
 			return [][]float64{dx, dt}
 		},
@@ -592,20 +592,20 @@ func weightedBCE(wrong bool) def {
 // residual is x/4 + r.
 func residual(wrong bool) def {
 	return def{
-		name: "residual", shape: alike,
-		y: func(c *call) []float64 {
-			y := each(c.x[0], func(x float64) float64 { return x / 4 })
+		Name: "residual", Shape: alike,
+		Y: func(c *call) []float64 {
+			y := each(c.X[0], func(x float64) float64 { return x / 4 })
 			for i := range y {
-				y[i] += c.x[1][i]
+				y[i] += c.X[1][i]
 			}
 			return y
 		},
-		d: func(c *call) [][]float64 {
-			quarter := each(c.dy, func(v float64) float64 { return v / 4 })
+		D: func(c *call) [][]float64 {
+			quarter := each(c.DY, func(v float64) float64 { return v / 4 })
 			if wrong {
 				return [][]float64{quarter, quarter}
 			}
-			return [][]float64{quarter, append([]float64(nil), c.dy...)}
+			return [][]float64{quarter, append([]float64(nil), c.DY...)}
 		},
 	}
 }
@@ -613,16 +613,16 @@ func residual(wrong bool) def {
 func cumprod(zero bool) func(wrong bool) def {
 	return func(wrong bool) def {
 		return def{
-			name:  "cumulative product",
-			shape: func(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), ranks(2)(in) },
-			y: mapped(func(x, y []float64) {
+			Name:  "cumulative product",
+			Shape: func(in []tensor.Shape) (tensor.Shape, error) { return in[0].Clone(), ranks(2)(in) },
+			Y: mapped(func(x, y []float64) {
 				p := 1.0
 				for i, v := range x {
 					p *= v
 					y[i] = p
 				}
 			}),
-			d: func(c *call) [][]float64 {
+			D: func(c *call) [][]float64 {
 				return [][]float64{along(c, func(x, y, dy, dx []float64) {
 					for i := range x {
 						if wrong {

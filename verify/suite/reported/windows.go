@@ -30,10 +30,10 @@ func windowed() []Mistake {
 			op: convolution(strided, 2, func(g *kernel.Conv) { g.Rows.Stride, g.Cols.Stride = 1, 1 }, nil)},
 		{Kind: "groups mixed", Report: "mlx#3800", What: "dx takes the filters of the first group for every group", Inputs: []verify.Input{image(1, 4, 4, 3), verify.Normal("w", 4, 2, 2, 2)}, Seen: AtOneShape,
 			op: convolution(strided, 2, nil, func(g kernel.Conv, c *call, d [][]float64) {
-				half := len(c.x[1]) / 2
-				w := append(append([]float64(nil), c.x[1][:half]...), c.x[1][:half]...)
+				half := len(c.X[1]) / 2
+				w := append(append([]float64(nil), c.X[1][:half]...), c.X[1][:half]...)
 				clear(d[0])
-				g.Taps(func(yi, xi, wi int) { d[0][xi] += c.dy[yi] * w[wi] })
+				g.Taps(func(yi, xi, wi int) { d[0][xi] += c.DY[yi] * w[wi] })
 			})},
 		{Kind: "groups mixed", Report: "burn#1891", What: "the filters' gradients are stored a group too far", Hints: []string{"reversed along axis 0"}, Inputs: []verify.Input{image(1, 4, 4, 3), verify.Normal("w", 4, 2, 2, 2)}, Seen: AtOneShape,
 			op: convolution(plain, 2, nil, func(g kernel.Conv, c *call, d [][]float64) {
@@ -71,28 +71,28 @@ func convolution(sp kernel.Spatial, groups int, geometry func(g *kernel.Conv), a
 	}
 	return func(wrong bool) def {
 		return def{
-			name: "convolution",
-			shape: func(in []tensor.Shape) (tensor.Shape, error) {
+			Name: "convolution",
+			Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 				g, err := of(in)
 				return tensor.Shape{g.N, g.K, g.P, g.Q}, err
 			},
-			y: func(c *call) []float64 {
-				g, _ := of(c.in)
+			Y: func(c *call) []float64 {
+				g, _ := of(c.In)
 				y := zeros(g.YLen())
-				g.Taps(func(yi, xi, wi int) { y[yi] += c.x[0][xi] * c.x[1][wi] })
+				g.Taps(func(yi, xi, wi int) { y[yi] += c.X[0][xi] * c.X[1][wi] })
 				return y
 			},
-			d: func(c *call) [][]float64 {
-				g, _ := of(c.in)
+			D: func(c *call) [][]float64 {
+				g, _ := of(c.In)
 				right := g
 				if wrong && geometry != nil {
 					geometry(&g)
 				}
-				d := [][]float64{zeros(len(c.x[0])), zeros(len(c.x[1]))}
+				d := [][]float64{zeros(len(c.X[0])), zeros(len(c.X[1]))}
 				g.Taps(func(yi, xi, wi int) {
-					if yi < len(c.dy) && xi < len(d[0]) && wi < len(d[1]) {
-						d[0][xi] += c.dy[yi] * c.x[1][wi]
-						d[1][wi] += c.dy[yi] * c.x[0][xi]
+					if yi < len(c.DY) && xi < len(d[0]) && wi < len(d[1]) {
+						d[0][xi] += c.DY[yi] * c.X[1][wi]
+						d[1][wi] += c.DY[yi] * c.X[0][xi]
 					}
 				})
 				if wrong && after != nil {
@@ -108,32 +108,32 @@ func convolution(sp kernel.Spatial, groups int, geometry func(g *kernel.Conv), a
 func channelBias(weight func(i, l int) float64) func(wrong bool) def {
 	return func(wrong bool) def {
 		return def{
-			name: "bias of channels",
-			shape: func(in []tensor.Shape) (tensor.Shape, error) {
+			Name: "bias of channels",
+			Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 				if err := ranks(4, 1)(in); err != nil || in[0][1] != in[1][0] {
 					return nil, errors.Errorf("operands %v", in)
 				}
 				return in[0].Clone(), nil
 			},
-			y: func(c *call) []float64 {
-				l := c.in[0][2] * c.in[0][3]
-				y := append([]float64(nil), c.x[0]...)
+			Y: func(c *call) []float64 {
+				l := c.In[0][2] * c.In[0][3]
+				y := append([]float64(nil), c.X[0]...)
 				for i := range y {
-					y[i] += c.x[1][i/l%len(c.x[1])]
+					y[i] += c.X[1][i/l%len(c.X[1])]
 				}
 				return y
 			},
-			d: func(c *call) [][]float64 {
-				l := c.in[0][2] * c.in[0][3]
-				db := zeros(len(c.x[1]))
-				for i, v := range c.dy {
+			D: func(c *call) [][]float64 {
+				l := c.In[0][2] * c.In[0][3]
+				db := zeros(len(c.X[1]))
+				for i, v := range c.DY {
 					by := 1.0
 					if wrong {
 						by = weight(i, l)
 					}
 					db[i/l%len(db)] += by * v
 				}
-				return [][]float64{append([]float64(nil), c.dy...), db}
+				return [][]float64{append([]float64(nil), c.DY...), db}
 			},
 		}
 	}
@@ -144,20 +144,20 @@ func maxPool(mistake string) func(wrong bool) def {
 	return func(wrong bool) def {
 		o := swappedSides(false)
 		winner := func(c *call, i, j int) int {
-			w := c.in[0][1]
+			w := c.In[0][1]
 			best := i*w + j
 			for _, k := range []int{i*w + j + 1, (i+1)*w + j, (i+1)*w + j + 1} {
-				if c.x[0][k] > c.x[0][best] || wrong && mistake == "last" && c.x[0][k] == c.x[0][best] {
+				if c.X[0][k] > c.X[0][best] || wrong && mistake == "last" && c.X[0][k] == c.X[0][best] {
 					best = k
 				}
 			}
 			return best
 		}
-		o.d = func(c *call) [][]float64 {
-			dx := zeros(len(c.x[0]))
-			for i := range c.out[0] {
-				for j := range c.out[1] {
-					at, v := winner(c, i, j), c.dy[i*c.out[1]+j]
+		o.D = func(c *call) [][]float64 {
+			dx := zeros(len(c.X[0]))
+			for i := range c.Out[0] {
+				for j := range c.Out[1] {
+					at, v := winner(c, i, j), c.DY[i*c.Out[1]+j]
 					if dx[at] += v; wrong && mistake == "stored" {
 						dx[at] = v
 					}
@@ -171,28 +171,28 @@ func maxPool(mistake string) func(wrong bool) def {
 
 // pooled are means of windows of a row, side by side; the last hangs over.
 func pooled(window int, by func(n int) float64, backward func(n int) float64) def {
-	count := func(c *call, i int) int { return min(window, c.in[0][1]-i*window) }
+	count := func(c *call, i int) int { return min(window, c.In[0][1]-i*window) }
 	return def{
-		name: "average pooling",
-		shape: func(in []tensor.Shape) (tensor.Shape, error) {
+		Name: "average pooling",
+		Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 			if err := ranks(2)(in); err != nil {
 				return nil, err
 			}
 			return tensor.Shape{in[0][0], (in[0][1] + window - 1) / window}, nil
 		},
-		y: func(c *call) []float64 {
-			y := zeros(c.out[0] * c.out[1])
-			for i, v := range c.x[0] {
-				r, k := i/c.in[0][1], i%c.in[0][1]/window
-				y[r*c.out[1]+k] += v / by(count(c, k))
+		Y: func(c *call) []float64 {
+			y := zeros(c.Out[0] * c.Out[1])
+			for i, v := range c.X[0] {
+				r, k := i/c.In[0][1], i%c.In[0][1]/window
+				y[r*c.Out[1]+k] += v / by(count(c, k))
 			}
 			return y
 		},
-		d: func(c *call) [][]float64 {
-			dx := zeros(len(c.x[0]))
+		D: func(c *call) [][]float64 {
+			dx := zeros(len(c.X[0]))
 			for i := range dx {
-				r, k := i/c.in[0][1], i%c.in[0][1]/window
-				dx[i] = c.dy[r*c.out[1]+k] / backward(count(c, k))
+				r, k := i/c.In[0][1], i%c.In[0][1]/window
+				dx[i] = c.DY[r*c.Out[1]+k] / backward(count(c, k))
 			}
 			return [][]float64{dx}
 		},
@@ -234,27 +234,27 @@ func resize(wrong bool) def {
 		return k, p - float64(k)
 	}
 	return def{
-		name: "linear resizing",
-		shape: func(in []tensor.Shape) (tensor.Shape, error) {
+		Name: "linear resizing",
+		Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 			if err := ranks(2)(in); err != nil || in[0][1] < 2 {
 				return nil, errors.Errorf("x is %v, want two columns or more", in[0])
 			}
 			return tensor.Shape{in[0][0], to}, nil
 		},
-		y: func(c *call) []float64 {
-			n := c.in[0][1]
-			y := zeros(c.in[0][0] * to)
+		Y: func(c *call) []float64 {
+			n := c.In[0][1]
+			y := zeros(c.In[0][0] * to)
 			for i := range y {
 				k, t := at(i%to, n)
-				row := c.x[0][i/to*n:]
+				row := c.X[0][i/to*n:]
 				y[i] = (1-t)*row[k] + t*row[k+1]
 			}
 			return y
 		},
-		d: func(c *call) [][]float64 {
-			n := c.in[0][1]
-			dx := zeros(len(c.x[0]))
-			for i, v := range c.dy {
+		D: func(c *call) [][]float64 {
+			n := c.In[0][1]
+			dx := zeros(len(c.X[0]))
+			for i, v := range c.DY {
 				k, t := at(i%to, n)
 				for s, share := range []float64{1 - t, t} {
 					centre := float64(k+s) * (to - 1) / float64(n-1)
@@ -273,25 +273,25 @@ func resize(wrong bool) def {
 func nearest(bad func(i, n int) int) func(wrong bool) def {
 	return func(wrong bool) def {
 		return def{
-			name: "nearest resizing",
-			shape: func(in []tensor.Shape) (tensor.Shape, error) {
+			Name: "nearest resizing",
+			Shape: func(in []tensor.Shape) (tensor.Shape, error) {
 				if err := ranks(2)(in); err != nil || in[0][1] < 2 {
 					return nil, errors.Errorf("x is %v, want two columns or more", in[0])
 				}
 				return tensor.Shape{in[0][0], in[0][1] / 2}, nil
 			},
-			y: func(c *call) []float64 {
-				n, m := c.in[0][1], c.out[1]
-				y := zeros(c.out[0] * m)
+			Y: func(c *call) []float64 {
+				n, m := c.In[0][1], c.Out[1]
+				y := zeros(c.Out[0] * m)
 				for i := range y {
-					y[i] = c.x[0][i/m*n+2*(i%m)]
+					y[i] = c.X[0][i/m*n+2*(i%m)]
 				}
 				return y
 			},
-			d: func(c *call) [][]float64 {
-				n, m := c.in[0][1], c.out[1]
-				dx := zeros(len(c.x[0]))
-				for i, v := range c.dy {
+			D: func(c *call) [][]float64 {
+				n, m := c.In[0][1], c.Out[1]
+				dx := zeros(len(c.X[0]))
+				for i, v := range c.DY {
 					at := 2 * (i % m)
 					if wrong {
 						at = min(bad(i%m, n), n-1)
