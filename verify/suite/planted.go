@@ -202,7 +202,7 @@ func SelfTest(seed uint64, only string, registered bool) ([]Kill, error) {
 	return all, nil
 }
 
-func (s *subject) allMistakes() []mistake { return append(s.rule.mistakes(), s.general()...) }
+func (s *subject) allMistakes() []mistake { return append(s.rule.mistakes, s.general()...) }
 
 func kill(f family, m int, name string, seed uint64) Kill {
 	const most = 60

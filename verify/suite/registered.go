@@ -48,13 +48,6 @@ func others(e opset.Entry, c opset.Case) []verify.Build {
 	return all
 }
 
-// graphRule is a registered op as ground for mistakes: it computes the op's own graph, and Grad of
-// it, in float64. Mistakes are changes of its numbers, of its operands, or of its parameters.
-type graphRule struct {
-	s     *subject
-	right *graphOf
-}
-
 // graphOf is a graph that is made once and run often.
 type graphOf struct {
 	sync.Mutex
@@ -151,58 +144,55 @@ func (o *graphOf) run(s *subject, in [][]float64, dy []float64) (y []float64, gr
 // ground gives a registered subject its rule. It is apart from the drawing, since most subjects
 // have no mistakes planted in them.
 func (s *subject) ground() error {
-	if s.rule != nil {
+	if s.rule.forward != nil {
 		return nil
 	}
 	right, err := newGraph(s, s.build)
 	if err != nil {
 		return errors.Wrapf(err, "suite: %s: %s", s.op, s.params)
 	}
-	s.y, s.rule = right.y.Shape(), graphRule{s, right}
+	s.y, s.rule = right.y.Shape(), s.graphRule(right)
 	return nil
 }
 
-// must gives numbers back, or, where the graph cannot be computed, none: the planted op then fails
-// with an index out of range, which the checker reports.
-func must(y []float64, grads [][]float64, err error) ([]float64, [][]float64) {
-	if err != nil {
-		return nil, nil
+// forward and backward are the graph's passes. Where it cannot be computed there are no numbers:
+// the planted op then fails, which the checker reports.
+func (o *graphOf) forward(s *subject) forward {
+	return func(in [][]float64) []float64 {
+		y, _, _ := o.run(s, in, nil)
+		return y
 	}
-	return y, grads
 }
 
-func (g graphRule) forward(in [][]float64) []float64 {
-	y, _ := must(g.right.run(g.s, in, nil))
-	return y
+func (o *graphOf) backward(s *subject) backward {
+	return func(in [][]float64, _, dy []float64) [][]float64 {
+		_, grads, _ := o.run(s, in, dy)
+		return grads
+	}
 }
 
-func (g graphRule) backward(in [][]float64, _, dy []float64) [][]float64 {
-	_, grads := must(g.right.run(g.s, in, dy))
-	return grads
-}
-
-// mistakes are those of an operand, of two, and of the parameters.
-func (g graphRule) mistakes() []mistake {
-	var all []mistake
+// graphRule is a registered op as ground for mistakes: it computes the op's own graph, and Grad of
+// it, in float64. Mistakes are changes of its numbers, of its operands, or of its parameters.
+func (s *subject) graphRule(right *graphOf) rule {
+	r := rule{right.forward(s), right.backward(s), nil}
+	edit := func(name string, change func(grads [][]float64)) {
+		r.mistakes = append(r.mistakes, mistake{name: name, backward: edited(r.backward, change)})
+	}
 	changed := func(name string, change func(in [][]float64)) {
-		all = append(all, mistake{name: name, backward: func(in [][]float64, y, dy []float64) [][]float64 {
+		r.mistakes = append(r.mistakes, mistake{name: name, backward: func(in [][]float64, y, dy []float64) [][]float64 {
 			wrong := make([][]float64, len(in))
 			for i := range in {
 				wrong[i] = slices.Clone(in[i])
 			}
 			change(wrong)
-			return g.backward(wrong, y, dy)
+			return r.backward(wrong, y, dy)
 		}})
 	}
-	for i, input := range g.s.inputs {
-		if !g.s.floating(i) {
+	for i, input := range s.inputs {
+		if !s.floating(i) {
 			continue
 		}
-		all = append(all, mistake{name: "d" + input.Name + ": forgotten", backward: func(in [][]float64, y, dy []float64) [][]float64 {
-			grads := g.backward(in, y, dy)
-			clear(grads[i])
-			return grads
-		}})
+		edit("d"+input.Name+": forgotten", func(grads [][]float64) { clear(grads[i]) })
 		changed("gradients: "+input.Name+" taken as ½", func(in [][]float64) {
 			for k := range in[i] {
 				in[i][k] = 0.5
@@ -214,44 +204,27 @@ func (g graphRule) mistakes() []mistake {
 			}
 		})
 		for j := range i {
-			if g.s.floating(j) && slices.Equal(g.s.shapes[i], g.s.shapes[j]) {
-				all = append(all, mistake{name: fmt.Sprintf("d%s and d%s swapped", g.s.inputs[j].Name, input.Name),
-					backward: func(in [][]float64, y, dy []float64) [][]float64 {
-						grads := g.backward(in, y, dy)
-						grads[i], grads[j] = grads[j], grads[i]
-						return grads
-					}})
+			if s.floating(j) && slices.Equal(s.shapes[i], s.shapes[j]) {
+				edit(fmt.Sprintf("d%s and d%s swapped", s.inputs[j].Name, input.Name), func(grads [][]float64) {
+					grads[i], grads[j] = grads[j], grads[i]
+				})
 			}
 		}
 	}
-	all = append(all, mistake{name: "gradients: half of dy does not count", backward: func(in [][]float64, y, dy []float64) [][]float64 {
+	r.mistakes = append(r.mistakes, mistake{name: "gradients: half of dy does not count", backward: func(in [][]float64, y, dy []float64) [][]float64 {
 		dy = slices.Clone(dy)
 		clear(dy[len(dy)/2:])
-		return g.backward(in, y, dy)
+		return r.backward(in, y, dy)
 	}})
-	return append(all, g.parameters()...)
-}
-
-// parameters are the op with the parameters of another call, in one of its passes.
-func (g graphRule) parameters() []mistake {
-	var all []mistake
-	for _, build := range g.s.others() {
-		other, err := newGraph(g.s, build)
-		if err != nil || !slices.Equal(other.y.Shape(), g.right.y.Shape()) {
-			continue
+	for _, build := range s.others() { // of another call, in one of the passes
+		if other, err := newGraph(s, build); err == nil && slices.Equal(other.y.Shape(), right.y.Shape()) {
+			r.mistakes = append(r.mistakes,
+				mistake{name: "gradients: of other parameters", backward: other.backward(s)},
+				mistake{name: "y: of other parameters", forward: other.forward(s)})
+			break
 		}
-		all = append(all,
-			mistake{name: "gradients: of other parameters", backward: func(in [][]float64, _, dy []float64) [][]float64 {
-				_, grads := must(other.run(g.s, in, dy))
-				return grads
-			}},
-			mistake{name: "y: of other parameters", forward: func(in [][]float64) []float64 {
-				y, _ := must(other.run(g.s, in, nil))
-				return y
-			}})
-		break
 	}
-	return all
+	return r
 }
 
 // drawn is numbers for the operands of a registered subject, and a cotangent.

@@ -1,120 +1,103 @@
 package suite
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// A rule is an op and its derivative written plainly, in float64: the ground that mistakes are
-// planted in. It shares nothing with the formulas but the geometry.
-type rule interface {
-	forward(in [][]float64) []float64
-	backward(in [][]float64, y, dy []float64) [][]float64
-	mistakes() []mistake // those that only this op can have
+// A forward is an op in float64, of its operands. A backward is its derivative: a gradient for each
+// operand, of the operands, the result and its cotangent.
+type (
+	forward  = func(in [][]float64) []float64
+	backward = func(in [][]float64, y, dy []float64) [][]float64
+)
+
+// A rule is an op and its derivative written plainly: the ground that mistakes are planted in. It
+// shares nothing with the formulas but the geometry. mistakes are those that only this op can have.
+type rule struct {
+	forward  forward
+	backward backward
+	mistakes []mistake
 }
 
 // A mistake is a wrong rule. A nil function is the right one.
 type mistake struct {
 	name     string
-	forward  func(in [][]float64) []float64
-	backward func(in [][]float64, y, dy []float64) [][]float64
+	forward  forward
+	backward backward
 
 	overwrites bool // the gradient is stored where it should be added
 	dirty      bool // the kernel adds to what its destination holds
 }
 
-type convRule struct {
-	g       kernel.Conv
-	relu    bool
-	grouped bool // the op's cases have groups
-	dense   bool // the op's cases have stride and dilation 1
-}
-
-func (c convRule) plain(g kernel.Conv, in [][]float64) []float64 {
-	y := make([]float64, g.YLen())
-	kernel.RefForward(g, y, in[0], in[1])
-	if len(in) > 2 {
-		kernel.RefAddBias(g, y, in[2])
+// edited are the gradients with a change made to them.
+func edited(right backward, change func(grads [][]float64)) backward {
+	return func(in [][]float64, y, dy []float64) [][]float64 {
+		grads := right(in, y, dy)
+		change(grads)
+		return grads
 	}
-	return y
 }
 
-func (c convRule) cut(y []float64) []float64 {
-	for i, v := range y {
-		if c.relu && !(v > 0) {
-			y[i] = 0
-		}
-	}
-	return y
-}
-
-func (c convRule) forward(in [][]float64) []float64 { return c.cut(c.plain(c.g, in)) }
-
-func (c convRule) gate(y, dy []float64) []float64 {
-	dy = append([]float64(nil), dy...)
-	for i := range dy {
-		if c.relu && !(y[i] > 0) {
-			dy[i] = 0
-		}
-	}
-	return dy
-}
-
-// data and filter are the two derivatives with geometries that may be wrong; taps that a wrong
-// geometry puts outside are left out.
-func (c convRule) data(g kernel.Conv, dy, w []float64) []float64 {
-	dx := make([]float64, c.g.XLen())
+// gathered is Σ a·b over a convolution's taps: at says where a product goes, and of which elements
+// it is. Taps that a wrong geometry puts outside are left out.
+func gathered(n int, g kernel.Conv, a, b []float64, at func(yi, xi, wi int) (to, i, k int)) []float64 {
+	sum := make([]float64, n)
 	g.Taps(func(yi, xi, wi int) {
-		if xi < len(dx) && yi < len(dy) && wi < len(w) {
-			dx[xi] += dy[yi] * w[wi]
+		if to, i, k := at(yi, xi, wi); to < n && i < len(a) && k < len(b) {
+			sum[to] += a[i] * b[k]
 		}
 	})
-	return dx
+	return sum
 }
 
-func (c convRule) filter(g kernel.Conv, dy, x []float64) []float64 {
-	dw := make([]float64, c.g.WLen())
-	g.Taps(func(yi, xi, wi int) {
-		if xi < len(x) && yi < len(dy) && wi < len(dw) {
-			dw[wi] += dy[yi] * x[xi]
-		}
-	})
-	return dw
+func convolved(n int, g kernel.Conv, x, w []float64) []float64 {
+	return gathered(n, g, x, w, func(yi, xi, wi int) (to, i, k int) { return yi, xi, wi })
 }
 
-func (c convRule) backward(in [][]float64, y, dy []float64) [][]float64 {
-	return c.backwardWith(c.g, c.g, in, y, dy)
+func dataOf(n int, g kernel.Conv, dy, w []float64) []float64 {
+	return gathered(n, g, dy, w, func(yi, xi, wi int) (to, i, k int) { return xi, yi, wi })
 }
 
-func (c convRule) backwardWith(forData, forFilter kernel.Conv, in [][]float64, y, dy []float64) [][]float64 {
-	dy = c.gate(y, dy)
-	grads := [][]float64{c.data(forData, dy, in[1]), c.filter(forFilter, dy, in[0])}
-	if len(in) > 2 {
-		db := make([]float64, c.g.K)
-		kernel.RefBackwardBias(c.g, db, dy)
-		grads = append(grads, db)
-	}
-	return grads
+func filterOf(n int, g kernel.Conv, x, dy []float64) []float64 {
+	return gathered(n, g, x, dy, func(yi, xi, wi int) (to, i, k int) { return wi, xi, yi })
 }
 
-// wrongGeometries are the ways to get a convolution's geometry wrong.
-func wrongGeometries(g kernel.Conv) []struct {
-	name string
-	g    kernel.Conv
-} {
-	type named = struct {
-		name string
-		g    kernel.Conv
-	}
+// geometric is the rule of an op with a convolution's geometry: its forward pass, and a backward
+// pass of which either gradient can have a geometry of its own. Its mistakes are wrong geometries
+// in the gradients and in the result, which have the three names.
+func geometric(g kernel.Conv, dense bool, names [3]string, f func(g kernel.Conv, in [][]float64) []float64,
+	b func(first, second kernel.Conv, in [][]float64, y, dy []float64) [][]float64) rule {
 	flip, pad, padRight, stride, dilation := g, g, g, g, g
 	flip.Flip = !g.Flip
 	pad.Rows.Before++
 	padRight.Cols.Before--
 	stride.Rows.Stride, stride.Cols.Stride = g.Cols.Stride, g.Rows.Stride
 	dilation.Rows.Dilation, dilation.Cols.Dilation = 1, 1
-	return []named{{"the kernel turned by 180°", flip}, {"padding off by one, rows", pad}, {"padding off by one, columns", padRight}, {"stride of the other axis", stride}, {"dilation ignored", dilation}}
+	with := func(first, second kernel.Conv) backward {
+		return func(in [][]float64, y, dy []float64) [][]float64 { return b(first, second, in, y, dy) }
+	}
+	r := rule{forward: func(in [][]float64) []float64 { return f(g, in) }, backward: with(g, g)}
+	for _, wrong := range []struct {
+		name string
+		g    kernel.Conv
+	}{
+		{"the kernel turned by 180°", flip}, {"padding off by one, rows", pad},
+		{"padding off by one, columns", padRight}, {"stride of the other axis", stride}, {"dilation ignored", dilation},
+	} {
+		if dense && (strings.HasPrefix(wrong.name, "stride") || strings.HasPrefix(wrong.name, "dilation")) {
+			continue
+		}
+		r.mistakes = append(r.mistakes,
+			mistake{name: names[0] + ": " + wrong.name, backward: with(wrong.g, g)},
+			mistake{name: names[1] + ": " + wrong.name, backward: with(g, wrong.g)},
+			mistake{name: names[2] + ": " + wrong.name, forward: func(in [][]float64) []float64 { return f(wrong.g, in) }})
+	}
+	return r
 }
 
 // permuteChannels reverses the channels of an image, or of each filter.
@@ -128,276 +111,235 @@ func permuteChannels(v []float64, outer, channels, plane int) []float64 {
 	return r
 }
 
-func (c convRule) mistakes() []mistake {
-	g := c.g
-	var all []mistake
-	for _, wrong := range wrongGeometries(g) {
-		if c.dense && (strings.HasPrefix(wrong.name, "stride") || strings.HasPrefix(wrong.name, "dilation")) {
-			continue
+// convRule is a convolution's. grouped says that the op's cases have groups, dense that they have
+// stride and dilation 1.
+func convRule(g kernel.Conv, relu, grouped, dense bool) rule {
+	gate := func(y, dy []float64) []float64 {
+		dy = slices.Clone(dy)
+		for i := range dy {
+			if relu && !(y[i] > 0) {
+				dy[i] = 0
+			}
 		}
-		all = append(all,
-			mistake{name: "dx: " + wrong.name, backward: func(in [][]float64, y, dy []float64) [][]float64 { return c.backwardWith(wrong.g, g, in, y, dy) }},
-			mistake{name: "dw: " + wrong.name, backward: func(in [][]float64, y, dy []float64) [][]float64 { return c.backwardWith(g, wrong.g, in, y, dy) }},
-			mistake{name: "y: " + wrong.name, forward: func(in [][]float64) []float64 { return c.cut(c.plain(wrong.g, in)) }})
+		return dy
 	}
-	edit := func(name string, change func(grads [][]float64, in [][]float64, y, dy []float64)) {
-		all = append(all, mistake{name: name, backward: func(in [][]float64, y, dy []float64) [][]float64 {
-			grads := c.backward(in, y, dy)
-			change(grads, in, y, dy)
-			return grads
-		}})
+	f := func(g kernel.Conv, in [][]float64) []float64 {
+		y := convolved(g.YLen(), g, in[0], in[1])
+		if len(in) > 2 {
+			kernel.RefAddBias(g, y, in[2])
+		}
+		return gate(y, y)
 	}
-	edit("dw: channels swapped", func(grads, _ [][]float64, _, _ []float64) {
+	b := func(first, second kernel.Conv, in [][]float64, y, dy []float64) [][]float64 {
+		dy = gate(y, dy)
+		grads := [][]float64{dataOf(g.XLen(), first, dy, in[1]), filterOf(g.WLen(), second, in[0], dy)}
+		if len(in) > 2 {
+			db := make([]float64, g.K)
+			kernel.RefBackwardBias(g, db, dy)
+			grads = append(grads, db)
+		}
+		return grads
+	}
+	r := geometric(g, dense, [3]string{"dx", "dw", "y"}, f, b)
+	edit := func(name string, change func(grads [][]float64)) {
+		r.mistakes = append(r.mistakes, mistake{name: name, backward: edited(r.backward, change)})
+	}
+	edit("dw: channels swapped", func(grads [][]float64) {
 		if g.C == g.Groups { // depthwise: a filter has one channel, so filters are swapped
 			grads[1] = permuteChannels(grads[1], 1, g.K, g.R*g.S)
 		} else {
 			grads[1] = permuteChannels(grads[1], g.K, g.C/g.Groups, g.R*g.S)
 		}
 	})
-	edit("dx: channels swapped", func(grads, _ [][]float64, _, _ []float64) { grads[0] = permuteChannels(grads[0], g.N, g.C, g.H*g.W) })
-	if c.grouped {
-		edit("dx: groups offset by one", func(grads, in [][]float64, y, dy []float64) {
+	edit("dx: channels swapped", func(grads [][]float64) { grads[0] = permuteChannels(grads[0], g.N, g.C, g.H*g.W) })
+	if grouped {
+		edit("dx: groups offset by one", func(grads [][]float64) {
 			shift := g.C / g.Groups * g.H * g.W % len(grads[0])
-			grads[0] = append(append([]float64(nil), grads[0][shift:]...), grads[0][:shift]...)
+			grads[0] = slices.Concat(grads[0][shift:], grads[0][:shift])
 		})
 	}
-	edit("dw: the last image of the batch forgotten", func(grads, in [][]float64, y, dy []float64) {
-		x := append([]float64(nil), in[0]...)
-		clear(x[len(x)-g.C*g.H*g.W:])
-		grads[1] = c.filter(g, c.gate(y, dy), x)
-	})
-	edit("db: the bias forgotten", func(grads, _ [][]float64, _, _ []float64) {
+	edit("db: the bias forgotten", func(grads [][]float64) {
 		if len(grads) > 2 {
 			clear(grads[2])
 		}
 	})
-	edit("db: a mean in place of a sum", func(grads, _ [][]float64, _, _ []float64) {
+	edit("db: a mean in place of a sum", func(grads [][]float64) {
 		if len(grads) > 2 {
 			for i := range grads[2] {
 				grads[2][i] /= float64(g.N * g.P * g.Q)
 			}
 		}
 	})
-	all = append(all, mistake{name: "y: the bias forgotten", forward: func(in [][]float64) []float64 { return c.cut(c.plain(g, in[:2])) }})
-	if c.relu {
-		all = append(all, mistake{name: "dx, dw, db: ReLU's mask forgotten", backward: func(in [][]float64, y, dy []float64) [][]float64 {
-			return convRule{g: g}.backward(in, y, dy)
-		}})
+	r.mistakes = append(r.mistakes,
+		mistake{name: "dw: the last image of the batch forgotten", backward: func(in [][]float64, y, dy []float64) [][]float64 {
+			grads, x := r.backward(in, y, dy), slices.Clone(in[0])
+			clear(x[len(x)-g.C*g.H*g.W:])
+			grads[1] = filterOf(g.WLen(), g, x, gate(y, dy))
+			return grads
+		}},
+		mistake{name: "y: the bias forgotten", forward: func(in [][]float64) []float64 { return f(g, in[:2]) }})
+	if relu {
+		r.mistakes = append(r.mistakes, mistake{name: "dx, dw, db: ReLU's mask forgotten", backward: convRule(g, false, false, true).backward})
 	}
-	return all
+	return r
 }
 
-// dataRule and filterRule are the two backward ops as ops of their own, whose derivatives are the
-// family's other members.
-type dataRule struct{ convRule }
-
-func (d dataRule) forward(in [][]float64) []float64 { return d.data(d.g, in[0], in[1]) }
-func (d dataRule) backward(in [][]float64, _, ddx []float64) [][]float64 {
-	return d.with(d.g, d.g, in, ddx)
-}
-func (d dataRule) with(forward, filter kernel.Conv, in [][]float64, ddx []float64) [][]float64 {
-	return [][]float64{d.plain(forward, [][]float64{ddx, in[1]}), d.filter(filter, in[0], ddx)}
-}
-func (d dataRule) mistakes() []mistake {
-	var all []mistake
-	for _, wrong := range wrongGeometries(d.g) {
-		all = append(all,
-			mistake{name: "ddy: " + wrong.name, backward: func(in [][]float64, _, ddx []float64) [][]float64 { return d.with(wrong.g, d.g, in, ddx) }},
-			mistake{name: "dw: " + wrong.name, backward: func(in [][]float64, _, ddx []float64) [][]float64 { return d.with(d.g, wrong.g, in, ddx) }},
-			mistake{name: "dx: " + wrong.name, forward: func(in [][]float64) []float64 { return d.data(wrong.g, in[0], in[1]) }})
-	}
-	return all
+// dataRule and filterRule are of the two backward ops as ops of their own, whose derivatives are
+// the family's other members.
+func dataRule(g kernel.Conv) rule {
+	return geometric(g, false, [3]string{"ddy", "dw", "dx"},
+		func(g kernel.Conv, in [][]float64) []float64 { return dataOf(g.XLen(), g, in[0], in[1]) },
+		func(first, second kernel.Conv, in [][]float64, _, ddx []float64) [][]float64 {
+			return [][]float64{convolved(g.YLen(), first, ddx, in[1]), filterOf(g.WLen(), second, ddx, in[0])}
+		})
 }
 
-type filterRule struct{ convRule }
-
-func (f filterRule) forward(in [][]float64) []float64 { return f.filter(f.g, in[1], in[0]) }
-func (f filterRule) backward(in [][]float64, _, ddw []float64) [][]float64 {
-	return f.with(f.g, f.g, in, ddw)
-}
-func (f filterRule) with(data, forward kernel.Conv, in [][]float64, ddw []float64) [][]float64 {
-	return [][]float64{f.data(data, in[1], ddw), f.plain(forward, [][]float64{in[0], ddw})}
-}
-func (f filterRule) mistakes() []mistake {
-	var all []mistake
-	for _, wrong := range wrongGeometries(f.g) {
-		all = append(all,
-			mistake{name: "dx: " + wrong.name, backward: func(in [][]float64, _, ddw []float64) [][]float64 { return f.with(wrong.g, f.g, in, ddw) }},
-			mistake{name: "ddy: " + wrong.name, backward: func(in [][]float64, _, ddw []float64) [][]float64 { return f.with(f.g, wrong.g, in, ddw) }},
-			mistake{name: "dw: " + wrong.name, forward: func(in [][]float64) []float64 { return f.filter(wrong.g, in[1], in[0]) }})
-	}
-	return all
+func filterRule(g kernel.Conv) rule {
+	return geometric(g, false, [3]string{"dx", "ddy", "dw"},
+		func(g kernel.Conv, in [][]float64) []float64 { return filterOf(g.WLen(), g, in[0], in[1]) },
+		func(first, second kernel.Conv, in [][]float64, _, ddw []float64) [][]float64 {
+			return [][]float64{dataOf(g.XLen(), first, in[1], ddw), convolved(g.YLen(), second, in[0], ddw)}
+		})
 }
 
-type poolRule struct {
-	g     kernel.Pool
-	kind  string
-	count bool
-}
-
-func (p poolRule) divisor(at []int) float64 {
-	if p.count {
-		return float64(p.g.R * p.g.S)
-	}
-	return float64(len(at))
-}
-
-func (p poolRule) forward(in [][]float64) []float64 { return p.forwardBy(in, p.divisor) }
-
-func (p poolRule) forwardBy(in [][]float64, divisor func(at []int) float64) []float64 {
-	x, y := in[0], make([]float64, p.g.YLen())
-	p.g.Windows(func(yi, _ int, at []int) {
-		switch p.kind {
-		case "max":
-			y[yi] = x[winnerOf(x, at)]
-		case "average":
-			for _, i := range at {
-				y[yi] += x[i]
-			}
-			y[yi] /= divisor(at)
-		default:
-			for _, i := range at {
-				y[yi] += x[i] * x[i]
-			}
-			y[yi] = math.Sqrt(y[yi])
-		}
-	})
-	return y
-}
+// A window is what a pooling makes of the elements of x at some places. A share gives each of them
+// its part of the derivative of y.
+type (
+	window = func(x []float64, at []int) float64
+	share  = func(x []float64, at []int, y float64, to func(i int, d float64))
+)
 
 func winnerOf(x []float64, at []int) int {
-	best := at[0]
-	for _, i := range at {
-		if x[i] > x[best] {
-			best = i
-		}
-	}
-	return best
+	return slices.MaxFunc(at, func(i, k int) int { return cmp.Compare(x[i], x[k]) })
 }
 
-func (p poolRule) backward(in [][]float64, y, dy []float64) [][]float64 {
-	return p.backwardBy(p.g, in, y, dy, p.divisor, winnerOf, func(to *float64, v float64) { *to += v })
-}
-
-func (p poolRule) backwardBy(g kernel.Pool, in [][]float64, y, dy []float64, divisor func(at []int) float64, winner func(x []float64, at []int) int, add func(to *float64, v float64)) [][]float64 {
-	x, dx := in[0], make([]float64, p.g.XLen())
-	g.Windows(func(yi, _ int, at []int) {
-		if len(at) == 0 || at[len(at)-1] >= len(dx) {
-			return
-		}
-		switch p.kind {
-		case "max":
-			if i := winner(x, at); i < len(dx) {
-				add(&dx[i], dy[yi])
-			}
-		case "average":
-			for _, i := range at {
-				add(&dx[i], dy[yi]/divisor(at))
-			}
-		default:
-			for _, i := range at {
-				add(&dx[i], dy[yi]*x[i]/y[yi])
-			}
-		}
-	})
-	return [][]float64{dx}
-}
-
-func (p poolRule) mistakes() []mistake {
-	right := func(to *float64, v float64) { *to += v }
-	with := func(name string, g kernel.Pool, divisor func(at []int) float64, winner func(x []float64, at []int) int, add func(to *float64, v float64)) mistake {
-		return mistake{name: name, backward: func(in [][]float64, y, dy []float64) [][]float64 {
-			return p.backwardBy(g, in, y, dy, divisor, winner, add)
-		}}
-	}
-	pad, stride, dilation := p.g, p.g, p.g
+// poolRule is the rule of a pooling, with the mistakes of any.
+func poolRule(g kernel.Pool, of window, shares share) rule {
+	pad, stride, dilation := g, g, g
 	pad.Rows.Before++
-	stride.Rows.Stride, stride.Cols.Stride = p.g.Cols.Stride, p.g.Rows.Stride
+	stride.Rows.Stride, stride.Cols.Stride = g.Cols.Stride, g.Rows.Stride
 	dilation.Rows.Dilation, dilation.Cols.Dilation = 1, 1
-	all := []mistake{
-		with("dx: padding off by one", pad, p.divisor, winnerOf, right),
-		with("dx: stride of the other axis", stride, p.divisor, winnerOf, right),
-		with("dx: dilation ignored", dilation, p.divisor, winnerOf, right),
-		with("dx: stored, not added, where windows overlap", p.g, p.divisor, winnerOf, func(to *float64, v float64) { *to = v }),
+	return rule{pooled(g, of), routed(g, false, shares), []mistake{
+		{name: "dx: padding off by one", backward: routed(pad, false, shares)},
+		{name: "dx: stride of the other axis", backward: routed(stride, false, shares)},
+		{name: "dx: dilation ignored", backward: routed(dilation, false, shares)},
+		{name: "dx: stored, not added, where windows overlap", backward: routed(g, true, shares)},
+	}}
+}
+
+func pooled(g kernel.Pool, of window) forward {
+	return func(in [][]float64) []float64 {
+		y := make([]float64, g.YLen())
+		g.Windows(func(yi, _ int, at []int) { y[yi] = of(in[0], at) })
+		return y
 	}
-	switch p.kind {
-	case "max":
-		all = append(all,
-			with("dx: the winner off by one", p.g, p.divisor, func(x []float64, at []int) int { return winnerOf(x, at) + 1 }, right),
-			with("dx: the least wins", p.g, p.divisor, func(x []float64, at []int) int {
-				best := at[0]
-				for _, i := range at {
-					if x[i] < x[best] {
-						best = i
-					}
-				}
-				return best
-			}, right),
-			with("dx: the window's first element wins", p.g, p.divisor, func(_ []float64, at []int) int { return at[0] }, right),
-			mistake{name: "y: padding counts as 0", forward: func(in [][]float64) []float64 {
-				y := p.forward(in)
-				p.g.Windows(func(yi, _ int, at []int) {
-					if len(at) < p.g.R*p.g.S {
-						y[yi] = max(y[yi], 0)
-					}
-				})
-				return y
-			}},
-		)
-	case "average":
-		other := func(at []int) float64 {
-			if p.count {
-				return float64(len(at))
+}
+
+func routed(g kernel.Pool, stores bool, shares share) backward {
+	return func(in [][]float64, y, dy []float64) [][]float64 {
+		dx := make([]float64, len(in[0]))
+		g.Windows(func(yi, _ int, at []int) {
+			if len(at) == 0 || at[len(at)-1] >= len(dx) {
+				return
 			}
-			return float64(p.g.R * p.g.S)
-		}
-		width := func([]int) float64 { return float64(p.g.W) }
-		side := func([]int) float64 { return float64(p.g.R) }
-		all = append(all,
-			with("dx: the other divisor", p.g, other, winnerOf, right),
-			with("dx: divided by the input's width, as Gorgonia does", p.g, width, winnerOf, right),
-			with("dx: divided by N, not N×N", p.g, side, winnerOf, right),
-			mistake{name: "y: the other divisor", forward: func(in [][]float64) []float64 { return p.forwardBy(in, other) }},
-			mistake{name: "y: divided by the input's width, as Gorgonia does", forward: func(in [][]float64) []float64 { return p.forwardBy(in, width) }},
-		)
-	default:
-		scale := func(name string, f func(v, y float64) float64) mistake {
-			return mistake{name: name, backward: func(in [][]float64, y, dy []float64) [][]float64 {
-				scaled := append([]float64(nil), dy...)
-				for i := range scaled {
-					scaled[i] = f(dy[i], y[i])
+			shares(in[0], at, y[yi], func(i int, d float64) {
+				switch {
+				case i >= len(dx):
+				case stores:
+					dx[i] = dy[yi] * d
+				default:
+					dx[i] += dy[yi] * d
 				}
-				return p.backward(in, y, scaled)
-			}}
-		}
-		all = append(all,
-			scale("dx: x, not x/y", func(v, y float64) float64 { return v * y }),
-			scale("dx: x/y²", func(v, y float64) float64 { return v / y }),
-			scale("dx: 2x/y, the square's factor left in", func(v, y float64) float64 { return 2 * v }),
-			mistake{name: "y: the root forgotten", forward: func(in [][]float64) []float64 {
-				y := p.forward(in)
-				for i, v := range y {
-					y[i] = v * v
-				}
-				return y
-			}})
+			})
+		})
+		return [][]float64{dx}
 	}
-	return all
 }
 
-// simple is a rule made of two functions, for ops of one input.
-type simple struct {
-	f        func(in [][]float64) []float64
-	b        func(in [][]float64, y, dy []float64) [][]float64
-	specific []mistake
+func maxRule(g kernel.Pool) rule {
+	wins := func(winner func(x []float64, at []int) int) share {
+		return func(x []float64, at []int, _ float64, to func(i int, d float64)) { to(winner(x, at), 1) }
+	}
+	greatest := func(x []float64, at []int) float64 { return x[winnerOf(x, at)] }
+	wrong := func(name string, winner func(x []float64, at []int) int) mistake {
+		return mistake{name: "dx: " + name, backward: routed(g, false, wins(winner))}
+	}
+	r := poolRule(g, greatest, wins(winnerOf))
+	r.mistakes = append(r.mistakes,
+		wrong("the winner off by one", func(x []float64, at []int) int { return winnerOf(x, at) + 1 }),
+		wrong("the window's first element wins", func(_ []float64, at []int) int { return at[0] }),
+		wrong("the least wins", func(x []float64, at []int) int {
+			return slices.MinFunc(at, func(i, k int) int { return cmp.Compare(x[i], x[k]) })
+		}),
+		mistake{name: "y: padding counts as 0", forward: pooled(g, func(x []float64, at []int) float64 {
+			if len(at) < g.R*g.S {
+				return max(greatest(x, at), 0)
+			}
+			return greatest(x, at)
+		})})
+	return r
 }
 
-func (s simple) forward(in [][]float64) []float64                     { return s.f(in) }
-func (s simple) backward(in [][]float64, y, dy []float64) [][]float64 { return s.b(in, y, dy) }
-func (s simple) mistakes() []mistake                                  { return s.specific }
+func averageRule(g kernel.Pool, countPadding bool) rule {
+	mean := func(divisor func(n int) int) window {
+		return func(x []float64, at []int) (s float64) {
+			for _, i := range at {
+				s += x[i]
+			}
+			return s / float64(divisor(len(at)))
+		}
+	}
+	equal := func(divisor func(n int) int) share {
+		return func(_ []float64, at []int, _ float64, to func(i int, d float64)) {
+			for _, i := range at {
+				to(i, 1/float64(divisor(len(at))))
+			}
+		}
+	}
+	right, other := func(n int) int { return n }, func(int) int { return g.R * g.S }
+	if countPadding {
+		right, other = other, right
+	}
+	width, side := func(int) int { return g.W }, func(int) int { return g.R }
+	r := poolRule(g, mean(right), equal(right))
+	r.mistakes = append(r.mistakes,
+		mistake{name: "dx: the other divisor", backward: routed(g, false, equal(other))},
+		mistake{name: "dx: divided by the input's width, as Gorgonia does", backward: routed(g, false, equal(width))},
+		mistake{name: "dx: divided by N, not N×N", backward: routed(g, false, equal(side))},
+		mistake{name: "y: the other divisor", forward: pooled(g, mean(other))},
+		mistake{name: "y: divided by the input's width, as Gorgonia does", forward: pooled(g, mean(width))})
+	return r
+}
+
+func normRule(g kernel.Pool) rule {
+	square := func(x []float64, at []int) (s float64) {
+		for _, i := range at {
+			s += x[i] * x[i]
+		}
+		return s
+	}
+	slope := func(d func(x, y float64) float64) share {
+		return func(x []float64, at []int, y float64, to func(i int, d float64)) {
+			for _, i := range at {
+				to(i, d(x[i], y))
+			}
+		}
+	}
+	r := poolRule(g, func(x []float64, at []int) float64 { return math.Sqrt(square(x, at)) },
+		slope(func(x, y float64) float64 { return x / y }))
+	wrong := func(name string, d func(x, y float64) float64) mistake {
+		return mistake{name: "dx: " + name, backward: routed(g, false, slope(d))}
+	}
+	r.mistakes = append(r.mistakes,
+		wrong("x, not x/y", func(x, _ float64) float64 { return x }),
+		wrong("x/y²", func(x, y float64) float64 { return x / y / y }),
+		wrong("2x/y, the square's factor left in", func(x, y float64) float64 { return 2 * x / y }),
+		mistake{name: "y: the root forgotten", forward: pooled(g, square)})
+	return r
+}
 
 // by makes a backward pass of an elementwise derivative.
-func by(slope func(x, y float64) float64) func(in [][]float64, y, dy []float64) [][]float64 {
+func by(slope func(x, y float64) float64) backward {
 	return func(in [][]float64, y, dy []float64) [][]float64 {
 		dx := make([]float64, len(in[0]))
 		for i := range dx {
@@ -407,7 +349,7 @@ func by(slope func(x, y float64) float64) func(in [][]float64, y, dy []float64) 
 	}
 }
 
-func each(f func(x float64) float64) func(in [][]float64) []float64 {
+func each(f func(x float64) float64) forward {
 	return func(in [][]float64) []float64 {
 		y := make([]float64, len(in[0]))
 		for i, x := range in[0] {
@@ -425,7 +367,7 @@ func step(yes bool) float64 {
 }
 
 func newReLURule() rule {
-	return simple{
+	return rule{
 		each(func(x float64) float64 { return max(x, 0) }), by(func(x, _ float64) float64 { return step(x > 0) }),
 		[]mistake{
 			{name: "dx: the mask forgotten", backward: by(func(_, _ float64) float64 { return 1 })},
@@ -452,7 +394,7 @@ func newCopyRule() rule {
 		}
 		return r
 	}
-	return simple{identity, by(func(_, _ float64) float64 { return 1 }), []mistake{
+	return rule{identity, by(func(_, _ float64) float64 { return 1 }), []mistake{
 		{name: "y: column-major", forward: func(in [][]float64) []float64 { return columnMajor(in[0]) }},
 		{name: "dx: column-major", backward: func(_ [][]float64, _, dy []float64) [][]float64 { return [][]float64{columnMajor(dy)} }},
 	}}
@@ -483,7 +425,7 @@ func newMaskRule(mask []float64) rule {
 		}
 		return 1 / (1 - 1/m)
 	})...)
-	return simple{
+	return rule{
 		func(in [][]float64) []float64 { return apply(in[0], same) },
 		func(_ [][]float64, _, dy []float64) [][]float64 { return [][]float64{apply(dy, same)} },
 		all,
@@ -526,13 +468,9 @@ func newLinearRule(n, i, o int) rule {
 		return t
 	}
 	edit := func(name string, change func(grads [][]float64)) mistake {
-		return mistake{name: name, backward: func(in [][]float64, y, dy []float64) [][]float64 {
-			grads := b(in, y, dy)
-			change(grads)
-			return grads
-		}}
+		return mistake{name: name, backward: edited(b, change)}
 	}
-	return simple{f, b, []mistake{
+	return rule{f, b, []mistake{
 		edit("dw: transposed", func(grads [][]float64) { grads[1] = turn(grads[1], o, i) }),
 		edit("dx: transposed", func(grads [][]float64) { grads[0] = turn(grads[0], n, i) }),
 		edit("dw: divided by the batch", func(grads [][]float64) {
@@ -572,7 +510,7 @@ func newMSERule(by float64, mean bool) rule {
 		}
 		return []float64{s * factor(len(in[0]))}
 	}
-	scaled := func(y, t float64) func(in [][]float64, y, dy []float64) [][]float64 {
+	scaled := func(y, t float64) backward {
 		return func(in [][]float64, _, dy []float64) [][]float64 {
 			a, b := make([]float64, len(in[0])), make([]float64, len(in[0]))
 			for i := range a {
@@ -582,10 +520,10 @@ func newMSERule(by float64, mean bool) rule {
 			return [][]float64{a, b}
 		}
 	}
-	times := func(v float64) func(in [][]float64) []float64 {
+	times := func(v float64) forward {
 		return func(in [][]float64) []float64 { return []float64{f(in)[0] * v} }
 	}
-	return simple{f, scaled(1, 1), []mistake{
+	return rule{f, scaled(1, 1), []mistake{
 		{name: "E: the factor ½ forgotten", forward: times(2)},
 		{name: "dy: the factor ½ forgotten", backward: scaled(2, 1)},
 		{name: "dy: the factor 2 forgotten", backward: scaled(0.5, 1)},
@@ -617,7 +555,7 @@ func softmaxRows(x []float64, rows int) []float64 {
 
 func newSoftmaxRule(rows int) rule {
 	f := func(in [][]float64) []float64 { return softmaxRows(in[0], rows) }
-	back := func(rows int, centre float64, first bool) func(in [][]float64, y, dy []float64) [][]float64 {
+	back := func(rows int, centre float64, first bool) backward {
 		return func(_ [][]float64, y, dy []float64) [][]float64 {
 			dx := make([]float64, len(y))
 			m := len(y) / rows
@@ -636,7 +574,7 @@ func newSoftmaxRule(rows int) rule {
 			return [][]float64{dx}
 		}
 	}
-	return simple{f, back(rows, 1, true), []mistake{
+	return rule{f, back(rows, 1, true), []mistake{
 		{name: "dx: the sum over the row forgotten", backward: back(rows, 0, true)},
 		{name: "dx: y·(1 − y)·dy, the diagonal alone", backward: by(func(_, y float64) float64 { return y * (1 - y) })},
 		{name: "dx: the factor y forgotten", backward: back(rows, 1, false)},
@@ -659,7 +597,7 @@ func newEntropyRule(labels []int, mean bool) rule {
 		}
 		return []float64{s * factor}
 	}
-	back := func(labels []int, factor, p float64) func(in [][]float64, y, dy []float64) [][]float64 {
+	back := func(labels []int, factor, p float64) backward {
 		return func(in [][]float64, _, dy []float64) [][]float64 {
 			dx := softmaxRows(in[0], n)
 			for i := range dx {
@@ -676,7 +614,7 @@ func newEntropyRule(labels []int, mean bool) rule {
 	}
 	shifted := append(append([]int(nil), labels[1:]...), labels[0])
 	first := make([]int, n)
-	return simple{f, back(labels, factor, 1), []mistake{
+	return rule{f, back(labels, factor, 1), []mistake{
 		{name: "dx: the labels of the next row", backward: back(shifted, factor, 1)},
 		{name: "dx: every label taken as 0", backward: back(first, factor, 1)},
 		{name: "dx: the softmax forgotten", backward: back(labels, factor, 0)},

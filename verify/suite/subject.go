@@ -205,8 +205,8 @@ func convolution2D(r *rand.Rand, g kernel.Conv, p ops.ConvParams, general, relu 
 	s := &subject{
 		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesW(g)}, y: sidesY(g),
 		affine:    []bool{true, true},
-		reference: reference.OfConv(g, relu),
-		rule:      convRule{g: g, relu: relu, grouped: general && !p.Winograd, dense: p.Winograd},
+		reference: reference.Conv(g, relu),
+		rule:      convRule(g, relu, general && !p.Winograd, p.Winograd),
 	}
 	bias := r.IntN(3) > 0
 	if bias {
@@ -253,8 +253,8 @@ func drawBackwardData(r *rand.Rand) *subject {
 	return &subject{
 		params: describeConv(g, p), shapes: [][]int{sidesY(g), sidesW(g)}, y: sidesX(g), affine: []bool{true, true},
 		build:     func(in []*G.Node) (*G.Node, error) { return ops.Conv2DBackwardData(in[0], in[1], sidesX(g), p) },
-		reference: reference.OfConvData(g),
-		rule:      dataRule{convRule{g: g}},
+		reference: reference.ConvData(g),
+		rule:      dataRule(g),
 	}
 }
 
@@ -263,8 +263,8 @@ func drawBackwardFilter(r *rand.Rand) *subject {
 	return &subject{
 		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesY(g)}, y: sidesW(g), affine: []bool{true, true},
 		build:     func(in []*G.Node) (*G.Node, error) { return ops.Conv2DBackwardFilter(in[0], in[1], sidesW(g), p) },
-		reference: reference.OfConvFilter(g),
-		rule:      filterRule{convRule{g: g}},
+		reference: reference.ConvFilter(g),
+		rule:      filterRule(g),
 	}
 }
 
@@ -307,10 +307,10 @@ func drawMaxPool(r *rand.Rand) *subject {
 	s := poolSubject(g, p)
 	s.distinct, s.affine = true, []bool{false}
 	s.build = func(in []*G.Node) (*G.Node, error) { return ops.MaxPool2D(in[0], p) }
-	s.reference = reference.OfMaxPool(g)
-	s.rule = poolRule{g: g, kind: "max"}
+	s.reference = reference.MaxPool(g, false)
+	s.rule = maxRule(g)
 	if r.IntN(2) == 0 { // with the winners beside it
-		s.alone, s.reference = s.reference, reference.OfWinners(g)
+		s.alone, s.reference = s.reference, reference.MaxPool(g, true)
 		s.outputs = func(in []*G.Node) (G.Nodes, error) {
 			y, winner, err := ops.MaxPool2DIndices(in[0], p)
 			return G.Nodes{y, winner}, err
@@ -353,8 +353,8 @@ func drawAvgPool(r *rand.Rand) *subject {
 	s.params += fmt.Sprintf(", ExcludePadding %v", !count)
 	s.affine = []bool{true}
 	s.build = func(in []*G.Node) (*G.Node, error) { return ops.AvgPool2D(in[0], p) }
-	s.reference = reference.OfAvgPool(g, count)
-	s.rule = poolRule{g: g, kind: "average", count: count}
+	s.reference = reference.AvgPool(g, count)
+	s.rule = averageRule(g, count)
 	if count {
 		s.anotherName = "Gorgonia's Conv2d with a filter of 1/(R·S)"
 		s.another = func(in []*G.Node) (*G.Node, error) { return planesOf(g, in[0], 1/float64(g.R*g.S), p) }
@@ -368,8 +368,8 @@ func drawL2Pool(r *rand.Rand) *subject {
 	s := poolSubject(g, p)
 	s.away, s.affine = true, []bool{false}
 	s.build = func(in []*G.Node) (*G.Node, error) { return ops.L2Pool2D(in[0], p) }
-	s.reference = reference.OfL2Pool(g)
-	s.rule = poolRule{g: g, kind: "norm"}
+	s.reference = reference.L2Pool(g)
+	s.rule = normRule(g)
 	if plain {
 		s.anotherName = "√ of Gorgonia's Conv2d of x²"
 		s.another = func(in []*G.Node) (*G.Node, error) {
@@ -392,7 +392,7 @@ func drawReLU(r *rand.Rand) *subject {
 	return &subject{
 		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: shape, distinct: true, affine: []bool{false},
 		build:       func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) },
-		reference:   reference.OfReLU(),
+		reference:   reference.ReLU(),
 		rule:        newReLURule(),
 		anotherName: "Gorgonia's Rectify, away from 0", another: func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) },
 	}
@@ -402,7 +402,7 @@ func drawLinear(r *rand.Rand) *subject {
 	n, i, o := between(r, 2, 5), between(r, 2, 9), between(r, 2, 7)
 	s := &subject{
 		params: fmt.Sprintf("x [%d %d], w [%d %d]", n, i, o, i), shapes: [][]int{{n, i}, {o, i}}, y: []int{n, o}, affine: []bool{true, true},
-		reference: reference.OfLinear(n, i, o),
+		reference: reference.Linear(n, i, o),
 		rule:      newLinearRule(n, i, o),
 	}
 	bias := r.IntN(3) > 0
@@ -440,7 +440,7 @@ func drawFlatten(r *rand.Rand) *subject {
 	return &subject{
 		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: []int{shape[0], n}, affine: []bool{true},
 		build:     func(in []*G.Node) (*G.Node, error) { return ops.Flatten(in[0]) },
-		reference: reference.OfCopy(),
+		reference: reference.Copy(),
 		rule:      newCopyRule(), identity: true,
 		anotherName: "Gorgonia's Reshape", another: func(in []*G.Node) (*G.Node, error) { return G.Reshape(in[0], tensor.Shape{shape[0], n}) },
 	}
@@ -458,7 +458,7 @@ func drawMSE(r *rand.Rand) *subject {
 	return &subject{
 		params: fmt.Sprintf("y and t %v, %s", shape, name), shapes: [][]int{shape, shape}, affine: []bool{false, false},
 		build:       build,
-		reference:   reference.OfSquaredError(factor, mean),
+		reference:   reference.SquaredError(factor, mean),
 		rule:        newMSERule(factor, mean),
 		anotherName: "Gorgonia's Sub, Square, Mean", another: func(in []*G.Node) (*G.Node, error) {
 			d, err := G.Sub(in[0], in[1])
@@ -495,7 +495,7 @@ func drawSoftmax(r *rand.Rand) *subject {
 	return &subject{
 		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: shape, affine: []bool{false},
 		build:       func(in []*G.Node) (*G.Node, error) { return ops.Softmax(in[0], 1) },
-		reference:   reference.OfSoftmax(shape[0]),
+		reference:   reference.Softmax(shape[0]),
 		rule:        newSoftmaxRule(shape[0]),
 		anotherName: "Gorgonia's SoftMax", another: func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0]) },
 	}
@@ -517,7 +517,7 @@ func drawCrossEntropy(r *rand.Rand) *subject {
 			l := G.NewTensor(in[0].Graph(), tensor.Int, 1, G.WithShape(n), G.WithName("labels"), G.WithValue(tensor.New(tensor.WithShape(n), tensor.WithBacking(append([]int(nil), labels...)))))
 			return ops.CrossEntropy(in[0], l, ops.CrossEntropyParams{Reduction: reduction})
 		},
-		reference:   reference.OfCrossEntropy(labels, mean),
+		reference:   reference.CrossEntropy(labels, mean),
 		rule:        newEntropyRule(labels, mean),
 		anotherName: "Gorgonia's −Σ t·log(SoftMax)", another: func(in []*G.Node) (*G.Node, error) {
 			hot := graphs.Zeros(n, m)
@@ -567,7 +567,7 @@ func drawDropout(r *rand.Rand) *subject {
 	return &subject{
 		params: fmt.Sprintf("x %v, p %v", shape, p), shapes: [][]int{shape}, y: shape, affine: []bool{true},
 		build:     build,
-		reference: reference.OfMasked(m.Data, 1-p),
+		reference: reference.Masked(m.Data, 1-p),
 		rule:      newMaskRule(m.Data),
 	}
 }

@@ -1,5 +1,5 @@
 // Package reference has the functions of ops as formulas that are generic in their numbers, walked
-// by the geometry's taps and windows; and graphs of Gorgonia's own ops that compute the same.
+// by the geometry's taps and windows.
 package reference
 
 import (
@@ -7,6 +7,12 @@ import (
 
 	"github.com/convgrad/convgrad/internal/kernel"
 	"github.com/convgrad/convgrad/verify"
+)
+
+// The numbers of the checker's two oracles.
+type (
+	rounded = verify.Rounded
+	exact   = verify.Exact
 )
 
 func zeros[T any](f verify.Field[T], n int) []T {
@@ -17,8 +23,121 @@ func zeros[T any](f verify.Field[T], n int) []T {
 	return z
 }
 
-// PositivePart is max(y, 0), in place.
-func PositivePart[T any](f verify.Field[T], y []T) []T {
+// Conv is x ⋆ w, plus b if there is a third operand, and ReLU of it.
+func Conv(g kernel.Conv, withReLU bool) verify.Reference {
+	return verify.Reference{Rounded: conv[rounded](g, withReLU), Exact: conv[exact](g, withReLU)}
+}
+
+func conv[T any](g kernel.Conv, withReLU bool) verify.Function[T] {
+	return func(f verify.Field[T], shapes [][]int, in [][]T) []T {
+		y := zeros(f, g.YLen())
+		g.Taps(func(yi, xi, wi int) { y[yi] = f.Add(y[yi], f.Mul(in[0][xi], in[1][wi])) })
+		if len(in) > 2 {
+			for i := range y {
+				y[i] = f.Add(y[i], in[2][i/(g.P*g.Q)%g.K])
+			}
+		}
+		if withReLU {
+			return relu(f, shapes, [][]T{y})
+		}
+		return y
+	}
+}
+
+// ConvData is the adjoint of Conv by its input, of dy and w.
+func ConvData(g kernel.Conv) verify.Reference {
+	return verify.Reference{Rounded: convData[rounded](g), Exact: convData[exact](g)}
+}
+
+func convData[T any](g kernel.Conv) verify.Function[T] {
+	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+		dx := zeros(f, g.XLen())
+		g.Taps(func(yi, xi, wi int) { dx[xi] = f.Add(dx[xi], f.Mul(in[0][yi], in[1][wi])) })
+		return dx
+	}
+}
+
+// ConvFilter is its adjoint by the filter, of x and dy.
+func ConvFilter(g kernel.Conv) verify.Reference {
+	return verify.Reference{Rounded: convFilter[rounded](g), Exact: convFilter[exact](g)}
+}
+
+func convFilter[T any](g kernel.Conv) verify.Function[T] {
+	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+		dw := zeros(f, g.WLen())
+		g.Taps(func(yi, xi, wi int) { dw[wi] = f.Add(dw[wi], f.Mul(in[0][xi], in[1][yi])) })
+		return dw
+	}
+}
+
+// MaxPool is the maximum of each window, and after all of them, if winners is set, the places of
+// the winners in their planes.
+func MaxPool(g kernel.Pool, winners bool) verify.Reference {
+	return verify.Reference{Rounded: maxPool[rounded](g, winners), Exact: maxPool[exact](g, winners)}
+}
+
+func maxPool[T any](g kernel.Pool, winners bool) verify.Function[T] {
+	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+		x, y, at := in[0], zeros(f, g.YLen()), zeros(f, g.YLen())
+		g.Windows(func(yi, _ int, window []int) {
+			best := window[0]
+			for _, i := range window[1:] {
+				if f.Less(x[best], x[i]) {
+					best = i
+				}
+			}
+			y[yi], at[yi] = x[best], f.Number(float64(best%(g.H*g.W)))
+		})
+		if winners {
+			return append(y, at...)
+		}
+		return y
+	}
+}
+
+// AvgPool is the mean of each window.
+func AvgPool(g kernel.Pool, countPadding bool) verify.Reference {
+	return verify.Reference{Rounded: avgPool[rounded](g, countPadding), Exact: avgPool[exact](g, countPadding)}
+}
+
+func avgPool[T any](g kernel.Pool, countPadding bool) verify.Function[T] {
+	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+		y := zeros(f, g.YLen())
+		g.Windows(func(yi, _ int, at []int) {
+			n := len(at)
+			if countPadding {
+				n = g.R * g.S
+			}
+			for _, i := range at {
+				y[yi] = f.Add(y[yi], in[0][i])
+			}
+			y[yi] = f.Div(y[yi], f.Number(float64(n)))
+		})
+		return y
+	}
+}
+
+// L2Pool is the norm of each window.
+func L2Pool(g kernel.Pool) verify.Reference { return verify.Reference{Rounded: l2Pool[rounded](g)} }
+
+func l2Pool[T any](g kernel.Pool) verify.Function[T] {
+	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+		y := zeros(f, g.YLen())
+		g.Windows(func(yi, _ int, at []int) {
+			for _, i := range at {
+				y[yi] = f.Add(y[yi], f.Mul(in[0][i], in[0][i]))
+			}
+			y[yi] = f.Sqrt(y[yi])
+		})
+		return y
+	}
+}
+
+// ReLU is max(x, 0).
+func ReLU() verify.Reference { return verify.Reference{Rounded: relu[rounded], Exact: relu[exact]} }
+
+func relu[T any](f verify.Field[T], _ [][]int, in [][]T) []T {
+	y := slices.Clone(in[0])
 	for i, v := range y {
 		if !f.Less(f.Number(0), v) {
 			y[i] = f.Number(0)
@@ -27,106 +146,51 @@ func PositivePart[T any](f verify.Field[T], y []T) []T {
 	return y
 }
 
-// Conv is x ⋆ w + b, and its two adjoints the same walk the other ways.
-func Conv[T any](f verify.Field[T], g kernel.Conv, in [][]T, relu bool) []T {
-	y := zeros(f, g.YLen())
-	g.Taps(func(yi, xi, wi int) { y[yi] = f.Add(y[yi], f.Mul(in[0][xi], in[1][wi])) })
-	if len(in) > 2 {
-		for i := range y {
-			y[i] = f.Add(y[i], in[2][i/(g.P*g.Q)%g.K])
-		}
-	}
-	if relu {
-		PositivePart(f, y)
-	}
-	return y
+// Copy moves nothing.
+func Copy() verify.Reference { return verify.Reference{Rounded: same[rounded], Exact: same[exact]} }
+
+func same[T any](_ verify.Field[T], _ [][]int, in [][]T) []T { return in[0] }
+
+// Linear is x·wᵀ, plus b if there is a third operand.
+func Linear(n, i, o int) verify.Reference {
+	return verify.Reference{Rounded: linear[rounded](n, i, o), Exact: linear[exact](n, i, o)}
 }
 
-// ConvData is the adjoint of Conv by its input.
-func ConvData[T any](f verify.Field[T], g kernel.Conv, in [][]T) []T {
-	dx := zeros(f, g.XLen())
-	g.Taps(func(yi, xi, wi int) { dx[xi] = f.Add(dx[xi], f.Mul(in[0][yi], in[1][wi])) })
-	return dx
-}
-
-// ConvFilter is its adjoint by the filter.
-func ConvFilter[T any](f verify.Field[T], g kernel.Conv, in [][]T) []T {
-	dw := zeros(f, g.WLen())
-	g.Taps(func(yi, xi, wi int) { dw[wi] = f.Add(dw[wi], f.Mul(in[0][xi], in[1][yi])) })
-	return dw
-}
-
-// MaxPool is the maximum of each window.
-func MaxPool[T any](f verify.Field[T], g kernel.Pool, x []T) []T {
-	y := zeros(f, g.YLen())
-	g.Windows(func(yi, _ int, at []int) {
-		best := at[0]
-		for _, i := range at[1:] {
-			if f.Less(x[best], x[i]) {
-				best = i
+func linear[T any](n, i, o int) verify.Function[T] {
+	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+		y := zeros(f, n*o)
+		for r := range n {
+			for c := range o {
+				for k := range i {
+					y[r*o+c] = f.Add(y[r*o+c], f.Mul(in[0][r*i+k], in[1][c*i+k]))
+				}
+				if len(in) > 2 {
+					y[r*o+c] = f.Add(y[r*o+c], in[2][c])
+				}
 			}
 		}
-		y[yi] = x[best]
-	})
-	return y
-}
-
-// AvgPool is the mean of each window.
-func AvgPool[T any](f verify.Field[T], g kernel.Pool, x []T, countPadding bool) []T {
-	y := zeros(f, g.YLen())
-	g.Windows(func(yi, _ int, at []int) {
-		n := len(at)
-		if countPadding {
-			n = g.R * g.S
-		}
-		for _, i := range at {
-			y[yi] = f.Add(y[yi], x[i])
-		}
-		y[yi] = f.Div(y[yi], f.Number(float64(n)))
-	})
-	return y
-}
-
-// L2Pool is the norm of each window.
-func L2Pool[T any](f verify.Field[T], g kernel.Pool, x []T) []T {
-	y := zeros(f, g.YLen())
-	g.Windows(func(yi, _ int, at []int) {
-		for _, i := range at {
-			y[yi] = f.Add(y[yi], f.Mul(x[i], x[i]))
-		}
-		y[yi] = f.Sqrt(y[yi])
-	})
-	return y
-}
-
-// Linear is x·wᵀ + b.
-func Linear[T any](f verify.Field[T], n, i, o int, in [][]T) []T {
-	y := zeros(f, n*o)
-	for r := range n {
-		for c := range o {
-			for k := range i {
-				y[r*o+c] = f.Add(y[r*o+c], f.Mul(in[0][r*i+k], in[1][c*i+k]))
-			}
-			if len(in) > 2 {
-				y[r*o+c] = f.Add(y[r*o+c], in[2][c])
-			}
-		}
+		return y
 	}
-	return y
 }
 
 // SquaredError is factor·Σ (t − y)², or the mean.
-func SquaredError[T any](f verify.Field[T], in [][]T, factor float64, mean bool) []T {
-	e := f.Number(0)
-	for i, y := range in[0] {
-		d := f.Add(in[1][i], f.Mul(f.Number(-1), y))
-		e = f.Add(e, f.Mul(d, d))
+func SquaredError(factor float64, mean bool) verify.Reference {
+	return verify.Reference{Rounded: squaredError[rounded](factor, mean), Exact: squaredError[exact](factor, mean)}
+}
+
+func squaredError[T any](factor float64, mean bool) verify.Function[T] {
+	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+		e := f.Number(0)
+		for i, y := range in[0] {
+			d := f.Sub(in[1][i], y)
+			e = f.Add(e, f.Mul(d, d))
+		}
+		e = f.Mul(e, f.Number(factor))
+		if mean {
+			e = f.Div(e, f.Number(float64(len(in[0]))))
+		}
+		return []T{e}
 	}
-	e = f.Mul(e, f.Number(factor))
-	if mean {
-		e = f.Div(e, f.Number(float64(len(in[0]))))
-	}
-	return []T{e}
 }
 
 // exponentials are exp(x) of a row and their sum. The numbers are near 0, so nothing overflows.
@@ -140,80 +204,113 @@ func exponentials[T any](f verify.Field[T], row []T) (e []T, s T) {
 }
 
 // Softmax is softmax of each row.
-func Softmax[T any](f verify.Field[T], x []T, rows int) []T {
-	var y []T
-	m := len(x) / rows
-	for r := range rows {
-		e, s := exponentials(f, x[r*m:][:m])
-		for _, v := range e {
-			y = append(y, f.Div(v, s))
+func Softmax(rows int) verify.Reference { return verify.Reference{Rounded: softmax[rounded](rows)} }
+
+func softmax[T any](rows int) verify.Function[T] {
+	return func(f verify.Field[T], _ [][]int, in [][]T) (y []T) {
+		for row := range slices.Chunk(in[0], len(in[0])/rows) {
+			e, s := exponentials(f, row)
+			for _, v := range e {
+				y = append(y, f.Div(v, s))
+			}
 		}
+		return y
 	}
-	return y
 }
 
 // CrossEntropy is Σ log Σ eˣ − x of the label, or the mean.
-func CrossEntropy[T any](f verify.Field[T], x []T, labels []int, mean bool) []T {
-	m := len(x) / len(labels)
-	e := f.Number(0)
-	for r, l := range labels {
-		row := x[r*m:][:m]
-		_, s := exponentials(f, row)
-		e = f.Add(e, f.Sub(f.Log(s), row[l]))
+func CrossEntropy(labels []int, mean bool) verify.Reference {
+	return verify.Reference{Rounded: crossEntropy[rounded](labels, mean)}
+}
+
+func crossEntropy[T any](labels []int, mean bool) verify.Function[T] {
+	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+		m := len(in[0]) / len(labels)
+		e := f.Number(0)
+		for r, l := range labels {
+			row := in[0][r*m:][:m]
+			_, s := exponentials(f, row)
+			e = f.Add(e, f.Sub(f.Log(s), row[l]))
+		}
+		if mean {
+			e = f.Div(e, f.Number(float64(len(labels))))
+		}
+		return []T{e}
 	}
-	if mean {
-		e = f.Div(e, f.Number(float64(len(labels))))
-	}
-	return []T{e}
 }
 
 // Masked is x/keep where the mask is not 0.
-func Masked[T any](f verify.Field[T], x []T, mask []float64, keep float64) []T {
-	y := zeros(f, len(x))
-	for i, v := range x {
-		if mask[i] != 0 {
-			y[i] = f.Div(v, f.Number(keep))
-		}
-	}
-	return y
+func Masked(mask []float64, keep float64) verify.Reference {
+	return verify.Reference{Rounded: masked[rounded](mask, keep), Exact: masked[exact](mask, keep)}
 }
 
-// Winners is the result of MaxPool, and after it the places of the winners in their planes.
-func Winners[T any](f verify.Field[T], g kernel.Pool, x []T) []T {
-	y := append(MaxPool(f, g, x), zeros(f, g.YLen())...)
-	g.Windows(func(yi, _ int, at []int) {
-		best := at[0]
-		for _, i := range at[1:] {
-			if f.Less(x[best], x[i]) {
-				best = i
+func masked[T any](mask []float64, keep float64) verify.Function[T] {
+	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+		y := zeros(f, len(mask))
+		for i, v := range in[0] {
+			if mask[i] != 0 {
+				y[i] = f.Div(v, f.Number(keep))
 			}
 		}
-		y[g.YLen()+yi] = f.Number(float64(best % (g.H * g.W)))
-	})
-	return y
+		return y
+	}
 }
 
 // Mean is the mean along axes, in ascending order.
-func Mean[T any](f verify.Field[T], x []T, shape, axes []int) []T {
-	for i := len(axes) - 1; i >= 0; i-- {
-		x = meanAlong(f, x, shape, axes[i])
-		shape = slices.Delete(slices.Clone(shape), axes[i], axes[i]+1)
-	}
-	return x
+func Mean(axes ...int) verify.Reference {
+	return verify.Reference{Rounded: mean[rounded](axes), Exact: mean[exact](axes)}
 }
 
-func meanAlong[T any](f verify.Field[T], x []T, shape []int, axis int) []T {
-	inner := 1
-	for _, s := range shape[axis+1:] {
-		inner *= s
+func mean[T any](axes []int) verify.Function[T] {
+	return func(f verify.Field[T], shapes [][]int, in [][]T) []T {
+		x, shape := in[0], slices.Clone(shapes[0])
+		for _, axis := range slices.Backward(axes) {
+			inner, n := 1, shape[axis]
+			for _, s := range shape[axis+1:] {
+				inner *= s
+			}
+			y := zeros(f, len(x)/n)
+			for i, v := range x {
+				k := i/(inner*n)*inner + i%inner
+				y[k] = f.Add(y[k], v)
+			}
+			for i := range y {
+				y[i] = f.Div(y[i], f.Number(float64(n)))
+			}
+			x, shape = y, slices.Delete(shape, axis, axis+1)
+		}
+		return x
 	}
-	y := zeros(f, len(x)/shape[axis])
-	for i, v := range x {
-		k := i/(inner*shape[axis])*inner + i%inner
-		y[k] = f.Add(y[k], v)
+}
+
+// Sum is the reference of the sum of two functions of the same operands.
+func Sum(a, b verify.Reference) verify.Reference {
+	return verify.Reference{Rounded: added(a.Rounded, b.Rounded), Exact: added(a.Exact, b.Exact)}
+}
+
+func added[T any](a, b verify.Function[T]) verify.Function[T] {
+	if a == nil || b == nil {
+		return nil
 	}
-	for i := range y {
-		y[i] = f.Div(y[i], f.Number(float64(shape[axis])))
+	return func(f verify.Field[T], shapes [][]int, in [][]T) []T {
+		y := slices.Clone(a(f, shapes, in))
+		for i, v := range b(f, shapes, in) {
+			y[i] = f.Add(y[i], v)
+		}
+		return y
 	}
-	return y
+}
+
+// Of is a reference of the operand k alone.
+func Of(r verify.Reference, k int) verify.Reference {
+	return verify.Reference{Rounded: picked(r.Rounded, k), Exact: picked(r.Exact, k)}
+}
+
+func picked[T any](a verify.Function[T], k int) verify.Function[T] {
+	if a == nil {
+		return nil
+	}
+	return func(f verify.Field[T], shapes [][]int, in [][]T) []T {
+		return a(f, shapes[k:k+1], in[k:k+1])
+	}
 }
