@@ -3,6 +3,7 @@ module github.com/convgrad/convgrad
 go 1.26.0
 
 require (
+	github.com/bep/imagemeta v1.0.1
 	github.com/chewxy/hm v1.0.0
 	github.com/pkg/errors v0.9.1
 	github.com/prometheus/client_golang v1.25.0

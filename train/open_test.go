@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -162,6 +163,78 @@ func FuzzOpen(f *testing.F) {
 			if _, _, err := c.Classify(make([]uint8, c.Input.TotalSize())); err == nil && len(c.Classes) < 2 {
 				t.Fatal("a picture has a class, and there are none")
 			}
+		}
+	})
+}
+
+// FuzzResume: whatever a run directory holds as its checkpoint, what Resume makes of it does not
+// panic or take memory out of proportion to it. One that is refused stays as it is, and one that is
+// taken can be saved and taken again. It stops before the steps, whose goroutines would make the
+// coverage vary.
+func FuzzResume(f *testing.F) {
+	set, err := data.NewSamples(tensor.Shape{1, 1, 2}, []string{"a", "b"}, make([]float32, 8), make([]data.Target, 4))
+	if err != nil {
+		f.Fatal(err)
+	}
+	c := Config{Data: "folder", Model: "linear", Loss: "cross-entropy", Epochs: 2, Batch: 2, Optimizer: "adam", Average: 0.9, Seed: 1}
+	first, err := c.Trainer(set, set)
+	if err != nil {
+		f.Fatal(err)
+	}
+	first.Dir, first.MaxSteps = filepath.Join(f.TempDir(), "run"), 3 // in the middle of an epoch
+	if _, err := first.Run(f.Context()); err != nil {
+		f.Fatal(err)
+	}
+	path := filepath.Join(first.Dir, CheckpointFile)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Add(whole[:len(whole)-1])
+	for old, replaced := range map[string]string{
+		`\"steps\":3`: `\"steps\":9`, `\"batch\":1`: `\"batch\":2`, `\"epoch\":2`: `\"epoch\":3`, `\"best\":1`: `\"best\":2`, `"F32"`: `"F64"`,
+	} {
+		b := bytes.Replace(whole, []byte(old), []byte(replaced), 1)
+		if bytes.Equal(b, whole) {
+			f.Fatalf("the checkpoint does not hold %s", old)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte("\x20\x00\x00\x00\x00\x00\x00\x00{\"a\":{\"dtype\":\"F32\",\"shape\":[1"))
+	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\x7f{}"))
+	begun, err := first.begin(f.Context())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(begun.close)
+	if begun.dir, err = reopenDir(first.Dir); err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(begun.dir.close)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := begun.load()
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; got > uint64(16<<20+1000*len(b)) {
+			t.Fatalf("%d bytes were allocated for %d", got, len(b))
+		}
+		at, saved := begun.at, error(nil)
+		if err == nil {
+			saved = begun.save()
+		}
+		if err != nil || saved != nil { // numbers that are not finite
+			if !bytes.Equal(file(t, path), b) {
+				t.Fatalf("the checkpoint has changed after %v, %v", err, saved)
+			}
+			return
+		}
+		if err := begun.load(); err != nil || !reflect.DeepEqual(begun.at, at) {
+			t.Fatalf("what was saved of it is %+v, want %+v (%v)", begun.at, at, err)
 		}
 	})
 }

@@ -118,12 +118,8 @@ func (c *console) clear() {
 // epoch is the trainer's OnEpoch.
 func (c *console) epoch(e train.Epoch, _ *model.Network) error {
 	c.clear()
-	waited := ""
-	if e.Waited >= 0.005 {
-		waited = fmt.Sprintf(", waited for data %.1f %%", 100*e.Waited)
-	}
-	c.say("epoch %d: loss %.4f, accuracy %.2f %%; test loss %.4f, test accuracy %.2f %%; %.1f s, %.0f images/s%s\n",
-		e.Epoch, e.Loss, 100*e.Accuracy, e.TestLoss, 100*e.TestAccuracy, e.Seconds, e.ImagesPerSec, waited)
+	c.say("epoch %d: loss %.4f, accuracy %.2f %%; test loss %.4f, test accuracy %.2f %%; %.1f s, %.0f images/s, waited for data %.1f %%\n",
+		e.Epoch, e.Loss, 100*e.Accuracy, e.TestLoss, 100*e.TestAccuracy, e.Seconds, e.ImagesPerSec, 100*e.Waited)
 	c.line("epoch", e)
 	return nil
 }

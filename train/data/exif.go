@@ -1,9 +1,12 @@
 package data
 
 import (
+	"bufio"
 	"bytes"
-	"encoding/binary"
 	"io"
+
+	"github.com/bep/imagemeta"
+	"golang.org/x/image/riff"
 )
 
 // An orientation is how a picture's file says that it is to be turned, as EXIF counts: 1 is not at
@@ -34,64 +37,50 @@ func (o orientation) source(i, j, h, w int) (y, x int) {
 	return i, j
 }
 
-// readOrientation finds the orientation in a JPEG file: tag 0x0112 of the first directory of the
-// TIFF structure in its APP1 segment. A file that says nothing, or nothing that can be read, is not
-// turned.
-func readOrientation(r io.Reader) orientation {
-	var head [4]byte
-	if _, err := io.ReadFull(r, head[:2]); err != nil || head[0] != 0xff || head[1] != 0xd8 {
+// turnable are the formats whose files can hold EXIF data, by their names in package image.
+var turnable = map[string]imagemeta.ImageFormat{"jpeg": imagemeta.JPEG, "png": imagemeta.PNG, "webp": imagemeta.TIFF}
+
+// readOrientation finds the orientation in a file's EXIF data. A file that says nothing, or nothing
+// that can be read, is not turned.
+func readOrientation(r io.ReadSeeker, format string) (o orientation) {
+	f, ok := turnable[format]
+	if !ok {
 		return 0
 	}
-	for range 64 { // segments before the picture
-		if _, err := io.ReadFull(r, head[:]); err != nil || head[0] != 0xff || head[1] == 0xda || head[1] == 0xd9 {
+	if format == "webp" {
+		if r = chunkWebP(r); r == nil {
 			return 0
-		}
-		size := int64(binary.BigEndian.Uint16(head[2:])) - 2
-		if size < 0 {
-			return 0
-		}
-		if head[1] != 0xe1 {
-			if _, err := io.CopyN(io.Discard, r, size); err != nil {
-				return 0
-			}
-			continue
-		}
-		segment := make([]byte, size)
-		if _, err := io.ReadFull(r, segment); err != nil {
-			return 0
-		}
-		if tiff, ok := bytes.CutPrefix(segment, []byte("Exif\x00\x00")); ok {
-			return tiffOrientation(tiff)
 		}
 	}
-	return 0
+	tag := func(t imagemeta.TagInfo) bool { return t.Namespace == "IFD0" && t.Tag == "Orientation" }
+	_, _ = imagemeta.Decode(imagemeta.Options{
+		R: r, ImageFormat: f, Sources: imagemeta.EXIF, LimitTagSize: 64, ShouldHandleTag: tag,
+		HandleTag: func(t imagemeta.TagInfo) error {
+			if v, ok := t.Value.(uint16); ok && v <= 8 {
+				o = orientation(v)
+			}
+			return imagemeta.ErrStopWalking
+		},
+	})
+	return o
 }
 
-func tiffOrientation(b []byte) orientation {
-	if len(b) < 8 {
-		return 0
-	}
-	var order binary.ByteOrder = binary.LittleEndian
-	if b[0] == 'M' {
-		order = binary.BigEndian
-	}
-	at := uint64(order.Uint32(b[4:]))
-	if at+2 > uint64(len(b)) {
-		return 0
-	}
-	entries := uint64(order.Uint16(b[at:]))
-	for k := range entries {
-		e := at + 2 + 12*k
-		if e+12 > uint64(len(b)) {
-			return 0
-		}
-		const tag, short = 0x0112, 3
-		if order.Uint16(b[e:]) == tag && order.Uint16(b[e+2:]) == short {
-			if v := order.Uint16(b[e+8:]); v <= 8 {
-				return orientation(v)
+// chunkWebP is what the EXIF chunk of a WebP file holds, or nil. imagemeta's own reader loses its
+// place after a chunk of an odd number of bytes.
+func chunkWebP(r io.Reader) io.ReadSeeker {
+	_, chunks, err := riff.NewReader(bufio.NewReader(r))
+	for err == nil {
+		var id riff.FourCC
+		var chunk io.Reader
+		if id, _, chunk, err = chunks.Next(); err == nil && id == (riff.FourCC{'E', 'X', 'I', 'F'}) {
+			const most = 1 << 20
+			b, err := io.ReadAll(io.LimitReader(chunk, most))
+			if err != nil {
+				return nil
 			}
-			return 0
+			// Some writers begin it as in a JPEG file.
+			return bytes.NewReader(bytes.TrimPrefix(b, []byte("Exif\x00\x00")))
 		}
 	}
-	return 0
+	return nil
 }

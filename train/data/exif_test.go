@@ -3,6 +3,7 @@ package data
 import (
 	"bytes"
 	"encoding/binary"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -24,20 +25,48 @@ func exif(t testing.TB, img image.Image, turn uint16, big bool) []byte {
 	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: 100}); err != nil {
 		t.Fatal(err)
 	}
-	var order binary.AppendByteOrder = binary.LittleEndian
-	tiff := []byte("II")
-	if big {
-		order, tiff = binary.BigEndian, []byte("MM")
-	}
-	tiff = order.AppendUint32(order.AppendUint16(tiff, 42), 8)
-	tiff = order.AppendUint16(tiff, 2)
-	for _, e := range [][2]uint16{{0x0100, 7}, {0x0112, turn}} {
-		tiff = order.AppendUint32(order.AppendUint16(order.AppendUint16(tiff, e[0]), 3), 1)
-		tiff = order.AppendUint16(order.AppendUint16(tiff, e[1]), 0)
-	}
-	segment := append([]byte("Exif\x00\x00"), tiff...)
+	segment := append([]byte("Exif\x00\x00"), tiff(turn, big)...)
 	head := binary.BigEndian.AppendUint16([]byte{0xff, 0xd8, 0xff, 0xe1}, uint16(len(segment)+2))
 	return slices.Concat(head, segment, b.Bytes()[2:])
+}
+
+// tiff is EXIF data: a directory of a width and an orientation.
+func tiff(turn uint16, big bool) []byte {
+	var order binary.AppendByteOrder = binary.LittleEndian
+	b := []byte("II")
+	if big {
+		order, b = binary.BigEndian, []byte("MM")
+	}
+	b = order.AppendUint32(order.AppendUint16(b, 42), 8)
+	b = order.AppendUint16(b, 2)
+	for _, e := range [][2]uint16{{0x0100, 7}, {0x0112, turn}} {
+		b = order.AppendUint32(order.AppendUint16(order.AppendUint16(b, e[0]), 3), 1)
+		b = order.AppendUint16(order.AppendUint16(b, e[1]), 0)
+	}
+	return order.AppendUint32(b, 0)
+}
+
+// exifPNG is a PNG file with an eXIf chunk after its header.
+func exifPNG(t testing.TB, img image.Image, tiff []byte) []byte {
+	t.Helper()
+	const header = 8 + 12 + 13
+	file := filePNG(t, img)
+	chunk := append([]byte("eXIf"), tiff...)
+	sum := crc32.ChecksumIEEE(chunk)
+	chunk = append(binary.BigEndian.AppendUint32(nil, uint32(len(tiff))), chunk...)
+	return slices.Concat(file[:header], binary.BigEndian.AppendUint32(chunk, sum), file[header:])
+}
+
+// exifWebP is quarters as a WebP file with an EXIF chunk: cwebp's lossless one between two chunks
+// of the extended format.
+func exifWebP(tiff []byte) []byte {
+	const lossless = "VP8L\x1f\x00\x00\x00\x2f\x07\xc0\x03\x00\x1f\x30\x50\x03\x35\x50\xf3" +
+		"\x1f\x78\x77\x20\xcc\x36\x9a\xe4\x24\x4f\xf2\x9e\x53\x88\xe8\x7f\x60\xed\x05\x00"
+	// EXIF is there; 8×16 pixels.
+	const extended = "VP8X\x0a\x00\x00\x00\x08\x00\x00\x00\x07\x00\x00\x0f\x00\x00"
+	body := []byte("WEBP" + extended + lossless + "EXIF")
+	body = append(binary.LittleEndian.AppendUint32(body, uint32(len(tiff))), tiff...)
+	return append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(len(body))), body...)
 }
 
 // quarters is a picture 16 high and 8 wide whose quarters have the greys 0, 80, 160 and 240.
@@ -74,9 +103,21 @@ func TestOrientation(t *testing.T) {
 			}
 		}
 	}
+	for kind, file := range map[string][]byte{"png": exifPNG(t, quarters(), tiff(6, true)), "webp": exifWebP(tiff(6, false))} {
+		got, err := ReadPicture(bytes.NewReader(file), tensor.Shape{1, 8, 16}, "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := [4]uint8{got[0], got[15], got[7*16], got[127]}; at != [4]uint8{160, 0, 240, 80} {
+			t.Errorf("%s, orientation 6: the corners are %v", kind, at)
+		}
+		for n := range file {
+			_ = readOrientation(bytes.NewReader(file[:n]), kind)
+		}
+	}
 	whole := exif(t, quarters(), 6, true)
 	for n := range whole { // nothing panics, whatever is cut
-		_ = readOrientation(bytes.NewReader(whole[:n]))
+		_ = readOrientation(bytes.NewReader(whole[:n]), "jpeg")
 	}
 }
 
@@ -161,6 +202,8 @@ func TestFolderKeeps(t *testing.T) {
 // that it may have.
 func FuzzReadPicture(f *testing.F) {
 	f.Add(exif(f, quarters(), 5, false))
+	f.Add(exifPNG(f, quarters(), tiff(6, true)))
+	f.Add(exifWebP(tiff(6, false)))
 	f.Add(hugePNG())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if p, err := ReadPicture(bytes.NewReader(b), tensor.Shape{3, 5, 4}, "pad", 1<<16); err == nil && len(p) != 60 {

@@ -49,9 +49,9 @@ const heldInMemory = 1 << 30
 // instead, with such folders in each, they are the two sets; otherwise some pictures of each class
 // are held back, as the seed decides. Files whose name begins with a dot are left out.
 //
-// A picture is turned as its EXIF data says, and brought to the sample's size; one of that size is
-// not touched. What is transparent is white. Every file is read once before Folder returns, and up
-// to 2³⁰ bytes of samples are kept.
+// A picture is turned as its EXIF data says, and brought to the sample's size, by averaging or
+// linearly; one of that size is not touched. What is transparent is white. Every file is read once
+// before Folder returns, and up to 2³⁰ bytes of samples are kept.
 //
 // It returns an error that names the file if one is no picture, damaged, or of more than 2²⁶
 // pixels, and an error if there are fewer than two classes, one without pictures, or sizes that

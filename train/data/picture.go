@@ -114,12 +114,10 @@ func decodeFrom(r io.ReadSeeker, most int) (d decoded, release func(), err error
 	if c.Width < 1 || c.Height < 1 || c.Width > most/c.Height {
 		return d, release, errors.Errorf("the picture has %d×%d pixels, want at most %d in all", c.Height, c.Width, most)
 	}
-	if format == "jpeg" {
-		if _, err := r.Seek(0, io.SeekStart); err != nil {
-			return d, release, err
-		}
-		d.turn = readOrientation(bufio.NewReader(r))
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return d, release, err
 	}
+	d.turn = readOrientation(r, format)
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return d, release, err
 	}
@@ -156,7 +154,8 @@ func (d decoded) sample(shape tensor.Shape, fit string, to []uint8) {
 	if from.Size() == at.Size() {
 		draw.Draw(canvas, at, d.Image, from.Min, draw.Over)
 	} else {
-		draw.CatmullRom.Scale(canvas, at, d.Image, from, draw.Over, nil)
+		img, part := shrink(d.Image, from, at.Dx(), at.Dy())
+		draw.BiLinear.Scale(canvas, at, img, part, draw.Over, nil)
 	}
 	for i := range h {
 		for j := range w {
