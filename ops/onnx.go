@@ -355,11 +355,11 @@ func (o reshape) onnx(c onnxCall) (onnx.Operand, error) {
 }
 
 func (o softmax) onnx(c onnxCall) (onnx.Operand, error) {
-	return c.add("Softmax", onnx.With("axis", -1))
+	return c.add("Softmax", onnx.With("axis", o.Axis))
 }
 
 func (o logSoftmax) onnx(c onnxCall) (onnx.Operand, error) {
-	return c.add("LogSoftmax", onnx.With("axis", -1))
+	return c.add("LogSoftmax", onnx.With("axis", o.Axis))
 }
 
 // Mean and variance, as one matrix, are no tensor of ONNX.
