@@ -15,46 +15,46 @@ func L2Forward[T Float](g Pool, y, x []T) {
 	in, out := g.H*g.W, g.P*g.Q
 	rows, cols := g.Rows.inside(), g.Cols.inside()
 	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
+	sum := newWindowSums(&g)
 	g.planes(func(plane int) {
 		x, y := x[plane*in:][:in], y[plane*out:][:out]
-		s := takeScratch[float64](1)
+		s := takeScratch[float64](3)
 		defer s.free()
-		sums := s.slice(0, g.W)
+		products, sums := s.slice(1, in+simd.Slack), s.slice(2, out)
+		clear(products[:in])
+		simd.AddWideProduct(products[:in], x, x)
+		sum(sums, products, s)
+		if !simd.Activate(simd.Sqrt, sums, sums, 0, 0) {
+			for i, v := range sums {
+				sums[i] = math.Sqrt(v)
+			}
+		}
 		for p, row := range rows {
-			at := row.first * g.W
-			for i, v := range x[at:][:g.W] {
-				sums[i] = float64(v) * float64(v)
-			}
-			for r := 1; r < row.taps; r++ {
-				for i, v := range x[at+r*dh:][:g.W] {
-					sums[i] += float64(v) * float64(v)
-				}
-			}
-			y := y[p*g.Q:][:g.Q]
-			for q := range y {
-				col := cols[q]
-				var sum float64
-				if col.taps == 3 && dw == 1 {
-					c := sums[col.first:][:3]
-					sum = c[0] + c[1] + c[2]
-				} else {
-					for s, i := 0, col.first; s < col.taps; s, i = s+1, i+dw {
-						sum += sums[i]
-					}
-				}
+			y, roots := y[p*g.Q:][:g.Q], sums[p*g.Q:][:g.Q]
+			for q, root := range roots {
+				y[q] = T(root)
 				// Squares of float32 stay within float64, those of float64 may need a scale.
-				if sum < 0x1p-900 || sum > math.MaxFloat64 {
+				if root < 0x1p-450 || root > math.MaxFloat64 {
 					scale := 0x1p-600
-					if sum < 1 {
+					if root < 1 {
 						scale = 0x1p600
 					}
-					y[q] = T(math.Sqrt(squares(x[at+col.first:], row.taps, col.taps, dh, dw, scale)) / scale)
-					continue
+					y[q] = T(math.Sqrt(squares(x[row.first*g.W+cols[q].first:], row.taps, cols[q].taps, dh, dw, scale)) / scale)
 				}
-				y[q] = T(math.Sqrt(sum))
 			}
 		}
 	})
+}
+
+// newWindowSums returns a function that sums the windows of the plane x. It uses the scratch buffer
+// 0.
+func newWindowSums(g *Pool) func(y, x []float64, s *scratch[float64]) {
+	rows, cols := AxisMap{WindowSum, g.Rows}, AxisMap{WindowSum, g.Cols}
+	if down, across := rows.matrix(), cols.matrix(); down != nil && across != nil {
+		pair := newSparsePair(sparseOf[float64](down, g.H, 1), sparseOf[float64](across, g.W, 1), g.H, g.W)
+		return func(y, x []float64, s *scratch[float64]) { pair.plane(y, x, s, 0) }
+	}
+	return func(y, x []float64, _ *scratch[float64]) { resampleRuns(rows, cols, y, x[:g.H*g.W], 1, 1) }
 }
 
 // squares is Σ (scale·x)² over the window that begins at x[0].

@@ -89,6 +89,9 @@ func maxWindows[T Float](g *Pool) func(g *Pool, y []T, winner []int32, x []T) {
 		}
 		taps = g.taps(most)
 	}
+	if g.Cols.Stride > 2 || g.R*g.S > 9 && g.Cols.Stride*g.S > 9 {
+		return maxColumns[T](g)
+	}
 	return func(g *Pool, y []T, winner []int32, x []T) {
 		for p, row := range rows {
 			y, win := y[p*g.Q:][:g.Q], winner[p*g.Q:][:g.Q]

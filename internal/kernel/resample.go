@@ -267,32 +267,6 @@ func spread[T Float](x, y []T, runs []tapRun, step int) {
 	}
 }
 
-// AdaptiveWinners notes the winner of each of rows.Out×cols.Out windows that share out each plane
-// of x as AdaptiveMean does, by the rule of RefMaxWinners.
-func AdaptiveWinners[T Float](rows, cols Window, winner []int32, x []T, planes int) {
-	in, out := rows.In*cols.In, rows.Out*cols.Out
-	workers.Spans(planes, max(1, workers.Chunk/max(in, out, 1)), func(lo, hi int) {
-		for n := lo; n < hi; n++ {
-			x, winner := x[n*in:][:in], winner[n*out:][:out]
-			for p := range rows.Out {
-				top, bottom := rows.adaptive(p)
-				for q := range cols.Out {
-					left, right := cols.adaptive(q)
-					best := top*cols.In + left
-					for i := top; i < bottom; i++ {
-						for k := i*cols.In + left; k < i*cols.In+right; k++ {
-							if v, b := x[k], x[best]; v > b || v != v && b == b {
-								best = k
-							}
-						}
-					}
-					winner[p*cols.Out+q] = int32(best)
-				}
-			}
-		}
-	})
-}
-
 // AddChannels is y = x + b[plane mod len(b)] for each of the planes of the given length. y may be x
 // itself.
 func AddChannels[T Float](planes, length int, y, x, b []T) {
