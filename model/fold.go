@@ -2,11 +2,13 @@ package model
 
 import (
 	"math"
+	"runtime"
 	"sync"
 
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/convgrad/convgrad/internal/kernel"
 	"github.com/convgrad/convgrad/ops"
 )
 
@@ -32,6 +34,13 @@ type fold struct {
 	from ingredients
 	w, b *tensor.Dense
 	at   uint64 // the version of the weights that it was made of
+	held held
+}
+
+// held is w, which convolutions need not pack at every run.
+type held interface {
+	Changed()
+	Release()
 }
 
 // folds are a network's, by what they are made of. All graphs share them.
@@ -93,6 +102,13 @@ func (s *folds) get(from ingredients) *fold {
 			return tensor.New(tensor.WithShape(p.Value.Shape()...), tensor.Of(p.Value.Dtype()))
 		}
 		f = &fold{from: from, w: like(from.weight), b: like(from.shift), at: math.MaxUint64}
+		switch w := f.w.Data().(type) {
+		case []float32:
+			f.held = kernel.Hold(w)
+		case []float64:
+			f.held = kernel.Hold(w)
+		}
+		runtime.AddCleanup(f, held.Release, f.held)
 		if s.of == nil {
 			s.of = map[ingredients]*fold{}
 		}
@@ -117,6 +133,7 @@ func (s *folds) refresh(list []*fold, version uint64) {
 		} else if w, ok := f.w.Data().([]float64); ok {
 			refold(f, w)
 		}
+		f.held.Changed()
 	}
 }
 

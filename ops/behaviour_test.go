@@ -330,7 +330,7 @@ func TestNaNAndInfinitiesSpread(t *testing.T) {
 // where it would round.
 func TestWinogradIsOnRequest(t *testing.T) {
 	r := rand.New(rand.NewPCG(96, 0))
-	x, w, xv, wv := tensor.Shape{1, 32, 10, 12}, tensor.Shape{48, 32, 3, 3}, integers[float64](r, 32*120, 9), integers[float64](r, 48*32*9, 9)
+	x, w, xv, wv := tensor.Shape{4, 32, 10, 12}, tensor.Shape{48, 32, 3, 3}, integers[float64](r, 4*32*120, 9), integers[float64](r, 48*32*9, 9)
 	want := referenceOf(t, x, w, ops.ConvParams{}, xv, wv, nil).y
 	run := func(p ops.ConvParams) []float64 {
 		g := G.NewGraph()

@@ -12,10 +12,11 @@ func Forward[T Float](g Conv, y, x, w, b []T, relu bool) {
 	}
 	c, k := g.C/g.Groups, g.K/g.Groups
 	shape := newForward[T](g)
+	shape.held = heldBy(w)
 	for group := range g.Groups {
 		p := shape
 		p.src, p.dst, p.weights = x[group*c*g.H*g.W:], y[group*k*g.P*g.Q:], w[group*k*c*g.R*g.S:]
-		p.relu = relu
+		p.relu, p.group = relu, group
 		if b != nil {
 			p.bias = b[group*k:][:k]
 		}
@@ -220,6 +221,8 @@ type correlation[T Float] struct {
 	bias           []T
 	relu           bool
 	winograd       bool // permitted
+	held           *Held[T]
+	group          int // whose filters these are
 
 	tile    int // of Winograd's algorithm
 	kern    simd.TileShape
@@ -250,12 +253,15 @@ func (p *correlation[T]) runTiles() {
 	mPanels := (p.m + mr - 1) / mr
 	s := takeScratch[T](1)
 	defer s.free()
-	p.packed = s.slice(0, mPanels*mr*p.depth)
 	small := p.small()
 	if p.direct {
-		p.packDirect()
-	} else {
+		p.packDirect(s)
+	} else if packed, done := p.find("panels", s, 0, mPanels*mr*p.depth); done != nil {
+		p.packed = packed
 		workers.Each(small, mPanels, 1, p.packWeights)
+		done()
+	} else {
+		p.packed = packed
 	}
 
 	// Several small images make one block of columns; a large one is cut into parts, at multiples

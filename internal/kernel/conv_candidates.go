@@ -227,8 +227,12 @@ func acceptsWinograd[T Float](p *correlation[T]) string {
 	if !p.winograd {
 		return "not permitted"
 	}
-	if p.tile = p.winogradTile(); p.tile == 0 {
-		return "not 3×3 with stride 1, or fewer channels or filters than lanes, or tiles mostly cut"
+	var pays bool
+	if p.tile, pays = p.winogradTile(); p.tile == 0 {
+		return "not 3×3 with stride 1, or fewer channels or filters than lanes"
+	}
+	if !pays {
+		return "too few tiles for so many weights, or tiles mostly cut"
 	}
 	return ""
 }

@@ -30,7 +30,12 @@ func (p *correlation[T]) preferDirect() bool {
 
 // packDirect packs the weights of the groups, one after the other: rows' taps, then planes, then
 // columns' taps.
-func (p *correlation[T]) packDirect() {
+func (p *correlation[T]) packDirect(s *scratch[T]) {
+	var done func()
+	if p.packed, done = p.find("direct", s, 0, p.m*p.depth); done == nil {
+		return
+	}
+	defer done()
 	at := 0
 	for first := 0; first < p.m; {
 		g := simd.DirectGroup(p.m - first)

@@ -23,6 +23,7 @@ func TestConvolutionBetweenProtectedPages(t *testing.T) {
 }
 
 func testConvolutionBetweenPages[T Float](t *testing.T) {
+	defer anyWinograd[T]()()
 	const seed = 61
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 62))
@@ -84,6 +85,7 @@ func randomConv(r *rand.Rand) Conv {
 func TestConvolutionConcurrently(t *testing.T) {
 	was := SetThreads(3)
 	defer SetThreads(was)
+	defer anyWinograd[float32]()()
 	everyTier(t, func(t *testing.T) {
 		const seed, callers = 63, 8
 		t.Logf("seed %d", seed)

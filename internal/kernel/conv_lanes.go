@@ -74,10 +74,9 @@ func runWide[T Float](all ...*correlation[T]) {
 	s := takeScratch[T](3)
 	defer s.free()
 	weights := 0
-	for i, c := range all {
+	for _, c := range all {
 		defer c.measure(true).free()
-		c.packed = s.slice(i, filled*c.depth)
-		weights += len(c.packed)
+		weights += filled * c.depth
 	}
 	var bias []T
 	if p.bias != nil {
@@ -86,7 +85,11 @@ func runWide[T Float](all ...*correlation[T]) {
 	}
 	small := p.small()
 	// Weights are packed in pieces, of some planes of a block of filters.
-	for _, c := range all {
+	for i, c := range all {
+		var done func()
+		if c.packed, done = c.find("lanes", s, i, filled*c.depth); done == nil {
+			continue
+		}
 		area := len(c.rows) * len(c.cols)
 		planes := max(1, (1<<13)/(area*shape.Vectors*shape.Lanes))
 		pieces := (c.planes + planes - 1) / planes
@@ -94,6 +97,7 @@ func runWide[T Float](all ...*correlation[T]) {
 			first := t % pieces * planes
 			c.packLanes(blocks[t/pieces], first, min(c.planes, first+planes))
 		})
+		done()
 	}
 
 	// Tasks are some images, or parts of one. An output's sum does not depend on the task that

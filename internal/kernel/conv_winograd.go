@@ -37,27 +37,31 @@ func WinogradBound(g Conv, unit float64) (forward, backwardData float64) {
 }
 
 // winogradTile is the side of the tiles, 4 or 2, that Winograd's algorithm would make of this
-// correlation; 0 where it cannot or does not pay.
-func (p *correlation[T]) winogradTile() int {
+// correlation, or 0 where it cannot, and whether it pays.
+func (p *correlation[T]) winogradTile() (side int, pays bool) {
 	s := simd.NewLaneShape[T]()
 	if !p.winograd || s.Vectors == 0 || p.planes < s.Lanes || p.m < s.Lanes || len(p.rows) != 3 || len(p.cols) != 3 || p.stepH != 1 || p.stepW != 1 || p.dstCol != 1 || p.dstRow != p.outW {
-		return 0
+		return 0, false
 	}
 	for _, taps := range [][]tap{p.rows, p.cols} {
 		step := taps[1].at - taps[0].at
 		if step*step != 1 || taps[2].at-taps[1].at != step || min(taps[0].at, taps[2].at) != 0 {
-			return 0
+			return 0, false
 		}
 	}
-	up := func(n, m int) int { return (n + m - 1) / m }
-	four, two := 36*up(p.outH, 4)*up(p.outW, 4), 16*up(p.outH, 2)*up(p.outW, 2)
-	switch {
-	case min(four, two)*10 > 8*9*p.outH*p.outW: // the transformations cost something, too
-		return 0
-	case two < four:
-		return 2
+	// Products for a channel and filter. To fetch and transform an element's weight takes as long
+	// as some products more, of which direct sums have one for each tap.
+	const weight = 16
+	products := func(m int) int {
+		down, across := (p.outH+m-1)/m, (p.outW+m-1)/m
+		return (m + 2) * (m + 2) * (p.n*down*across + weight)
 	}
-	return 4
+	four, two, direct := products(4), products(2), 9*(p.n*p.outH*p.outW+weight)
+	if side = 4; two < four {
+		side = 2
+	}
+	// the transformations of the images cost something, too
+	return side, min(four, two)*10 <= 8*direct
 }
 
 // A winogradPlan is a correlation by Winograd's algorithm.
@@ -127,18 +131,21 @@ func (p *correlation[T]) runWinograd() {
 
 	s := takeScratch[T](3)
 	defer s.free()
-	q.packed = s.slice(0, w.filled*9*p.planes)
-	w.transformed = s.slice(1, w.filled*area*p.planes)
 	if p.bias != nil {
 		w.bias = s.slice(2, w.filled)
 		clear(w.bias[copy(w.bias, p.bias):])
 	}
-	planes := max(1, (1<<13)/(9*w.shape.Vectors*w.shape.Lanes))
-	pieces := (p.planes + planes - 1) / planes
-	workers.Each(false, len(w.blocks)*pieces, 1, func(t int) {
-		c := t % pieces * planes
-		w.weights(w.blocks[t/pieces], c, min(p.planes, c+planes))
-	})
+	var done func()
+	if w.transformed, done = p.find("winograd", s, 1, w.filled*area*p.planes); done != nil {
+		q.packed = s.slice(0, w.filled*9*p.planes)
+		planes := max(1, (1<<13)/(9*w.shape.Vectors*w.shape.Lanes))
+		pieces := (p.planes + planes - 1) / planes
+		workers.Each(false, len(w.blocks)*pieces, 1, func(t int) {
+			c := t % pieces * planes
+			w.weights(w.blocks[t/pieces], c, min(p.planes, c+planes))
+		})
+		done()
+	}
 
 	total := p.n * w.down
 	w.rows = w.taskRows(total)
