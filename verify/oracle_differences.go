@@ -39,49 +39,27 @@ func (t *trial) noises() []float64 {
 func (t *trial) differences(i int) {
 	elements, random := t.elementwise()
 	all, unit := t.directions(i, elements, random)
-	var j judged
-	var probes []*probe
-	for k, v := range all {
-		direction := make([][]float64, len(t.x))
-		direction[i] = v
-		p := t.along(direction)
-		p.scale = greatest(t.base.dx[i])
-		got := dot(t.base.dx[i], v)
+	probes := map[int]*probe{}
+	t.along(ByDifferences, i, t.base.dx[i], all, unit, func(k int, v []float64, got float64) (finding, error) {
+		p := t.forward(t.moving(i, v))
+		if k >= 0 {
+			p.scale = greatest(t.base.dx[i])
+		}
 		f, err := p.judge(got, t.dy, t.more(i, v))
-		if err != nil {
-			t.note(t.d(i), ByDifferences, NotJudged, err)
-			return
-		}
-		e := -1
-		if unit != nil {
-			if e = unit[k]; f.kinked || f.rough {
-				t.kinks = append(t.kinks, [2]int{i, e})
+		if unit != nil && k >= 0 {
+			probes[unit[k]] = p
+			if f.kinked || f.rough {
+				t.kinks = append(t.kinks, [2]int{i, unit[k]})
 			}
-			probes = append(probes, p)
 		}
-		j.found(got, f, e)
-	}
-	if unit != nil && len(unit) == len(t.x[i]) {
+		return f, err
+	})
+	if len(probes) == len(t.x[i]) {
 		if t.probes == nil {
-			t.probes = map[int][]*probe{}
+			t.probes = map[int]map[int]*probe{}
 		}
 		t.probes[i] = probes
 	}
-	r := j.row(t.d(i), ByDifferences, t.c.Inputs[i].Shape, unit == nil)
-	if r.Verdict == Fails && unit == nil {
-		_, m, err := t.find(i, all, func(v []float64) (float64, float64, bool) {
-			direction := make([][]float64, len(t.x))
-			direction[i] = v
-			got := dot(t.base.dx[i], v)
-			f, err := t.along(direction).judge(got, t.dy, t.more(i, v))
-			return min(max(got, f.lo), f.hi), f.bound, err == nil && !f.rough && !f.open
-		})
-		if err == nil && m != nil {
-			r.Mismatch = m
-		}
-	}
-	t.explain(&r, i)
-	t.add(r)
 }
 
 // greatest is the largest absolute value of the finite ones.

@@ -96,36 +96,19 @@ func (t *trial) dual() {
 	for _, i := range t.fwd.wrt() {
 		elements, random := t.elementwise()
 		all, unit := t.directions(i, elements, random)
-		var j judged
-		ties := 0
-		for k, v := range all {
+		t.along(ByDual, i, t.base.dx[i], all, unit, func(k int, v []float64, _ float64) (finding, error) {
 			d, bound, close, err := t.alongDual(t.u, i, v)
 			if err != nil {
-				t.note(t.d(i), ByDual, Fails, errors.Wrap(err, "the reference"))
-				return
-			}
-			if close {
-				ties++
-				continue
+				return finding{}, flaw{errors.Wrap(err, "the reference")}
 			}
 			if !finite(bound) {
 				bound = t.rounding(append([]float64{d}, t.base.dx[i]...), 8*t.u, t.of)[0]
 			}
-			e := -1
-			if unit != nil {
-				e = unit[k]
-			}
 			more := t.more(i, v)
-			if unit != nil { // nothing is summed
-				more = math.Max(0, more-2*t.u*float64(len(v))*math.Abs(t.base.dx[i][e]))
+			if unit != nil && k >= 0 { // nothing is summed
+				more = math.Max(0, more-2*t.u*float64(len(v))*math.Abs(t.base.dx[i][unit[k]]))
 			}
-			j.add(dot(t.base.dx[i], v), d, bound+more, e)
-		}
-		r := j.row(t.d(i), ByDual, t.c.Inputs[i].Shape, unit == nil)
-		if r.Kinks = ties; len(j.got) == 0 {
-			r.Note = "the reference chooses between numbers that are equal to rounding"
-		}
-		t.explain(&r, i)
-		t.add(r)
+			return finding{lo: d, hi: d, bound: bound + more, chosen: close}, nil
+		})
 	}
 }

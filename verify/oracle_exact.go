@@ -83,54 +83,58 @@ func (t *trial) exactly() {
 	for _, i := range t.fwd.wrt() {
 		elements, random := t.elementwise()
 		all, unit := t.directions(i, elements, random)
-		var j, single judged
-		ties, inexact := 0, false
-		for k, v := range all {
-			y, tie, err := t.exact(i, v)
-			if inexact = err == errInexact; inexact {
-				break
+		var found []finding
+		t.along(ByExact, i, t.base.dx[i], all, unit, func(k int, v []float64, _ float64) (finding, error) {
+			f, err := t.alongExact(i, v)
+			if k >= 0 && err == nil {
+				found = append(found, f)
 			}
-			if err != nil {
-				t.note(t.d(i), ByExact, Fails, errors.Wrap(err, "the reference"))
-				return
-			}
-			if tie {
-				ties++
-				continue
-			}
-			s := Rational{}
-			for e := range y {
-				s = s.Add(rationals{new(bool), nil}.Number(t.dy[e]).Mul(y[e].D))
-			}
-			want, exact := s.Float64()
-			if inexact = !exact; inexact {
-				break
-			}
-			e := -1
-			if unit != nil {
-				e = unit[k]
-			}
-			j.add(dot(t.base.dx[i], v), want, 0, e)
-			if o := t.singles(); o != nil && t.small32(i, v) {
-				single.add(dot(o.dx[i], v), want, 0, e)
-			}
-		}
-		if inexact {
+			return f, err
+		})
+		o := t.singles()
+		if o == nil || len(found) < len(all) {
 			continue
 		}
-		shape := t.c.Inputs[i].Shape
-		r := j.row(t.d(i), ByExact, shape, unit == nil)
-		if r.Kinks = ties; len(j.got) == 0 {
-			r.Note = "the reference chooses between equal numbers"
+		var small [][]float64 // along which float32 is exact
+		var at []int
+		var want []finding
+		for k, v := range all {
+			if !t.small32(i, v) {
+				continue
+			}
+			if small, want = append(small, v), append(want, found[k]); unit != nil {
+				at = append(at, unit[k])
+			}
 		}
-		t.explain(&r, i)
-		t.add(r)
-		if len(single.got) > 0 {
-			r := single.row(t.d(i)+" (float32)", ByExact, shape, unit == nil)
-			t.explain(&r, i)
-			t.add(r)
+		if len(small) > 0 {
+			t.named(t.d(i)+" (float32)", ByExact, i, o.dx[i], small, at, func(k int, v []float64, _ float64) (finding, error) {
+				if k >= 0 {
+					return want[k], nil
+				}
+				return t.alongExact(i, v)
+			})
 		}
 	}
+}
+
+// alongExact is ⟨dy, y′⟩ along v of input i.
+func (t *trial) alongExact(i int, v []float64) (finding, error) {
+	y, tie, err := t.exact(i, v)
+	if err == errInexact {
+		return finding{}, err
+	}
+	if err != nil {
+		return finding{}, flaw{errors.Wrap(err, "the reference")}
+	}
+	s, inexact := Rational{}, false
+	for e := range y {
+		s = s.Add(rationals{&inexact, nil}.Number(t.dy[e]).Mul(y[e].D))
+	}
+	want, exact := s.Float64()
+	if !tie && !exact {
+		return finding{}, errInexact
+	}
+	return finding{lo: want, hi: want, chosen: tie}, nil
 }
 
 // singles is the float32 outcome at inputs that float32 has, or nil if there is none.

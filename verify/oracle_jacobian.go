@@ -45,11 +45,11 @@ func (t *trial) jacobian(i int) {
 	n, ny := len(t.x[i]), t.fwd.n
 	probes := t.probes[i]
 	if probes == nil {
+		probes = map[int]*probe{}
 		for e := range n {
-			v := make([][]float64, len(t.x))
-			v[i] = make([]float64, n)
-			v[i][e] = 1
-			probes = append(probes, t.along(v))
+			v := make([]float64, n)
+			v[e] = 1
+			probes[e] = t.forward(t.moving(i, v))
 		}
 	}
 	sum, size := make([]float64, n), 0.0

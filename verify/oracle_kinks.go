@@ -59,10 +59,10 @@ pairs:
 			more += t.more(i, v[i])
 		}
 		if !finite(got) { // judged element by element
-			j.kinks, j.unknown = j.kinks+1, j.unknown+1
+			j.kinks++
 			continue
 		}
-		f, err := t.along(v).judge(got, t.dy, more)
+		f, err := t.forward(v).judge(got, t.dy, more)
 		if err != nil {
 			t.note("gradients", ByKinks, NotJudged, err)
 			return

@@ -83,8 +83,8 @@ func (t *trial) probe(f function, here, noise []float64, v [][]float64) *probe {
 	return p
 }
 
-// along is a probe of the forward pass.
-func (t *trial) along(v [][]float64) *probe {
+// forward is a probe of the forward pass.
+func (t *trial) forward(v [][]float64) *probe {
 	p := t.probe(t.fwd.forward, t.base.y, t.noises(), v)
 	p.whole = true
 	return p
@@ -444,6 +444,7 @@ type finding struct {
 	lo, hi, bound float64
 	kinked, rough bool
 	open          bool // something has not been found out yet
+	chosen        bool // of a reference: it chooses between numbers that are equal to rounding
 }
 
 // weigh sums the derivatives by weights.

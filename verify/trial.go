@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
-	"strconv"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
@@ -44,8 +43,8 @@ type trial struct {
 	rows    []Row
 	wrong   []string // what is seen to be wrong with the gradient of an input, whoever judges it
 	noise   []float64
-	probes  map[int][]*probe // of each element of an input, if all were looked at
-	kinks   [][2]int         // inputs and elements at which y has a kink
+	probes  map[int]map[int]*probe // of each element of an input, if all were looked at
+	kinks   [][2]int               // inputs and elements at which y has a kink
 	samples int
 	refused bool     // a derivative was refused by all ladders of steps: the rule fails anyway
 	rings   *[2]ring // points near x
@@ -424,161 +423,6 @@ func (t *trial) shapes() [][]int {
 		all = append(all, append([]int(nil), in.Shape...))
 	}
 	return all
-}
-
-// own is what the case's algorithm may be off by itself: of y, and of the gradient of input i.
-func (t *trial) own(u float64) (y float64, dx []float64) {
-	dx = make([]float64, len(t.x))
-	if t.c.Rounding == nil {
-		return 0, dx
-	}
-	y, more := t.c.Rounding(t.x, t.dy, u)
-	copy(dx, more)
-	return y, dx
-}
-
-// directions are the directions along which the gradient of an input is judged: the unit vectors of
-// its elements, or some of them, or random signs.
-func (t *trial) directions(i, elements, random int) (all [][]float64, unit []int) {
-	n := len(t.x[i])
-	one := func(e int) {
-		v := make([]float64, n)
-		v[e] = 1
-		all, unit = append(all, v), append(unit, e)
-	}
-	if s := t.c.Sample; s > 0 && s < n {
-		for _, e := range t.r.Perm(n)[:s] {
-			one(e)
-		}
-		return all, unit
-	}
-	if n <= elements {
-		for e := range n {
-			one(e)
-		}
-		return all, unit
-	}
-	for range random {
-		all = append(all, t.signs(n))
-	}
-	return all, nil
-}
-
-func (t *trial) signs(n int) []float64 {
-	v := make([]float64, n)
-	for i := range v {
-		v[i] = float64(2*t.r.IntN(2) - 1)
-	}
-	return v
-}
-
-// elementwise is up to how many elements an input is differentiated by each of them, and random
-// along how many directions otherwise.
-func (t *trial) elementwise() (elements, random int) {
-	switch {
-	case t.brief:
-		return 4, 2
-	case t.at != "":
-		return 40, 4
-	}
-	return 160, 8
-}
-
-func dot(a, b []float64) float64 {
-	s := 0.0
-	for i, x := range a {
-		if b[i] != 0 {
-			s += x * b[i]
-		}
-	}
-	return s
-}
-
-// judged is a row of numbers that an oracle found one by one.
-type judged struct {
-	got, want, bound []float64
-	at               []int // elements of the quantity, nil for directions
-	kinks, unknown   int
-	lo, hi           map[int]float64 // what is admitted at kinks, by place in got
-}
-
-func (j *judged) add(got, want, bound float64, e int) {
-	j.got, j.want, j.bound = append(j.got, got), append(j.want, want), append(j.bound, bound)
-	j.at = append(j.at, e)
-}
-
-// found adds what a probe found: the nearest number that it admits is the one that is wanted.
-func (j *judged) found(got float64, f finding, e int) {
-	if f.kinked {
-		j.kinks++
-	}
-	if f.rough || f.open {
-		j.kinks++
-		j.unknown++
-		return
-	}
-	want := min(max(got, f.lo), f.hi)
-	if math.IsNaN(got) {
-		want = (f.lo + f.hi) / 2
-	}
-	if f.kinked {
-		if j.lo == nil {
-			j.lo, j.hi = map[int]float64{}, map[int]float64{}
-		}
-		j.lo[len(j.got)], j.hi[len(j.got)] = f.lo, f.hi
-	}
-	j.add(got, want, f.bound, e)
-}
-
-// row makes the row. n is the number of elements of the quantity, of the shape.
-func (j *judged) row(quantity string, by Oracle, shape []int, directions bool) Row {
-	var r Row
-	if n := tensor.Shape(shape).TotalSize(); !directions && len(j.got) > 0 {
-		got, want, bound := make([]float64, n), make([]float64, n), make([]float64, n)
-		for k, e := range j.at {
-			got[e], want[e], bound[e] = j.got[k], j.want[k], j.bound[k]
-		}
-		r = compare(quantity, by, shape, got, want, bound)
-		if r.Compared = len(j.got); r.Compared < n && r.Mismatch != nil && r.Compared < len(got) {
-			r.Mismatch.Hint = "" // a pattern of a part is none of the whole
-		}
-	} else {
-		r = compare(quantity, by, nil, j.got, j.want, j.bound)
-		if r.Mismatch != nil {
-			r.Mismatch.Hint = ""
-		}
-	}
-	if m := r.Mismatch; m != nil {
-		for k, lo := range j.lo {
-			if j.got[k] == float64(m.Got) && j.want[k] == float64(m.Want) {
-				m.Hint = "a kink, where anything from " + between(lo, j.hi[k], " to ") + " would do"
-			}
-		}
-	}
-	r.Kinks = j.kinks
-	if len(j.got) == 0 {
-		r.Verdict, r.Note = NotJudged, "nowhere differentiable, as far as differences can see"
-	}
-	return r
-}
-
-// between prints two numbers with as many digits as it takes to tell them apart.
-func between(a, b float64, and string) string {
-	for _, digits := range []int{6, 10} {
-		x, y := strconv.FormatFloat(a, 'g', digits, 64), strconv.FormatFloat(b, 'g', digits, 64)
-		if x != y {
-			return x + and + y
-		}
-	}
-	return fmt.Sprintf("%.17g%s%.17g", a, and, b)
-}
-
-// explain replaces the hint by what is known of the rule.
-func (t *trial) explain(r *Row, i int) {
-	if m := r.Mismatch; m != nil && i < len(t.wrong) && t.wrong[i] != "" && r.Kinks == 0 &&
-		(m.Hint == "" || t.wrong[i] == ignoresCotangent) {
-		m.Hint = t.wrong[i]
-	}
 }
 
 // survives reports whether the ops can be run as machines run them. A panic under a machine would

@@ -177,10 +177,7 @@ func embodiedAvgPool(w *world) (got, want []float64, err error) {
 
 func embodiedL2Pool(w *world) (got, want []float64, err error) {
 	got, err = poolGradient(w, w.norms, ops.L2Pool2D)
-	return got, rowsOf(2*w.P(), 2*w.Q(), func(i, j int) rational {
-		y := norm(blockOf(plainOf(w.norms), i/2, j/2)).v
-		return w.delta.At(i/2, j/2).Times(w.norms.At(i, j)).Over(y)
-	}), err
+	return got, rowsOf(2*w.P(), 2*w.Q(), w.shared), err
 }
 
 func embodiedReLUGradient(w *world) (got, want []float64, err error) {

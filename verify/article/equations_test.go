@@ -106,12 +106,10 @@ func sameName(name, run string) bool { return strings.ReplaceAll(name, " ", "_")
 
 // tampered changes one side of a claim.
 func tampered(e equation, change func(c claim) claim) equation {
-	of := e.claim
-	e.claim = func(w *world) claim { return change(of(w)) }
+	e.claim = change(e.claim)
 	readings := append([]reading(nil), e.readings...)
 	for i, r := range readings {
-		of := r.claim
-		readings[i].claim = func(w *world) claim { return change(of(w)) }
+		readings[i].claim = change(r.claim)
 	}
 	e.readings = readings
 	return e
@@ -122,22 +120,22 @@ func TestTamperedEquations(t *testing.T) {
 	tampering := map[string]func(c claim) claim{
 		"transposed": func(c claim) claim {
 			left := c.left
-			c.left = func(i, j int) rational { return left(j, i) }
+			c.left = func(w *world, i, j int) rational { return left(w, j, i) }
 			return c
 		},
 		"shifted by a row": func(c claim) claim {
 			left := c.left
-			c.left = func(i, j int) rational { return left(i-1, j) }
+			c.left = func(w *world, i, j int) rational { return left(w, i-1, j) }
 			return c
 		},
 		"doubled": func(c claim) claim {
 			left := c.left
-			c.left = func(i, j int) rational { return left(i, j).Times(integer(2)) }
+			c.left = func(w *world, i, j int) rational { return left(w, i, j).Times(integer(2)) }
 			return c
 		},
 		"sign": func(c claim) claim {
 			left := c.left
-			c.left = func(i, j int) rational { return left(i, j).Times(integer(-1)) }
+			c.left = func(w *world, i, j int) rational { return left(w, i, j).Times(integer(-1)) }
 			return c
 		},
 	}
