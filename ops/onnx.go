@@ -354,6 +354,12 @@ func (o reshape) onnx(c onnxCall) (onnx.Operand, error) {
 	return c.add("Reshape", nil, c.Ints(to...))
 }
 
+func (o prelu) onnx(c onnxCall) (onnx.Operand, error) {
+	to := slices.Repeat([]int{1}, len(c.in[0].Shape)-1)
+	to[0] = volume(c.in[1].Shape)
+	return c.add("PRelu", nil, c.Add("Reshape", nil, c.in[1].Name, c.Ints(to...)))
+}
+
 func (o softmax) onnx(c onnxCall) (onnx.Operand, error) {
 	return c.add("Softmax", onnx.With("axis", o.Axis))
 }
