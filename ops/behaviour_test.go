@@ -154,25 +154,33 @@ func TestFlip(t *testing.T) {
 	}
 }
 
-// A ReLU after Conv2D, which ops/vm computes in the same pass, is the same in all machines, with
-// the same gradients.
+// A ReLU or ReLU6 after Conv2D, which ops/vm computes in the same pass where no gradient needs the
+// sums, is the same in all machines, with the same gradients.
 func TestFusedReLU(t *testing.T) {
 	r := rand.New(rand.NewPCG(92, 0))
 	xs, ws := tensor.Shape{2, 3, 6, 5}, tensor.Shape{4, 3, 3, 2}
 	xv, wv, bv, dy := integers[float64](r, 180, 5), integers[float64](r, 72, 5), integers[float64](r, 4, 5), integers[float64](r, 2*4*4*4, 5)
-	run := func(machine string) ([]float64, [][]float64) {
-		m, g := must(t), G.NewGraph()
-		x, w, b := leaf(g, "x", xs, xv), leaf(g, "w", ws, wv), leaf(g, "b", tensor.Shape{4}, bv)
-		y := m(ops.ReLU(m(ops.Conv2D(x, w, b, ops.ConvParams{}))))
-		return mustEvaluate[float64](t, machine, m(costOf(y, dy)), y, x, w, b)
-	}
-	want, gradients := run(machines[0])
-	for _, machine := range machines[1:] {
-		y, d := run(machine)
-		equal(t, machine+": y", y, want)
-		for i := range d {
-			equal(t, fmt.Sprint(machine, ": gradient ", i), d[i], gradients[i])
+	for name, after := range map[string]func(*G.Node) (*G.Node, error){"ReLU": ops.ReLU, "ReLU6": ops.ReLU6} {
+		run := func(machine string, gradients bool) ([]float64, [][]float64) {
+			m, g := must(t), G.NewGraph()
+			x, w, b := leaf(g, "x", xs, xv), leaf(g, "w", ws, wv), leaf(g, "b", tensor.Shape{4}, bv)
+			y := m(after(m(ops.Conv2D(x, w, b, ops.ConvParams{}))))
+			if !gradients {
+				other := leaf(g, "another", tensor.Shape{1}, bv[:1])
+				return mustEvaluate[float64](t, machine, m(ops.Sum(other)), y, other)
+			}
+			return mustEvaluate[float64](t, machine, m(costOf(y, dy)), y, x, w, b)
 		}
+		want, gradients := run(machines[0], true)
+		for _, machine := range machines {
+			y, d := run(machine, true)
+			equal(t, machine+": "+name, y, want)
+			for i := range d {
+				equal(t, fmt.Sprint(machine, ": ", name, ": gradient ", i), d[i], gradients[i])
+			}
+		}
+		y, _ := run(ours, false)
+		equal(t, name+" without gradients", y, want)
 	}
 }
 

@@ -151,9 +151,19 @@ func conv2DForward[T kernel.Float](o conv2D, c *Call) {
 	kernel.Forward(o.Geometry, slice[T](c.dst), slice[T](c.in[0]), slice[T](c.in[1]), b, o.ReLU)
 }
 
-// fuse computes a ReLU that follows in the same pass.
+// fuse computes a ReLU or a ReLU6 that follows in the same pass.
 func (o conv2D) fuse(next spec, _ int) (spec, bool) {
-	if _, ok := next.(relu); !ok || o.ReLU {
+	switch n := next.(type) {
+	case relu:
+	case activation:
+		if n.Order != 0 || n.Of.Func != kernel.ReLU6 {
+			return nil, false
+		}
+		o.Geometry.ReLU6 = true
+	default:
+		return nil, false
+	}
+	if o.ReLU {
 		return nil, false
 	}
 	o.ReLU = true

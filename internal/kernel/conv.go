@@ -5,7 +5,8 @@ import (
 	"github.com/convgrad/convgrad/internal/workers"
 )
 
-// Forward is y = x ⋆ w + b, then max(0, ·) where relu is set; b may be nil.
+// Forward is y = x ⋆ w + b, then max(0, ·) where relu is set, and min(·, 6) with g.ReLU6; b may be
+// nil.
 func Forward[T Float](g Conv, y, x, w, b []T, relu bool) {
 	if runWhole(ToOutput, g, operands[T]{y, x, w, b, relu}) {
 		return
@@ -16,7 +17,7 @@ func Forward[T Float](g Conv, y, x, w, b []T, relu bool) {
 	for group := range g.Groups {
 		p := shape
 		p.src, p.dst, p.weights = x[group*c*g.H*g.W:], y[group*k*g.P*g.Q:], w[group*k*c*g.R*g.S:]
-		p.relu, p.group = relu, group
+		p.relu, p.six, p.group = relu, relu && g.ReLU6, group
 		if b != nil {
 			p.bias = b[group*k:][:k]
 		}
@@ -61,6 +62,19 @@ func finish[T Float](g Conv, y, b []T, relu bool) {
 	}
 	if relu {
 		ReLU(y[:g.YLen()], y[:g.YLen()])
+	}
+	if relu && g.ReLU6 {
+		upToSix(y[:g.YLen()])
+	}
+}
+
+// upToSix is ReLU6 in place, for outputs that are still in a near cache. A micro-kernel may have
+// cut them at 0.
+func upToSix[T Float](y []T) {
+	if !simd.Activate(simd.ReLU6, y, y, 0, 0) {
+		for i, v := range y {
+			y[i] = min(max(v, 0), 6)
+		}
 	}
 }
 
@@ -219,7 +233,7 @@ type correlation[T Float] struct {
 	wm             int
 	wPlane, wRow   int
 	bias           []T
-	relu           bool
+	relu, six      bool
 	winograd       bool // permitted
 	held           *Held[T]
 	group          int // whose filters these are
@@ -430,25 +444,30 @@ func (p *correlation[T]) block(first, count, part, parts int) {
 			if p.bias != nil || p.relu {
 				for m := range done {
 					row := p.dst[at+m*p.dstPlane:][:cols]
-					simd.AddBias(row, row, p.biasOf(m), p.relu)
+					p.addBias(row, m)
 				}
 			}
 		}
 		for m := done; m < p.m; m++ {
 			row := edge[m/mr*mr*nr+m%mr*width:][:cols]
 			if p.bias != nil || p.relu {
-				simd.AddBias(row, row, p.biasOf(m), p.relu)
+				p.addBias(row, m)
 			}
 			p.scatter(row, first, col, m)
 		}
 	}
 }
 
-func (p *correlation[T]) biasOf(m int) T {
-	if p.bias == nil {
-		return 0
+// addBias ends a row of sums of filter m.
+func (p *correlation[T]) addBias(row []T, m int) {
+	var b T
+	if p.bias != nil {
+		b = p.bias[m]
 	}
-	return p.bias[m]
+	simd.AddBias(row, row, b, p.relu)
+	if p.six {
+		upToSix(row)
+	}
 }
 
 // scatter stores the columns col, col+1, … of row m where they belong.

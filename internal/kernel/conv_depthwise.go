@@ -32,7 +32,7 @@ func depthwiseForward[T Float](g Conv, y, x, w, b []T, relu bool) {
 	}
 	if g.plain3x3() {
 		if d := simd.NewPlane3[T](g.P, g.Q, g.H, g.W, g.Rows.Before, g.Cols.Before); d != nil {
-			depthwise3Planes(g.N, g.C, k, d, y, x, w, b, g.Flip, relu)
+			depthwise3Planes(g.N, g.C, k, d, y, x, w, b, g.Flip, relu, relu && g.ReLU6)
 			return
 		}
 	}
@@ -52,14 +52,17 @@ func depthwiseForward[T Float](g Conv, y, x, w, b []T, relu bool) {
 				case relu:
 					simd.AddBias(out, out, 0, true)
 				}
+				if relu && g.ReLU6 {
+					upToSix(out)
+				}
 			}
 		}
 	})
 }
 
 // depthwise3Planes has k filters read each of c planes of n images; turned says that the filters
-// are turned by 180°.
-func depthwise3Planes[T Float](n, c, k int, d *simd.Plane3, y, x, w, b []T, turned, relu bool) {
+// are turned by 180°, six that ReLU6 follows.
+func depthwise3Planes[T Float](n, c, k int, d *simd.Plane3, y, x, w, b []T, turned, relu, six bool) {
 	floor := T(math.Inf(-1))
 	if relu {
 		floor = 0
@@ -78,7 +81,11 @@ func depthwise3Planes[T Float](n, c, k int, d *simd.Plane3, y, x, w, b []T, turn
 				if b != nil {
 					bias = b[f]
 				}
-				simd.Apply3(d, y[(plane/c*c*k+f)*out:][:out], x[plane*in:][:in], weights, bias, floor)
+				to := y[(plane/c*c*k+f)*out:][:out]
+				simd.Apply3(d, to, x[plane*in:][:in], weights, bias, floor)
+				if six {
+					upToSix(to)
+				}
 			}
 		}
 	})
@@ -99,7 +106,7 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 		// The correlation of the delta with the filter turned, the padding being what completes the
 		// filter's side.
 		if d := simd.NewPlane3[T](g.H, g.W, g.P, g.Q, 2-g.Rows.Before, 2-g.Cols.Before); d != nil {
-			depthwise3Planes(g.N, g.C, 1, d, dx, dy, w, nil, !g.Flip, false)
+			depthwise3Planes(g.N, g.C, 1, d, dx, dy, w, nil, !g.Flip, false, false)
 			return
 		}
 	}

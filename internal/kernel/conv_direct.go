@@ -104,6 +104,13 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 			from, to := p.meets(lo+i/row, lo+(min(i+step, total)-1)/row)
 			simd.Direct(g, p.stepW, p.dstCol, (to-from)*taps, p.packed[at+from*taps*g:], padded, p.offsets[from*taps:], segs[i:], p.dst[m*p.dstPlane:], p.dstPlane, bias[m:], floor)
 		}
+		if p.six {
+			for n := range count {
+				for i := range g {
+					upToSix(p.dst[(first+n)*p.dstImage+(m+i)*p.dstPlane+lo*p.dstRow:][:(hi-lo)*p.outW])
+				}
+			}
+		}
 		m += g
 		at += g * p.depth
 	}

@@ -291,6 +291,9 @@ func (p *correlation[T]) place(first, m, at int) int {
 // rows where neighbours lie apart there, in which a second phase would alternate with the first.
 func (t *wideTask[T]) put(tile []T, b laneBlock, col, cols int) {
 	p := t.all[0]
+	if p.six {
+		upToSix(tile[:cols*b.width])
+	}
 	if len(t.all) == 1 && t.rows != nil {
 		simd.Transpose(t.rows, t.chunk, tile, b.width, cols, b.have)
 		for m := range b.have {

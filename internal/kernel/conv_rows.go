@@ -45,7 +45,7 @@ func (p *correlation[T]) runRows() {
 				for k := range min(2, p.m-m) {
 					row := sums[k*p.outW:][:p.outW]
 					if p.bias != nil || p.relu {
-						simd.AddBias(row, row, p.biasOf(m+k), p.relu)
+						p.addBias(row, m+k)
 					}
 					p.scatter(row, n, i*p.outW, m+k)
 				}

@@ -241,3 +241,37 @@ func testConvolutionThreads[T Float](t *testing.T) {
 		everyThreads(t, c.name, func() []T { return allKernels(g, x, w, dy, b) })
 	}
 }
+
+// ReLU6 in the convolution's pass has the bits of ReLU6 after it, in every algorithm.
+func TestConvolutionReLU6(t *testing.T) {
+	everyTier(t, func(t *testing.T) { both(t, testConvolutionReLU6[float32], testConvolutionReLU6[float64]) })
+}
+
+func testConvolutionReLU6[T Float](t *testing.T) {
+	defer anyWinograd[T]()()
+	cut := 0
+	eachConv(t, 20, func(t *testing.T, g Conv, r *rand.Rand) {
+		x, w, b := uniform[T](r, g.XLen()), uniform[T](r, g.WLen()), uniform[T](r, g.K)
+		for i := range x {
+			x[i] *= 9
+		}
+		for _, g.Winograd = range []bool{false, true} {
+			y, want := make([]T, g.YLen()), make([]T, g.YLen())
+			g.ReLU6 = false
+			Forward(g, want, x, w, b, false)
+			for i, v := range want {
+				if want[i] = min(max(v, 0), 6); v > 6 {
+					cut++
+				}
+			}
+			g.ReLU6 = true
+			Forward(g, y, x, w, b, true)
+			if err := differs(y, want); err != nil {
+				t.Fatalf("Winograd %v: %v", g.Winograd, err)
+			}
+		}
+	})
+	if cut == 0 {
+		t.Error("nothing was above 6")
+	}
+}

@@ -279,6 +279,9 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 			}
 			n, row := g/w.down, g%w.down*w.m
 			rows := min(w.m, w.outH-row)
+			if w.six {
+				upToSix(out[:rows*line])
+			}
 			simd.Transpose(w.dst[n*w.dstImage+b.first*w.dstPlane+row*w.outW:], w.dstPlane, out, b.width, rows*w.outW, b.have)
 		}
 	}

@@ -100,6 +100,8 @@ type Conv struct {
 	// Winograd permits algorithms of fewer multiplications whose rounding error is larger (see
 	// WinogradBound).
 	Winograd bool
+	// ReLU6 says that what Forward is told to cut at 0 is cut at 6, too.
+	ReLU6 bool
 }
 
 // NewConv works out a convolution's geometry: x N×C×H×W, filters K×(C/groups)×R×S.
