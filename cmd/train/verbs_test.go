@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"hash/crc32"
@@ -11,6 +12,8 @@ import (
 	"image/jpeg"
 	"image/png"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +22,9 @@ import (
 	"golang.org/x/image/bmp"
 
 	"github.com/convgrad/convgrad/internal/report"
+	"github.com/convgrad/convgrad/internal/serve"
 	"github.com/convgrad/convgrad/model"
+	"github.com/convgrad/convgrad/train"
 )
 
 // shapes writes a folder of pictures as people have them: three classes, told by their colour, in
@@ -174,6 +179,9 @@ func TestVerbs(t *testing.T) {
 	if status, _, errs := execute(t, "report", run, "-o", filepath.Join(run, "config.json")); status != 1 || !strings.Contains(errs, "is there already") {
 		t.Errorf("report over the configuration: status %d, %q", status, errs)
 	}
+	if class := served(t, run, one); class != "azul" {
+		t.Errorf("serve says that %s is %q", one, class)
+	}
 	file := filepath.Join(t.TempDir(), "net.safetensors")
 	ok("export", run, "-o", file)
 	before := readFile(t, file)
@@ -202,6 +210,43 @@ func TestVerbs(t *testing.T) {
 	if status, _, errs := execute(t, "inspect", file); status != 1 || !strings.Contains(errs, "cut short") {
 		t.Errorf("inspect of a file cut short: status %d, %q", status, errs)
 	}
+}
+
+// served is the class that a server of the run gives a picture, which is posted to it.
+func served(t *testing.T, run, file string) string {
+	t.Helper()
+	r, err := train.OpenRun(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := serve.New(r, serve.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, l) }()
+	res, err := http.Post("http://"+l.Addr().String()+"/predict", "image/png", strings.NewReader(readFile(t, file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var answer struct {
+		Results []struct{ Predictions []struct{ Class string } }
+	}
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || len(answer.Results) != 1 || len(answer.Results[0].Predictions) != 3 {
+		t.Fatalf("code %d, %+v, %v", res.StatusCode, answer, err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	return answer.Results[0].Predictions[0].Class
 }
 
 // TestVerbUsage: each verb explains itself, and says in one line what is wrong.
