@@ -3,6 +3,7 @@ package data
 import (
 	"bytes"
 	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -14,7 +15,7 @@ func TestDrawnDigitsAreAFunctionOfTheSeed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return [2][]byte{training.pixels, test.pixels}
+		return [2][]byte{slices.Concat(training.pictures...), slices.Concat(test.pictures...)}
 	}
 	a, b, more, other := draw(60, 5, 1), draw(60, 5, 3), draw(90, 5, 2), draw(60, 6, 2)
 	if !bytes.Equal(a[0], b[0]) || !bytes.Equal(a[1], b[1]) {
@@ -40,7 +41,7 @@ func TestDrawnDigitsDiffer(t *testing.T) {
 		var count [10]int
 		for i, l := range s.labels {
 			count[l]++
-			image := s.pixels[i*side*side:][:side*side]
+			image := s.pictures[i]
 			if seen[string(image)] {
 				t.Errorf("image %d of %d is there twice", i, s.Len())
 			}

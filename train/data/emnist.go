@@ -51,7 +51,9 @@ func EMNIST(dir, split string) (training, test *Images, err error) {
 	names := emnistNames(text, training.classes)
 	for _, s := range []*Images{training, test} {
 		s.classes = names
-		upright(s.pixels, s.shape)
+		for _, p := range s.pictures {
+			upright(p, s.shape)
+		}
 	}
 	return training, test, nil
 }
@@ -125,11 +127,9 @@ func upright(pixels []uint8, shape tensor.Shape) {
 	if h != w {
 		return
 	}
-	for ; len(pixels) > 0; pixels = pixels[h*w:] {
-		for i := range h {
-			for j := range i {
-				pixels[i*w+j], pixels[j*w+i] = pixels[j*w+i], pixels[i*w+j]
-			}
+	for i := range h {
+		for j := range i {
+			pixels[i*w+j], pixels[j*w+i] = pixels[j*w+i], pixels[i*w+j]
 		}
 	}
 }

@@ -339,7 +339,7 @@ func (r *folderReader) set(list []picture) (Set, error) {
 	if len(list) > heldInMemory/size {
 		return s, nil
 	}
-	pixels, labels := make([]uint8, len(list)*size), make([]int, len(list))
+	pictures, labels := make([][]uint8, len(list)), make([]int, len(list))
 	failed := make([]error, len(list))
 	var wg sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)
@@ -347,7 +347,11 @@ func (r *folderReader) set(list []picture) (Set, error) {
 		wg.Go(func() {
 			for i := w; i < len(list); i += workers {
 				labels[i] = list[i].class
-				failed[i] = s.pixels(i, pixels[i*size:][:size])
+				if pictures[i] = list[i].kept; len(pictures[i]) == size { // it is not copied
+					continue
+				}
+				pictures[i] = make([]uint8, size)
+				failed[i] = s.pixels(i, pictures[i])
 				list[i].kept = nil
 			}
 		})
@@ -358,7 +362,7 @@ func (r *folderReader) set(list []picture) (Set, error) {
 			return nil, err
 		}
 	}
-	return NewImages(s.shape, s.classes, pixels, labels)
+	return newImages(s.shape, s.classes, pictures, labels)
 }
 
 // A folder is a set of pictures in files, of which some are kept in memory.

@@ -129,7 +129,7 @@ func TestFolder(t *testing.T) {
 		}
 	}
 	again, _, err := Folder(dir, FolderOptions{Size: ops.Size{H: 6, W: 8}, Seed: 3})
-	if err != nil || !slices.Equal(again.(*Images).pixels, training.(*Images).pixels) {
+	if err != nil || !slices.EqualFunc(again.(*Images).pictures, training.(*Images).pictures, slices.Equal) {
 		t.Errorf("the same seed splits otherwise (%v)", err)
 	}
 }

@@ -166,7 +166,7 @@ func TestMNIST(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := string(training.pixels); got != "abcdefghijklmnopqr" || !slices.Equal(training.labels, []int{7, 0, 9}) ||
+	if got := string(slices.Concat(training.pictures...)); got != "abcdefghijklmnopqr" || !slices.Equal(training.labels, []int{7, 0, 9}) ||
 		test.Len() != 2 || !training.Shape().Eq([]int{1, 2, 3}) || len(training.Classes()) != 10 {
 		t.Errorf("got %v %v, training images %q and labels %v", training.Shape(), training.Classes(), got, training.labels)
 	}

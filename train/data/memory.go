@@ -10,12 +10,12 @@ import (
 // Images is a set of pictures in memory, a byte for each pixel of each channel. Read gives a byte
 // as byte/255, and normalised after [Normalise].
 type Images struct {
-	shape   tensor.Shape
-	classes []string
-	pixels  []uint8
-	labels  []int
-	norm    *Normalisation
-	values  [][256]float32 // by channel: what Read makes of each byte
+	shape    tensor.Shape
+	classes  []string
+	pictures [][]uint8 // C×H×W each
+	labels   []int
+	norm     *Normalisation
+	values   [][256]float32 // by channel: what Read makes of each byte
 }
 
 // NewImages returns the set of the pictures in pixels, one after the other, each of shape C×H×W.
@@ -34,7 +34,12 @@ func NewImages(shape tensor.Shape, classes []string, pixels []uint8, labels []in
 	if len(pixels)%size != 0 || len(pixels)/size != len(labels) {
 		return nil, errors.Errorf("data: %d bytes of pixels for %d images of %v, want %d each", len(pixels), len(labels), shape, size)
 	}
-	s := &Images{shape: shape.Clone(), classes: slices.Clone(classes), pixels: pixels, labels: slices.Clone(labels)}
+	return newImages(shape, classes, slices.Collect(slices.Chunk(pixels, size)), slices.Clone(labels))
+}
+
+// newImages is NewImages for pictures that lie anywhere.
+func newImages(shape tensor.Shape, classes []string, pictures [][]uint8, labels []int) (*Images, error) {
+	s := &Images{shape: shape.Clone(), classes: slices.Clone(classes), pictures: pictures, labels: labels}
 	if err := checkLabels(s.classes, s.labels); err != nil {
 		return nil, err
 	}
@@ -102,7 +107,7 @@ func (s *Images) Read(i int, x []float32) (Target, error) {
 		return Target{}, err
 	}
 	plane := s.shape[1] * s.shape[2]
-	pixels := s.pixels[i*size:][:size]
+	pixels := s.pictures[i]
 	for c := range s.values {
 		values, out := &s.values[c], x[c*plane:][:plane]
 		for k, b := range pixels[c*plane:][:plane] {
@@ -119,8 +124,7 @@ func (s *Images) Pixels(i int) ([]uint8, error) {
 	if s == nil || i < 0 || i >= len(s.labels) {
 		return nil, errors.Errorf("data: Pixels: picture %d, want 0 to %d", i, s.Len()-1)
 	}
-	size := s.shape.TotalSize()
-	return s.pixels[i*size:][:size:size], nil
+	return s.pictures[i], nil
 }
 
 // samples is a set of numbers in memory.

@@ -126,8 +126,8 @@ func (s *Images) measure() *Normalisation {
 	n := &Normalisation{Mean: make([]float64, channels), Std: make([]float64, channels)}
 	for c := range channels {
 		var sum, squares uint64 // 255² times 2⁴⁸ bytes fit
-		for at := c * plane; at < len(s.pixels); at += channels * plane {
-			for _, b := range s.pixels[at:][:plane] {
+		for _, p := range s.pictures {
+			for _, b := range p[c*plane:][:plane] {
 				sum += uint64(b)
 				squares += uint64(b) * uint64(b)
 			}
