@@ -126,11 +126,11 @@ func Resample[T Float](rows, cols AxisMap, y, x []T, planes int, scale float64) 
 	case okRows && okCols && scale == 1:
 		padPlanes(rows, cols, down, across, y, x, planes)
 	case rows.whole() && cols.whole():
-		w := T(scale / float64(rows.In) / float64(cols.In))
+		w := scale / float64(rows.In) / float64(cols.In)
 		n := rows.In * cols.In
 		workers.Spans(planes, max(1, workers.Chunk/n), func(lo, hi int) {
 			for i := lo; i < hi; i++ {
-				y[i] = w * simd.Sum(x[i*n:][:n])
+				y[i] = T(w * simd.Sum64(x[i*n:][:n]))
 			}
 		})
 	default:
@@ -157,7 +157,7 @@ func ResampleBackward[T Float](rows, cols AxisMap, dx, dy []T, planes int, scale
 		n := rows.In * cols.In
 		workers.Spans(planes, max(1, workers.Chunk/n), func(lo, hi int) {
 			for i := lo; i < hi; i++ {
-				fill(dx[i*n:][:n], w*dy[i])
+				simd.Fill(dx[i*n:][:n], w*dy[i])
 			}
 		})
 	default:
@@ -172,12 +172,6 @@ func ResampleBackward[T Float](rows, cols AxisMap, dx, dy []T, planes int, scale
 
 // whole says that the map is the mean of the whole axis.
 func (m AxisMap) whole() bool { return m.Kind == AdaptiveMean && m.Out == 1 && m.In > 0 }
-
-func fill[T Float](x []T, v T) {
-	for i := range x {
-		x[i] = v
-	}
-}
 
 // resampleRuns is Resample for maps of many taps, whose lists would be long.
 func resampleRuns[T Float](rows, cols AxisMap, y, x []T, planes int, scale float64) {
@@ -273,9 +267,7 @@ func AddChannels[T Float](planes, length int, y, x, b []T) {
 	workers.Spans(planes, max(1, workers.Chunk/max(length, 1)), func(lo, hi int) {
 		for n := lo; n < hi; n++ {
 			v, y, x := b[n%len(b)], y[n*length:][:length], x[n*length:][:length]
-			for i := range x {
-				y[i] = x[i] + v
-			}
+			simd.AddBias(y, x, v, false)
 		}
 	})
 }

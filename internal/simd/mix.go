@@ -72,12 +72,6 @@ func NewAcross[T Float](m *Taps[T]) *Across[T] {
 	if lanes == 0 || outputs == 0 || lanes > outputs && !masks {
 		return a
 	}
-	for p := range outputs {
-		a.taps = max(a.taps, int(m.Start[p+1]-m.Start[p]))
-	}
-	if a.taps == 0 {
-		return a
-	}
 	for q := 0; q < outputs; {
 		if !masks { // the last block overlaps the one before it
 			q = min(q, outputs-lanes)
@@ -97,7 +91,16 @@ func NewAcross[T Float](m *Taps[T]) *Across[T] {
 	return a
 }
 
-// first and last are the least and the greatest element that is tap t of n outputs from q on.
+// most is the largest number of taps of n outputs from q on.
+func (a *Across[T]) most(q, n int) (taps int) {
+	for p := q; p < q+n; p++ {
+		taps = max(taps, int(a.m.Start[p+1]-a.m.Start[p]))
+	}
+	return taps
+}
+
+// span is from the least to the greatest element that is tap t of n outputs from q on, one of which
+// has that tap.
 func (a *Across[T]) span(q, n, t int) (first, last int) {
 	first, last = math.MaxInt, -1
 	for p := q; p < q+n; p++ {
@@ -109,8 +112,8 @@ func (a *Across[T]) span(q, n, t int) (first, last int) {
 }
 
 func (a *Across[T]) fits(q, n int) bool {
-	for t := range a.taps {
-		if first, last := a.span(q, n, t); last >= 0 && last-first >= 2*Lanes[T]() {
+	for t := range a.most(q, n) {
+		if first, last := a.span(q, n, t); last-first >= 2*Lanes[T]() {
 			return false
 		}
 	}
@@ -121,12 +124,11 @@ func (a *Across[T]) fits(q, n int) bool {
 func (a *Across[T]) add(q, n int) {
 	lanes := Lanes[T]()
 	a.blocks++
-	a.at = append(a.at, q, 1<<n-1)
-	for t := range a.taps {
-		first, last := a.span(q, n, t)
-		if last < 0 {
-			first = 0
-		}
+	taps := a.most(q, n)
+	a.taps = max(a.taps, taps)
+	a.at = append(a.at, q, 1<<n-1, taps)
+	for t := range taps {
+		first, _ := a.span(q, n, t)
 		a.at = append(a.at, first)
 		a.reach = max(a.reach, first+2*lanes)
 		at := len(a.table)

@@ -2388,16 +2388,16 @@ func mixAcross[T Float](rows int, y []T, ldy int, x []T, ldx int, a *Across[T]) 
 		if unsafe.Sizeof(T(0)) == 4 {
 			switch tier {
 			case AVX512:
-				mixAcross32AVX512(rows, a.blocks, a.taps, ldy, ldx, p32(y), p32(x), unsafe.SliceData(a.at), p32(a.table))
+				mixAcross32AVX512(rows, a.blocks, ldy, ldx, p32(y), p32(x), unsafe.SliceData(a.at), p32(a.table))
 				return true
 			case AVX2:
-				mixAcross32AVX2(rows, a.blocks, a.taps, ldy, ldx, p32(y), p32(x), unsafe.SliceData(a.at), p32(a.table))
+				mixAcross32AVX2(rows, a.blocks, ldy, ldx, p32(y), p32(x), unsafe.SliceData(a.at), p32(a.table))
 				return true
 			}
 		} else {
 			switch tier {
 			case AVX512:
-				mixAcross64AVX512(rows, a.blocks, a.taps, ldy, ldx, p64(y), p64(x), unsafe.SliceData(a.at), p64(a.table))
+				mixAcross64AVX512(rows, a.blocks, ldy, ldx, p64(y), p64(x), unsafe.SliceData(a.at), p64(a.table))
 				return true
 			}
 		}

@@ -459,10 +459,10 @@ func avgSpread2x2x32AVX512(rows int, n int, ld int, row0 *float32, row1 *float32
 //go:noescape
 func mixRows32AVX512(rows int, n int, ldy int, ldx int, y *float32, x *float32, start *int32, index *int32, weight *float32)
 
-// mixAcross32AVX512 is the weighted sums of elements of rows. For each block, at holds the first output, the mask of the outputs that are stored, and for each tap the element at which two vectors begin; table holds for each tap a vector of numbers of lanes, negative where there is a tap, and one of weights.
+// mixAcross32AVX512 is the weighted sums of elements of rows. For each block, at holds the first output, the mask of the outputs that are stored, the number of taps, and for each tap the element at which two vectors begin; table holds for each tap a vector of numbers of lanes, negative where there is a tap, and one of weights.
 //
 //go:noescape
-func mixAcross32AVX512(rows int, blocks int, taps int, ldy int, ldx int, y *float32, x *float32, at *int, table *float32)
+func mixAcross32AVX512(rows int, blocks int, ldy int, ldx int, y *float32, x *float32, at *int, table *float32)
 
 // relu64AVX512 is y = max(0, x), NaN where x is NaN and +0 where x is −0, over n elements.
 //
@@ -919,10 +919,10 @@ func avgSpread2x2x64AVX512(rows int, n int, ld int, row0 *float64, row1 *float64
 //go:noescape
 func mixRows64AVX512(rows int, n int, ldy int, ldx int, y *float64, x *float64, start *int32, index *int32, weight *float64)
 
-// mixAcross64AVX512 is the weighted sums of elements of rows. For each block, at holds the first output, the mask of the outputs that are stored, and for each tap the element at which two vectors begin; table holds for each tap a vector of numbers of lanes, negative where there is a tap, and one of weights.
+// mixAcross64AVX512 is the weighted sums of elements of rows. For each block, at holds the first output, the mask of the outputs that are stored, the number of taps, and for each tap the element at which two vectors begin; table holds for each tap a vector of numbers of lanes, negative where there is a tap, and one of weights.
 //
 //go:noescape
-func mixAcross64AVX512(rows int, blocks int, taps int, ldy int, ldx int, y *float64, x *float64, at *int, table *float64)
+func mixAcross64AVX512(rows int, blocks int, ldy int, ldx int, y *float64, x *float64, at *int, table *float64)
 
 // relu32AVX2 is y = max(0, x), NaN where x is NaN and +0 where x is −0, over n elements.
 //
@@ -1379,10 +1379,10 @@ func avgSpread2x2x32AVX2(rows int, n int, ld int, row0 *float32, row1 *float32, 
 //go:noescape
 func mixRows32AVX2(rows int, n int, ldy int, ldx int, y *float32, x *float32, start *int32, index *int32, weight *float32)
 
-// mixAcross32AVX2 is the weighted sums of elements of rows. For each block, at holds the first output, the mask of the outputs that are stored, and for each tap the element at which two vectors begin; table holds for each tap a vector of numbers of lanes, negative where there is a tap, and one of weights.
+// mixAcross32AVX2 is the weighted sums of elements of rows. For each block, at holds the first output, the mask of the outputs that are stored, the number of taps, and for each tap the element at which two vectors begin; table holds for each tap a vector of numbers of lanes, negative where there is a tap, and one of weights.
 //
 //go:noescape
-func mixAcross32AVX2(rows int, blocks int, taps int, ldy int, ldx int, y *float32, x *float32, at *int, table *float32)
+func mixAcross32AVX2(rows int, blocks int, ldy int, ldx int, y *float32, x *float32, at *int, table *float32)
 
 // relu64AVX2 is y = max(0, x), NaN where x is NaN and +0 where x is −0, over n elements.
 //

@@ -6167,11 +6167,13 @@ TEXT ·mixRows32AVX512(SB), NOSPLIT, $0-72
 	MOVQ  ldx+24(FP), R8
 	MOVQ  rows+0(FP), R9
 	MOVQ  AX, R11
+	DECQ  R11
 	ANDQ  $+15, R11
+	INCQ  R11
 	MOVQ  $-1, R10
 	BZHIQ R11, R10, R10
 	KMOVW R10, K1
-	SUBQ  $+16, AX
+	SUBQ  $+64, AX
 
 row:
 	MOVLQSX (BX), R13
@@ -6179,120 +6181,228 @@ row:
 	ADDQ    $+4, BX
 	XORQ    R10, R10
 
-four:
-	LEAQ         48(R10), R11
-	CMPQ         R11, AX
-	JGT          one
-	VPXORD       Z0, Z0, Z0
-	VPXORD       Z1, Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VPXORD       Z3, Z3, Z3
-	MOVQ         R13, R11
-	CMPQ         R11, R12
-	JGE          fourStore
-	MOVLQSX      (SI)(R11*4), R14
-	IMULQ        R8, R14
-	LEAQ         (DX)(R14*4), R14
-	VBROADCASTSS (DI)(R11*4), Z5
-	INCQ         R11
-	VMULPS       (R14)(R10*4), Z5, Z0
-	VMULPS       64(R14)(R10*4), Z5, Z1
-	VMULPS       128(R14)(R10*4), Z5, Z2
-	VMULPS       192(R14)(R10*4), Z5, Z3
-	JMP          fourTest
-
-fourTap:
-	MOVLQSX      (SI)(R11*4), R14
-	IMULQ        R8, R14
-	LEAQ         (DX)(R14*4), R14
-	VBROADCASTSS (DI)(R11*4), Z5
-	INCQ         R11
-	VMULPS       (R14)(R10*4), Z5, Z4
-	VADDPS       Z4, Z0, Z0
-	VMULPS       64(R14)(R10*4), Z5, Z4
-	VADDPS       Z4, Z1, Z1
-	VMULPS       128(R14)(R10*4), Z5, Z4
-	VADDPS       Z4, Z2, Z2
-	VMULPS       192(R14)(R10*4), Z5, Z4
-	VADDPS       Z4, Z3, Z3
-
-fourTest:
-	CMPQ R11, R12
-	JLT  fourTap
-
-fourStore:
-	VMOVUPS Z0, (CX)(R10*4)
-	VMOVUPS Z1, 64(CX)(R10*4)
-	VMOVUPS Z2, 128(CX)(R10*4)
-	VMOVUPS Z3, 192(CX)(R10*4)
-	ADDQ    $+64, R10
-	JMP     four
-
-one:
+columns:
 	CMPQ         R10, AX
-	JGT          tail
-	VPXORD       Z6, Z6, Z6
+	JGE          rest
 	MOVQ         R13, R11
 	CMPQ         R11, R12
-	JGE          oneStore
+	JGE          wholeNothing
 	MOVLQSX      (SI)(R11*4), R14
 	IMULQ        R8, R14
 	LEAQ         (DX)(R14*4), R14
-	VBROADCASTSS (DI)(R11*4), Z4
+	VBROADCASTSS (DI)(R11*4), Z0
 	INCQ         R11
-	VMULPS       (R14)(R10*4), Z4, Z6
-	JMP          oneTest
+	VMULPS       (R14)(R10*4), Z0, Z2
+	VMULPS       64(R14)(R10*4), Z0, Z3
+	VMULPS       128(R14)(R10*4), Z0, Z4
+	VMULPS       192(R14)(R10*4), Z0, Z5
+	CMPQ         R11, R12
+	JGE          wholeStore
 
-oneTap:
+wholeTap:
 	MOVLQSX      (SI)(R11*4), R14
 	IMULQ        R8, R14
 	LEAQ         (DX)(R14*4), R14
-	VBROADCASTSS (DI)(R11*4), Z4
+	VBROADCASTSS (DI)(R11*4), Z0
 	INCQ         R11
-	VMULPS       (R14)(R10*4), Z4, Z4
-	VADDPS       Z4, Z6, Z6
+	VMULPS       (R14)(R10*4), Z0, Z1
+	VADDPS       Z1, Z2, Z2
+	VMULPS       64(R14)(R10*4), Z0, Z1
+	VADDPS       Z1, Z3, Z3
+	VMULPS       128(R14)(R10*4), Z0, Z1
+	VADDPS       Z1, Z4, Z4
+	VMULPS       192(R14)(R10*4), Z0, Z1
+	VADDPS       Z1, Z5, Z5
+	CMPQ         R11, R12
+	JLT          wholeTap
+	JMP          wholeStore
 
-oneTest:
-	CMPQ R11, R12
-	JLT  oneTap
+wholeNothing:
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
 
-oneStore:
-	VMOVUPS Z6, (CX)(R10*4)
-	ADDQ    $+16, R10
-	JMP     one
+wholeStore:
+	VMOVUPS Z2, (CX)(R10*4)
+	VMOVUPS Z3, 64(CX)(R10*4)
+	VMOVUPS Z4, 128(CX)(R10*4)
+	VMOVUPS Z5, 192(CX)(R10*4)
+	ADDQ    $+64, R10
+	JMP     columns
 
-tail:
-	KTESTW       K1, K1
-	JZ           next
-	VPXORD       Z7, Z7, Z7
+rest:
+	MOVQ         AX, R11
+	SUBQ         R10, R11
+	CMPQ         R11, $-16
+	JGT          rest4
+	CMPQ         R11, $-32
+	JGT          rest3
+	CMPQ         R11, $-48
+	JGT          rest2
 	MOVQ         R13, R11
 	CMPQ         R11, R12
-	JGE          tailStore
+	JGE          rest1Nothing
 	MOVLQSX      (SI)(R11*4), R14
 	IMULQ        R8, R14
 	LEAQ         (DX)(R14*4), R14
-	VBROADCASTSS (DI)(R11*4), Z5
+	VBROADCASTSS (DI)(R11*4), Z0
 	INCQ         R11
-	VMOVUPS.Z    (R14)(R10*4), K1, Z7
-	VMULPS       Z7, Z5, Z7
-	JMP          tailTest
+	VMOVUPS.Z    (R14)(R10*4), K1, Z2
+	VMULPS       Z2, Z0, Z2
+	CMPQ         R11, R12
+	JGE          rest1Store
 
-tailTap:
+rest1Tap:
 	MOVLQSX      (SI)(R11*4), R14
 	IMULQ        R8, R14
 	LEAQ         (DX)(R14*4), R14
-	VBROADCASTSS (DI)(R11*4), Z5
+	VBROADCASTSS (DI)(R11*4), Z0
 	INCQ         R11
-	VMOVUPS.Z    (R14)(R10*4), K1, Z4
-	VMULPS       Z4, Z5, Z4
-	VADDPS       Z4, Z7, Z7
+	VMOVUPS.Z    (R14)(R10*4), K1, Z1
+	VMULPS       Z1, Z0, Z1
+	VADDPS       Z1, Z2, Z2
+	CMPQ         R11, R12
+	JLT          rest1Tap
+	JMP          rest1Store
 
-tailTest:
-	CMPQ R11, R12
-	JLT  tailTap
+rest1Nothing:
+	VXORPS Z2, Z2, Z2
 
-tailStore:
-	VMOVUPS Z7, K1, (CX)(R10*4)
+rest1Store:
+	VMOVUPS Z2, K1, (CX)(R10*4)
+	JMP     next
+
+rest2:
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          rest2Nothing
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Z0
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Z0, Z2
+	VMOVUPS.Z    64(R14)(R10*4), K1, Z3
+	VMULPS       Z3, Z0, Z3
+	CMPQ         R11, R12
+	JGE          rest2Store
+
+rest2Tap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Z0
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Z0, Z1
+	VADDPS       Z1, Z2, Z2
+	VMOVUPS.Z    64(R14)(R10*4), K1, Z1
+	VMULPS       Z1, Z0, Z1
+	VADDPS       Z1, Z3, Z3
+	CMPQ         R11, R12
+	JLT          rest2Tap
+	JMP          rest2Store
+
+rest2Nothing:
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+
+rest2Store:
+	VMOVUPS Z2, (CX)(R10*4)
+	VMOVUPS Z3, K1, 64(CX)(R10*4)
+	JMP     next
+
+rest3:
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          rest3Nothing
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Z0
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Z0, Z2
+	VMULPS       64(R14)(R10*4), Z0, Z3
+	VMOVUPS.Z    128(R14)(R10*4), K1, Z4
+	VMULPS       Z4, Z0, Z4
+	CMPQ         R11, R12
+	JGE          rest3Store
+
+rest3Tap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Z0
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Z0, Z1
+	VADDPS       Z1, Z2, Z2
+	VMULPS       64(R14)(R10*4), Z0, Z1
+	VADDPS       Z1, Z3, Z3
+	VMOVUPS.Z    128(R14)(R10*4), K1, Z1
+	VMULPS       Z1, Z0, Z1
+	VADDPS       Z1, Z4, Z4
+	CMPQ         R11, R12
+	JLT          rest3Tap
+	JMP          rest3Store
+
+rest3Nothing:
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+
+rest3Store:
+	VMOVUPS Z2, (CX)(R10*4)
+	VMOVUPS Z3, 64(CX)(R10*4)
+	VMOVUPS Z4, K1, 128(CX)(R10*4)
+	JMP     next
+
+rest4:
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          rest4Nothing
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Z0
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Z0, Z2
+	VMULPS       64(R14)(R10*4), Z0, Z3
+	VMULPS       128(R14)(R10*4), Z0, Z4
+	VMOVUPS.Z    192(R14)(R10*4), K1, Z5
+	VMULPS       Z5, Z0, Z5
+	CMPQ         R11, R12
+	JGE          rest4Store
+
+rest4Tap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Z0
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Z0, Z1
+	VADDPS       Z1, Z2, Z2
+	VMULPS       64(R14)(R10*4), Z0, Z1
+	VADDPS       Z1, Z3, Z3
+	VMULPS       128(R14)(R10*4), Z0, Z1
+	VADDPS       Z1, Z4, Z4
+	VMOVUPS.Z    192(R14)(R10*4), K1, Z1
+	VMULPS       Z1, Z0, Z1
+	VADDPS       Z1, Z5, Z5
+	CMPQ         R11, R12
+	JLT          rest4Tap
+	JMP          rest4Store
+
+rest4Nothing:
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+
+rest4Store:
+	VMOVUPS Z2, (CX)(R10*4)
+	VMOVUPS Z3, 64(CX)(R10*4)
+	VMOVUPS Z4, 128(CX)(R10*4)
+	VMOVUPS Z5, K1, 192(CX)(R10*4)
 
 next:
 	MOVQ ldy+16(FP), R10
@@ -6302,68 +6412,169 @@ next:
 	VZEROUPPER
 	RET
 
-// func mixAcross32AVX512(rows int, blocks int, taps int, ldy int, ldx int, y *float32, x *float32, at *int, table *float32)
+// func mixAcross32AVX512(rows int, blocks int, ldy int, ldx int, y *float32, x *float32, at *int, table *float32)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·mixAcross32AVX512(SB), NOSPLIT, $0-72
-	MOVQ   rows+0(FP), AX
-	MOVQ   blocks+8(FP), CX
-	MOVQ   taps+16(FP), DX
-	MOVQ   ldx+32(FP), BX
-	MOVQ   at+56(FP), SI
-	MOVQ   table+64(FP), DI
-	MOVQ   ldy+24(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, R8
+TEXT ·mixAcross32AVX512(SB), NOSPLIT, $0-64
+	MOVQ   blocks+8(FP), AX
+	MOVQ   ldx+24(FP), CX
+	MOVQ   at+48(FP), DX
+	MOVQ   table+56(FP), BX
+	MOVQ   ldy+16(FP), SI
+	SHLQ   $0x02, CX
+	SHLQ   $0x02, SI
 	VPXORD Z0, Z0, Z0
 
 block:
-	MOVQ  y+40(FP), R9
-	MOVQ  x+48(FP), R10
-	MOVQ  (SI), R14
-	LEAQ  (R9)(R14*4), R9
-	MOVQ  8(SI), R14
-	KMOVW R14, K1
-	MOVQ  AX, R11
+	MOVQ  y+32(FP), DI
+	MOVQ  x+40(FP), R8
+	MOVQ  (DX), R12
+	LEAQ  (DI)(R12*4), DI
+	MOVQ  8(DX), R12
+	KMOVW R12, K1
+	MOVQ  rows+0(FP), R9
+	SUBQ  $+4, R9
+	JLT   few
 
-row:
-	MOVQ      DI, R13
-	XORQ      R12, R12
-	MOVQ      16(SI)(R12*8), R14
-	LEAQ      (R10)(R14*4), R14
-	VMOVUPS   (R13), Z1
-	VMOVUPS   (R14), Z2
-	VPERMT2PS 64(R14), Z1, Z2
-	VPMOVD2M  Z1, K2
-	VMULPS    64(R13), Z2, Z2
-	ADDQ      $+128, R13
-	INCQ      R12
-	VMOVAPS.Z Z2, K2, Z0
-	JMP       test
+group:
+	MOVQ      BX, R11
+	XORQ      R10, R10
+	CMPQ      R10, 16(DX)
+	JGE       groupNothing
+	MOVQ      24(DX)(R10*8), R12
+	LEAQ      (R8)(R12*4), R12
+	VMOVUPS   (R11), Z0
+	VMOVUPS   64(R11), Z1
+	VPMOVD2M  Z0, K2
+	VMOVUPS   (R12), Z3
+	VPERMT2PS 64(R12), Z0, Z3
+	VMULPS    Z1, Z3, Z3
+	ADDQ      CX, R12
+	VMOVUPS   (R12), Z5
+	VPERMT2PS 64(R12), Z0, Z5
+	VMULPS    Z1, Z5, Z5
+	ADDQ      CX, R12
+	VMOVUPS   (R12), Z7
+	VPERMT2PS 64(R12), Z0, Z7
+	VMULPS    Z1, Z7, Z7
+	ADDQ      CX, R12
+	VMOVUPS   (R12), Z9
+	VPERMT2PS 64(R12), Z0, Z9
+	VMULPS    Z1, Z9, Z9
+	ADDQ      $+128, R11
+	INCQ      R10
+	VMOVAPS.Z Z3, K2, Z2
+	VMOVAPS.Z Z5, K2, Z4
+	VMOVAPS.Z Z7, K2, Z6
+	VMOVAPS.Z Z9, K2, Z8
+	JMP       groupTest
 
-tap:
-	MOVQ      16(SI)(R12*8), R14
-	LEAQ      (R10)(R14*4), R14
-	VMOVUPS   (R13), Z1
-	VMOVUPS   (R14), Z2
-	VPERMT2PS 64(R14), Z1, Z2
-	VPMOVD2M  Z1, K2
-	VMULPS    64(R13), Z2, Z2
-	ADDQ      $+128, R13
-	INCQ      R12
-	VADDPS    Z2, Z0, K2, Z0
+groupNothing:
+	VXORPS Z2, Z2, Z2
+	VXORPS Z4, Z4, Z4
+	VXORPS Z6, Z6, Z6
+	VXORPS Z8, Z8, Z8
+	JMP    groupTest
 
-test:
-	CMPQ    R12, DX
-	JLT     tap
-	VMOVUPS Z0, K1, (R9)
-	ADDQ    R8, R9
-	ADDQ    BX, R10
-	DECQ    R11
-	JNZ     row
-	MOVQ    R13, DI
-	LEAQ    16(SI)(DX*8), SI
-	DECQ    CX
-	JNZ     block
+groupTap:
+	MOVQ      24(DX)(R10*8), R12
+	LEAQ      (R8)(R12*4), R12
+	VMOVUPS   (R11), Z0
+	VMOVUPS   64(R11), Z1
+	VPMOVD2M  Z0, K2
+	VMOVUPS   (R12), Z3
+	VPERMT2PS 64(R12), Z0, Z3
+	VMULPS    Z1, Z3, Z3
+	ADDQ      CX, R12
+	VMOVUPS   (R12), Z5
+	VPERMT2PS 64(R12), Z0, Z5
+	VMULPS    Z1, Z5, Z5
+	ADDQ      CX, R12
+	VMOVUPS   (R12), Z7
+	VPERMT2PS 64(R12), Z0, Z7
+	VMULPS    Z1, Z7, Z7
+	ADDQ      CX, R12
+	VMOVUPS   (R12), Z9
+	VPERMT2PS 64(R12), Z0, Z9
+	VMULPS    Z1, Z9, Z9
+	ADDQ      $+128, R11
+	INCQ      R10
+	VADDPS    Z3, Z2, K2, Z2
+	VADDPS    Z5, Z4, K2, Z4
+	VADDPS    Z7, Z6, K2, Z6
+	VADDPS    Z9, Z8, K2, Z8
+
+groupTest:
+	CMPQ    R10, 16(DX)
+	JLT     groupTap
+	VMOVUPS Z2, K1, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	VMOVUPS Z4, K1, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	VMOVUPS Z6, K1, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	VMOVUPS Z8, K1, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	SUBQ    $+4, R9
+	JGE     group
+
+few:
+	ADDQ $+4, R9
+	JZ   next
+
+one:
+	MOVQ      BX, R11
+	XORQ      R10, R10
+	CMPQ      R10, 16(DX)
+	JGE       oneNothing
+	MOVQ      24(DX)(R10*8), R12
+	LEAQ      (R8)(R12*4), R12
+	VMOVUPS   (R11), Z0
+	VMOVUPS   64(R11), Z1
+	VPMOVD2M  Z0, K2
+	VMOVUPS   (R12), Z3
+	VPERMT2PS 64(R12), Z0, Z3
+	VMULPS    Z1, Z3, Z3
+	ADDQ      $+128, R11
+	INCQ      R10
+	VMOVAPS.Z Z3, K2, Z2
+	JMP       oneTest
+
+oneNothing:
+	VXORPS Z2, Z2, Z2
+	JMP    oneTest
+
+oneTap:
+	MOVQ      24(DX)(R10*8), R12
+	LEAQ      (R8)(R12*4), R12
+	VMOVUPS   (R11), Z0
+	VMOVUPS   64(R11), Z1
+	VPMOVD2M  Z0, K2
+	VMOVUPS   (R12), Z3
+	VPERMT2PS 64(R12), Z0, Z3
+	VMULPS    Z1, Z3, Z3
+	ADDQ      $+128, R11
+	INCQ      R10
+	VADDPS    Z3, Z2, K2, Z2
+
+oneTest:
+	CMPQ    R10, 16(DX)
+	JLT     oneTap
+	VMOVUPS Z2, K1, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	DECQ    R9
+	JNZ     one
+
+next:
+	MOVQ R11, BX
+	MOVQ 16(DX), R12
+	LEAQ 24(DX)(R12*8), DX
+	DECQ AX
+	JNZ  block
 	VZEROUPPER
 	RET
 
@@ -12181,11 +12392,13 @@ TEXT ·mixRows64AVX512(SB), NOSPLIT, $0-72
 	MOVQ  ldx+24(FP), R8
 	MOVQ  rows+0(FP), R9
 	MOVQ  AX, R11
+	DECQ  R11
 	ANDQ  $+7, R11
+	INCQ  R11
 	MOVQ  $-1, R10
 	BZHIQ R11, R10, R10
 	KMOVW R10, K1
-	SUBQ  $+8, AX
+	SUBQ  $+32, AX
 
 row:
 	MOVLQSX (BX), R13
@@ -12193,120 +12406,228 @@ row:
 	ADDQ    $+4, BX
 	XORQ    R10, R10
 
-four:
-	LEAQ         24(R10), R11
-	CMPQ         R11, AX
-	JGT          one
-	VPXORD       Z0, Z0, Z0
-	VPXORD       Z1, Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VPXORD       Z3, Z3, Z3
-	MOVQ         R13, R11
-	CMPQ         R11, R12
-	JGE          fourStore
-	MOVLQSX      (SI)(R11*4), R14
-	IMULQ        R8, R14
-	LEAQ         (DX)(R14*8), R14
-	VBROADCASTSD (DI)(R11*8), Z5
-	INCQ         R11
-	VMULPD       (R14)(R10*8), Z5, Z0
-	VMULPD       64(R14)(R10*8), Z5, Z1
-	VMULPD       128(R14)(R10*8), Z5, Z2
-	VMULPD       192(R14)(R10*8), Z5, Z3
-	JMP          fourTest
-
-fourTap:
-	MOVLQSX      (SI)(R11*4), R14
-	IMULQ        R8, R14
-	LEAQ         (DX)(R14*8), R14
-	VBROADCASTSD (DI)(R11*8), Z5
-	INCQ         R11
-	VMULPD       (R14)(R10*8), Z5, Z4
-	VADDPD       Z4, Z0, Z0
-	VMULPD       64(R14)(R10*8), Z5, Z4
-	VADDPD       Z4, Z1, Z1
-	VMULPD       128(R14)(R10*8), Z5, Z4
-	VADDPD       Z4, Z2, Z2
-	VMULPD       192(R14)(R10*8), Z5, Z4
-	VADDPD       Z4, Z3, Z3
-
-fourTest:
-	CMPQ R11, R12
-	JLT  fourTap
-
-fourStore:
-	VMOVUPD Z0, (CX)(R10*8)
-	VMOVUPD Z1, 64(CX)(R10*8)
-	VMOVUPD Z2, 128(CX)(R10*8)
-	VMOVUPD Z3, 192(CX)(R10*8)
-	ADDQ    $+32, R10
-	JMP     four
-
-one:
+columns:
 	CMPQ         R10, AX
-	JGT          tail
-	VPXORD       Z6, Z6, Z6
+	JGE          rest
 	MOVQ         R13, R11
 	CMPQ         R11, R12
-	JGE          oneStore
+	JGE          wholeNothing
 	MOVLQSX      (SI)(R11*4), R14
 	IMULQ        R8, R14
 	LEAQ         (DX)(R14*8), R14
-	VBROADCASTSD (DI)(R11*8), Z4
+	VBROADCASTSD (DI)(R11*8), Z0
 	INCQ         R11
-	VMULPD       (R14)(R10*8), Z4, Z6
-	JMP          oneTest
+	VMULPD       (R14)(R10*8), Z0, Z2
+	VMULPD       64(R14)(R10*8), Z0, Z3
+	VMULPD       128(R14)(R10*8), Z0, Z4
+	VMULPD       192(R14)(R10*8), Z0, Z5
+	CMPQ         R11, R12
+	JGE          wholeStore
 
-oneTap:
+wholeTap:
 	MOVLQSX      (SI)(R11*4), R14
 	IMULQ        R8, R14
 	LEAQ         (DX)(R14*8), R14
-	VBROADCASTSD (DI)(R11*8), Z4
+	VBROADCASTSD (DI)(R11*8), Z0
 	INCQ         R11
-	VMULPD       (R14)(R10*8), Z4, Z4
-	VADDPD       Z4, Z6, Z6
+	VMULPD       (R14)(R10*8), Z0, Z1
+	VADDPD       Z1, Z2, Z2
+	VMULPD       64(R14)(R10*8), Z0, Z1
+	VADDPD       Z1, Z3, Z3
+	VMULPD       128(R14)(R10*8), Z0, Z1
+	VADDPD       Z1, Z4, Z4
+	VMULPD       192(R14)(R10*8), Z0, Z1
+	VADDPD       Z1, Z5, Z5
+	CMPQ         R11, R12
+	JLT          wholeTap
+	JMP          wholeStore
 
-oneTest:
-	CMPQ R11, R12
-	JLT  oneTap
+wholeNothing:
+	VXORPD Z2, Z2, Z2
+	VXORPD Z3, Z3, Z3
+	VXORPD Z4, Z4, Z4
+	VXORPD Z5, Z5, Z5
 
-oneStore:
-	VMOVUPD Z6, (CX)(R10*8)
-	ADDQ    $+8, R10
-	JMP     one
+wholeStore:
+	VMOVUPD Z2, (CX)(R10*8)
+	VMOVUPD Z3, 64(CX)(R10*8)
+	VMOVUPD Z4, 128(CX)(R10*8)
+	VMOVUPD Z5, 192(CX)(R10*8)
+	ADDQ    $+32, R10
+	JMP     columns
 
-tail:
-	KTESTW       K1, K1
-	JZ           next
-	VPXORD       Z7, Z7, Z7
+rest:
+	MOVQ         AX, R11
+	SUBQ         R10, R11
+	CMPQ         R11, $-8
+	JGT          rest4
+	CMPQ         R11, $-16
+	JGT          rest3
+	CMPQ         R11, $-24
+	JGT          rest2
 	MOVQ         R13, R11
 	CMPQ         R11, R12
-	JGE          tailStore
+	JGE          rest1Nothing
 	MOVLQSX      (SI)(R11*4), R14
 	IMULQ        R8, R14
 	LEAQ         (DX)(R14*8), R14
-	VBROADCASTSD (DI)(R11*8), Z5
+	VBROADCASTSD (DI)(R11*8), Z0
 	INCQ         R11
-	VMOVUPD.Z    (R14)(R10*8), K1, Z7
-	VMULPD       Z7, Z5, Z7
-	JMP          tailTest
+	VMOVUPD.Z    (R14)(R10*8), K1, Z2
+	VMULPD       Z2, Z0, Z2
+	CMPQ         R11, R12
+	JGE          rest1Store
 
-tailTap:
+rest1Tap:
 	MOVLQSX      (SI)(R11*4), R14
 	IMULQ        R8, R14
 	LEAQ         (DX)(R14*8), R14
-	VBROADCASTSD (DI)(R11*8), Z5
+	VBROADCASTSD (DI)(R11*8), Z0
 	INCQ         R11
-	VMOVUPD.Z    (R14)(R10*8), K1, Z4
-	VMULPD       Z4, Z5, Z4
-	VADDPD       Z4, Z7, Z7
+	VMOVUPD.Z    (R14)(R10*8), K1, Z1
+	VMULPD       Z1, Z0, Z1
+	VADDPD       Z1, Z2, Z2
+	CMPQ         R11, R12
+	JLT          rest1Tap
+	JMP          rest1Store
 
-tailTest:
-	CMPQ R11, R12
-	JLT  tailTap
+rest1Nothing:
+	VXORPD Z2, Z2, Z2
 
-tailStore:
-	VMOVUPD Z7, K1, (CX)(R10*8)
+rest1Store:
+	VMOVUPD Z2, K1, (CX)(R10*8)
+	JMP     next
+
+rest2:
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          rest2Nothing
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Z0
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Z0, Z2
+	VMOVUPD.Z    64(R14)(R10*8), K1, Z3
+	VMULPD       Z3, Z0, Z3
+	CMPQ         R11, R12
+	JGE          rest2Store
+
+rest2Tap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Z0
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Z0, Z1
+	VADDPD       Z1, Z2, Z2
+	VMOVUPD.Z    64(R14)(R10*8), K1, Z1
+	VMULPD       Z1, Z0, Z1
+	VADDPD       Z1, Z3, Z3
+	CMPQ         R11, R12
+	JLT          rest2Tap
+	JMP          rest2Store
+
+rest2Nothing:
+	VXORPD Z2, Z2, Z2
+	VXORPD Z3, Z3, Z3
+
+rest2Store:
+	VMOVUPD Z2, (CX)(R10*8)
+	VMOVUPD Z3, K1, 64(CX)(R10*8)
+	JMP     next
+
+rest3:
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          rest3Nothing
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Z0
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Z0, Z2
+	VMULPD       64(R14)(R10*8), Z0, Z3
+	VMOVUPD.Z    128(R14)(R10*8), K1, Z4
+	VMULPD       Z4, Z0, Z4
+	CMPQ         R11, R12
+	JGE          rest3Store
+
+rest3Tap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Z0
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Z0, Z1
+	VADDPD       Z1, Z2, Z2
+	VMULPD       64(R14)(R10*8), Z0, Z1
+	VADDPD       Z1, Z3, Z3
+	VMOVUPD.Z    128(R14)(R10*8), K1, Z1
+	VMULPD       Z1, Z0, Z1
+	VADDPD       Z1, Z4, Z4
+	CMPQ         R11, R12
+	JLT          rest3Tap
+	JMP          rest3Store
+
+rest3Nothing:
+	VXORPD Z2, Z2, Z2
+	VXORPD Z3, Z3, Z3
+	VXORPD Z4, Z4, Z4
+
+rest3Store:
+	VMOVUPD Z2, (CX)(R10*8)
+	VMOVUPD Z3, 64(CX)(R10*8)
+	VMOVUPD Z4, K1, 128(CX)(R10*8)
+	JMP     next
+
+rest4:
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          rest4Nothing
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Z0
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Z0, Z2
+	VMULPD       64(R14)(R10*8), Z0, Z3
+	VMULPD       128(R14)(R10*8), Z0, Z4
+	VMOVUPD.Z    192(R14)(R10*8), K1, Z5
+	VMULPD       Z5, Z0, Z5
+	CMPQ         R11, R12
+	JGE          rest4Store
+
+rest4Tap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Z0
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Z0, Z1
+	VADDPD       Z1, Z2, Z2
+	VMULPD       64(R14)(R10*8), Z0, Z1
+	VADDPD       Z1, Z3, Z3
+	VMULPD       128(R14)(R10*8), Z0, Z1
+	VADDPD       Z1, Z4, Z4
+	VMOVUPD.Z    192(R14)(R10*8), K1, Z1
+	VMULPD       Z1, Z0, Z1
+	VADDPD       Z1, Z5, Z5
+	CMPQ         R11, R12
+	JLT          rest4Tap
+	JMP          rest4Store
+
+rest4Nothing:
+	VXORPD Z2, Z2, Z2
+	VXORPD Z3, Z3, Z3
+	VXORPD Z4, Z4, Z4
+	VXORPD Z5, Z5, Z5
+
+rest4Store:
+	VMOVUPD Z2, (CX)(R10*8)
+	VMOVUPD Z3, 64(CX)(R10*8)
+	VMOVUPD Z4, 128(CX)(R10*8)
+	VMOVUPD Z5, K1, 192(CX)(R10*8)
 
 next:
 	MOVQ ldy+16(FP), R10
@@ -12316,68 +12637,169 @@ next:
 	VZEROUPPER
 	RET
 
-// func mixAcross64AVX512(rows int, blocks int, taps int, ldy int, ldx int, y *float64, x *float64, at *int, table *float64)
+// func mixAcross64AVX512(rows int, blocks int, ldy int, ldx int, y *float64, x *float64, at *int, table *float64)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·mixAcross64AVX512(SB), NOSPLIT, $0-72
-	MOVQ   rows+0(FP), AX
-	MOVQ   blocks+8(FP), CX
-	MOVQ   taps+16(FP), DX
-	MOVQ   ldx+32(FP), BX
-	MOVQ   at+56(FP), SI
-	MOVQ   table+64(FP), DI
-	MOVQ   ldy+24(FP), R8
-	SHLQ   $0x03, BX
-	SHLQ   $0x03, R8
+TEXT ·mixAcross64AVX512(SB), NOSPLIT, $0-64
+	MOVQ   blocks+8(FP), AX
+	MOVQ   ldx+24(FP), CX
+	MOVQ   at+48(FP), DX
+	MOVQ   table+56(FP), BX
+	MOVQ   ldy+16(FP), SI
+	SHLQ   $0x03, CX
+	SHLQ   $0x03, SI
 	VPXORD Z0, Z0, Z0
 
 block:
-	MOVQ  y+40(FP), R9
-	MOVQ  x+48(FP), R10
-	MOVQ  (SI), R14
-	LEAQ  (R9)(R14*8), R9
-	MOVQ  8(SI), R14
-	KMOVW R14, K1
-	MOVQ  AX, R11
+	MOVQ  y+32(FP), DI
+	MOVQ  x+40(FP), R8
+	MOVQ  (DX), R12
+	LEAQ  (DI)(R12*8), DI
+	MOVQ  8(DX), R12
+	KMOVW R12, K1
+	MOVQ  rows+0(FP), R9
+	SUBQ  $+4, R9
+	JLT   few
 
-row:
-	MOVQ      DI, R13
-	XORQ      R12, R12
-	MOVQ      16(SI)(R12*8), R14
-	LEAQ      (R10)(R14*8), R14
-	VMOVUPD   (R13), Z1
-	VMOVUPD   (R14), Z2
-	VPERMT2PD 64(R14), Z1, Z2
-	VPMOVQ2M  Z1, K2
-	VMULPD    64(R13), Z2, Z2
-	ADDQ      $+128, R13
-	INCQ      R12
-	VMOVAPD.Z Z2, K2, Z0
-	JMP       test
+group:
+	MOVQ      BX, R11
+	XORQ      R10, R10
+	CMPQ      R10, 16(DX)
+	JGE       groupNothing
+	MOVQ      24(DX)(R10*8), R12
+	LEAQ      (R8)(R12*8), R12
+	VMOVUPD   (R11), Z0
+	VMOVUPD   64(R11), Z1
+	VPMOVQ2M  Z0, K2
+	VMOVUPD   (R12), Z3
+	VPERMT2PD 64(R12), Z0, Z3
+	VMULPD    Z1, Z3, Z3
+	ADDQ      CX, R12
+	VMOVUPD   (R12), Z5
+	VPERMT2PD 64(R12), Z0, Z5
+	VMULPD    Z1, Z5, Z5
+	ADDQ      CX, R12
+	VMOVUPD   (R12), Z7
+	VPERMT2PD 64(R12), Z0, Z7
+	VMULPD    Z1, Z7, Z7
+	ADDQ      CX, R12
+	VMOVUPD   (R12), Z9
+	VPERMT2PD 64(R12), Z0, Z9
+	VMULPD    Z1, Z9, Z9
+	ADDQ      $+128, R11
+	INCQ      R10
+	VMOVAPD.Z Z3, K2, Z2
+	VMOVAPD.Z Z5, K2, Z4
+	VMOVAPD.Z Z7, K2, Z6
+	VMOVAPD.Z Z9, K2, Z8
+	JMP       groupTest
 
-tap:
-	MOVQ      16(SI)(R12*8), R14
-	LEAQ      (R10)(R14*8), R14
-	VMOVUPD   (R13), Z1
-	VMOVUPD   (R14), Z2
-	VPERMT2PD 64(R14), Z1, Z2
-	VPMOVQ2M  Z1, K2
-	VMULPD    64(R13), Z2, Z2
-	ADDQ      $+128, R13
-	INCQ      R12
-	VADDPD    Z2, Z0, K2, Z0
+groupNothing:
+	VXORPD Z2, Z2, Z2
+	VXORPD Z4, Z4, Z4
+	VXORPD Z6, Z6, Z6
+	VXORPD Z8, Z8, Z8
+	JMP    groupTest
 
-test:
-	CMPQ    R12, DX
-	JLT     tap
-	VMOVUPD Z0, K1, (R9)
-	ADDQ    R8, R9
-	ADDQ    BX, R10
-	DECQ    R11
-	JNZ     row
-	MOVQ    R13, DI
-	LEAQ    16(SI)(DX*8), SI
-	DECQ    CX
-	JNZ     block
+groupTap:
+	MOVQ      24(DX)(R10*8), R12
+	LEAQ      (R8)(R12*8), R12
+	VMOVUPD   (R11), Z0
+	VMOVUPD   64(R11), Z1
+	VPMOVQ2M  Z0, K2
+	VMOVUPD   (R12), Z3
+	VPERMT2PD 64(R12), Z0, Z3
+	VMULPD    Z1, Z3, Z3
+	ADDQ      CX, R12
+	VMOVUPD   (R12), Z5
+	VPERMT2PD 64(R12), Z0, Z5
+	VMULPD    Z1, Z5, Z5
+	ADDQ      CX, R12
+	VMOVUPD   (R12), Z7
+	VPERMT2PD 64(R12), Z0, Z7
+	VMULPD    Z1, Z7, Z7
+	ADDQ      CX, R12
+	VMOVUPD   (R12), Z9
+	VPERMT2PD 64(R12), Z0, Z9
+	VMULPD    Z1, Z9, Z9
+	ADDQ      $+128, R11
+	INCQ      R10
+	VADDPD    Z3, Z2, K2, Z2
+	VADDPD    Z5, Z4, K2, Z4
+	VADDPD    Z7, Z6, K2, Z6
+	VADDPD    Z9, Z8, K2, Z8
+
+groupTest:
+	CMPQ    R10, 16(DX)
+	JLT     groupTap
+	VMOVUPD Z2, K1, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	VMOVUPD Z4, K1, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	VMOVUPD Z6, K1, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	VMOVUPD Z8, K1, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	SUBQ    $+4, R9
+	JGE     group
+
+few:
+	ADDQ $+4, R9
+	JZ   next
+
+one:
+	MOVQ      BX, R11
+	XORQ      R10, R10
+	CMPQ      R10, 16(DX)
+	JGE       oneNothing
+	MOVQ      24(DX)(R10*8), R12
+	LEAQ      (R8)(R12*8), R12
+	VMOVUPD   (R11), Z0
+	VMOVUPD   64(R11), Z1
+	VPMOVQ2M  Z0, K2
+	VMOVUPD   (R12), Z3
+	VPERMT2PD 64(R12), Z0, Z3
+	VMULPD    Z1, Z3, Z3
+	ADDQ      $+128, R11
+	INCQ      R10
+	VMOVAPD.Z Z3, K2, Z2
+	JMP       oneTest
+
+oneNothing:
+	VXORPD Z2, Z2, Z2
+	JMP    oneTest
+
+oneTap:
+	MOVQ      24(DX)(R10*8), R12
+	LEAQ      (R8)(R12*8), R12
+	VMOVUPD   (R11), Z0
+	VMOVUPD   64(R11), Z1
+	VPMOVQ2M  Z0, K2
+	VMOVUPD   (R12), Z3
+	VPERMT2PD 64(R12), Z0, Z3
+	VMULPD    Z1, Z3, Z3
+	ADDQ      $+128, R11
+	INCQ      R10
+	VADDPD    Z3, Z2, K2, Z2
+
+oneTest:
+	CMPQ    R10, 16(DX)
+	JLT     oneTap
+	VMOVUPD Z2, K1, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	DECQ    R9
+	JNZ     one
+
+next:
+	MOVQ R11, BX
+	MOVQ 16(DX), R12
+	LEAQ 24(DX)(R12*8), DX
+	DECQ AX
+	JNZ  block
 	VZEROUPPER
 	RET
 
@@ -17002,7 +17424,7 @@ tail:
 	RET
 
 // func mixRows32AVX2(rows int, n int, ldy int, ldx int, y *float32, x *float32, start *int32, index *int32, weight *float32)
-// Requires: AVX, AVX2
+// Requires: AVX
 TEXT ·mixRows32AVX2(SB), NOSPLIT, $0-72
 	MOVQ n+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -17012,7 +17434,7 @@ TEXT ·mixRows32AVX2(SB), NOSPLIT, $0-72
 	MOVQ weight+64(FP), DI
 	MOVQ ldx+24(FP), R8
 	MOVQ rows+0(FP), R9
-	SUBQ $+8, AX
+	SUBQ $+32, AX
 
 row:
 	MOVLQSX (BX), R13
@@ -17020,89 +17442,222 @@ row:
 	ADDQ    $+4, BX
 	XORQ    R10, R10
 
-four:
-	LEAQ         24(R10), R11
-	CMPQ         R11, AX
-	JGT          one
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	MOVQ         R13, R11
-	CMPQ         R11, R12
-	JGE          fourStore
-	MOVLQSX      (SI)(R11*4), R14
-	IMULQ        R8, R14
-	LEAQ         (DX)(R14*4), R14
-	VBROADCASTSS (DI)(R11*4), Y5
-	INCQ         R11
-	VMULPS       (R14)(R10*4), Y5, Y0
-	VMULPS       32(R14)(R10*4), Y5, Y1
-	VMULPS       64(R14)(R10*4), Y5, Y2
-	VMULPS       96(R14)(R10*4), Y5, Y3
-	JMP          fourTest
-
-fourTap:
-	MOVLQSX      (SI)(R11*4), R14
-	IMULQ        R8, R14
-	LEAQ         (DX)(R14*4), R14
-	VBROADCASTSS (DI)(R11*4), Y5
-	INCQ         R11
-	VMULPS       (R14)(R10*4), Y5, Y4
-	VADDPS       Y4, Y0, Y0
-	VMULPS       32(R14)(R10*4), Y5, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       64(R14)(R10*4), Y5, Y4
-	VADDPS       Y4, Y2, Y2
-	VMULPS       96(R14)(R10*4), Y5, Y4
-	VADDPS       Y4, Y3, Y3
-
-fourTest:
-	CMPQ R11, R12
-	JLT  fourTap
-
-fourStore:
-	VMOVUPS Y0, (CX)(R10*4)
-	VMOVUPS Y1, 32(CX)(R10*4)
-	VMOVUPS Y2, 64(CX)(R10*4)
-	VMOVUPS Y3, 96(CX)(R10*4)
-	ADDQ    $+32, R10
-	JMP     four
-
-one:
+columns:
 	CMPQ         R10, AX
-	JGT          tail
-	VPXOR        Y0, Y0, Y0
+	JGE          rest
 	MOVQ         R13, R11
 	CMPQ         R11, R12
-	JGE          oneStore
+	JGE          wholeNothing
 	MOVLQSX      (SI)(R11*4), R14
 	IMULQ        R8, R14
 	LEAQ         (DX)(R14*4), R14
-	VBROADCASTSS (DI)(R11*4), Y1
+	VBROADCASTSS (DI)(R11*4), Y0
 	INCQ         R11
-	VMULPS       (R14)(R10*4), Y1, Y0
-	JMP          oneTest
+	VMULPS       (R14)(R10*4), Y0, Y2
+	VMULPS       32(R14)(R10*4), Y0, Y3
+	VMULPS       64(R14)(R10*4), Y0, Y4
+	VMULPS       96(R14)(R10*4), Y0, Y5
+	CMPQ         R11, R12
+	JGE          wholeStore
 
-oneTap:
+wholeTap:
 	MOVLQSX      (SI)(R11*4), R14
 	IMULQ        R8, R14
 	LEAQ         (DX)(R14*4), R14
-	VBROADCASTSS (DI)(R11*4), Y1
+	VBROADCASTSS (DI)(R11*4), Y0
 	INCQ         R11
-	VMULPS       (R14)(R10*4), Y1, Y1
-	VADDPS       Y1, Y0, Y0
+	VMULPS       (R14)(R10*4), Y0, Y1
+	VADDPS       Y1, Y2, Y2
+	VMULPS       32(R14)(R10*4), Y0, Y1
+	VADDPS       Y1, Y3, Y3
+	VMULPS       64(R14)(R10*4), Y0, Y1
+	VADDPS       Y1, Y4, Y4
+	VMULPS       96(R14)(R10*4), Y0, Y1
+	VADDPS       Y1, Y5, Y5
+	CMPQ         R11, R12
+	JLT          wholeTap
+	JMP          wholeStore
 
-oneTest:
-	CMPQ R11, R12
-	JLT  oneTap
+wholeNothing:
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
 
-oneStore:
-	VMOVUPS Y0, (CX)(R10*4)
-	ADDQ    $+8, R10
-	JMP     one
+wholeStore:
+	VMOVUPS Y2, (CX)(R10*4)
+	VMOVUPS Y3, 32(CX)(R10*4)
+	VMOVUPS Y4, 64(CX)(R10*4)
+	VMOVUPS Y5, 96(CX)(R10*4)
+	ADDQ    $+32, R10
+	JMP     columns
 
-tail:
+rest:
+	MOVQ         AX, R11
+	SUBQ         R10, R11
+	CMPQ         R11, $-8
+	JGT          rest4
+	CMPQ         R11, $-16
+	JGT          rest3
+	CMPQ         R11, $-24
+	JGT          rest2
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          rest1Nothing
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Y0
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Y0, Y2
+	CMPQ         R11, R12
+	JGE          rest1Store
+
+rest1Tap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Y0
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Y0, Y1
+	VADDPS       Y1, Y2, Y2
+	CMPQ         R11, R12
+	JLT          rest1Tap
+	JMP          rest1Store
+
+rest1Nothing:
+	VXORPS Y2, Y2, Y2
+
+rest1Store:
+	VMOVUPS Y2, (CX)(R10*4)
+	JMP     next
+
+rest2:
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          rest2Nothing
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Y0
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Y0, Y2
+	VMULPS       32(R14)(R10*4), Y0, Y3
+	CMPQ         R11, R12
+	JGE          rest2Store
+
+rest2Tap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Y0
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Y0, Y1
+	VADDPS       Y1, Y2, Y2
+	VMULPS       32(R14)(R10*4), Y0, Y1
+	VADDPS       Y1, Y3, Y3
+	CMPQ         R11, R12
+	JLT          rest2Tap
+	JMP          rest2Store
+
+rest2Nothing:
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+rest2Store:
+	VMOVUPS Y2, (CX)(R10*4)
+	VMOVUPS Y3, 32(CX)(R10*4)
+	JMP     next
+
+rest3:
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          rest3Nothing
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Y0
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Y0, Y2
+	VMULPS       32(R14)(R10*4), Y0, Y3
+	VMULPS       64(R14)(R10*4), Y0, Y4
+	CMPQ         R11, R12
+	JGE          rest3Store
+
+rest3Tap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Y0
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Y0, Y1
+	VADDPS       Y1, Y2, Y2
+	VMULPS       32(R14)(R10*4), Y0, Y1
+	VADDPS       Y1, Y3, Y3
+	VMULPS       64(R14)(R10*4), Y0, Y1
+	VADDPS       Y1, Y4, Y4
+	CMPQ         R11, R12
+	JLT          rest3Tap
+	JMP          rest3Store
+
+rest3Nothing:
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+rest3Store:
+	VMOVUPS Y2, (CX)(R10*4)
+	VMOVUPS Y3, 32(CX)(R10*4)
+	VMOVUPS Y4, 64(CX)(R10*4)
+	JMP     next
+
+rest4:
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          rest4Nothing
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Y0
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Y0, Y2
+	VMULPS       32(R14)(R10*4), Y0, Y3
+	VMULPS       64(R14)(R10*4), Y0, Y4
+	VMULPS       96(R14)(R10*4), Y0, Y5
+	CMPQ         R11, R12
+	JGE          rest4Store
+
+rest4Tap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (DI)(R11*4), Y0
+	INCQ         R11
+	VMULPS       (R14)(R10*4), Y0, Y1
+	VADDPS       Y1, Y2, Y2
+	VMULPS       32(R14)(R10*4), Y0, Y1
+	VADDPS       Y1, Y3, Y3
+	VMULPS       64(R14)(R10*4), Y0, Y1
+	VADDPS       Y1, Y4, Y4
+	VMULPS       96(R14)(R10*4), Y0, Y1
+	VADDPS       Y1, Y5, Y5
+	CMPQ         R11, R12
+	JLT          rest4Tap
+	JMP          rest4Store
+
+rest4Nothing:
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+rest4Store:
+	VMOVUPS Y2, (CX)(R10*4)
+	VMOVUPS Y3, 32(CX)(R10*4)
+	VMOVUPS Y4, 64(CX)(R10*4)
+	VMOVUPS Y5, 96(CX)(R10*4)
+
+next:
 	MOVQ ldy+16(FP), R10
 	LEAQ (CX)(R10*4), CX
 	DECQ R9
@@ -17110,69 +17665,182 @@ tail:
 	VZEROUPPER
 	RET
 
-// func mixAcross32AVX2(rows int, blocks int, taps int, ldy int, ldx int, y *float32, x *float32, at *int, table *float32)
+// func mixAcross32AVX2(rows int, blocks int, ldy int, ldx int, y *float32, x *float32, at *int, table *float32)
 // Requires: AVX, AVX2
-TEXT ·mixAcross32AVX2(SB), NOSPLIT, $0-72
-	MOVQ  rows+0(FP), AX
-	MOVQ  blocks+8(FP), CX
-	MOVQ  taps+16(FP), DX
-	MOVQ  ldx+32(FP), BX
-	MOVQ  at+56(FP), SI
-	MOVQ  table+64(FP), DI
-	MOVQ  ldy+24(FP), R8
-	SHLQ  $0x02, BX
-	SHLQ  $0x02, R8
-	VPXOR Y4, Y4, Y4
+TEXT ·mixAcross32AVX2(SB), NOSPLIT, $0-64
+	MOVQ  blocks+8(FP), AX
+	MOVQ  ldx+24(FP), CX
+	MOVQ  at+48(FP), DX
+	MOVQ  table+56(FP), BX
+	MOVQ  ldy+16(FP), SI
+	SHLQ  $0x02, CX
+	SHLQ  $0x02, SI
+	VPXOR Y11, Y11, Y11
 
 block:
-	MOVQ y+40(FP), R9
-	MOVQ x+48(FP), R10
-	MOVQ (SI), R14
-	LEAQ (R9)(R14*4), R9
-	MOVQ AX, R11
+	MOVQ y+32(FP), DI
+	MOVQ x+40(FP), R8
+	MOVQ (DX), R12
+	LEAQ (DI)(R12*4), DI
+	MOVQ rows+0(FP), R9
+	SUBQ $+4, R9
+	JLT  few
 
-row:
-	MOVQ      DI, R13
-	XORQ      R12, R12
-	MOVQ      16(SI)(R12*8), R14
-	LEAQ      (R10)(R14*4), R14
-	VMOVUPS   (R13), Y1
-	VPERMPS   (R14), Y1, Y2
-	VPERMPS   32(R14), Y1, Y3
-	VPSLLD    $0x1c, Y1, Y0
-	VBLENDVPS Y0, Y3, Y2, Y2
-	VMULPS    32(R13), Y2, Y2
-	ADDQ      $+64, R13
-	INCQ      R12
-	VBLENDVPS Y1, Y2, Y4, Y0
-	JMP       test
+group:
+	MOVQ      BX, R11
+	XORQ      R10, R10
+	CMPQ      R10, 16(DX)
+	JGE       groupNothing
+	MOVQ      24(DX)(R10*8), R12
+	LEAQ      (R8)(R12*4), R12
+	VMOVUPS   (R11), Y0
+	VMOVUPS   32(R11), Y1
+	VPSLLD    $0x1c, Y0, Y12
+	VPERMPS   (R12), Y0, Y4
+	VPERMPS   32(R12), Y0, Y2
+	VBLENDVPS Y12, Y2, Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	ADDQ      CX, R12
+	VPERMPS   (R12), Y0, Y6
+	VPERMPS   32(R12), Y0, Y2
+	VBLENDVPS Y12, Y2, Y6, Y6
+	VMULPS    Y1, Y6, Y6
+	ADDQ      CX, R12
+	VPERMPS   (R12), Y0, Y8
+	VPERMPS   32(R12), Y0, Y2
+	VBLENDVPS Y12, Y2, Y8, Y8
+	VMULPS    Y1, Y8, Y8
+	ADDQ      CX, R12
+	VPERMPS   (R12), Y0, Y10
+	VPERMPS   32(R12), Y0, Y2
+	VBLENDVPS Y12, Y2, Y10, Y10
+	VMULPS    Y1, Y10, Y10
+	ADDQ      $+64, R11
+	INCQ      R10
+	VBLENDVPS Y0, Y4, Y11, Y3
+	VBLENDVPS Y0, Y6, Y11, Y5
+	VBLENDVPS Y0, Y8, Y11, Y7
+	VBLENDVPS Y0, Y10, Y11, Y9
+	JMP       groupTest
 
-tap:
-	MOVQ      16(SI)(R12*8), R14
-	LEAQ      (R10)(R14*4), R14
-	VMOVUPS   (R13), Y1
-	VPERMPS   (R14), Y1, Y2
-	VPERMPS   32(R14), Y1, Y3
-	VPSLLD    $0x1c, Y1, Y5
-	VBLENDVPS Y5, Y3, Y2, Y2
-	VMULPS    32(R13), Y2, Y2
-	ADDQ      $+64, R13
-	INCQ      R12
-	VADDPS    Y2, Y0, Y2
-	VBLENDVPS Y1, Y2, Y0, Y0
+groupNothing:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y5, Y5, Y5
+	VXORPS Y7, Y7, Y7
+	VXORPS Y9, Y9, Y9
+	JMP    groupTest
 
-test:
-	CMPQ    R12, DX
-	JLT     tap
-	VMOVUPS Y0, (R9)
-	ADDQ    R8, R9
-	ADDQ    BX, R10
-	DECQ    R11
-	JNZ     row
-	MOVQ    R13, DI
-	LEAQ    16(SI)(DX*8), SI
-	DECQ    CX
-	JNZ     block
+groupTap:
+	MOVQ      24(DX)(R10*8), R12
+	LEAQ      (R8)(R12*4), R12
+	VMOVUPS   (R11), Y0
+	VMOVUPS   32(R11), Y1
+	VPSLLD    $0x1c, Y0, Y12
+	VPERMPS   (R12), Y0, Y4
+	VPERMPS   32(R12), Y0, Y2
+	VBLENDVPS Y12, Y2, Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	ADDQ      CX, R12
+	VPERMPS   (R12), Y0, Y6
+	VPERMPS   32(R12), Y0, Y2
+	VBLENDVPS Y12, Y2, Y6, Y6
+	VMULPS    Y1, Y6, Y6
+	ADDQ      CX, R12
+	VPERMPS   (R12), Y0, Y8
+	VPERMPS   32(R12), Y0, Y2
+	VBLENDVPS Y12, Y2, Y8, Y8
+	VMULPS    Y1, Y8, Y8
+	ADDQ      CX, R12
+	VPERMPS   (R12), Y0, Y10
+	VPERMPS   32(R12), Y0, Y2
+	VBLENDVPS Y12, Y2, Y10, Y10
+	VMULPS    Y1, Y10, Y10
+	ADDQ      $+64, R11
+	INCQ      R10
+	VADDPS    Y4, Y3, Y4
+	VBLENDVPS Y0, Y4, Y3, Y3
+	VADDPS    Y6, Y5, Y6
+	VBLENDVPS Y0, Y6, Y5, Y5
+	VADDPS    Y8, Y7, Y8
+	VBLENDVPS Y0, Y8, Y7, Y7
+	VADDPS    Y10, Y9, Y10
+	VBLENDVPS Y0, Y10, Y9, Y9
+
+groupTest:
+	CMPQ    R10, 16(DX)
+	JLT     groupTap
+	VMOVUPS Y3, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	VMOVUPS Y5, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	VMOVUPS Y7, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	VMOVUPS Y9, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	SUBQ    $+4, R9
+	JGE     group
+
+few:
+	ADDQ $+4, R9
+	JZ   next
+
+one:
+	MOVQ      BX, R11
+	XORQ      R10, R10
+	CMPQ      R10, 16(DX)
+	JGE       oneNothing
+	MOVQ      24(DX)(R10*8), R12
+	LEAQ      (R8)(R12*4), R12
+	VMOVUPS   (R11), Y0
+	VMOVUPS   32(R11), Y1
+	VPSLLD    $0x1c, Y0, Y12
+	VPERMPS   (R12), Y0, Y4
+	VPERMPS   32(R12), Y0, Y2
+	VBLENDVPS Y12, Y2, Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	ADDQ      $+64, R11
+	INCQ      R10
+	VBLENDVPS Y0, Y4, Y11, Y3
+	JMP       oneTest
+
+oneNothing:
+	VXORPS Y3, Y3, Y3
+	JMP    oneTest
+
+oneTap:
+	MOVQ      24(DX)(R10*8), R12
+	LEAQ      (R8)(R12*4), R12
+	VMOVUPS   (R11), Y0
+	VMOVUPS   32(R11), Y1
+	VPSLLD    $0x1c, Y0, Y12
+	VPERMPS   (R12), Y0, Y4
+	VPERMPS   32(R12), Y0, Y2
+	VBLENDVPS Y12, Y2, Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	ADDQ      $+64, R11
+	INCQ      R10
+	VADDPS    Y4, Y3, Y4
+	VBLENDVPS Y0, Y4, Y3, Y3
+
+oneTest:
+	CMPQ    R10, 16(DX)
+	JLT     oneTap
+	VMOVUPS Y3, (DI)
+	ADDQ    SI, DI
+	ADDQ    CX, R8
+	DECQ    R9
+	JNZ     one
+
+next:
+	MOVQ R11, BX
+	MOVQ 16(DX), R12
+	LEAQ 24(DX)(R12*8), DX
+	DECQ AX
+	JNZ  block
 	VZEROUPPER
 	RET
 
@@ -21947,7 +22615,7 @@ tail:
 	RET
 
 // func mixRows64AVX2(rows int, n int, ldy int, ldx int, y *float64, x *float64, start *int32, index *int32, weight *float64)
-// Requires: AVX, AVX2
+// Requires: AVX
 TEXT ·mixRows64AVX2(SB), NOSPLIT, $0-72
 	MOVQ n+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -21957,7 +22625,7 @@ TEXT ·mixRows64AVX2(SB), NOSPLIT, $0-72
 	MOVQ weight+64(FP), DI
 	MOVQ ldx+24(FP), R8
 	MOVQ rows+0(FP), R9
-	SUBQ $+4, AX
+	SUBQ $+16, AX
 
 row:
 	MOVLQSX (BX), R13
@@ -21965,89 +22633,222 @@ row:
 	ADDQ    $+4, BX
 	XORQ    R10, R10
 
-four:
-	LEAQ         12(R10), R11
-	CMPQ         R11, AX
-	JGT          one
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	MOVQ         R13, R11
-	CMPQ         R11, R12
-	JGE          fourStore
-	MOVLQSX      (SI)(R11*4), R14
-	IMULQ        R8, R14
-	LEAQ         (DX)(R14*8), R14
-	VBROADCASTSD (DI)(R11*8), Y5
-	INCQ         R11
-	VMULPD       (R14)(R10*8), Y5, Y0
-	VMULPD       32(R14)(R10*8), Y5, Y1
-	VMULPD       64(R14)(R10*8), Y5, Y2
-	VMULPD       96(R14)(R10*8), Y5, Y3
-	JMP          fourTest
-
-fourTap:
-	MOVLQSX      (SI)(R11*4), R14
-	IMULQ        R8, R14
-	LEAQ         (DX)(R14*8), R14
-	VBROADCASTSD (DI)(R11*8), Y5
-	INCQ         R11
-	VMULPD       (R14)(R10*8), Y5, Y4
-	VADDPD       Y4, Y0, Y0
-	VMULPD       32(R14)(R10*8), Y5, Y4
-	VADDPD       Y4, Y1, Y1
-	VMULPD       64(R14)(R10*8), Y5, Y4
-	VADDPD       Y4, Y2, Y2
-	VMULPD       96(R14)(R10*8), Y5, Y4
-	VADDPD       Y4, Y3, Y3
-
-fourTest:
-	CMPQ R11, R12
-	JLT  fourTap
-
-fourStore:
-	VMOVUPD Y0, (CX)(R10*8)
-	VMOVUPD Y1, 32(CX)(R10*8)
-	VMOVUPD Y2, 64(CX)(R10*8)
-	VMOVUPD Y3, 96(CX)(R10*8)
-	ADDQ    $+16, R10
-	JMP     four
-
-one:
+columns:
 	CMPQ         R10, AX
-	JGT          tail
-	VPXOR        Y0, Y0, Y0
+	JGE          rest
 	MOVQ         R13, R11
 	CMPQ         R11, R12
-	JGE          oneStore
+	JGE          wholeNothing
 	MOVLQSX      (SI)(R11*4), R14
 	IMULQ        R8, R14
 	LEAQ         (DX)(R14*8), R14
-	VBROADCASTSD (DI)(R11*8), Y1
+	VBROADCASTSD (DI)(R11*8), Y0
 	INCQ         R11
-	VMULPD       (R14)(R10*8), Y1, Y0
-	JMP          oneTest
+	VMULPD       (R14)(R10*8), Y0, Y2
+	VMULPD       32(R14)(R10*8), Y0, Y3
+	VMULPD       64(R14)(R10*8), Y0, Y4
+	VMULPD       96(R14)(R10*8), Y0, Y5
+	CMPQ         R11, R12
+	JGE          wholeStore
 
-oneTap:
+wholeTap:
 	MOVLQSX      (SI)(R11*4), R14
 	IMULQ        R8, R14
 	LEAQ         (DX)(R14*8), R14
-	VBROADCASTSD (DI)(R11*8), Y1
+	VBROADCASTSD (DI)(R11*8), Y0
 	INCQ         R11
-	VMULPD       (R14)(R10*8), Y1, Y1
-	VADDPD       Y1, Y0, Y0
+	VMULPD       (R14)(R10*8), Y0, Y1
+	VADDPD       Y1, Y2, Y2
+	VMULPD       32(R14)(R10*8), Y0, Y1
+	VADDPD       Y1, Y3, Y3
+	VMULPD       64(R14)(R10*8), Y0, Y1
+	VADDPD       Y1, Y4, Y4
+	VMULPD       96(R14)(R10*8), Y0, Y1
+	VADDPD       Y1, Y5, Y5
+	CMPQ         R11, R12
+	JLT          wholeTap
+	JMP          wholeStore
 
-oneTest:
-	CMPQ R11, R12
-	JLT  oneTap
+wholeNothing:
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
 
-oneStore:
-	VMOVUPD Y0, (CX)(R10*8)
-	ADDQ    $+4, R10
-	JMP     one
+wholeStore:
+	VMOVUPD Y2, (CX)(R10*8)
+	VMOVUPD Y3, 32(CX)(R10*8)
+	VMOVUPD Y4, 64(CX)(R10*8)
+	VMOVUPD Y5, 96(CX)(R10*8)
+	ADDQ    $+16, R10
+	JMP     columns
 
-tail:
+rest:
+	MOVQ         AX, R11
+	SUBQ         R10, R11
+	CMPQ         R11, $-4
+	JGT          rest4
+	CMPQ         R11, $-8
+	JGT          rest3
+	CMPQ         R11, $-12
+	JGT          rest2
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          rest1Nothing
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Y0
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Y0, Y2
+	CMPQ         R11, R12
+	JGE          rest1Store
+
+rest1Tap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Y0
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Y0, Y1
+	VADDPD       Y1, Y2, Y2
+	CMPQ         R11, R12
+	JLT          rest1Tap
+	JMP          rest1Store
+
+rest1Nothing:
+	VXORPD Y2, Y2, Y2
+
+rest1Store:
+	VMOVUPD Y2, (CX)(R10*8)
+	JMP     next
+
+rest2:
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          rest2Nothing
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Y0
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Y0, Y2
+	VMULPD       32(R14)(R10*8), Y0, Y3
+	CMPQ         R11, R12
+	JGE          rest2Store
+
+rest2Tap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Y0
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Y0, Y1
+	VADDPD       Y1, Y2, Y2
+	VMULPD       32(R14)(R10*8), Y0, Y1
+	VADDPD       Y1, Y3, Y3
+	CMPQ         R11, R12
+	JLT          rest2Tap
+	JMP          rest2Store
+
+rest2Nothing:
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+
+rest2Store:
+	VMOVUPD Y2, (CX)(R10*8)
+	VMOVUPD Y3, 32(CX)(R10*8)
+	JMP     next
+
+rest3:
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          rest3Nothing
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Y0
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Y0, Y2
+	VMULPD       32(R14)(R10*8), Y0, Y3
+	VMULPD       64(R14)(R10*8), Y0, Y4
+	CMPQ         R11, R12
+	JGE          rest3Store
+
+rest3Tap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Y0
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Y0, Y1
+	VADDPD       Y1, Y2, Y2
+	VMULPD       32(R14)(R10*8), Y0, Y1
+	VADDPD       Y1, Y3, Y3
+	VMULPD       64(R14)(R10*8), Y0, Y1
+	VADDPD       Y1, Y4, Y4
+	CMPQ         R11, R12
+	JLT          rest3Tap
+	JMP          rest3Store
+
+rest3Nothing:
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+
+rest3Store:
+	VMOVUPD Y2, (CX)(R10*8)
+	VMOVUPD Y3, 32(CX)(R10*8)
+	VMOVUPD Y4, 64(CX)(R10*8)
+	JMP     next
+
+rest4:
+	MOVQ         R13, R11
+	CMPQ         R11, R12
+	JGE          rest4Nothing
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Y0
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Y0, Y2
+	VMULPD       32(R14)(R10*8), Y0, Y3
+	VMULPD       64(R14)(R10*8), Y0, Y4
+	VMULPD       96(R14)(R10*8), Y0, Y5
+	CMPQ         R11, R12
+	JGE          rest4Store
+
+rest4Tap:
+	MOVLQSX      (SI)(R11*4), R14
+	IMULQ        R8, R14
+	LEAQ         (DX)(R14*8), R14
+	VBROADCASTSD (DI)(R11*8), Y0
+	INCQ         R11
+	VMULPD       (R14)(R10*8), Y0, Y1
+	VADDPD       Y1, Y2, Y2
+	VMULPD       32(R14)(R10*8), Y0, Y1
+	VADDPD       Y1, Y3, Y3
+	VMULPD       64(R14)(R10*8), Y0, Y1
+	VADDPD       Y1, Y4, Y4
+	VMULPD       96(R14)(R10*8), Y0, Y1
+	VADDPD       Y1, Y5, Y5
+	CMPQ         R11, R12
+	JLT          rest4Tap
+	JMP          rest4Store
+
+rest4Nothing:
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+
+rest4Store:
+	VMOVUPD Y2, (CX)(R10*8)
+	VMOVUPD Y3, 32(CX)(R10*8)
+	VMOVUPD Y4, 64(CX)(R10*8)
+	VMOVUPD Y5, 96(CX)(R10*8)
+
+next:
 	MOVQ ldy+16(FP), R10
 	LEAQ (CX)(R10*8), CX
 	DECQ R9

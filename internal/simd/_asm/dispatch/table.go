@@ -368,7 +368,7 @@ if bias != nil {
 		doc:       "mixAcross is MixAcross. It reports whether it did.",
 		signature: "mixAcross[T Float](rows int, y []T, ldy int, x []T, ldx int, a *Across[T]) bool",
 		kernels:   one("mixAcross{b}{t}"),
-		args:      "rows; a.blocks; a.taps; ldy; ldx; y; x; unsafe.SliceData(a.at); a.table",
+		args:      "rows; a.blocks; ldy; ldx; y; x; unsafe.SliceData(a.at); a.table",
 		after:     "return true", tail: "return false",
 	},
 

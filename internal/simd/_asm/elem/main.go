@@ -79,6 +79,7 @@ func (f flavour) binary(name string, a Op, b, to Op) {
 		"min":    {VMINPS, VMINPD},
 		"and":    {VANDPS, VANDPD},
 		"or":     {VORPS, VORPD},
+		"xor":    {VXORPS, VXORPD},
 		"andnot": {VANDNPS, VANDNPD}, // not the register, and the other
 		"sqrt":   {func(ops ...Op) { VSQRTPS(ops[0], ops[2]) }, func(ops ...Op) { VSQRTPD(ops[0], ops[2]) }},
 	}
