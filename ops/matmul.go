@@ -115,12 +115,22 @@ func matProducts[T kernel.Float](o matProduct, c *Call) error {
 	front := func(s tensor.Shape) tensor.Shape { return append(s[:len(s)-2:len(s)-2], 1) }
 	w := newWalk(append(batch.Clone(), 1), front(c.Shape(0)), front(c.Shape(1)))
 	last := len(w.sides) - 1
+	const few = 64      // elements, to which the place of a product would be much to note
+	var places [][3]int // in y, a and b
 	w.rows(func(iy, ia, ib int) {
 		for i := range w.sides[last] {
 			iy, ia, ib := iy+i, ia+i*w.a[last], ib+i*w.b[last]
-			kernel.MatMul(y[iy*m*n:][:m*n], a[ia*m*k:][:m*k], b[ib*k*n:][:k*n], m, n, k, o.TransA, o.TransB, false)
+			if m*n < few {
+				kernel.MatMul(y[iy*m*n:][:m*n], a[ia*m*k:][:m*k], b[ib*k*n:][:k*n], m, n, k, o.TransA, o.TransB, false)
+				continue
+			}
+			places = append(places, [3]int{iy, ia, ib})
 		}
 	})
+	kernel.MatMuls(len(places), func(i int) (_, _, _ []T) {
+		p := places[i]
+		return y[p[0]*m*n:][:m*n], a[p[1]*m*k:][:m*k], b[p[2]*k*n:][:k*n]
+	}, m, n, k, o.TransA, o.TransB)
 	return nil
 }
 

@@ -49,16 +49,7 @@ func newForward[T Float](g Conv) correlation[T] {
 // finish adds the bias and cuts negative values, for the paths that do not as they store.
 func finish[T Float](g Conv, y, b []T, relu bool) {
 	if b != nil {
-		plane := g.P * g.Q
-		workers.Spans(g.N*g.K, max(1, workers.Chunk/plane), func(lo, hi int) {
-			for i := lo; i < hi; i++ {
-				v := b[i%g.K]
-				row := y[i*plane:][:plane]
-				for j := range row {
-					row[j] += v
-				}
-			}
-		})
+		AddChannels(g.N*g.K, g.P*g.Q, y, y, b)
 	}
 	if relu {
 		ReLU(y[:g.YLen()], y[:g.YLen()])

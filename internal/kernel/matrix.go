@@ -43,9 +43,40 @@ func Gemm[T Float](c, a, b []T, m, n, k, lda, ldb, ldc int, transA, transB bool,
 		return
 	}
 	p := product[T]{c: c, a: a, b: b, lda: lda, ldb: ldb, ldc: ldc, transA: transA, transB: transB, alpha: alpha, kern: simd.NewTileShape[T]()}
-	if !p.narrow(m, n, k, accumulate) {
+	p.make(m, n, k, accumulate)
+}
+
+// make makes the product the first way that takes it.
+func (p *product[T]) make(m, n, k int, accumulate bool) {
+	if !p.dots(m, n, k, accumulate) && !p.narrow(m, n, k, accumulate) {
 		p.run(m, n, k, accumulate)
 	}
+}
+
+// MatMuls makes so many products as MatMul does. at gives the places of each in c, a and b. Small
+// ones are made by one thread each, with the bits of MatMul.
+func MatMuls[T Float](count int, at func(i int) (c, a, b []T), m, n, k int, transA, transB bool) {
+	if count < 2*workers.Threads() || m*n*k <= tinyProduct || m*n*k > 1<<22 {
+		for i := range count {
+			c, a, b := at(i)
+			MatMul(c, a, b, m, n, k, transA, transB, false)
+		}
+		return
+	}
+	p := product[T]{lda: k, ldb: n, ldc: n, transA: transA, transB: transB, alpha: 1, kern: simd.NewTileShape[T](), alone: true}
+	if transA {
+		p.lda = m
+	}
+	if transB {
+		p.ldb = k
+	}
+	workers.Spans(count, max(1, (1<<16)/(m*n*k)), func(lo, hi int) {
+		p := p
+		for i := lo; i < hi; i++ {
+			p.c, p.a, p.b = at(i)
+			p.make(m, n, k, false)
+		}
+	})
 }
 
 // The product is made the way of Goto and van de Geijn (2008). Blocks of a and b are packed into
@@ -72,6 +103,7 @@ type product[T Float] struct {
 	alpha          T
 	kern           simd.TileShape
 	packA, packB   []T
+	alone          bool // on one thread
 }
 
 func (p *product[T]) run(m, n, k int, accumulate bool) {
@@ -104,7 +136,7 @@ func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, 
 	if packB && !late {
 		panels += nPanels
 	}
-	small := mb*nb*kb < 1<<16 // some microseconds in all
+	small := p.alone || mb*nb*kb < 1<<16 // some microseconds in all
 	panelOfB := func(dst []T, t int) (panel []T, cols, width int) {
 		j := t * nr
 		cols = min(nr, nb-j)

@@ -41,7 +41,7 @@ func (p *product[T]) narrow(m, n, k int, accumulate bool) bool {
 	buf := takeScratch[T](1)
 	defer buf.free()
 	panel := buf.slice(0, block*width)
-	small := m*n*k < 1<<20 // another core would have to fetch the panel from this one
+	small := p.alone || m*n*k < 1<<20 // another core would have to fetch the panel from this one
 	for k0 := 0; k0 < k; k0 += block {
 		kb := min(block, k-k0)
 		packPanel(panel[:kb*width], p.b, p.ldb, 0, n, width, k0, kb, p.transB, p.alpha)

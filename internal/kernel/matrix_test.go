@@ -50,6 +50,8 @@ var products = []struct {
 	{"a linear layer", 100, 10, 625},
 	{"two blocks of k and a bit", 19, 53, 2*blockK + 3},
 	{"several tasks", 250, 300, 64},
+	{"few rows of long sums", 13, 29, dotTerms + 5},
+	{"one row of long sums", 1, 7, dotSlice + dotTerms},
 }
 
 func TestMatMul(t *testing.T) {
@@ -91,6 +93,32 @@ func testMatMul[T Float](t *testing.T) {
 				MatMul(out, a, b, c.m, c.n, c.k, transA, transB, accumulate)
 				within(t, "reals", out, sum, size)
 				d.check(t)
+			})
+		}
+	}
+}
+
+// Products of a batch have the bits of products by themselves, at any number of threads.
+func TestMatMuls(t *testing.T) {
+	everyTier(t, func(t *testing.T) { both(t, testMatMuls[float32], testMatMuls[float64]) })
+}
+
+func testMatMuls[T Float](t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for _, s := range [][4]int{{1, 5, 6, 7}, {9, 3, 4, 5}, {16, 30, 70, 40}, {15, 70, 9, 33}, {14, 11, 12, 300}} {
+		for form := range 4 {
+			count, m, n, k := s[0], s[1], s[2], s[3]
+			a, b := uniform[T](r, count*m*k), uniform[T](r, count*k*n)
+			want := make([]T, count*m*n)
+			for i := range count {
+				MatMul(want[i*m*n:][:m*n], a[i*m*k:][:m*k], b[i*k*n:][:k*n], m, n, k, form&1 != 0, form&2 != 0, false)
+			}
+			what := fmt.Sprintf("%d×%d×%d×%d, form %d", count, m, n, k, form)
+			everyThreads(t, what, func() []T {
+				c := make([]T, len(want))
+				MatMuls(count, func(i int) (_, _, _ []T) { return c[i*m*n:][:m*n], a[i*m*k:][:m*k], b[i*k*n:][:k*n] }, m, n, k, form&1 != 0, form&2 != 0)
+				same(t, what, c, want)
+				return c
 			})
 		}
 	}
