@@ -318,13 +318,13 @@ const (
 	asIs   mood = iota
 	ties        // few different numbers, small integers and zeros among them
 	large       // a hundred times as large
-	huge        // a thousand times as large
-	zeroed      // zeros of both signs
+	huge        // of 10³ to 10⁵
+	zeroed      // zeros of both signs, or many at the lower end of the range
 	spread      // numbers of all sizes from ⅛ to 16
 )
 
 func (m mood) String() string {
-	return [...]string{"", "values with ties", "values × 100", "values × 1000", "zeros",
+	return [...]string{"", "values with ties", "values × 100", "values up to 10⁵", "zeros and ends",
 		"values of all sizes"}[m]
 }
 
@@ -335,6 +335,8 @@ func (m mood) changes(in *Input) bool {
 		return false
 	case ties:
 		return in.Draw == nil && (in.kind == normal || in.kind == uniform || in.kind == integral)
+	case zeroed:
+		return in.active() && (in.wide() || in.Draw == nil && in.kind == uniform)
 	}
 	return in.wide() && in.active()
 }
@@ -354,6 +356,14 @@ func (in *Input) draw(r *rand.Rand, v []float64, m mood) {
 		}
 		return
 	}
+	if m == zeroed && m.changes(in) && !in.wide() {
+		for i := range v {
+			if v[i] = in.lo; r.IntN(2) == 0 {
+				v[i] += (in.hi - in.lo) * r.Float64()
+			}
+		}
+		return
+	}
 	if m.changes(in) {
 		for i := range v {
 			switch m {
@@ -362,7 +372,7 @@ func (in *Input) draw(r *rand.Rand, v []float64, m mood) {
 			case large:
 				v[i] = 100 * r.NormFloat64()
 			case huge:
-				v[i] = 1000 * r.NormFloat64()
+				v[i] = math.Copysign(math.Pow(10, 3+2*r.Float64()), r.NormFloat64())
 			case spread:
 				v[i] = math.Copysign(math.Exp2(7*r.Float64()-3), r.NormFloat64())
 			}

@@ -39,8 +39,8 @@
 //
 // A mistake can hide at the one shape that a test has. Unless the case says Fixed, the oracles are
 // asked again at other values (another draw, and for inputs that stand for all real numbers also
-// integers with ties, zeros, and numbers a hundred and a thousand times as large) and at other
-// shapes (sides one and two longer and shorter, together and apart, sides of one, and one side
+// integers with ties, zeros of both signs, and numbers of all sizes up to 10⁵) and at other shapes
+// (sides one and two longer and shorter, together and apart, sides of one, of 32, and one side
 // longer than a thousand). What does not build or run there, or is not finite, is no variation of
 // the case. The report says what was varied.
 //

@@ -1,25 +1,36 @@
 package verify
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // ByMultiples gives the rule the cotangent times 0, 1024 and 1/1024. A rule is linear in dy, and so
 // the gradient is the same multiple, but where the derivative itself is infinite: a rule that clips
-// dy, or that holds small ones for nothing, looks right at cotangents of about 1.
+// dy, or that holds small ones for nothing, looks right at cotangents of about 1. It gives it ones,
+// too, for which many rules have a way of their own, and dy + 1: the gradients must add up.
 const ByMultiples Oracle = "multiples of the cotangent"
 
 var _ = register(oracle{name: ByMultiples, rank: 110, gradient: true, judge: (*trial).proportional,
 	says: func(_, got, want string) string { return " is " + got + " of a multiple of dy, want " + want }})
 
-// multiples are the factors, and what is said of the rule where it fails at one.
+// multiples are the cotangents of·dy + plus, and what is said of the rule where it fails at one.
 var multiples = [...]struct {
-	of   float64
-	says string
-}{{0, "the cotangent is zero"}, {1024, "the cotangent is 1024 times as large"},
-	{1. / 1024, "the cotangent is 1024 times as small"}}
+	of, plus float64
+	says     string
+}{
+	ones: {0, 1, ""}, // the measure of those that have a plus
+	1:    {0, 0, "the cotangent is zero"},
+	2:    {1024, 0, "the cotangent is 1024 times as large"},
+	3:    {1. / 1024, 0, "the cotangent is 1024 times as small"},
+	4:    {1, 1, "the gradients of dy and of ones do not add up to that of dy + 1"},
+}
+
+const ones = 0
 
 func (t *trial) proportional() {
 	for m, by := range multiples {
-		if t.multiples[m] == nil {
+		if m == ones || t.multiples[m] == nil {
 			continue
 		}
 		for _, i := range t.fwd.wrt() {
@@ -35,19 +46,24 @@ func (t *trial) proportional() {
 	}
 }
 
-// multiple is what the rule makes of a multiple of dy, what it should be, and the bound. Where
-// either is infinite nothing is compared.
+// multiple is what the rule makes of a multiple of dy, what it should be, and the bound. Where a
+// gradient is infinite nothing is compared.
 func (t *trial) multiple(m, i int) (got, want, bound []float64) {
-	by := multiples[m].of
-	got, want = append(got, t.multiples[m][i]...), scale(by, t.base.dx[i])
-	bound = scale(by, t.rounding(t.base.dx[i], 8*t.u, t.of))
-	for e := range got {
-		if by > 0 {
-			bound[e] += by*t.floor() + tiny(t.of)
+	by, dx, of1 := multiples[m], t.base.dx[i], t.multiples[ones][i]
+	got = append(got, t.multiples[m][i]...)
+	bound = t.rounding(slices.Concat(dx, scale(by.plus, of1)), 8*t.u, t.of)[:len(dx)]
+	for e, v := range dx {
+		w := by.of * v
+		if by.plus != 0 {
+			w += by.plus * of1[e]
 		}
-		if overflows := math.IsInf(got[e], 0) && by > 1; overflows || !finite(t.base.dx[i][e]) {
-			got[e], want[e] = 0, 0
+		if bound[e] *= by.of; by.of > 0 {
+			bound[e] += by.of*t.floor()*(1+by.plus) + tiny(t.of)
 		}
+		if overflows := math.IsInf(got[e], 0) && by.of > 1; overflows || !finite(v) || !finite(w) {
+			got[e], w = 0, 0
+		}
+		want = append(want, w)
 	}
 	return got, want, bound
 }
@@ -67,7 +83,15 @@ func (t *trial) responds(d *derivation) error {
 		}
 	}
 	for m, by := range multiples {
-		o, err := d.at(d.leaves(t.x), scale(by.of, t.dy), false)
+		dy := scale(by.of, t.dy)
+		for o := range t.fwd.y {
+			if part := t.fwd.part(o, dy); t.fwd.real(o) {
+				for e := range part {
+					part[e] += by.plus
+				}
+			}
+		}
+		o, err := d.at(d.leaves(t.x), dy, false)
 		if err != nil {
 			return err
 		}
@@ -78,12 +102,12 @@ func (t *trial) responds(d *derivation) error {
 			continue
 		}
 		for m := range multiples {
-			if got, want, bound := t.multiple(m, i); differ(got, want, bound) {
+			if got, want, bound := t.multiple(m, i); m != ones && differ(got, want, bound) {
 				t.wrong[i] = "the rule is not linear in dy"
 			}
 		}
 		zeros := make([]float64, len(t.x[i]))
-		if same(t.multiples[0][i], t.base.dx[i]) && same(t.multiples[1][i], t.base.dx[i]) && !same(t.base.dx[i], zeros) {
+		if same(t.multiples[1][i], t.base.dx[i]) && same(t.multiples[2][i], t.base.dx[i]) && !same(t.base.dx[i], zeros) {
 			t.wrong[i] = ignoresCotangent
 		}
 	}

@@ -226,7 +226,11 @@ func (p *probe) side(f, h [3]float64, noise float64) (e, b float64, ok bool) {
 	}
 	e1, e2 := (4*f[1]-f[0])/3, (4*f[2]-f[1])/3
 	e = (16*e2 - e1) / 15
-	return e, 4*math.Abs(e-e2) + 8*noise/h[2] + 64*p.t.u*math.Abs(e), true
+	b = 4*math.Abs(e-e2) + 8*noise/h[2] + 64*p.t.u*math.Abs(e)
+	if c > 0.3*a { // of order √h, as for x^1.5 at 0: what is left is as much again
+		b += 2 * c
+	}
+	return e, b, true
 }
 
 // close decides on the elements that were smooth at no step.

@@ -28,9 +28,12 @@ const (
 // long is a side's length beyond a thousand, and prime: blocks of any size leave a rest of it.
 const long = 1103
 
+// block is a length that is a multiple of what kernels work on at once.
+const block = 32
+
 // variations are other values at the case's shapes, and other shapes: sides one and two longer and
 // shorter, alone and together with all of the same length, and sides of one. Long sides are made
-// short first. At last each length in turn is longer than a thousand.
+// short first. At last each length in turn is a block's, and longer than a thousand.
 func (c *Case) variations() iter.Seq[variation] {
 	return func(yield func(variation) bool) {
 		base := c.small()
@@ -69,6 +72,11 @@ func (c *Case) variations() iter.Seq[variation] {
 			}
 		}
 		for _, l := range base.lengths() {
+			if t, ok := base.together(l, block); ok && t.elements() <= 1<<12 && t.cheap() {
+				if !one(variation{c: t, at: t.shapes(), what: "sizes", brief: true}) {
+					return
+				}
+			}
 			for t := range base.stretched(l, long) {
 				if t.elements() <= 1<<14 && t.cheap() {
 					if !one(variation{c: t, at: t.shapes(), what: "a long axis", brief: true}) {

@@ -66,6 +66,13 @@ func arranging() []Mistake {
 			Inputs: []verify.Input{verify.Normal("x", 3, 2), verify.Normal("w", 2)}, Seen: Never, Why: "no axis is made as long as 65537", op: scaleRows(2, rows(65536))},
 		{Kind: "a long axis", Report: "FlagGems#5014", What: "rows from the 129th on are left out of the scale's gradient",
 			Inputs: []verify.Input{verify.Normal("x", 3, 2), verify.Normal("w", 2)}, Seen: ByVarying, op: scaleRows(2, rows(128))},
+		{Kind: "a block's rest", Report: "1bit-MONSTER#301", What: "rows behind the last whole block of 16 are left out of the scale's gradient",
+			Inputs: []verify.Input{verify.Normal("x", 4, 3), verify.Normal("w", 3)}, Seen: ByVarying, op: scaleRows(2, func(in tensor.Shape) int {
+				if in[0] < 16 {
+					return in[0]
+				}
+				return in[0] / 16 * 16
+			})},
 		{Kind: "a long axis", Report: "llm.c#439", What: "rows from the 769th on are left out of the scale's gradient",
 			Inputs: []verify.Input{verify.Normal("x", 4, 3), verify.Normal("w", 3)}, Seen: ByVarying, op: scaleRows(2, rows(768))},
 		{Kind: "even sides", Report: "composable_kernel#2478", What: "where the number of columns is even, two columns' gradients are exchanged", Hints: []string{"reversed along axis 0"},

@@ -95,8 +95,27 @@ func curves() []Mistake {
 			op: twice("softplus", softplus, sigmoid, func(x float64) float64 { return sigmoid(x) * sigmoid(-x) }, nil, true)},
 		{Kind: "second order", Report: "pytorch#33999", What: "the sign of the derivative of the derivative", Inputs: []verify.Input{verify.Normal("x", 1, 1)}, Seen: AtOneShape,
 			Hints: []string{"the sign is wrong", "a constant factor"}, op: twice("sine", math.Sin, math.Cos, func(x float64) float64 { return -math.Sin(x) }, math.Sin, false)},
-		{Kind: "a negative base", Report: "tfjs#346", What: "aᵇ: the exponent's gradient aᵇ·log a is NaN at a = 0", Inputs: []verify.Input{verify.Uniform("a", 0, 4, 2, 3), verify.Uniform("b", 1, 3, 2, 3)}, Seen: Never,
-			Why: "numbers of [0, 4) are never exactly 0 here", op: powers},
+		{Kind: "a negative base", Report: "tfjs#346", What: "aᵇ: the exponent's gradient aᵇ·log a is NaN at a = 0", Inputs: []verify.Input{verify.Uniform("a", 0, 4, 2, 3), verify.Uniform("b", 1, 3, 2, 3)}, Seen: ByVarying,
+			Hints: []string{"NaN"}, op: powers},
+		one("at zero alone", "tinygrad#17861", "erf as sign(x)·f(|x|): the gradient is 0 at 0", ByVarying, math.Erf,
+			func(x float64) float64 { return 2 / math.SqrtPi * math.Exp(-x*x) },
+			func(x float64) float64 { return step(x != 0) * 2 / math.SqrtPi * math.Exp(-x*x) }, "zero everywhere"),
+		one("∞/∞", "tt-metal#56397", "softplus: eˣ·1/(1 + eˣ) is 0 once eˣ overflows, here from x = 88 on", ByVarying, softplus, sigmoid,
+			func(x float64) float64 { return sigmoid(x) * step(x < 88) }, "only at index"),
+		{Kind: "dy twice", Report: "nx#1779", What: "clipping: the mask has dy in it, and is multiplied by dy", Inputs: []verify.Input{verify.Normal("x", 2, 3)}, Seen: AtOneShape,
+			Hints: []string{"not linear in dy"}, op: func(wrong bool) def {
+				o := curve("clip", func(x float64) float64 { return min(max(x, -2), 2) }, func(x float64) float64 { return step(math.Abs(x) < 2) })
+				if right := o.D; wrong {
+					o.D = func(c *call) [][]float64 {
+						d := right(c)
+						for i := range d[0] {
+							d[0][i] *= c.DY[i]
+						}
+						return d
+					}
+				}
+				return o
+			}},
 		{Kind: "a product's operands", Report: "d2l-en#2487", What: "the gradient of a·b by a is a", Inputs: two, Seen: AtOneShape, op: product},
 		{Kind: "1/p for 1/(1−p)", Report: "apex#816", What: "what dropout keeps is scaled by 1/p in the backward pass, p = ¼", Inputs: []verify.Input{verify.Normal("x", 3, 4)}, Seen: AtOneShape,
 			Hints: []string{"a constant factor", "only at index"}, op: masked(0.25, func(x, m float64) float64 { return m / 0.25 })},

@@ -1,7 +1,9 @@
 package reported
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/convgrad/convgrad/verify"
 )
@@ -11,8 +13,11 @@ func TestHard(t *testing.T) {
 	const seed = 1
 	refused := 0
 	all := Hard()
+	var took []time.Duration
 	for _, s := range all {
+		began := time.Now()
 		r, err := verify.Case{Name: s.What, Build: s.Build, Inputs: s.Inputs, Seed: seed}.Check()
+		took = append(took, time.Since(began))
 		if err != nil {
 			t.Errorf("%s: %v", s.What, err)
 		} else if r.Failed() {
@@ -20,7 +25,8 @@ func TestHard(t *testing.T) {
 			t.Logf("refused: %s: %s", s.What, r.First())
 		}
 	}
-	t.Logf("%d of %d refused", refused, len(all))
+	slices.Sort(took)
+	t.Logf("%d of %d refused; a check takes %v, the longest %v", refused, len(all), took[len(took)/2], took[len(took)-1])
 	if len(all) < 100 || refused > mostHard {
 		t.Errorf("%d of %d right ops are refused, want %d at most", refused, len(all), mostHard)
 	}
