@@ -77,6 +77,9 @@ func Recipe(dataset, network, optimizer, loss string) Config {
 	switch {
 	case slices.Contains(drawn, c.Data) && network != "linear" && network != "article":
 		c.Shift = 2
+		if !known { // ResNet-20 reads 99.6 % of MNIST's digits after six epochs
+			c.Epochs = 6
+		}
 	case c.Data == "cifar10" || c.Data == "folder" || c.Data == "fashion-mnist":
 		if !known || network == "convnet" {
 			c.Crop, c.Flip = 4, true
