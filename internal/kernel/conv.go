@@ -256,7 +256,7 @@ func (p *correlation[T]) runTiles() {
 	defer p.measure(false).free()
 	mr, nr := p.kern.MR, p.kern.NR
 	mPanels := (p.m + mr - 1) / mr
-	s := takeScratch[T](1)
+	s := takeForCall[T](1)
 	defer s.free()
 	small := p.small()
 	if p.direct {

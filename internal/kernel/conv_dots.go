@@ -47,7 +47,7 @@ func (f *filterGradient[T]) runDots() {
 	for i := range off {
 		off[i] = taps[min(i, f.taps-1)]
 	}
-	s := takeScratch[T](1)
+	s := takeForCall[T](1)
 	defer s.free()
 	sums := s.slice(0, slices*size)
 	clear(sums)

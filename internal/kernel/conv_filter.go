@@ -118,7 +118,7 @@ func (f *filterGradient[T]) run() {
 	if f.asIs = g.Rows.Before == 0 && g.Cols.Before == 0 && f.hp <= g.H && f.wp <= g.W; f.asIs {
 		f.pitch, f.plane, f.image = g.W, g.H*g.W, g.C*g.H*g.W
 	}
-	s := takeScratch[T](1)
+	s := takeForCall[T](1)
 	defer s.free()
 	f.sums = s.slice(0, f.slices*f.size)
 	pixels := g.P * g.Q

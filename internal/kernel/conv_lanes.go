@@ -71,7 +71,7 @@ func runWide[T Float](all ...*correlation[T]) {
 	shape := simd.NewLaneShape[T]()
 	blocks := laneBlocks(shape, p.m)
 	filled := blocks[len(blocks)-1].first + blocks[len(blocks)-1].width
-	s := takeScratch[T](3)
+	s := takeForCall[T](3)
 	defer s.free()
 	weights := 0
 	for _, c := range all {

@@ -12,7 +12,7 @@ import (
 func (p *correlation[T]) runRows() {
 	p.kern = simd.NewTileShape[T]()
 	defer p.measure(false).free()
-	buffers := takeScratch[T](1)
+	buffers := takeForCall[T](1)
 	defer buffers.free()
 	p.packed = buffers.slice(0, p.m*p.depth)
 	area := len(p.rows) * len(p.cols)

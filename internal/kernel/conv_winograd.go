@@ -129,7 +129,7 @@ func (p *correlation[T]) runWinograd() {
 	w.filled = w.blocks[len(w.blocks)-1].first + w.blocks[len(w.blocks)-1].width
 	area := w.side * w.side
 
-	s := takeScratch[T](3)
+	s := takeForCall[T](3)
 	defer s.free()
 	if p.bias != nil {
 		w.bias = s.slice(2, w.filled)

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"sync"
+	"unsafe"
 
 	"github.com/convgrad/convgrad/internal/simd"
 	"github.com/convgrad/convgrad/internal/workers"
@@ -108,7 +109,7 @@ type product[T Float] struct {
 
 func (p *product[T]) run(m, n, k int, accumulate bool) {
 	mr, nr := p.kern.MR, p.kern.NR
-	s := takeScratch[T](2)
+	s := takeForCall[T](2)
 	defer s.free()
 	for j0 := 0; j0 < n; j0 += blockN {
 		nb := min(blockN, n-j0)
@@ -264,21 +265,29 @@ func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows b
 
 // A scratch is a set of buffers, reused from call to call and freed by the garbage collector when
 // no call needs it for a while.
-type scratch[T Float] struct{ buffers [][]T }
+type scratch[T Float] struct {
+	buffers [][]T
+	home    *sync.Pool
+}
 
-var (
-	scratch32 = sync.Pool{New: func() any { return new(scratch[float32]) }}
-	scratch64 = sync.Pool{New: func() any { return new(scratch[float64]) }}
-)
+// What a call needs, such as all packed weights, and what each of its tasks needs are pooled apart:
+// they are of different sizes, and there are fewer calls at a time than tasks.
+var call32, call64, task32, task64 sync.Pool
 
-// takeScratch takes a scratch of n buffers; nothing is known of what they hold.
-func takeScratch[T Float](n int) *scratch[T] {
-	var s *scratch[T]
-	switch p := any(&s).(type) {
-	case **scratch[float32]:
-		*p = scratch32.Get().(*scratch[float32])
-	case **scratch[float64]:
-		*p = scratch64.Get().(*scratch[float64])
+// takeScratch takes a scratch of n buffers for a task; nothing is known of what they hold.
+func takeScratch[T Float](n int) *scratch[T] { return takeFrom[T](&task32, &task64, n) }
+
+// takeForCall is takeScratch for a call that shares them among its tasks.
+func takeForCall[T Float](n int) *scratch[T] { return takeFrom[T](&call32, &call64, n) }
+
+func takeFrom[T Float](f32, f64 *sync.Pool, n int) *scratch[T] {
+	home := f64
+	if unsafe.Sizeof(T(0)) == 4 {
+		home = f32
+	}
+	s, ok := home.Get().(*scratch[T])
+	if !ok {
+		s = &scratch[T]{home: home}
 	}
 	for len(s.buffers) < n {
 		s.buffers = append(s.buffers, nil)
@@ -294,14 +303,7 @@ func (s *scratch[T]) slice(i, length int) []T {
 	return s.buffers[i][:length]
 }
 
-func (s *scratch[T]) free() {
-	switch s := any(s).(type) {
-	case *scratch[float32]:
-		scratch32.Put(s)
-	case *scratch[float64]:
-		scratch64.Put(s)
-	}
-}
+func (s *scratch[T]) free() { s.home.Put(s) }
 
 // AddRow is y[i,j] += b[j] for the m rows of y.
 func AddRow[T Float](y, b []T, m int) {

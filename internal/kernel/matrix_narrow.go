@@ -38,7 +38,7 @@ func (p *product[T]) narrow(m, n, k int, accumulate bool) bool {
 	for r := range pixels { // where rows are missing, the last one stands for them
 		whole[r], last[r] = r*rowStep, min(r, (m-1)%pixels)*rowStep
 	}
-	buf := takeScratch[T](1)
+	buf := takeForCall[T](1)
 	defer buf.free()
 	panel := buf.slice(0, block*width)
 	small := p.alone || m*n*k < 1<<20 // another core would have to fetch the panel from this one
