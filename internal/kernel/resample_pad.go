@@ -38,15 +38,29 @@ func (m AxisMap) cut() AxisMap {
 	return AxisMap{Kind: PadZeros, Window: Window{In: m.Out, Before: -m.Before, Out: m.In}}
 }
 
+// shortRow is the longest row that vectors pad as a map of its elements. Longer ones are copied.
+const shortRow = 48
+
 // padPlanes pads each of x's planes.
 func padPlanes[T Float](rows, cols AxisMap, down, across []padRun, y, x []T, planes int) {
 	in, out := rows.In*cols.In, rows.Out*cols.Out
+	var short *simd.Across[T]
+	if cols.In > 0 && cols.Out <= shortRow {
+		a := simd.NewAcross(&sparseOf[T](cols.matrix(), cols.In, 1).Taps)
+		if a.InVectors() {
+			short = a
+		}
+	}
 	workers.Spans(planes, max(1, workers.Chunk/max(in, out, 1)), func(lo, hi int) {
 		for n := lo; n < hi; n++ {
-			x, y := x[n*in:][:in], y[n*out:][:out]
+			x, y := x[n*in:], y[n*out:][:out]
 			for _, r := range down {
 				if r.from < 0 {
 					clear(y[r.to*cols.Out : (r.to+r.n)*cols.Out])
+					continue
+				}
+				if r.step == 1 && short != nil {
+					simd.MixAcross(r.n, y[r.to*cols.Out:], cols.Out, x[r.from*cols.In:], cols.In, short)
 					continue
 				}
 				for i := range r.n {

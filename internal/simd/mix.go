@@ -152,6 +152,11 @@ func laneNumber[T Float](lane int) (v T) {
 	return v
 }
 
+// InVectors says that MixAcross does not go element by element.
+func (a *Across[T]) InVectors() bool {
+	return a.blocks > 0 && (traits[tier].masks || unsafe.Sizeof(T(0)) == 4)
+}
+
 // MixAcross makes so many rows of outputs: y[r·ldy + p] = Σ_k Weight[k]·x[r·ldx + Index[k]]. y and
 // x do not overlap. It does not read beyond x's length.
 func MixAcross[T Float](rows int, y []T, ldy int, x []T, ldx int, a *Across[T]) {
