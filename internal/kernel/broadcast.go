@@ -136,9 +136,12 @@ func MaxOver[T Float](w Walk, index []int, x []T) {
 	var kept, dropped axes
 	step := 1
 	for k := last; k >= 0; k-- {
-		if w.A[k] != 0 {
+		switch {
+		case w.A[k] != 0:
 			kept.add(w.Sides[k], step)
-		} else if k < last {
+		case k < last && step == n && w.A[last] == 0:
+			n *= w.Sides[k] // rows end to end are one
+		case k < last:
 			dropped.add(w.Sides[k], step)
 		}
 		step *= w.Sides[k]
@@ -168,12 +171,7 @@ func MaxOver[T Float](w Walk, index []int, x []T) {
 				if won >= 0 && !(top > x[won] || top != top && x[won] == x[won]) {
 					return
 				}
-				for i, v := range row {
-					if v == top || v != v && top != top {
-						won = at + d + i
-						break
-					}
-				}
+				won = at + d + simd.Find(row, top)
 			})
 			index[o] = won
 		}

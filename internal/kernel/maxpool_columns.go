@@ -21,8 +21,8 @@ type columns[T Float] struct {
 }
 
 // newColumns takes two scratch buffers for so many columns.
-func newColumns[T Float](s *scratch[T], n int) *columns[T] {
-	c := &columns[T]{top: s.slice(0, n)}
+func newColumns[T Float](s *scratch[T], n int) columns[T] {
+	c := columns[T]{top: s.slice(0, n)}
 	ints := s.slice(1, 4*n+2) // in elements of at least 4 bytes
 	at := unsafe.Pointer(unsafe.SliceData(ints))
 	if unsafe.Sizeof(T(0)) == 4 {

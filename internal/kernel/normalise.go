@@ -43,9 +43,6 @@ func (g Norm) Count() int { return g.Parts * g.Run }
 // is one group unless runs are short: then a block's runs lie side by side in memory.
 func (g *Norm) blocks(f func(lo, hi int)) {
 	size := max(1, 256/max(g.Run, 1))
-	if g.elementwise() {
-		size = 64 // there may be few of them, of many parts
-	}
 	blocks := (g.Groups + size - 1) / size
 	workers.Spans(blocks, max(1, workers.Chunk/max(1, g.Count()*size)), func(first, last int) {
 		for i := first; i < last; i++ {
@@ -172,11 +169,15 @@ func Normalise[T Float](g Norm, y, x, moments []T, a Affine[T]) {
 	if g.elementwise() {
 		g.rows(func(at int) {
 			to := y[at:][:g.Groups]
-			if copy(to, x[at:]); a.Scale != nil {
-				simd.Combine(Times, to, to, a.Scale)
-			}
-			if a.Bias != nil {
-				simd.Combine(Plus, to, to, a.Bias)
+			switch {
+			case a.Scale != nil && a.Bias != nil:
+				simd.MultiplyAdd(to, x[at:], a.Scale, a.Bias)
+			case a.Scale != nil:
+				simd.Combine(Times, to, x[at:], a.Scale)
+			case a.Bias != nil:
+				simd.Combine(Plus, to, x[at:], a.Bias)
+			default:
+				copy(to, x[at:])
 			}
 			if a.Add != nil {
 				simd.Combine(Plus, to, to, a.Add[at:])
@@ -221,7 +222,39 @@ func normaliseOf[T Float](g *Norm, lo, hi int, y, x, moments []T, f *Affine[T]) 
 // NormSums is each group's Σdy, and after all of these each group's Σ dy·x̂: the derivatives by
 // bias and scale.
 func NormSums[T Float](g Norm, sums, dy, x, moments []T, eps float64) {
+	if g.elementwise() {
+		g.elementSums(func(sum, dot []float64, at int) { simd.AddWideDot(sum, dot, dy[at:][:g.Groups], x[at:]) },
+			func(i int, v float64) { sums[i] = T(v) })
+		return
+	}
 	g.blocks(func(lo, hi int) { normSumsOf(&g, lo, hi, sums, dy, x, moments, eps) })
+}
+
+// elementSums calls add with two sums of each element of a row, for each row of the Groups that
+// begins at element at, and set with the totals. Rows are added in parts that g alone determines.
+func (g *Norm) elementSums(add func(sum, dot []float64, at int), set func(i int, v float64)) {
+	each := max(1, 2*workers.Chunk/max(1, g.Groups))
+	parts := (g.Parts + each - 1) / each
+	s := takeScratch[float64](1)
+	defer s.free()
+	width := 2 * g.Groups
+	all := s.slice(0, max(1, parts)*width)
+	clear(all)
+	workers.Spans(parts, 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			sums := all[i*width:][:width]
+			for p := i * each; p < min(g.Parts, (i+1)*each); p++ {
+				add(sums[:g.Groups], sums[g.Groups:], p*g.PartStep)
+			}
+		}
+	})
+	for i := range width {
+		total := 0.0
+		for p := range parts {
+			total += all[p*width+i]
+		}
+		set(i, total)
+	}
 }
 
 // normSumsOf is NormSums for the groups [lo, hi).
@@ -231,17 +264,6 @@ func normSumsOf[T Float](g *Norm, lo, hi int, sums, dy, x, moments []T, eps floa
 	sum, dot := s.slice(0, hi-lo), s.slice(1, hi-lo)
 	clear(sum)
 	clear(dot)
-	if g.elementwise() {
-		for p := range g.Parts {
-			from, to := p*g.PartStep+lo, p*g.PartStep+hi
-			simd.AddWide(sum, dy[from:to])
-			simd.AddWideProduct(dot, dy[from:to], x[from:to])
-		}
-		for k := range sum {
-			sums[lo+k], sums[g.Groups+lo+k] = T(sum[k]), T(dot[k])
-		}
-		return
-	}
 	g.runs(lo, hi, func(i, at int) {
 		mean, _ := centre(g, moments, i, eps)
 		a, b := simd.SumDot(dy[at:][:g.Run], x[at:][:g.Run], mean)
@@ -283,8 +305,15 @@ func NormBackward[T Float](g Norm, dx, dy, x, scale, moments, sums []T, eps floa
 // NormSumsBackward is NormSums and NormBackward in one pass. dx must not be dy or x.
 func NormSumsBackward[T Float](g Norm, sums, dx, dy, x, scale, moments []T, eps float64) {
 	if g.elementwise() {
-		NormSums(g, sums, dy, x, moments, eps)
-		NormBackward(g, dx, dy, x, scale, moments, sums, eps)
+		g.elementSums(func(sum, dot []float64, at int) {
+			to, d := dx[at:][:g.Groups], dy[at:][:g.Groups]
+			simd.AddWideDot(sum, dot, d, x[at:])
+			if scale == nil {
+				copy(to, d)
+			} else {
+				simd.Combine(Times, to, d, scale)
+			}
+		}, func(i int, v float64) { sums[i] = T(v) })
 		return
 	}
 	g.blocks(func(lo, hi int) {

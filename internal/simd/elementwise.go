@@ -164,6 +164,23 @@ func Max[T Float](x []T) T {
 	return top
 }
 
+// Find is the least i with x[i] = v, or −1. A NaN is found where x holds one.
+func Find[T Float](x []T, v T) int {
+	done := 0
+	if v == v {
+		var at int
+		if done, at = findVector(x, v); at < done {
+			return at
+		}
+	}
+	for i, w := range x[done:] {
+		if w == v || w != w && v != v {
+			return done + i
+		}
+	}
+	return -1
+}
+
 // MaxAbs is the greatest magnitude of x, NaN if x holds NaN, and 0 if x is empty.
 func MaxAbs[T Float](x []T) (top T) {
 	var lanes [16]T

@@ -1476,6 +1476,108 @@ func raiseVector[T Float](y, x []T) (n int) {
 	return n
 }
 
+// multiplyAddVector is y = x·a + b for the first n elements.
+func multiplyAddVector[T Float](y, x, a, b []T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (15); n == 0 {
+					return
+				}
+				multiplyAdd32AVX512(n, p32(y), p32(x), p32(a), p32(b))
+			case AVX2:
+				if n = len(y) &^ (7); n == 0 {
+					return
+				}
+				multiplyAdd32AVX2(n, p32(y), p32(x), p32(a), p32(b))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(y) &^ (7); n == 0 {
+					return
+				}
+				multiplyAdd64AVX512(n, p64(y), p64(x), p64(a), p64(b))
+			case AVX2:
+				if n = len(y) &^ (3); n == 0 {
+					return
+				}
+				multiplyAdd64AVX2(n, p64(y), p64(x), p64(a), p64(b))
+			}
+		}
+	}
+	return n
+}
+
+// addWideDotVector is sums += x and dots += x·y for the first n elements.
+func addWideDotVector[T Float](sums, dots []float64, x, y []T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				addWideDot32AVX512(n, &sums[0], &dots[0], p32(x), p32(y))
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				addWideDot32AVX2(n, &sums[0], &dots[0], p32(x), p32(y))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				addWideDot64AVX512(n, (*float64)(unsafe.Pointer(&sums[0])), (*float64)(unsafe.Pointer(&dots[0])), p64(x), p64(y))
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				addWideDot64AVX2(n, (*float64)(unsafe.Pointer(&sums[0])), (*float64)(unsafe.Pointer(&dots[0])), p64(x), p64(y))
+			}
+		}
+	}
+	return n
+}
+
+// findVector is the least i with x[i] = v, or n if there is none among the first n elements.
+func findVector[T Float](x []T, v T) (n, at int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (15); n == 0 {
+					return
+				}
+				at = find32AVX512(n, p32(x), float32(v))
+			case AVX2:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				at = find32AVX2(n, p32(x), float32(v))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				at = find64AVX512(n, p64(x), float64(v))
+			case AVX2:
+				if n = len(x) &^ (3); n == 0 {
+					return
+				}
+				at = find64AVX2(n, p64(x), float64(v))
+			}
+		}
+	}
+	return n, at
+}
+
 // maxAbsVector is the maximum, lane by lane, of the magnitudes of the first n elements of x.
 func maxAbsVector[T Float](lanes *[16]T, x []T) (n int) {
 	if tier != Generic {

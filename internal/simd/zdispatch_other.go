@@ -146,6 +146,21 @@ func raiseVector[T Float](y, x []T) (n int) {
 	return n
 }
 
+// multiplyAddVector is y = x·a + b for the first n elements.
+func multiplyAddVector[T Float](y, x, a, b []T) (n int) {
+	return n
+}
+
+// addWideDotVector is sums += x and dots += x·y for the first n elements.
+func addWideDotVector[T Float](sums, dots []float64, x, y []T) (n int) {
+	return n
+}
+
+// findVector is the least i with x[i] = v, or n if there is none among the first n elements.
+func findVector[T Float](x []T, v T) (n, at int) {
+	return n, at
+}
+
 // maxAbsVector is the maximum, lane by lane, of the magnitudes of the first n elements of x.
 func maxAbsVector[T Float](lanes *[16]T, x []T) (n int) {
 	return n

@@ -404,6 +404,21 @@ func crossEntropyLossBackward32AVX512(n int, d *float32, dE *float32, y *float32
 //go:noescape
 func raise32AVX512(n int, y *float32, x *float32)
 
+// multiplyAdd32AVX512 is y = x·a + b, rounded after the product, over n elements.
+//
+//go:noescape
+func multiplyAdd32AVX512(n int, y *float32, x *float32, a *float32, b *float32)
+
+// addWideDot32AVX512 is sums += x and dots += x·y over n elements, a multiple of 8.
+//
+//go:noescape
+func addWideDot32AVX512(n int, sums *float64, dots *float64, x *float32, y *float32)
+
+// find32AVX512 is the least i with x[i] = v, or n if there is none, over n elements, a multiple of 16.
+//
+//go:noescape
+func find32AVX512(n int, x *float32, v float32) (at int)
+
 // expSum32AVX512 is y = exp(x − top) over n elements, a multiple of 16, and its sum, for x ≤ top; NaN where the difference is.
 //
 //go:noescape
@@ -863,6 +878,21 @@ func crossEntropyLossBackward64AVX512(n int, d *float64, dE *float64, y *float64
 //
 //go:noescape
 func raise64AVX512(n int, y *float64, x *float64)
+
+// multiplyAdd64AVX512 is y = x·a + b, rounded after the product, over n elements.
+//
+//go:noescape
+func multiplyAdd64AVX512(n int, y *float64, x *float64, a *float64, b *float64)
+
+// addWideDot64AVX512 is sums += x and dots += x·y over n elements, a multiple of 8.
+//
+//go:noescape
+func addWideDot64AVX512(n int, sums *float64, dots *float64, x *float64, y *float64)
+
+// find64AVX512 is the least i with x[i] = v, or n if there is none, over n elements, a multiple of 8.
+//
+//go:noescape
+func find64AVX512(n int, x *float64, v float64) (at int)
 
 // expSum64AVX512 is y = exp(x − top) over n elements, a multiple of 8, and its sum, for x ≤ top; NaN where the difference is.
 //
@@ -1324,6 +1354,21 @@ func crossEntropyLossBackward32AVX2(n int, d *float32, dE *float32, y *float32, 
 //go:noescape
 func raise32AVX2(n int, y *float32, x *float32)
 
+// multiplyAdd32AVX2 is y = x·a + b, rounded after the product, over n elements.
+//
+//go:noescape
+func multiplyAdd32AVX2(n int, y *float32, x *float32, a *float32, b *float32)
+
+// addWideDot32AVX2 is sums += x and dots += x·y over n elements, a multiple of 4.
+//
+//go:noescape
+func addWideDot32AVX2(n int, sums *float64, dots *float64, x *float32, y *float32)
+
+// find32AVX2 is the least i with x[i] = v, or n if there is none, over n elements, a multiple of 8.
+//
+//go:noescape
+func find32AVX2(n int, x *float32, v float32) (at int)
+
 // expSum32AVX2 is y = exp(x − top) over n elements, a multiple of 8, and its sum, for x ≤ top; NaN where the difference is.
 //
 //go:noescape
@@ -1783,6 +1828,21 @@ func crossEntropyLossBackward64AVX2(n int, d *float64, dE *float64, y *float64, 
 //
 //go:noescape
 func raise64AVX2(n int, y *float64, x *float64)
+
+// multiplyAdd64AVX2 is y = x·a + b, rounded after the product, over n elements.
+//
+//go:noescape
+func multiplyAdd64AVX2(n int, y *float64, x *float64, a *float64, b *float64)
+
+// addWideDot64AVX2 is sums += x and dots += x·y over n elements, a multiple of 4.
+//
+//go:noescape
+func addWideDot64AVX2(n int, sums *float64, dots *float64, x *float64, y *float64)
+
+// find64AVX2 is the least i with x[i] = v, or n if there is none, over n elements, a multiple of 4.
+//
+//go:noescape
+func find64AVX2(n int, x *float64, v float64) (at int)
 
 // expSum64AVX2 is y = exp(x − top) over n elements, a multiple of 4, and its sum, for x ≤ top; NaN where the difference is.
 //

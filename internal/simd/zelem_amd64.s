@@ -5251,6 +5251,150 @@ done:
 	VZEROUPPER
 	RET
 
+// func multiplyAdd32AVX512(n int, y *float32, x *float32, a *float32, b *float32)
+// Requires: AVX, AVX512F
+TEXT ·multiplyAdd32AVX512(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ a+24(FP), BX
+	MOVQ b+32(FP), SI
+	XORQ DI, DI
+	MOVQ AX, R8
+	SUBQ $+64, R8
+	JLT  rest
+
+loop:
+	VMOVUPS (DX)(DI*4), Z0
+	VMULPS  (BX)(DI*4), Z0, Z0
+	VADDPS  (SI)(DI*4), Z0, Z0
+	VMOVUPS Z0, (CX)(DI*4)
+	VMOVUPS 64(DX)(DI*4), Z0
+	VMULPS  64(BX)(DI*4), Z0, Z0
+	VADDPS  64(SI)(DI*4), Z0, Z0
+	VMOVUPS Z0, 64(CX)(DI*4)
+	VMOVUPS 128(DX)(DI*4), Z0
+	VMULPS  128(BX)(DI*4), Z0, Z0
+	VADDPS  128(SI)(DI*4), Z0, Z0
+	VMOVUPS Z0, 128(CX)(DI*4)
+	VMOVUPS 192(DX)(DI*4), Z0
+	VMULPS  192(BX)(DI*4), Z0, Z0
+	VADDPS  192(SI)(DI*4), Z0, Z0
+	VMOVUPS Z0, 192(CX)(DI*4)
+	ADDQ    $+64, DI
+	CMPQ    DI, R8
+	JLE     loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(DI*4), Z0
+	VMULPS  (BX)(DI*4), Z0, Z0
+	VADDPS  (SI)(DI*4), Z0, Z0
+	VMOVUPS Z0, (CX)(DI*4)
+	ADDQ    $+16, DI
+	CMPQ    DI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addWideDot32AVX512(n int, sums *float64, dots *float64, x *float32, y *float32)
+// Requires: AVX, AVX512F
+TEXT ·addWideDot32AVX512(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ dots+16(FP), DX
+	MOVQ x+24(FP), BX
+	MOVQ y+32(FP), SI
+	XORQ DI, DI
+	MOVQ AX, R8
+	SUBQ $+32, R8
+	JLT  rest
+
+loop:
+	VCVTPS2PD (BX)(DI*4), Z0
+	VCVTPS2PD (SI)(DI*4), Z1
+	VMULPD    Z0, Z1, Z1
+	VADDPD    (CX)(DI*8), Z0, Z0
+	VMOVUPD   Z0, (CX)(DI*8)
+	VADDPD    (DX)(DI*8), Z1, Z1
+	VMOVUPD   Z1, (DX)(DI*8)
+	VCVTPS2PD 32(BX)(DI*4), Z0
+	VCVTPS2PD 32(SI)(DI*4), Z1
+	VMULPD    Z0, Z1, Z1
+	VADDPD    64(CX)(DI*8), Z0, Z0
+	VMOVUPD   Z0, 64(CX)(DI*8)
+	VADDPD    64(DX)(DI*8), Z1, Z1
+	VMOVUPD   Z1, 64(DX)(DI*8)
+	VCVTPS2PD 64(BX)(DI*4), Z0
+	VCVTPS2PD 64(SI)(DI*4), Z1
+	VMULPD    Z0, Z1, Z1
+	VADDPD    128(CX)(DI*8), Z0, Z0
+	VMOVUPD   Z0, 128(CX)(DI*8)
+	VADDPD    128(DX)(DI*8), Z1, Z1
+	VMOVUPD   Z1, 128(DX)(DI*8)
+	VCVTPS2PD 96(BX)(DI*4), Z0
+	VCVTPS2PD 96(SI)(DI*4), Z1
+	VMULPD    Z0, Z1, Z1
+	VADDPD    192(CX)(DI*8), Z0, Z0
+	VMOVUPD   Z0, 192(CX)(DI*8)
+	VADDPD    192(DX)(DI*8), Z1, Z1
+	VMOVUPD   Z1, 192(DX)(DI*8)
+	ADDQ      $+32, DI
+	CMPQ      DI, R8
+	JLE       loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VCVTPS2PD (BX)(DI*4), Z0
+	VCVTPS2PD (SI)(DI*4), Z1
+	VMULPD    Z0, Z1, Z1
+	VADDPD    (CX)(DI*8), Z0, Z0
+	VMOVUPD   Z0, (CX)(DI*8)
+	VADDPD    (DX)(DI*8), Z1, Z1
+	VMOVUPD   Z1, (DX)(DI*8)
+	ADDQ      $+8, DI
+	CMPQ      DI, AX
+	JLT       single
+
+done:
+	VZEROUPPER
+	RET
+
+// func find32AVX512(n int, x *float32, v float32) (at int)
+// Requires: AVX, AVX512F
+TEXT ·find32AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS v+16(FP), Z0
+	XORQ         DX, DX
+
+loop:
+	VCMPPS $0x00, (CX)(DX*4), Z0, K1
+	KMOVW  K1, BX
+	TESTL  BX, BX
+	JNE    found
+	ADDQ   $+16, DX
+	CMPQ   DX, AX
+	JLT    loop
+	JMP    done
+
+found:
+	BSFL BX, BX
+	ADDQ BX, DX
+
+done:
+	MOVQ DX, at+24(FP)
+	VZEROUPPER
+	RET
+
 // func expSum32AVX512(n int, y *float32, x *float32, top float32) (sum float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, SSE2
 TEXT ·expSum32AVX512(SB), NOSPLIT, $0-40
@@ -11521,6 +11665,150 @@ done:
 	VZEROUPPER
 	RET
 
+// func multiplyAdd64AVX512(n int, y *float64, x *float64, a *float64, b *float64)
+// Requires: AVX, AVX512F
+TEXT ·multiplyAdd64AVX512(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ a+24(FP), BX
+	MOVQ b+32(FP), SI
+	XORQ DI, DI
+	MOVQ AX, R8
+	SUBQ $+32, R8
+	JLT  rest
+
+loop:
+	VMOVUPD (DX)(DI*8), Z0
+	VMULPD  (BX)(DI*8), Z0, Z0
+	VADDPD  (SI)(DI*8), Z0, Z0
+	VMOVUPD Z0, (CX)(DI*8)
+	VMOVUPD 64(DX)(DI*8), Z0
+	VMULPD  64(BX)(DI*8), Z0, Z0
+	VADDPD  64(SI)(DI*8), Z0, Z0
+	VMOVUPD Z0, 64(CX)(DI*8)
+	VMOVUPD 128(DX)(DI*8), Z0
+	VMULPD  128(BX)(DI*8), Z0, Z0
+	VADDPD  128(SI)(DI*8), Z0, Z0
+	VMOVUPD Z0, 128(CX)(DI*8)
+	VMOVUPD 192(DX)(DI*8), Z0
+	VMULPD  192(BX)(DI*8), Z0, Z0
+	VADDPD  192(SI)(DI*8), Z0, Z0
+	VMOVUPD Z0, 192(CX)(DI*8)
+	ADDQ    $+32, DI
+	CMPQ    DI, R8
+	JLE     loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(DI*8), Z0
+	VMULPD  (BX)(DI*8), Z0, Z0
+	VADDPD  (SI)(DI*8), Z0, Z0
+	VMOVUPD Z0, (CX)(DI*8)
+	ADDQ    $+8, DI
+	CMPQ    DI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addWideDot64AVX512(n int, sums *float64, dots *float64, x *float64, y *float64)
+// Requires: AVX, AVX512F
+TEXT ·addWideDot64AVX512(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ dots+16(FP), DX
+	MOVQ x+24(FP), BX
+	MOVQ y+32(FP), SI
+	XORQ DI, DI
+	MOVQ AX, R8
+	SUBQ $+32, R8
+	JLT  rest
+
+loop:
+	VMOVUPD (BX)(DI*8), Z0
+	VMOVUPD (SI)(DI*8), Z1
+	VMULPD  Z0, Z1, Z1
+	VADDPD  (CX)(DI*8), Z0, Z0
+	VMOVUPD Z0, (CX)(DI*8)
+	VADDPD  (DX)(DI*8), Z1, Z1
+	VMOVUPD Z1, (DX)(DI*8)
+	VMOVUPD 64(BX)(DI*8), Z0
+	VMOVUPD 64(SI)(DI*8), Z1
+	VMULPD  Z0, Z1, Z1
+	VADDPD  64(CX)(DI*8), Z0, Z0
+	VMOVUPD Z0, 64(CX)(DI*8)
+	VADDPD  64(DX)(DI*8), Z1, Z1
+	VMOVUPD Z1, 64(DX)(DI*8)
+	VMOVUPD 128(BX)(DI*8), Z0
+	VMOVUPD 128(SI)(DI*8), Z1
+	VMULPD  Z0, Z1, Z1
+	VADDPD  128(CX)(DI*8), Z0, Z0
+	VMOVUPD Z0, 128(CX)(DI*8)
+	VADDPD  128(DX)(DI*8), Z1, Z1
+	VMOVUPD Z1, 128(DX)(DI*8)
+	VMOVUPD 192(BX)(DI*8), Z0
+	VMOVUPD 192(SI)(DI*8), Z1
+	VMULPD  Z0, Z1, Z1
+	VADDPD  192(CX)(DI*8), Z0, Z0
+	VMOVUPD Z0, 192(CX)(DI*8)
+	VADDPD  192(DX)(DI*8), Z1, Z1
+	VMOVUPD Z1, 192(DX)(DI*8)
+	ADDQ    $+32, DI
+	CMPQ    DI, R8
+	JLE     loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VMOVUPD (BX)(DI*8), Z0
+	VMOVUPD (SI)(DI*8), Z1
+	VMULPD  Z0, Z1, Z1
+	VADDPD  (CX)(DI*8), Z0, Z0
+	VMOVUPD Z0, (CX)(DI*8)
+	VADDPD  (DX)(DI*8), Z1, Z1
+	VMOVUPD Z1, (DX)(DI*8)
+	ADDQ    $+8, DI
+	CMPQ    DI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func find64AVX512(n int, x *float64, v float64) (at int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·find64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSD v+16(FP), Z0
+	XORQ         DX, DX
+
+loop:
+	VCMPPD $0x00, (CX)(DX*8), Z0, K1
+	KMOVB  K1, BX
+	TESTL  BX, BX
+	JNE    found
+	ADDQ   $+8, DX
+	CMPQ   DX, AX
+	JLT    loop
+	JMP    done
+
+found:
+	BSFL BX, BX
+	ADDQ BX, DX
+
+done:
+	MOVQ DX, at+24(FP)
+	VZEROUPPER
+	RET
+
 // func expSum64AVX512(n int, y *float64, x *float64, top float64) (sum float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, SSE2
 TEXT ·expSum64AVX512(SB), NOSPLIT, $0-40
@@ -16723,6 +17011,150 @@ single:
 	JLT     single
 
 done:
+	VZEROUPPER
+	RET
+
+// func multiplyAdd32AVX2(n int, y *float32, x *float32, a *float32, b *float32)
+// Requires: AVX
+TEXT ·multiplyAdd32AVX2(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ a+24(FP), BX
+	MOVQ b+32(FP), SI
+	XORQ DI, DI
+	MOVQ AX, R8
+	SUBQ $+32, R8
+	JLT  rest
+
+loop:
+	VMOVUPS (DX)(DI*4), Y0
+	VMULPS  (BX)(DI*4), Y0, Y0
+	VADDPS  (SI)(DI*4), Y0, Y0
+	VMOVUPS Y0, (CX)(DI*4)
+	VMOVUPS 32(DX)(DI*4), Y0
+	VMULPS  32(BX)(DI*4), Y0, Y0
+	VADDPS  32(SI)(DI*4), Y0, Y0
+	VMOVUPS Y0, 32(CX)(DI*4)
+	VMOVUPS 64(DX)(DI*4), Y0
+	VMULPS  64(BX)(DI*4), Y0, Y0
+	VADDPS  64(SI)(DI*4), Y0, Y0
+	VMOVUPS Y0, 64(CX)(DI*4)
+	VMOVUPS 96(DX)(DI*4), Y0
+	VMULPS  96(BX)(DI*4), Y0, Y0
+	VADDPS  96(SI)(DI*4), Y0, Y0
+	VMOVUPS Y0, 96(CX)(DI*4)
+	ADDQ    $+32, DI
+	CMPQ    DI, R8
+	JLE     loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(DI*4), Y0
+	VMULPS  (BX)(DI*4), Y0, Y0
+	VADDPS  (SI)(DI*4), Y0, Y0
+	VMOVUPS Y0, (CX)(DI*4)
+	ADDQ    $+8, DI
+	CMPQ    DI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addWideDot32AVX2(n int, sums *float64, dots *float64, x *float32, y *float32)
+// Requires: AVX
+TEXT ·addWideDot32AVX2(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ dots+16(FP), DX
+	MOVQ x+24(FP), BX
+	MOVQ y+32(FP), SI
+	XORQ DI, DI
+	MOVQ AX, R8
+	SUBQ $+16, R8
+	JLT  rest
+
+loop:
+	VCVTPS2PD (BX)(DI*4), Y0
+	VCVTPS2PD (SI)(DI*4), Y1
+	VMULPD    Y0, Y1, Y1
+	VADDPD    (CX)(DI*8), Y0, Y0
+	VMOVUPD   Y0, (CX)(DI*8)
+	VADDPD    (DX)(DI*8), Y1, Y1
+	VMOVUPD   Y1, (DX)(DI*8)
+	VCVTPS2PD 16(BX)(DI*4), Y0
+	VCVTPS2PD 16(SI)(DI*4), Y1
+	VMULPD    Y0, Y1, Y1
+	VADDPD    32(CX)(DI*8), Y0, Y0
+	VMOVUPD   Y0, 32(CX)(DI*8)
+	VADDPD    32(DX)(DI*8), Y1, Y1
+	VMOVUPD   Y1, 32(DX)(DI*8)
+	VCVTPS2PD 32(BX)(DI*4), Y0
+	VCVTPS2PD 32(SI)(DI*4), Y1
+	VMULPD    Y0, Y1, Y1
+	VADDPD    64(CX)(DI*8), Y0, Y0
+	VMOVUPD   Y0, 64(CX)(DI*8)
+	VADDPD    64(DX)(DI*8), Y1, Y1
+	VMOVUPD   Y1, 64(DX)(DI*8)
+	VCVTPS2PD 48(BX)(DI*4), Y0
+	VCVTPS2PD 48(SI)(DI*4), Y1
+	VMULPD    Y0, Y1, Y1
+	VADDPD    96(CX)(DI*8), Y0, Y0
+	VMOVUPD   Y0, 96(CX)(DI*8)
+	VADDPD    96(DX)(DI*8), Y1, Y1
+	VMOVUPD   Y1, 96(DX)(DI*8)
+	ADDQ      $+16, DI
+	CMPQ      DI, R8
+	JLE       loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VCVTPS2PD (BX)(DI*4), Y0
+	VCVTPS2PD (SI)(DI*4), Y1
+	VMULPD    Y0, Y1, Y1
+	VADDPD    (CX)(DI*8), Y0, Y0
+	VMOVUPD   Y0, (CX)(DI*8)
+	VADDPD    (DX)(DI*8), Y1, Y1
+	VMOVUPD   Y1, (DX)(DI*8)
+	ADDQ      $+4, DI
+	CMPQ      DI, AX
+	JLT       single
+
+done:
+	VZEROUPPER
+	RET
+
+// func find32AVX2(n int, x *float32, v float32) (at int)
+// Requires: AVX
+TEXT ·find32AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS v+16(FP), Y0
+	XORQ         DX, DX
+
+loop:
+	VCMPPS    $0x00, (CX)(DX*4), Y0, Y1
+	VMOVMSKPS Y1, BX
+	TESTL     BX, BX
+	JNE       found
+	ADDQ      $+8, DX
+	CMPQ      DX, AX
+	JLT       loop
+	JMP       done
+
+found:
+	BSFL BX, BX
+	ADDQ BX, DX
+
+done:
+	MOVQ DX, at+24(FP)
 	VZEROUPPER
 	RET
 
@@ -21959,6 +22391,150 @@ single:
 	JLT     single
 
 done:
+	VZEROUPPER
+	RET
+
+// func multiplyAdd64AVX2(n int, y *float64, x *float64, a *float64, b *float64)
+// Requires: AVX
+TEXT ·multiplyAdd64AVX2(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ a+24(FP), BX
+	MOVQ b+32(FP), SI
+	XORQ DI, DI
+	MOVQ AX, R8
+	SUBQ $+16, R8
+	JLT  rest
+
+loop:
+	VMOVUPD (DX)(DI*8), Y0
+	VMULPD  (BX)(DI*8), Y0, Y0
+	VADDPD  (SI)(DI*8), Y0, Y0
+	VMOVUPD Y0, (CX)(DI*8)
+	VMOVUPD 32(DX)(DI*8), Y0
+	VMULPD  32(BX)(DI*8), Y0, Y0
+	VADDPD  32(SI)(DI*8), Y0, Y0
+	VMOVUPD Y0, 32(CX)(DI*8)
+	VMOVUPD 64(DX)(DI*8), Y0
+	VMULPD  64(BX)(DI*8), Y0, Y0
+	VADDPD  64(SI)(DI*8), Y0, Y0
+	VMOVUPD Y0, 64(CX)(DI*8)
+	VMOVUPD 96(DX)(DI*8), Y0
+	VMULPD  96(BX)(DI*8), Y0, Y0
+	VADDPD  96(SI)(DI*8), Y0, Y0
+	VMOVUPD Y0, 96(CX)(DI*8)
+	ADDQ    $+16, DI
+	CMPQ    DI, R8
+	JLE     loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(DI*8), Y0
+	VMULPD  (BX)(DI*8), Y0, Y0
+	VADDPD  (SI)(DI*8), Y0, Y0
+	VMOVUPD Y0, (CX)(DI*8)
+	ADDQ    $+4, DI
+	CMPQ    DI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func addWideDot64AVX2(n int, sums *float64, dots *float64, x *float64, y *float64)
+// Requires: AVX
+TEXT ·addWideDot64AVX2(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ dots+16(FP), DX
+	MOVQ x+24(FP), BX
+	MOVQ y+32(FP), SI
+	XORQ DI, DI
+	MOVQ AX, R8
+	SUBQ $+16, R8
+	JLT  rest
+
+loop:
+	VMOVUPD (BX)(DI*8), Y0
+	VMOVUPD (SI)(DI*8), Y1
+	VMULPD  Y0, Y1, Y1
+	VADDPD  (CX)(DI*8), Y0, Y0
+	VMOVUPD Y0, (CX)(DI*8)
+	VADDPD  (DX)(DI*8), Y1, Y1
+	VMOVUPD Y1, (DX)(DI*8)
+	VMOVUPD 32(BX)(DI*8), Y0
+	VMOVUPD 32(SI)(DI*8), Y1
+	VMULPD  Y0, Y1, Y1
+	VADDPD  32(CX)(DI*8), Y0, Y0
+	VMOVUPD Y0, 32(CX)(DI*8)
+	VADDPD  32(DX)(DI*8), Y1, Y1
+	VMOVUPD Y1, 32(DX)(DI*8)
+	VMOVUPD 64(BX)(DI*8), Y0
+	VMOVUPD 64(SI)(DI*8), Y1
+	VMULPD  Y0, Y1, Y1
+	VADDPD  64(CX)(DI*8), Y0, Y0
+	VMOVUPD Y0, 64(CX)(DI*8)
+	VADDPD  64(DX)(DI*8), Y1, Y1
+	VMOVUPD Y1, 64(DX)(DI*8)
+	VMOVUPD 96(BX)(DI*8), Y0
+	VMOVUPD 96(SI)(DI*8), Y1
+	VMULPD  Y0, Y1, Y1
+	VADDPD  96(CX)(DI*8), Y0, Y0
+	VMOVUPD Y0, 96(CX)(DI*8)
+	VADDPD  96(DX)(DI*8), Y1, Y1
+	VMOVUPD Y1, 96(DX)(DI*8)
+	ADDQ    $+16, DI
+	CMPQ    DI, R8
+	JLE     loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VMOVUPD (BX)(DI*8), Y0
+	VMOVUPD (SI)(DI*8), Y1
+	VMULPD  Y0, Y1, Y1
+	VADDPD  (CX)(DI*8), Y0, Y0
+	VMOVUPD Y0, (CX)(DI*8)
+	VADDPD  (DX)(DI*8), Y1, Y1
+	VMOVUPD Y1, (DX)(DI*8)
+	ADDQ    $+4, DI
+	CMPQ    DI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func find64AVX2(n int, x *float64, v float64) (at int)
+// Requires: AVX
+TEXT ·find64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSD v+16(FP), Y0
+	XORQ         DX, DX
+
+loop:
+	VCMPPD    $0x00, (CX)(DX*8), Y0, Y1
+	VMOVMSKPD Y1, BX
+	TESTL     BX, BX
+	JNE       found
+	ADDQ      $+4, DX
+	CMPQ      DX, AX
+	JLT       loop
+	JMP       done
+
+found:
+	BSFL BX, BX
+	ADDQ BX, DX
+
+done:
+	MOVQ DX, at+24(FP)
 	VZEROUPPER
 	RET
 

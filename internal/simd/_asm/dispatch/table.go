@@ -145,6 +145,21 @@ var table = []entry{
 		kernels:   one("raise{b}{t}"), args: "n; y; x", count: "len(x)", tail: "return n",
 	},
 	{
+		doc:       "multiplyAddVector is y = x·a + b for the first n elements.",
+		signature: "multiplyAddVector[T Float](y, x, a, b []T) (n int)",
+		kernels:   one("multiplyAdd{b}{t}"), args: "n; y; x; a; b", count: "len(y)", tail: "return n",
+	},
+	{
+		doc:       "addWideDotVector is sums += x and dots += x·y for the first n elements.",
+		signature: "addWideDotVector[T Float](sums, dots []float64, x, y []T) (n int)",
+		kernels:   one("addWideDot{b}{t}"), args: "n; &sums[0]; &dots[0]; x; y", count: "len(x)", step: "{d} - 1", tail: "return n",
+	},
+	{
+		doc:       "findVector is the least i with x[i] = v, or n if there is none among the first n elements.",
+		signature: "findVector[T Float](x []T, v T) (n, at int)",
+		kernels:   one("find{b}{t}"), args: "n; x; v", count: "len(x)", result: "at = ", tail: "return n, at",
+	},
+	{
 		doc:       "maxAbsVector is the maximum, lane by lane, of the magnitudes of the first n elements of x.",
 		signature: "maxAbsVector[T Float](lanes *[16]T, x []T) (n int)",
 		kernels:   one("rowMaxAbs{b}{t}"), args: "n; x; lanes[:]", count: "len(x)", tail: "return n",

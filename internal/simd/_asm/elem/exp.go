@@ -225,3 +225,46 @@ func rowMax(f flavour, magnitudes bool) {
 	VZEROUPPER()
 	RET()
 }
+
+// find is the index of the first element that equals v, or n.
+func find(f flavour) {
+	begin("find"+f.elem+f.tier, fmt.Sprintf("func(n int, x *%s, v %s) (at int)", f.goType, f.goType),
+		fmt.Sprintf("the least i with x[i] = v, or n if there is none, over n elements, a multiple of %d.", f.lanes()))
+	n, x := Load(Param("n"), GP64()), Load(Param("x"), GP64())
+	v := f.constant("v")
+	i, mask := GP64(), GP32()
+	XORQ(i, i)
+	Label("loop")
+	at := Mem{Base: x, Index: i, Scale: uint8(f.size)}
+	switch {
+	case f.wide() && f.single():
+		k := K()
+		VCMPPS(U8(equal), at, v, k)
+		KMOVW(k, mask)
+	case f.wide():
+		k := K()
+		VCMPPD(U8(equal), at, v, k)
+		KMOVB(k, mask)
+	case f.single():
+		m := f.vector()
+		VCMPPS(U8(equal), at, v, m)
+		VMOVMSKPS(m, mask)
+	default:
+		m := f.vector()
+		VCMPPD(U8(equal), at, v, m)
+		VMOVMSKPD(m, mask)
+	}
+	TESTL(mask, mask)
+	JNE(LabelRef("found"))
+	ADDQ(I32(int32(f.lanes())), i)
+	CMPQ(i, n)
+	JLT(LabelRef("loop"))
+	JMP(LabelRef("done"))
+	Label("found")
+	BSFL(mask, mask)
+	ADDQ(mask.As64(), i)
+	Label("done")
+	Store(i, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}

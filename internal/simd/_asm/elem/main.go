@@ -536,6 +536,9 @@ func main() {
 			pairing(f, g)
 		}
 		raise(f)
+		multiplyAdd(f)
+		addWideDot(f)
+		find(f)
 		expSum(f)
 		rowMax(f, false)
 		rowMax(f, true)
