@@ -105,9 +105,9 @@ func (t *trial) jacobian(i int) {
 		}
 		t.add(r)
 	}
-	bound := make([]float64, n)
+	bound, most := make([]float64, n), 8*t.u*float64(t.n+ny+64)*size*float64(ny)+t.c.Tolerance[t.of]*size+tiny(t.of)+t.floor()
 	for e := range bound {
-		bound[e] = 8*t.u*float64(t.n+ny+64)*size*float64(ny) + t.c.Tolerance[t.of]*size + tiny(t.of) + t.floor()
+		bound[e] = most
 	}
 	for e, v := range t.base.dx[i] {
 		if !finite(v) || !finite(sum[e]) && probes[e].broken() {

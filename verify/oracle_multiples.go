@@ -52,13 +52,14 @@ func (t *trial) multiple(m, i int) (got, want, bound []float64) {
 	by, dx, of1 := multiples[m], t.base.dx[i], t.multiples[ones][i]
 	got = append(got, t.multiples[m][i]...)
 	bound = t.rounding(slices.Concat(dx, scale(by.plus, of1)), 8*t.u, t.of)[:len(dx)]
+	floor := by.of * t.floor() * (1 + by.plus)
 	for e, v := range dx {
 		w := by.of * v
 		if by.plus != 0 {
 			w += by.plus * of1[e]
 		}
 		if bound[e] *= by.of; by.of > 0 {
-			bound[e] += by.of*t.floor()*(1+by.plus) + tiny(t.of)
+			bound[e] += floor + tiny(t.of)
 		}
 		if overflows := math.IsInf(got[e], 0) && by.of > 1; overflows || !finite(v) || !finite(w) {
 			got[e], w = 0, 0

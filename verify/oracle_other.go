@@ -51,9 +51,9 @@ func (t *trial) other() {
 	}
 	_, own := t.own(t.u)
 	for _, i := range t.fwd.wrt() {
-		bound := t.rounding(o.dx[i], 8*t.u, t.of)
+		bound, floor := t.rounding(o.dx[i], 8*t.u, t.of), t.floor()
 		for e := range bound {
-			bound[e] += own[i] + t.floor()
+			bound[e] += own[i] + floor
 		}
 		r := compare(t.d(i), ByOther, t.c.Inputs[i].Shape, t.base.dx[i], o.dx[i], bound)
 		t.explain(&r, i)
