@@ -253,7 +253,8 @@ func (p *correlation[T]) small() bool { return p.n*p.m*p.outH*p.outW*p.depth < 1
 // are read where they lie.
 func (p *correlation[T]) runTiles() {
 	p.kern = simd.NewTileShape[T]()
-	defer p.measure(false).free()
+	// Where vectors fill rows, none of them reaches beyond the source.
+	defer p.measure(p.direct && p.stepW == 1 && p.outW%p.kern.Vector == 0).free()
 	mr, nr := p.kern.MR, p.kern.NR
 	mPanels := (p.m + mr - 1) / mr
 	s := takeForCall[T](1)

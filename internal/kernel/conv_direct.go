@@ -65,9 +65,12 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 	}
 	s := takeScratch[T](2)
 	defer s.free()
-	padded := s.slice(0, count*p.image+simd.Slack)
-	for n := range count {
-		pad(p.frame(), padded[n*p.image:], p.src[(first+n)*p.srcImage:], lo*p.stepH, (hi-1)*p.stepH+p.reach())
+	padded := p.src[first*p.srcImage:]
+	if !p.asIs {
+		padded = s.slice(0, count*p.image+simd.Slack)
+		for n := range count {
+			pad(p.frame(), padded[n*p.image:], p.src[(first+n)*p.srcImage:], lo*p.stepH, (hi-1)*p.stepH+p.reach())
+		}
 	}
 	bias := p.bias
 	if bias == nil {
@@ -85,7 +88,7 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 	for i := lo; i < hi; i++ {
 		for n := range count {
 			for j := 0; j < p.outW; j += lanes {
-				segs = append(segs, n*p.image+i*p.stepH*p.wp+j*p.stepW, (first+n)*p.dstImage+i*p.dstRow+j*p.dstCol, 1<<min(lanes, p.outW-j)-1)
+				segs = append(segs, n*p.image+i*p.stepH*p.pitch+j*p.stepW, (first+n)*p.dstImage+i*p.dstRow+j*p.dstCol, 1<<min(lanes, p.outW-j)-1)
 			}
 		}
 	}

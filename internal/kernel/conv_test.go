@@ -17,6 +17,8 @@ type convCase struct {
 // convs are the geometries that random ones seldom meet; no two sides are equal.
 var convs = []convCase{
 	{"the article's: one channel, no padding", 2, 1, 9, 8, 1, 2, 3, 1, Spatial{1, 1, 1, 1, 0, 0, 0, 0}, true},
+	{"rows of whole vectors, where they lie", 3, 2, 5, 32, 3, 1, 1, 1, Spatial{1, 1, 1, 1, 0, 0, 0, 0}, false},
+	{"rows of whole vectors that overlap", 2, 2, 6, 34, 8, 3, 3, 1, Spatial{1, 1, 1, 1, 0, 0, 0, 0}, false},
 	{"a LeNet layer", 3, 6, 14, 13, 16, 5, 4, 1, Spatial{1, 1, 1, 1, 0, 0, 0, 0}, false},
 	{"same padding", 2, 3, 11, 10, 9, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false},
 	{"padding of four kinds", 2, 3, 7, 8, 4, 3, 2, 1, Spatial{1, 1, 1, 1, 0, 1, 2, 3}, true},
