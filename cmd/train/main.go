@@ -99,6 +99,9 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 		}
 	}
 	training, test, err := data.Open(j.Data, j.options(stderr))
+	if refused := (*data.RefusedError)(nil); errors.As(err, &refused) {
+		err = fmt.Errorf("%w; -skip-damaged leaves out what cannot be read", err)
+	}
 	if err != nil {
 		return fail(stderr, exitFailed, err)
 	}

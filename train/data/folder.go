@@ -2,6 +2,7 @@ package data
 
 import (
 	"cmp"
+	"fmt"
 	"image/color"
 	"io/fs"
 	"os"
@@ -144,10 +145,17 @@ func (r *folderReader) refused() error {
 	}
 	s := strings.Join(r.bad, "; ")
 	if more := r.badN - len(r.bad); more > 0 {
-		return errors.Errorf("data: Folder: %s; and %d more", s, more)
+		s += fmt.Sprintf("; and %d more", more)
 	}
-	return errors.Errorf("data: Folder: %s", s)
+	return &RefusedError{s}
 }
+
+// A RefusedError is Folder's for files that are no pictures, or damaged, and classes without any: a
+// Skipped would leave them out.
+type RefusedError struct{ files string }
+
+// Error names the first of them.
+func (e *RefusedError) Error() string { return "data: Folder: " + e.files }
 
 // list decodes every picture below dir once. The first call decides on the classes.
 func (r *folderReader) list(dir string) ([]picture, error) {
