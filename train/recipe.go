@@ -39,8 +39,8 @@ var rates = map[struct{ model, optimizer, loss string }]float64{
 	{"linear", "sgd", "cross-entropy"}:    0.01,
 	{"lenet5", "adamw", "cross-entropy"}:  0.003,
 	{"convnet", "adamw", "cross-entropy"}: 0.002,
-	// Torchvision's networks, at its rates: for ImageNet's batches of 256, so a quarter for 64. On a
-	// few hundred pictures their loss explodes at 0.1.
+	// Torchvision's networks: its rates are for ImageNet's batches of 256, these for 64. On a few
+	// hundred pictures the loss explodes at 0.1.
 	{"resnet18", "nesterov", "cross-entropy"}:      0.02,
 	{"resnet34", "nesterov", "cross-entropy"}:      0.02,
 	{"resnet50", "nesterov", "cross-entropy"}:      0.01,
