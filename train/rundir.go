@@ -268,10 +268,10 @@ func (d *runDir) lock() error {
 // temporary is the name under which a file is written before it gets its own.
 func temporary(name string) string { return "." + name + ".tmp" }
 
-// isTemporary reports whether a file is one that a save had under way.
+// isTemporary reports whether a file is one that a save, or the writing of a report, had under way.
 func isTemporary(name string) bool {
-	return strings.HasPrefix(name, ".") && strings.Contains(name, ".safetensors.") ||
-		strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".tmp")
+	return strings.HasPrefix(name, ".") &&
+		(strings.Contains(name, ".safetensors.") || strings.HasPrefix(name, ".report.html.") || strings.HasSuffix(name, ".tmp"))
 }
 
 // sweep removes the temporary files of saves that did not end. The caller holds the lock.

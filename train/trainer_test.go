@@ -309,7 +309,7 @@ func TestResumeFromSaveEvery(t *testing.T) {
 	_, err := tr.Run(context.Background())
 	wants(t, err, "the power went", tr.Dir+" keeps what was saved after step 20")
 	// What a killed process leaves.
-	for _, name := range []string{".checkpoint.safetensors.tmp", ".weights.safetensors.12345"} {
+	for _, name := range []string{".checkpoint.safetensors.tmp", ".weights.safetensors.12345", ".report.html.678"} {
 		if err := os.WriteFile(filepath.Join(tr.Dir, name), []byte("half a fi"), 0o644); err != nil {
 			t.Fatal(err)
 		}
