@@ -53,6 +53,9 @@ func (t *trial) multiple(m, i int) (got, want, bound []float64) {
 	got = append(got, t.multiples[m][i]...)
 	bound = t.rounding(slices.Concat(dx, scale(by.plus, of1)), 8*t.u, t.of)[:len(dx)]
 	floor := by.of * t.floor() * (1 + by.plus)
+	if by.plus != 0 {
+		floor += t.cancelled(m)
+	}
 	for e, v := range dx {
 		w := by.of * v
 		if by.plus != 0 {
@@ -67,6 +70,21 @@ func (t *trial) multiple(m, i int) (got, want, bound []float64) {
 		want = append(want, w)
 	}
 	return got, want, bound
+}
+
+// cancelled is how far a sum's gradient may be off where large terms cancel, as in the gradient of
+// a bias in front of a batch norm. Factors that are powers of 2 round such terms alike; a sum does
+// not. The terms are taken to be as large as any number that the rule takes or gives.
+func (t *trial) cancelled(m int) float64 {
+	most := 0.0
+	for _, v := range slices.Concat([][]float64{t.dy}, t.base.dx, t.multiples[ones], t.multiples[m]) {
+		for _, x := range v {
+			if finite(x) {
+				most = max(most, math.Abs(x))
+			}
+		}
+	}
+	return 1 << 10 * t.u * most
 }
 
 // responds looks at what the rule makes of the same cotangent again, and of multiples of it.
