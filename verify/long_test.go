@@ -80,7 +80,7 @@ func sumRule[T real](j joint, mean bool) rule[T] {
 
 // Along directions of thousands of elements every step crosses kinks or joints of some of them.
 func TestLongDirectionsOfJoints(t *testing.T) {
-	seeds := 4
+	seeds := 2
 	if testing.Short() {
 		seeds = 1
 	}
