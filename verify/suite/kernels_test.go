@@ -27,9 +27,9 @@ func TestMistakesInKernels(t *testing.T) {
 		{"the kernel not flipped", "Conv2D, flipped or grouped", "kernel/conv.go", "return size - 1 - r", "return r"},
 		{"dilation of the other axis in dw", "Conv2D", "kernel/conv_filter.go", "g.element(s, g.S)*g.Cols.Dilation)", "g.element(s, g.S)*g.Rows.Dilation)"},
 		{"a winner of two windows gets the last one's", "MaxPool2D", "kernel/pooling.go", "dx[k] += dy[i]", "dx[k] = dy[i]"},
-		{"the divisor is the image's size", "AvgPool2D", "kernel/pooling.go", "return g.R * g.S", "return g.H * g.W"},
+		{"the divisor is the image's size", "AvgPool2D", "kernel/avgpool.go", "return g.R * g.S", "return g.H * g.W"},
 		{"kept elements over p, not 1 − p", "Dropout", "kernel/dropout.go", "scale := T(1 / (1 - p))", "scale := T(1 / p)"},
-		{"the maximum not put back", "CrossEntropy", "kernel/loss.go", "- (float64(row[labels[i]]) - top)", "- float64(row[labels[i]])"},
+		{"the maximum not put back", "CrossEntropy", "kernel/softmax.go", "- (float64(row[labels[i]]) - float64(top))", "- float64(row[labels[i]])"},
 	} {
 		t.Run(m.mistake, func(t *testing.T) {
 			dir := t.TempDir()
