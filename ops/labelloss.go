@@ -10,8 +10,8 @@ import (
 	"github.com/convgrad/convgrad/internal/kernel"
 )
 
-// labelLoss is E[n,…] = −Σ_j w[j]·q[n,j,…]·logp[n,j,…] for labels, of which q is made. It is linear
-// in logp, and labelLossBackward is its adjoint: dlogp[n,j,…] = −w[j]·q[n,j,…]·dE[n,…].
+// labelLoss is E[n,…] = −Σ_j w[j]·q[n,j,…]·logp[n,j,…] for labels, of which q is made. It is
+// linear in logp, and labelLossBackward is its adjoint: dlogp[n,j,…] = −w[j]·q[n,j,…]·dE[n,…].
 type labelLoss struct {
 	M         int
 	Smoothing float64

@@ -84,7 +84,7 @@ func (t *trial) cancelled(m int) float64 {
 			}
 		}
 	}
-	return 1 << 10 * t.u * most
+	return t.rounding([]float64{most}, 8*t.u, t.of)[0]
 }
 
 // responds looks at what the rule makes of the same cotangent again, and of multiples of it.

@@ -191,8 +191,8 @@ func (f ActivationFunc) String() string {
 // PiecewiseLinear reports whether the function has no second derivative but 0.
 func (f ActivationFunc) PiecewiseLinear() bool { return activations[f].ddf == nil }
 
-// Activate is y = f⁽ᵒʳᵈᵉʳ⁾(x) element by element, the function's derivative of order 0, 1 or 2, the
-// last not of a function that is linear piece by piece. y may be x itself.
+// Activate is y = f⁽ᵒʳᵈᵉʳ⁾(x) element by element, the function's derivative of order 0, 1 or 2,
+// the last not of a function that is linear piece by piece. y may be x itself.
 //
 // Vectors compute in the elements' type, within a few units in the last place, as TestActivations
 // says; the plain tier and orders above 0 in float64, rounded once.

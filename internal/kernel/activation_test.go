@@ -13,9 +13,9 @@ func TestActivations(t *testing.T) {
 	everyTier(t, func(t *testing.T) { both(t, testActivations[float32], testActivations[float64]) })
 }
 
-// activationTerms is the magnitude of the sum that the last rounding of f⁽ᵒʳᵈᵉʳ⁾(x) is part of: |f|
-// itself but where terms of either sign are added. An error in GELUTanh's u, of 4 roundings, is one
-// of 2u times that in its exponential.
+// activationTerms is the magnitude of the sum that the last rounding of f⁽ᵒʳᵈᵉʳ⁾(x) is part of:
+// |f| itself but where terms of either sign are added. An error in GELUTanh's u, of 4 roundings, is
+// one of 2u times that in its exponential.
 func activationTerms(f ActivationFunc, order int, x, y float64) float64 {
 	x = max(-100, min(x, 100)) // beyond that all terms but x are 0 or 1
 	switch u, du, _ := cubic(x); {

@@ -9,9 +9,9 @@ import (
 )
 
 // Winograd's algorithm makes a tile of m×m outputs of a 3×3 filter from (m+2)×(m+2) products
-// instead of 9·m²: y = Aᵀ[(G·w·Gᵀ) ⊙ (Bᵀ·x·B)]A (Lavin and Gray, 2016). The sum over the channels
-// is made between the transformations, as one matrix product for each element of the tile. Lanes
-// are channels, then filters.
+// instead of 9·m²: y = Aᵀ[(G·w·Gᵀ) ⊙ (Bᵀ·x·B)]A (Lavin and Gray, 2016). The sum over the
+// channels is made between the transformations, as one matrix product for each element of the tile.
+// Lanes are channels, then filters.
 
 // WinogradBound returns bounds e of the error of Winograd's algorithm in elements of Forward's y
 // and of BackwardData's dx: |error| ≤ e · max|x| · max|w|, plus what |b| adds, and dy for x going

@@ -61,8 +61,8 @@ func (w *world) E(values matrix, o, k func(i, j int) dual) dual {
 	return half.Times(e)
 }
 
-// dEdw is ∂E/∂w[m′,n′], and dEdx is ∂E/∂x[i′,j′] through o = f(x). Both are made by dual numbers,
-// from Eqs. 7, 8 and 9 alone.
+// dEdw is ∂E/∂w[m′,n′], and dEdx is ∂E/∂x[i′,j′] through o = f(x). Both are made by dual
+// numbers, from Eqs. 7, 8 and 9 alone.
 func (w *world) dEdw(m, n int) rational {
 	return w.E(w.o, plainOf(w.o), variable(w.w, m, n)).e
 }

@@ -284,8 +284,8 @@ func (f flavour) log1p(t vec) vec {
 //
 //	log(1+f) = f − f²/2 + s·(f²/2 + R),   R = 2s²/3 + 2s⁴/5 + …
 //
-// Cut after s⁸ in float32 and s²² in float64, R is within 2⁻²⁸ and 2⁻⁵⁷ of log(1+f). See the test
-// of internal/kernel for the roundings.
+// Cut after s⁸ in float32 and s²² in float64, R is within 2⁻²⁸ and 2⁻⁵⁷ of log(1+f). See the
+// test of internal/kernel for the roundings.
 func (f flavour) log(x vec) vec {
 	one, half, mantissa := uint64(0x3F800000), uint64(0x3F3504F3), uint64(1)<<23-1 // 1, √½
 	magic, grown, last, smallest := 0x1p23+127, 25.0, 9, 0x1p-126
