@@ -17,12 +17,16 @@ import (
 // stand for what is usual.
 type Config struct {
 	// How the sets are opened: see DataOptions.
-	Data        string  `json:"data"`
-	DataDir     string  `json:"data_dir,omitempty"`     // of its files
-	ImageSize   int     `json:"image_size,omitempty"`   // height and width of pictures
+	Data    string `json:"data"`
+	DataDir string `json:"data_dir,omitempty"` // of its files
+	// ImageSize is the height and width of samples of pictures. 0 stands for the pictures' own, if
+	// all have one size of up to 256 a side, and for 32 otherwise.
+	ImageSize   int     `json:"image_size,omitempty"`
 	Fit         string  `json:"fit,omitempty"`          // how they get it: one of data.Fits
 	ValFraction float64 `json:"val_fraction,omitempty"` // to hold back; 0 for 0.2
-	SkipDamaged bool    `json:"skip_damaged,omitempty"` // leave out what cannot be read
+	// RefuseDamaged makes it an error that a file cannot be read, or a class has no pictures: else
+	// they are left out.
+	RefuseDamaged bool `json:"refuse_damaged,omitempty"`
 
 	// The network, and what it begins from.
 	Model  string `json:"model"`

@@ -71,8 +71,8 @@ func OpenRunFrom(dir, file string) (*SavedRun, error) {
 
 // DataOptions are what the recipe's data set is opened with.
 func (c Config) DataOptions() data.Options {
-	o := data.Options{Dir: c.DataDir, Seed: c.Seed, Size: ops.Both(c.ImageSize), Fit: c.Fit, Held: c.ValFraction}
-	if c.SkipDamaged {
+	o := data.Options{Dir: c.DataDir, Seed: c.Seed, Size: ops.Both(c.ImageSize), Usual: ops.Both(32), Fit: c.Fit, Held: c.ValFraction}
+	if !c.RefuseDamaged {
 		o.Skipped = func(string, error) {}
 	}
 	return o

@@ -93,6 +93,8 @@ func (j *job) flags() *flag.FlagSet {
 	return f
 }
 
+const refuseUsage = "fail if a file is no picture or damaged, or a class has none; they are named and left out otherwise"
+
 // dataFlags say what is trained on.
 func (j *job) dataFlags(f *flag.FlagSet) {
 	var names, files []string
@@ -106,10 +108,10 @@ func (j *job) dataFlags(f *flag.FlagSet) {
 	f.StringVar(&j.DataDir, "data-dir", "", "the `directory` with the dataset's files, for "+strings.Join(files, ", ")+
 		"; those that train data -fetch has got need none")
 	f.IntVar(&j.ImageSize, "image-size", 0, "height and width of a sample, for folder, in `pixels`; "+
-		"0 for the pictures' own, if all have one size")
+		"0 for the pictures' own, if all have one size of up to 256 a side, and 32 otherwise")
 	f.StringVar(&j.Fit, "fit", "", "how a picture gets that size: "+strings.Join(data.Fits(), ", ")+" (default "+data.Fits()[0]+")")
 	f.Float64Var(&j.ValFraction, "val-fraction", 0, "the `share` that is held back to test with, for a folder without train and val (default 0.2)")
-	f.BoolVar(&j.SkipDamaged, "skip-damaged", false, "leave out what is no picture or damaged, and say so; it is an error otherwise")
+	f.BoolVar(&j.RefuseDamaged, "refuse-damaged", false, refuseUsage)
 	f.Float64Var(&j.Fraction, "fraction", 0, "the `share` of the training samples to train on (default all)")
 	f.IntVar(&j.OverfitBatches, "overfit-batches", 0, "train and test on so many `batches` and nothing else: the loss must go to 0")
 	f.BoolVar(&j.Flip, "hflip", false, "mirror every second sample left to right")
@@ -163,7 +165,7 @@ func (j *job) runFlags(f *flag.FlagSet) {
 
 // resumable are the flags that resume takes: they change no bits of what was trained so far.
 var resumable = map[string]bool{
-	"epochs": true, "data-dir": true, "skip-damaged": true, "save-every": true, "keep": true, "patience": true, "max-steps": true,
+	"epochs": true, "data-dir": true, "refuse-damaged": true, "save-every": true, "keep": true, "patience": true, "max-steps": true,
 	"max-time": true, "threads": true, "workers": true, "log-every": true, "quiet": true, "json": true,
 }
 
@@ -305,8 +307,8 @@ func (j *job) load(f *flag.FlagSet) error {
 			c.Epochs = j.Epochs
 		case "data-dir":
 			c.DataDir = j.DataDir
-		case "skip-damaged":
-			c.SkipDamaged = j.SkipDamaged
+		case "refuse-damaged":
+			c.RefuseDamaged = j.RefuseDamaged
 		}
 		if err == nil && !resumable[given.Name] {
 			err = fmt.Errorf("resume: -%s would change the bits of the run in %s, want it left out", given.Name, j.out)

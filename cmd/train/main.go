@@ -100,7 +100,7 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 	}
 	training, test, err := data.Open(j.Data, j.options(stderr))
 	if refused := (*data.RefusedError)(nil); errors.As(err, &refused) {
-		err = fmt.Errorf("%w; -skip-damaged leaves out what cannot be read", err)
+		err = fmt.Errorf("%w; without -refuse-damaged they are left out", err)
 	}
 	if err != nil {
 		return fail(stderr, exitFailed, err)
@@ -191,7 +191,7 @@ func (j *job) report(test data.Set) error {
 // options are what the dataset is opened with.
 func (j *job) options(stderr io.Writer) data.Options {
 	o := j.DataOptions()
-	if j.SkipDamaged {
+	if !j.RefuseDamaged {
 		o.Skipped = func(path string, err error) { fmt.Fprintf(stderr, "train: left out: %s: %v\n", path, err) }
 	}
 	return o

@@ -131,13 +131,13 @@ func TestFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := "-data mnist -data-dir D -model lenet5 -loss mse -epochs 7 -batch 9 -lr 0.5 -optimizer sgd -momentum 0.5 -weight-decay 0.25 " +
-		"-schedule one-cycle -warmup-epochs 1.5 -seed 11 -out new -threads 3 -save-every 8 -fit pad -val-fraction 0.3 -skip-damaged " +
+		"-schedule one-cycle -warmup-epochs 1.5 -seed 11 -out new -threads 3 -save-every 8 -fit pad -val-fraction 0.3 -refuse-damaged " +
 		"-fraction 0.5 -overfit-batches 2 -hflip -shift 1.5 -crop 4 -rotate 9 -mixup 0.2 -image-size 12 -init W -freeze a,b -accumulate 3 " +
 		"-decay-all -clip-grad 1 -ema 0.99 -min-lr 0.001 -force -keep 4 -patience 5 -max-steps 6 -max-time 1h -workers 7 -log-every 9 -quiet -json"
 	j, status := parse(strings.Fields(args), io.Discard, io.Discard)
 	want := train.Config{
 		Data: "mnist", DataDir: filepath.Join(here, "D"), Model: "lenet5", Loss: "mse", Epochs: 7, Batch: 9, Rate: 0.5, Optimizer: "sgd", Momentum: new(0.5), Decay: 0.25,
-		Schedule: "one-cycle", WarmUp: 1.5, Seed: 11, Fit: "pad", ValFraction: 0.3, SkipDamaged: true, Fraction: 0.5, OverfitBatches: 2,
+		Schedule: "one-cycle", WarmUp: 1.5, Seed: 11, Fit: "pad", ValFraction: 0.3, RefuseDamaged: true, Fraction: 0.5, OverfitBatches: 2,
 		Flip: true, Shift: 1.5, Crop: 4, Rotate: 9, Mixup: 0.2, ImageSize: 12, Init: filepath.Join(here, "W"), Freeze: "a,b", Accumulate: 3,
 		DecayAll: true, Clip: 1, Average: 0.99, MinRate: 0.001,
 	}
@@ -273,10 +273,11 @@ func TestFolder(t *testing.T) {
 	}
 	run := filepath.Join(t.TempDir(), "run")
 	args := []string{"-data", "folder", "-data-dir", dir, "-image-size", "8", "-model", "linear", "-batch", "6", "-epochs", "15", "-out", run}
-	if status, _, errs := execute(t, args...); status != 1 || !strings.Contains(errs, "notes.txt: image: unknown format; -skip-damaged leaves out") {
+	if status, _, errs := execute(t, append(args, "-refuse-damaged")...); status != 1 ||
+		!strings.Contains(errs, "notes.txt: image: unknown format; without -refuse-damaged they are left out") {
 		t.Errorf("with a text file: status %d, %q", status, errs)
 	}
-	status, out, errs := execute(t, append(args, "-skip-damaged")...)
+	status, out, errs := execute(t, args...)
 	if status != 0 || !strings.Contains(errs, "left out: ") || !strings.Contains(out, "24 training and 6 test images (3, 8, 8), 3 classes") ||
 		!strings.Contains(out, "test accuracy 100.00 %") {
 		t.Errorf("status %d, %q, %q", status, out, errs)

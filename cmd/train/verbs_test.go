@@ -110,7 +110,7 @@ func bomb(w, h uint32) []byte {
 func TestVerbs(t *testing.T) {
 	dir, run := shapes(t), filepath.Join(t.TempDir(), "run")
 	status, _, errs := execute(t, "-data", "folder", "-data-dir", dir, "-image-size", "16", "-model", "lenet5", "-batch", "6", "-epochs", "8",
-		"-out", run, "-skip-damaged")
+		"-out", run)
 	for _, want := range []string{"cut short.png: ", "notes.txt: ", "30000×30000 pixels", "vide: the class has no pictures"} {
 		if status != 0 || !strings.Contains(errs, want) {
 			t.Fatalf("train: status %d, %q, want %q left out", status, errs, want)
@@ -166,7 +166,7 @@ func TestVerbs(t *testing.T) {
 		t.Errorf("inspect: %q", out)
 	}
 	page := filepath.Join(run, report.File)
-	for _, want := range []string{"rouge foncé", "-data=folder", "-skip-damaged=true", "Mes images&#39;"} {
+	for _, want := range []string{"rouge foncé", "-data=folder", "Mes images&#39;"} {
 		if !strings.Contains(readFile(t, page), want) {
 			t.Errorf("the run's report does not have %q", want)
 		}

@@ -176,7 +176,7 @@ func TestFolderKeeps(t *testing.T) {
 	for _, room := range []int64{0, 1 << 20} {
 		r.room.Store(room)
 		r.classes = nil
-		list, err := r.list(dir)
+		list, err := r.list(dir, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

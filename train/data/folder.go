@@ -24,20 +24,23 @@ var _ = Register(Source{
 	Files: "a folder of pictures for each class, or two such directories, train and val (or test)",
 	Open: func(o Options) (Set, Set, error) {
 		return Folder(o.Dir, FolderOptions{
-			Size: o.Size, Channels: o.Channels, Fit: o.Fit, Held: o.Held, Seed: o.Seed, Skipped: o.Skipped,
+			Size: o.Size, Usual: o.Usual, Channels: o.Channels, Fit: o.Fit, Held: o.Held, Seed: o.Seed, Skipped: o.Skipped,
 		})
 	},
 })
 
 // FolderOptions say how Folder reads pictures. The zero value refuses what it cannot read.
 type FolderOptions struct {
-	Size     ops.Size // of every sample; {0, 0} stands for that of the pictures, if all have one
-	Channels int      // 1 for grey, 3 for colour; 0 for 1 if all pictures are grey, and 3 otherwise
-	Fit      string   // how a picture gets that size: one of Fits; "" for the first
-	Held     float64  // share that is held back to test with, where there is no split; 0 for 0.2
-	Seed     uint64   // of that split
-	// Skipped is told of files that are no pictures or damaged, and of classes without pictures;
-	// they are then left out. If it is nil, they are errors.
+	Size ops.Size // of every sample; {0, 0} stands for that of the pictures, if all have one
+	// where Size is {0, 0}: of samples of pictures that differ in size, or are large
+	Usual    ops.Size
+	Channels int     // 1 for grey, 3 for colour; 0 for 1 if all pictures are grey, and 3 otherwise
+	Fit      string  // how a picture gets that size: one of Fits; "" for the first
+	Held     float64 // share that is held back to test with, where there is no split; 0 for 0.2
+	Seed     uint64  // of that split
+	// Skipped is told of files that are no pictures or damaged, and of classes without pictures, or
+	// with one where some are to be held back; they are then left out. If it is nil, they are
+	// errors.
 	Skipped func(path string, err error)
 }
 
@@ -56,11 +59,13 @@ const heldInMemory = 1 << 30
 //
 // It returns an error that names the file if one is no picture, damaged, or of more than 2²⁶
 // pixels, and an error if there are fewer than two classes, one without pictures, or sizes that
-// differ where Size says none.
+// differ where neither Size nor Usual says one.
 func Folder(dir string, o FolderOptions) (training, test Set, err error) {
 	switch {
 	case o.Size != ops.Size{} && (o.Size.H < 1 || o.Size.W < 1):
 		return nil, nil, errors.Errorf("data: Folder: the size is %d×%d, want positive sides", o.Size.H, o.Size.W)
+	case o.Usual != ops.Size{} && (o.Usual.H < 1 || o.Usual.W < 1):
+		return nil, nil, errors.Errorf("data: Folder: the usual size is %d×%d, want positive sides", o.Usual.H, o.Usual.W)
 	case o.Channels != 0 && o.Channels != 1 && o.Channels != 3:
 		return nil, nil, errors.Errorf("data: Folder: %d channels, want 1 or 3", o.Channels)
 	case o.Fit != "" && !slices.Contains(Fits(), o.Fit):
@@ -79,22 +84,18 @@ func Folder(dir string, o FolderOptions) (training, test Set, err error) {
 	r := &folderReader{FolderOptions: o}
 	r.room.Store(heldInMemory)
 	if len(splits) == 0 {
-		whole, err := r.list(dir)
+		whole, err := r.list(dir, 2)
 		if err != nil {
 			return nil, nil, err
 		}
 		if err := r.settle(whole); err != nil {
 			return nil, nil, err
 		}
-		rest, held, err := r.split(whole)
-		if err != nil {
-			return nil, nil, err
-		}
-		return r.sets(rest, held)
+		return r.sets(r.split(whole))
 	}
-	var lists [2][]picture
+	var lists [2][]*picture
 	for i, sub := range splits {
-		if lists[i], err = r.list(sub); err != nil {
+		if lists[i], err = r.list(sub, 1); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -157,13 +158,14 @@ type RefusedError struct{ files string }
 // Error names the first of them.
 func (e *RefusedError) Error() string { return "data: Folder: " + e.files }
 
-// list decodes every picture below dir once. The first call decides on the classes.
-func (r *folderReader) list(dir string) ([]picture, error) {
+// list decodes every picture below dir once, of classes of at least so many. The first call decides
+// on the classes.
+func (r *folderReader) list(dir string, least int) ([]*picture, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, errors.Wrap(err, "data: Folder")
 	}
-	var all []picture
+	var all []*picture
 	var classes []string
 	for _, e := range entries {
 		sub := filepath.Join(dir, e.Name())
@@ -185,6 +187,10 @@ func (r *folderReader) list(dir string) ([]picture, error) {
 			r.refuse(sub, errors.New("the class has no pictures"))
 			continue
 		}
+		if len(pictures) < least {
+			r.refuse(sub, errors.New("the class has one picture, want at least two: one to test with"))
+			continue
+		}
 		classes = append(classes, e.Name())
 		all = append(all, pictures...)
 	}
@@ -204,7 +210,7 @@ func (r *folderReader) list(dir string) ([]picture, error) {
 }
 
 // pictures decodes the files of a class, several at a time.
-func (r *folderReader) pictures(dir string, class int) (all []picture, err error) {
+func (r *folderReader) pictures(dir string, class int) (all []*picture, err error) {
 	var paths []string
 	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err == nil && !e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
@@ -216,24 +222,31 @@ func (r *folderReader) pictures(dir string, class int) (all []picture, err error
 		return nil, errors.Wrap(err, "data: Folder")
 	}
 	found, failed := make([]*picture, len(paths)), make([]error, len(paths))
-	var wg sync.WaitGroup
-	workers := runtime.GOMAXPROCS(0)
-	for w := range workers {
-		wg.Go(func() {
-			for i := w; i < len(paths); i += workers {
-				failed[i] = decode(paths[i], func(d decoded) { found[i] = r.look(paths[i], class, d) })
-			}
-		})
-	}
-	wg.Wait()
+	together(len(paths), func(i int) {
+		failed[i] = decode(paths[i], func(d decoded) { found[i] = r.look(paths[i], class, d) })
+	})
 	for i, p := range found {
 		if p == nil {
 			r.refuse(paths[i], failed[i])
 			continue
 		}
-		all = append(all, *p)
+		all = append(all, p)
 	}
 	return all, nil
+}
+
+// together calls f of 0 to n−1, several at a time.
+func together(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < n; i += workers {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // look notes what a picture is, and keeps its sample if there is room.
@@ -242,14 +255,22 @@ func (r *folderReader) look(path string, class int, d decoded) *picture {
 	p := &picture{path: path, class: class, size: d.size(), grey: model == color.GrayModel || model == color.Gray16Model}
 	size := r.Size
 	if size == (ops.Size{}) {
-		size = p.size // all have one size, or Folder refuses them
+		size = p.size // settle decides otherwise if not all have one size
 	}
-	shape := tensor.Shape{3, size.H, size.W}
-	if n, err := sampleSize(shape); err == nil && r.room.Add(int64(-n)) >= 0 {
-		p.kept = make([]uint8, n)
-		d.sample(shape, r.Fit, p.kept)
-	}
+	p.kept = r.keep(d, size)
 	return p
+}
+
+// keep is a picture's sample, or nil if there is no room for it.
+func (r *folderReader) keep(d decoded, size ops.Size) []uint8 {
+	shape := tensor.Shape{3, size.H, size.W}
+	n, err := sampleSize(shape)
+	if err != nil || r.room.Add(int64(-n)) < 0 {
+		return nil
+	}
+	to := make([]uint8, n)
+	d.sample(shape, r.Fit, to)
+	return to
 }
 
 // decode reads a file's picture, and hands it to use.
@@ -276,14 +297,10 @@ func decode(path string, use func(decoded)) error {
 }
 
 // settle decides on size and channels where the options leave them open.
-func (r *folderReader) settle(all []picture) error {
+func (r *folderReader) settle(all []*picture) error {
 	if r.Size == (ops.Size{}) {
-		r.Size = all[0].size
-		for _, p := range all {
-			if p.size != r.Size {
-				return errors.Errorf("data: Folder: %s has %d×%d pixels and %s %d×%d, want a size for all samples to be given", all[0].path,
-					r.Size.H, r.Size.W, p.path, p.size.H, p.size.W)
-			}
+		if err := r.settleSize(all); err != nil {
+			return err
 		}
 	}
 	if r.Channels == 0 {
@@ -298,25 +315,52 @@ func (r *folderReader) settle(all []picture) error {
 	return err
 }
 
+// large is the most pixels a side of samples that nobody has asked for.
+const large = 256
+
+func (r *folderReader) settleSize(all []*picture) error {
+	r.Size = all[0].size
+	odd := slices.IndexFunc(all, func(p *picture) bool { return p.size != r.Size })
+	switch {
+	case r.Usual == ops.Size{} && odd < 0, odd < 0 && max(r.Size.H, r.Size.W) <= large:
+		return nil
+	case r.Usual == ops.Size{}:
+		return errors.Errorf("data: Folder: %s has %d×%d pixels and %s %d×%d, want a size for all samples to be given", all[0].path,
+			r.Size.H, r.Size.W, all[odd].path, all[odd].size.H, all[odd].size.W)
+	}
+	r.Size = r.Usual
+	r.room.Store(heldInMemory)
+	for i := range all {
+		all[i].kept = nil
+	}
+	failed := make([]error, len(all))
+	together(len(all), func(i int) {
+		failed[i] = decode(all[i].path, func(d decoded) { all[i].kept = r.keep(d, r.Size) })
+	})
+	for i, err := range failed {
+		if err != nil { // it could be read a moment ago
+			return errors.Wrapf(err, "data: Folder: %s", all[i].path)
+		}
+	}
+	return nil
+}
+
 func (r *folderReader) shape() tensor.Shape { return tensor.Shape{r.Channels, r.Size.H, r.Size.W} }
 
 // split holds some pictures of each class back.
-func (r *folderReader) split(all []picture) (rest, held []picture, err error) {
+func (r *folderReader) split(all []*picture) (rest, held []*picture) {
 	share := r.Held
 	if share == 0 {
 		share = 0.2
 	}
-	for class, name := range r.classes {
-		var own []picture
+	for class := range r.classes {
+		var own []*picture
 		for _, p := range all {
 			if p.class == class {
 				own = append(own, p)
 			}
 		}
 		n := min(max(1, int(share*float64(len(own))+0.5)), len(own)-1)
-		if n < 1 {
-			return nil, nil, errors.Errorf("data: Folder: the class %s has one picture, want at least two: one to test with", name)
-		}
 		for i, k := range Shuffle(len(own), r.Seed, class) {
 			if i < n {
 				held = append(held, own[k])
@@ -325,14 +369,14 @@ func (r *folderReader) split(all []picture) (rest, held []picture, err error) {
 			}
 		}
 	}
-	for _, list := range [][]picture{rest, held} {
-		slices.SortFunc(list, func(a, b picture) int { return cmp.Compare(a.path, b.path) })
+	for _, list := range [][]*picture{rest, held} {
+		slices.SortFunc(list, func(a, b *picture) int { return cmp.Compare(a.path, b.path) })
 	}
-	return rest, held, nil
+	return rest, held
 }
 
 // sets makes sets of the two lists.
-func (r *folderReader) sets(rest, held []picture) (training, test Set, err error) {
+func (r *folderReader) sets(rest, held []*picture) (training, test Set, err error) {
 	if training, err = r.set(rest); err != nil {
 		return nil, nil, err
 	}
@@ -341,7 +385,7 @@ func (r *folderReader) sets(rest, held []picture) (training, test Set, err error
 }
 
 // set is that of a list: one in memory, if that is not too much of it.
-func (r *folderReader) set(list []picture) (Set, error) {
+func (r *folderReader) set(list []*picture) (Set, error) {
 	s := &folder{list, r.classes, r.shape(), r.Fit}
 	size := s.shape.TotalSize()
 	if len(list) > heldInMemory/size {
@@ -375,7 +419,7 @@ func (r *folderReader) set(list []picture) (Set, error) {
 
 // A folder is a set of pictures in files, of which some are kept in memory.
 type folder struct {
-	list    []picture
+	list    []*picture
 	classes []string
 	shape   tensor.Shape
 	fit     string

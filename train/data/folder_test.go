@@ -158,7 +158,7 @@ func TestFolderSplits(t *testing.T) {
 			t.Errorf("got class %d (%v), want 1", target.Class, err)
 		}
 		// The set that decodes at each Read has the same samples.
-		s := &folder{[]picture{{path: filepath.Join(dir, "train", "a", "1.png")}}, training.Classes(), training.Shape(), ""}
+		s := &folder{[]*picture{{path: filepath.Join(dir, "train", "a", "1.png")}}, training.Classes(), training.Shape(), ""}
 		y := make([]float32, 6)
 		if _, err := s.Read(0, y); err != nil || !slices.Equal(x, y) {
 			t.Errorf("decoded late, the sample is %v (%v), want %v", y, err, x)
@@ -204,7 +204,7 @@ func TestFolderErrors(t *testing.T) {
 		{"an empty class", whole(map[string][]byte{"c": nil}), "c: the class has no pictures", true},
 		{"five bad files", whole(map[string][]byte{"a/3": {}, "a/4": {}, "a/5": {}, "a/6": {}, "b/3": {}}), "and 2 more", true},
 		{"one class", map[string][]byte{"a/1.png": good, "a/2.png": good}, "holds 1 folders with pictures", false},
-		{"one picture of a class", map[string][]byte{"a/1.png": good, "b/1.png": good, "b/2.png": good}, "the class a has one picture", false},
+		{"one picture of a class", whole(map[string][]byte{"c/1.png": good}), "c: the class has one picture", true},
 		{"nothing", map[string][]byte{"readme": good}, "holds 0 folders", false},
 		{"two sizes", whole(map[string][]byte{"b/3.png": other}), "want a size for all samples to be given", false},
 		{"a class to test with alone", map[string][]byte{"train/a/1.png": good, "train/b/1.png": good, "test/c/1.png": good}, "is no class of those to train on", false},
@@ -227,10 +227,28 @@ func TestFolderErrors(t *testing.T) {
 			}
 		})
 	}
+	for name, other := range map[string][]byte{"two sizes": other, "a large one": encoded(t, "png", paint(4, 300, red))} {
+		files := whole(map[string][]byte{"a/2.png": other})
+		if name == "a large one" {
+			for path := range files {
+				files[path] = other
+			}
+		}
+		training, test, err := Folder(write(t, files), FolderOptions{Usual: ops.Size{H: 3, W: 5}})
+		if err != nil || !training.Shape().Eq(tensor.Shape{3, 3, 5}) {
+			t.Fatalf("%s, and a usual size: got %v, want samples of 3×5", name, err)
+		}
+		for _, s := range []Set{training, test} {
+			x := make([]float32, 45)
+			if _, err := s.Read(0, x); err != nil || x[7] < 0.9 || x[22] > 0.1 {
+				t.Errorf("%s, and a usual size: got %v, %v, want a red picture", name, x, err)
+			}
+		}
+	}
 	_, _, err := Folder(filepath.Join(t.TempDir(), "nowhere"), FolderOptions{})
 	wants(t, err, "data: Folder", "nowhere")
 	for want, o := range map[string]FolderOptions{
-		"the size is 3×-1": {Size: ops.Size{H: 3, W: -1}}, "the size is 0×3": {Size: ops.Size{W: 3}}, "2 channels": {Channels: 2}, "1 is held back": {Held: 1},
+		"the size is 3×-1": {Size: ops.Size{H: 3, W: -1}}, "the size is 0×3": {Size: ops.Size{W: 3}}, "the usual size is 0×3": {Usual: ops.Size{W: 3}}, "2 channels": {Channels: 2}, "1 is held back": {Held: 1},
 	} {
 		_, _, err := Folder(".", o)
 		wants(t, err, "data: Folder: ", want)

@@ -31,6 +31,7 @@ type Options struct {
 
 	// Of sources of pictures of any size: see FolderOptions.
 	Size     ops.Size
+	Usual    ops.Size
 	Channels int
 	Fit      string
 	Held     float64
