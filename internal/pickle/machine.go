@@ -1,5 +1,6 @@
 // Package pickle reads PyTorch's checkpoints (.pt, .pth) of plain tensors: a ZIP archive of a
-// pickle, which says what there is, and of the tensors' storages.
+// pickle, which says what there is, and of the tensors' storages; or, as PyTorch wrote before
+// version 1.6, the pickles and the storages in a row.
 //
 // A pickle is a program. This reader runs none of it: it knows the instructions that make plain
 // values, and those few names by which PyTorch builds a tensor, which stand for a description here.
@@ -57,11 +58,12 @@ type machine struct {
 	marks []int // places of marks on the stack
 	memo  map[uint64]any
 	load  func(id tuple) (any, error) // of what is kept outside of the pickle
+	short bool                        // an instruction went beyond the end of b
 }
 
-// interpret is the value that a pickle makes.
-func interpret(b []byte, load func(id tuple) (any, error)) (any, error) {
-	m := &machine{b: b, memo: map[uint64]any{}, load: load}
+// next is the value that the pickle at m.i makes. It leaves m.i behind it.
+func (m *machine) next() (any, error) {
+	m.stack, m.marks, m.memo = nil, nil, map[uint64]any{}
 	for {
 		at := m.i
 		op, err := m.byte()
@@ -96,6 +98,7 @@ func (m *machine) byte() (byte, error) {
 // bytes are the next n, where they lie.
 func (m *machine) bytes(n uint64) ([]byte, error) {
 	if n > uint64(len(m.b)-m.i) {
+		m.short = true
 		return nil, errors.Errorf("it wants %d bytes, and there are %d", n, len(m.b)-m.i)
 	}
 	from := m.i
@@ -129,6 +132,7 @@ func (m *machine) text(size uint64) (string, error) {
 func (m *machine) line() (string, error) {
 	n := slices.Index(m.b[m.i:], '\n')
 	if n < 0 {
+		m.short = true
 		return "", errors.New("a line does not end")
 	}
 	s := string(m.b[m.i : m.i+n])
@@ -307,8 +311,12 @@ func (m *machine) literal(op byte) error {
 		if err != nil {
 			return err
 		}
-		_, err = m.bytes(n)
-		m.push(opaque{})
+		b, err := m.bytes(n)
+		if (op == 'U' || op == 'T') && utf8.Valid(b) {
+			m.push(string(b))
+		} else {
+			m.push(opaque{})
+		}
 		return err
 	}
 	return nil

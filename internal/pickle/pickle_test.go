@@ -47,11 +47,6 @@ func numbersOf(t *testing.T, f *File) map[string][]float64 {
 }
 
 func TestTensors(t *testing.T) {
-	f, err := opened(t, "tensors.pt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := numbersOf(t, f)
 	third := func(round func(float64) float64) []float64 {
 		v := make([]float64, 6)
 		for i := range v {
@@ -67,10 +62,17 @@ func TestTensors(t *testing.T) {
 		"half":     {0, 0x555p-12, 0x555p-11, 1, 0x555p-10, 0x6abp-10},
 		"bfloat16": {0, 0xabp-9, 0xabp-8, 1, 0xabp-7, 0xd5p-7},
 	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	for _, name := range []string{"tensors.pt", "legacy.pt"} {
+		f, err := opened(t, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := numbersOf(t, f); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
 	}
-	if f, err = opened(t, "training.pt"); err != nil {
+	f, err := opened(t, "training.pt")
+	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
@@ -86,8 +88,8 @@ func TestTensors(t *testing.T) {
 // An entry is a name and its contents.
 type entry struct{ name, contents string }
 
-// archived is an archive, with entries stored unless they are to be compressed.
-func archived(t testing.TB, method uint16, entries ...entry) []byte {
+// zipped is an archive, with entries stored unless they are to be compressed.
+func zipped(t testing.TB, method uint16, entries ...entry) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
@@ -127,7 +129,7 @@ func TestHostile(t *testing.T) {
 	data := entry{"a/data/0", strings.Repeat("\x00", 24)}
 	good := tensorProgram("FloatStorage", "0", "K\x06", "K\x00", "K\x02K\x03", "K\x03K\x01")
 	pickled := func(program string, more ...entry) []byte {
-		return archived(t, zip.Store, append([]entry{{"a/data.pkl", program}}, more...)...)
+		return zipped(t, zip.Store, append([]entry{{"a/data.pkl", program}}, more...)...)
 	}
 	if f, err := Open(bytes.NewReader(pickled(good, data)), int64(len(pickled(good, data)))); err != nil || len(f.Tensors) != 1 {
 		t.Fatalf("what is right is %v, %v", f, err)
@@ -156,11 +158,11 @@ func TestHostile(t *testing.T) {
 		{"deep nesting", "is a tuple, want a dict", pickled(deep)},
 		{"lists in lists, eight to the power of a thousand", "is a list, want a dict", pickled(bomb)},
 		{"a dict that is its own", "dicts in dicts", pickled(ring)},
-		{"no pickle", "no data.pkl", archived(t, zip.Store, data)},
-		{"two pickles", "two pickles", archived(t, zip.Store, entry{"a/data.pkl", "}."}, entry{"b/data.pkl", "}."})},
-		{"two entries of a name", "two entries", archived(t, zip.Store, entry{"a/data.pkl", "}."}, entry{"a/data.pkl", "}."})},
-		{"a compressed pickle", "is compressed, want it stored", archived(t, zip.Deflate, entry{"a/data.pkl", strings.Repeat("0", 1<<20)})},
-		{"a program", "TorchScript", archived(t, zip.Store, entry{"a/data.pkl", "}."}, entry{"a/constants.pkl", "}."})},
+		{"no pickle", "no data.pkl", zipped(t, zip.Store, data)},
+		{"two pickles", "two pickles", zipped(t, zip.Store, entry{"a/data.pkl", "}."}, entry{"b/data.pkl", "}."})},
+		{"two entries of a name", "two entries", zipped(t, zip.Store, entry{"a/data.pkl", "}."}, entry{"a/data.pkl", "}."})},
+		{"a compressed pickle", "is compressed, want it stored", zipped(t, zip.Deflate, entry{"a/data.pkl", strings.Repeat("0", 1<<20)})},
+		{"a program", "TorchScript", zipped(t, zip.Store, entry{"a/data.pkl", "}."}, entry{"a/constants.pkl", "}."})},
 		{"a strange order of bytes", "want little or big", pickled(good, data, entry{"a/byteorder", "middle"})},
 		{"a storage that is not there", `no storage "0"`, pickled(good)},
 		{"a path for a key", `no storage "../../etc/passwd"`, pickled(tensorProgram("FloatStorage", "../../etc/passwd", "K\x06", "K\x00", "K\x06", "K\x01"), data)},
@@ -186,16 +188,14 @@ func TestHostile(t *testing.T) {
 			t.Errorf("%s: %d bytes took %d of memory and %v", c.name, len(c.b), took, time.Since(start))
 		}
 	}
-	for name, want := range map[string]string{"legacy.pt": "before version 1.6", "module.pt": "torch.nn.modules.container.Sequential is not one of those"} {
-		if _, err := opened(t, name); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got the error %v, want one with %q", name, err, want)
-		}
+	if _, err := opened(t, "module.pt"); err == nil || !strings.Contains(err.Error(), "torch.nn.modules.container.Sequential is not one of those") {
+		t.Errorf("module.pt: got the error %v", err)
 	}
 }
 
 // The other order of bytes, which PyTorch notes in the archive.
 func TestBigEndian(t *testing.T) {
-	b := archived(t, zip.Store, entry{"a/data.pkl", tensorProgram("FloatStorage", "0", "K\x01", "K\x00", "K\x01", "K\x01")},
+	b := zipped(t, zip.Store, entry{"a/data.pkl", tensorProgram("FloatStorage", "0", "K\x01", "K\x00", "K\x01", "K\x01")},
 		entry{"a/data/0", "\xc0\x20\x00\x00"}, entry{"a/byteorder", "big"})
 	f, err := Open(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
@@ -206,9 +206,56 @@ func TestBigEndian(t *testing.T) {
 	}
 }
 
+// legacyProgram is a checkpoint of before version 1.6: one tensor of two elements, as Python 2
+// wrote it before version 0.4, with these parts in it.
+func legacyProgram(version, view, keys, count, data string) []byte {
+	return []byte("\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02" + version + ".\x80\x02}" + text("little_endian") + "\x88s." +
+		"\x80\x02}U\x01wctorch._utils\n_rebuild_tensor\n((U\x07storagectorch\nFloatStorage\nU\x017U\x03cpuK\x02" + view +
+		"tQK\x00K\x02\x85K\x01\x85tRs.\x80\x02" + keys + "." + count + data)
+}
+
+func TestLegacy(t *testing.T) {
+	const version, keys, count, data = "M\xe9\x03", "](U\x017e", "\x02\x00\x00\x00\x00\x00\x00\x00", "\x00\x00\x20\x40\x00\x00\x80\xbf"
+	b := legacyProgram(version, "N", keys, count, data)
+	f, err := Open(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := numbersOf(t, f)["w"]; !reflect.DeepEqual(got, []float64{2.5, -1}) {
+		t.Errorf("got %v, want 2.5 and -1", got)
+	}
+	// A pickle that is longer than what is read at first.
+	long := legacyProgram(version, "N", keys+strings.Repeat("N0", 1<<17), count, data)
+	if f, err := Open(bytes.NewReader(long), int64(len(long))); err != nil || len(f.Tensors) != 1 {
+		t.Errorf("with a long pickle: %v", err)
+	}
+	for want, b := range map[string][]byte{
+		"the version is 1002, want 1001":                               legacyProgram("M\xea\x03", "N", keys, count, data),
+		"a storage is a part of another":                               legacyProgram(version, "U\x01vK\x00K\x02\x87", keys, count, data),
+		"the storages' keys are None":                                  legacyProgram(version, "N", "N", count, data),
+		`no storage "7"`:                                               legacyProgram(version, "N", "]", count, data),
+		`the storage the text "8" is one of no tensor`:                 legacyProgram(version, "N", "](U\x018e", count, data),
+		"or there twice":                                               legacyProgram(version, "N", "](U\x017U\x017e", count, data),
+		`the storage "7" has 3 elements, want 2`:                       legacyProgram(version, "N", keys, "\x03\x00\x00\x00\x00\x00\x00\x00", data),
+		`the storage "7" has 2 elements of 4 bytes, and there are 7 b`: b[:len(b)-1],
+		`the storage "7": unexpected EOF`:                              b[:len(b)-9],
+		"it wants 1 bytes, and there are 0":                            b[:20],
+	} {
+		if _, err := Open(bytes.NewReader(b), int64(len(b))); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got the error %v, want one with %q", err, want)
+		}
+	}
+}
+
 // A file that is cut or has one byte changed is an error, or the same tensors.
 func TestDamaged(t *testing.T) {
-	b, err := os.ReadFile("testdata/tensors.pt")
+	for _, name := range []string{"tensors.pt", "legacy.pt"} {
+		damage(t, "testdata/"+name)
+	}
+}
+
+func damage(t *testing.T, path string) {
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +305,8 @@ func FuzzInterpret(f *testing.F) {
 	files := map[string]*zip.File{"a/data/0": {FileHeader: zip.FileHeader{UncompressedSize64: 24}}}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		known := map[string]*storage{}
-		v, err := interpret(b, func(id tuple) (any, error) { return storageOf(id, "a", files, known) })
+		m := machine{b: b, load: func(id tuple) (any, error) { return archived(id, "a", files, known) }}
+		v, err := m.next()
 		if err != nil {
 			return
 		}

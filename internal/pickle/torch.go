@@ -28,6 +28,7 @@ var storages = map[global]struct {
 const (
 	orderedDict      = "collections.OrderedDict"
 	rebuildTensor    = "torch._utils._rebuild_tensor_v2"
+	rebuildTensorV1  = "torch._utils._rebuild_tensor" // of before version 0.4
 	rebuildParameter = "torch._utils._rebuild_parameter"
 	torchSize        = "torch.Size"
 )
@@ -35,16 +36,16 @@ const (
 // permitted reports whether a name is one of those that checkpoints of plain tensors have.
 func permitted(name global) bool {
 	_, ok := storages[name]
-	return ok || slices.Contains([]global{orderedDict, rebuildTensor, rebuildParameter, torchSize}, name)
+	return ok || slices.Contains([]global{orderedDict, rebuildTensor, rebuildTensorV1, rebuildParameter, torchSize}, name)
 }
 
-// A storage is the memory of one or more tensors: an entry of the archive.
+// A storage is the memory of one or more tensors.
 type storage struct {
-	key   string
-	dtype string
-	size  int // of an element
-	count int64
-	file  *zip.File
+	key      string
+	dtype    string
+	size     int // of an element
+	count    int64
+	contents func() ([]byte, error)
 }
 
 // A Tensor is a view of a storage.
@@ -92,7 +93,15 @@ func call(f global, args tuple) (any, error) {
 		return t, nil
 	case torchSize:
 		return args, nil
-	case rebuildTensor:
+	case rebuildTensor: // it has two or three more arguments, which do not count here
+		if len(args) < 6 || len(args) > 7 {
+			return nil, errors.Errorf("it has %d arguments, want 6 or 7", len(args))
+		}
+		return tensorOf(args[:4])
+	case rebuildTensorV1:
+		if len(args) != 4 {
+			return nil, errors.Errorf("it has %d arguments, want 4", len(args))
+		}
 		return tensorOf(args)
 	}
 	return nil, errors.New("it cannot be called")
@@ -108,12 +117,8 @@ func asTuple(v any) (tuple, bool) {
 	return nil, false
 }
 
-// tensorOf checks that a tensor lies in its storage. Arguments: storage, offset, shape, strides,
-// and three that do not count here.
+// tensorOf checks that a tensor lies in its storage. Arguments: storage, offset, shape, strides.
 func tensorOf(args tuple) (*Tensor, error) {
-	if len(args) < 6 || len(args) > 7 {
-		return nil, errors.Errorf("it has %d arguments, want 6 or 7", len(args))
-	}
 	s, ok := args[0].(*storage)
 	if !ok {
 		return nil, errors.Errorf("its storage is %s", describe(args[0]))
@@ -174,16 +179,16 @@ const Head = 16
 
 // Open looks into a checkpoint of size bytes.
 //
-// It returns an error if it is not a ZIP archive as PyTorch writes it, with stored entries; if the
-// pickle in it holds anything but plain values and tensors; or if a tensor does not lie in its
-// storage, or a storage not in the archive.
+// It returns an error if it is neither a ZIP archive as PyTorch writes it, with stored entries, nor
+// a row of pickles and storages, as it wrote before version 1.6; if a pickle in it holds anything
+// but plain values and tensors; or if a tensor does not lie in its storage, or a storage not in the
+// file.
 func Open(r io.ReaderAt, size int64) (*File, error) {
 	head := make([]byte, Head)
 	if n, err := r.ReadAt(head, 0); err != nil && err != io.EOF {
 		return nil, err
 	} else if legacy(head[:n]) {
-		return nil, errors.New("it has PyTorch's form of before version 1.6, which is not supported: " +
-			"load it in PyTorch and save it again with torch.save")
+		return openLegacy(r, size)
 	}
 	archive, err := zip.NewReader(r, size)
 	if err != nil {
@@ -228,7 +233,8 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 		return nil, err
 	}
 	known := map[string]*storage{}
-	v, err := interpret(program, func(id tuple) (any, error) { return storageOf(id, root, files, known) })
+	m := machine{b: program, load: func(id tuple) (any, error) { return archived(id, root, files, known) }}
+	v, err := m.next()
 	if err != nil {
 		return nil, errors.Wrap(err, "data.pkl")
 	}
@@ -254,9 +260,10 @@ func contents(f *zip.File) ([]byte, error) {
 	return b, errors.Wrapf(err, "the entry %.200q", f.Name)
 }
 
-// storageOf finds the storage of a name: ("storage", class, key, device, elements).
-func storageOf(id tuple, root string, files map[string]*zip.File, known map[string]*storage) (*storage, error) {
-	if len(id) != 5 || id[0] != "storage" {
+// storageOf is the storage of a name: ("storage", class, key, device, elements), and more that the
+// caller knows. Storages of one key are one.
+func storageOf(id tuple, known map[string]*storage) (*storage, error) {
+	if len(id) < 5 || id[0] != "storage" {
 		return nil, errors.Errorf("the name of a storage has %d parts, want 5", len(id))
 	}
 	class, okClass := id[1].(global)
@@ -266,14 +273,7 @@ func storageOf(id tuple, root string, files map[string]*zip.File, known map[stri
 	if !okClass || !okKey || !okCount || !okKind || count < 0 || count > math.MaxInt64/8 {
 		return nil, errors.Errorf("a storage is of %s with the key %s and %s elements", describe(id[1]), describe(id[2]), describe(id[4]))
 	}
-	f := files[root+"/data/"+key]
-	if f == nil {
-		return nil, errors.Errorf("the archive has no storage %.100q", key)
-	}
-	s := &storage{key: key, dtype: kind.dtype, size: kind.size, count: count, file: f}
-	if f.UncompressedSize64 != uint64(count)*uint64(kind.size) {
-		return nil, errors.Errorf("the storage %.100q has %d bytes, want %d elements of %d", key, f.UncompressedSize64, count, kind.size)
-	}
+	s := &storage{key: key, dtype: kind.dtype, size: kind.size, count: count}
 	if was := known[key]; was != nil {
 		if was.dtype != s.dtype || was.count != s.count {
 			return nil, errors.Errorf("the storage %.100q is of %s and of %s", key, was.dtype, s.dtype)
@@ -281,6 +281,26 @@ func storageOf(id tuple, root string, files map[string]*zip.File, known map[stri
 		return was, nil
 	}
 	known[key] = s
+	return s, nil
+}
+
+// archived finds a storage in the archive.
+func archived(id tuple, root string, files map[string]*zip.File, known map[string]*storage) (*storage, error) {
+	if len(id) != 5 {
+		return nil, errors.Errorf("the name of a storage has %d parts, want 5", len(id))
+	}
+	s, err := storageOf(id, known)
+	if err != nil || s.contents != nil {
+		return s, err
+	}
+	f := files[root+"/data/"+s.key]
+	if f == nil {
+		return nil, errors.Errorf("the archive has no storage %.100q", s.key)
+	}
+	if f.UncompressedSize64 != uint64(s.count)*uint64(s.size) {
+		return nil, errors.Errorf("the storage %.100q has %d bytes, want %d elements of %d", s.key, f.UncompressedSize64, s.count, s.size)
+	}
+	s.contents = func() ([]byte, error) { return contents(f) }
 	return s, nil
 }
 
@@ -336,7 +356,7 @@ func (c *File) Each(tensors []*Tensor, f func(t *Tensor, memory Memory) error) e
 	for _, t := range sorted {
 		if t.storage != of {
 			memory, of = Memory{}, nil // before the next is read
-			b, err := contents(t.storage.file)
+			b, err := t.storage.contents()
 			if err != nil {
 				return err
 			}
