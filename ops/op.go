@@ -169,6 +169,12 @@ func (o op) InPlace() int {
 	return -1
 }
 
+// View tells ops/vm that the result is the operand's elements under another shape.
+func (o op) View() bool {
+	_, ok := o.spec.(reshape)
+	return ok
+}
+
 // A pairer is a spec that can be computed in one pass with a consumer. together returns nil if the
 // two have no common pass. Operand k of the consumer is the spec's result where at[k] is −1, and
 // inputs[at[k]] elsewhere: inputs are the spec's operands, then what the consumer alone reads.

@@ -81,6 +81,7 @@ func (m *Machine) plan(g *G.ExprGraph) (err error) {
 		m.steps = append(m.steps, s)
 	}
 	m.absorb()
+	m.views()
 	last := m.lifetimes()
 	m.fuse(last)
 	return m.place(last)
@@ -193,20 +194,48 @@ func isSum(s step) bool {
 	return s.node.Dtype() == tensor.Float32 || s.node.Dtype() == tensor.Float64
 }
 
-// lifetimes returns the last step that reads each step's memory; an output's is beyond the end. An
-// op of which nothing is known may return a view of an operand, as Gorgonia's Reshape does: its
-// operands' memory lives as long as its result.
+// views marks outputs, and the steps whose result is their operand under another shape: they need
+// no memory and no time. An output shares memory neither with a leaf nor with another output, since
+// whoever reads it may write it.
+func (m *Machine) views() {
+	for i := range m.steps {
+		m.steps[i].output = slices.Contains(m.outputs, m.steps[i].node)
+	}
+	taken := make([]bool, len(m.steps)) // the step's memory is an output's
+	for i := range m.steps {
+		s := &m.steps[i]
+		v, ok := s.op.(viewer)
+		if s.origin = i; !ok || !v.View() || s.node.Dims() == 0 {
+			continue
+		}
+		origin := -1
+		if a := s.args[0].step; a >= 0 {
+			origin = m.steps[a].origin
+		}
+		if s.output {
+			if origin < 0 || !m.steps[origin].planned() || m.steps[origin].output || taken[origin] {
+				continue
+			}
+			taken[origin] = true
+		}
+		s.view, s.origin, s.operand = true, origin, children(m.graph, s.node)[0]
+	}
+}
+
+// lifetimes returns the last step that reads each step's memory; an output's is beyond the end. A
+// view's operand lives as long as the view. So do the operands of an op of which nothing is known:
+// it may return a view, as Gorgonia's Reshape does.
 func (m *Machine) lifetimes() []int {
 	last := make([]int, len(m.steps))
 	// consumers come later, so last[i] is final when step i is reached
 	for i := len(m.steps) - 1; i >= 0; i-- {
 		s := &m.steps[i]
-		if s.output = slices.Contains(m.outputs, s.node); s.output {
+		if s.output {
 			last[i] = len(m.steps)
 		}
 		last[i] = max(last[i], i)
 		reads := i
-		if !s.planned() && s.node.Dims() > 0 {
+		if s.view || !s.planned() && s.node.Dims() > 0 {
 			reads = last[i]
 		}
 		for _, a := range s.args {
@@ -330,7 +359,7 @@ func (m *Machine) place(last []int) error {
 	byType := map[tensor.Dtype][]*slot{}
 	for i := range m.steps {
 		s := &m.steps[i]
-		if !s.planned() {
+		if !s.planned() || s.view && (s.origin < 0 || m.steps[s.origin].slot == nil) {
 			if last[i] < len(m.steps) {
 				m.steps[last[i]].drop = append(m.steps[last[i]].drop, i)
 			}
@@ -364,9 +393,13 @@ func (m *Machine) place(last []int) error {
 }
 
 // inPlace returns the slot of an operand of step i over which the result may be written: one of its
-// length, read by nothing after the step. It returns nil if there is none or the op cannot.
+// length, read by nothing after the step. It returns nil if there is none or the op cannot. A view
+// has the slot of what it is a view of.
 func (m *Machine) inPlace(i int, last []int) *slot {
 	s := &m.steps[i]
+	if s.view {
+		return m.steps[s.origin].slot
+	}
 	if s.first != i || s.fused != nil {
 		return nil
 	}
@@ -380,7 +413,7 @@ func (m *Machine) inPlace(i int, last []int) *slot {
 	}
 	for _, k := range operands {
 		a := s.args[k].step
-		if a < 0 || last[a] != i || m.steps[a].slot == nil {
+		if a < 0 || m.steps[a].slot == nil || last[m.steps[a].origin] != i {
 			continue
 		}
 		if over := m.steps[a].slot; over.dtype == s.node.Dtype() && over.length == s.node.Shape().TotalSize() {

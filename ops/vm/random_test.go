@@ -36,9 +36,9 @@ func grow(r *rand.Rand, size int, views bool) (leaves, made G.Nodes, cost *G.Nod
 	reshape := func(x *G.Node, s ...int) *G.Node { return G.Must(G.Reshape(x, tensor.Shape(s))) }
 	for range size {
 		var y *G.Node
-		kinds := 9
+		kinds := 11
 		if views {
-			kinds = 11
+			kinds = 13
 		}
 		switch x := pick(); r.IntN(kinds) {
 		case 0:
@@ -60,8 +60,12 @@ func grow(r *rand.Rand, size int, views bool) (leaves, made G.Nodes, cost *G.Nod
 		case 7:
 			y = G.Must(G.Tanh(x))
 		case 9:
-			y = reshape(G.Must(ops.ReLU(reshape(x, 6, 20))), shape...)
+			y = G.Must(ops.Reshape(G.Must(ops.Flatten(x)), shape...))
 		case 10:
+			y = G.Must(ops.Reshape(G.Must(ops.ReLU(G.Must(ops.Reshape(x, 6, 20)))), shape...))
+		case 11:
+			y = reshape(G.Must(ops.ReLU(reshape(x, 6, 20))), shape...)
+		case 12:
 			y = reshape(G.Must(ops.Flatten(x)), shape...)
 		default:
 			y = G.Must(ops.AvgPool2D(x, ops.PoolParams{Window: ops.Size{H: 3, W: 1}, Stride: ops.Both(1), Pad: ops.SameUpper()}))

@@ -55,6 +55,13 @@ type fused interface {
 	FuseNext(next G.Op, at int) (G.Op, bool)
 }
 
+// viewer is implemented by an op whose result may be its operand's elements in their order, under
+// another shape. View says whether it is.
+type viewer interface {
+	preallocated
+	View() bool
+}
+
 // inPlace is implemented by an op whose result may be written over one of its operands. InPlace
 // returns that operand's index, or a negative number if there is none.
 type inPlace interface {
@@ -87,13 +94,16 @@ type step struct {
 	// a sum of two tensors of one shape, which Gorgonia's Grad makes for each further consumer
 	add bool
 	// computes this step and the one at partner
-	fused  func(dst, consumerDst G.Value, inputs []G.Value) error
-	with   int
-	skip   bool // computed by an earlier step, first
-	first  int  // the step that writes the value
-	output bool
-	in     []G.Value
-	drop   []int // steps whose values are needed no more, for those that own their memory
+	fused   func(dst, consumerDst G.Value, inputs []G.Value) error
+	with    int
+	skip    bool // computed by an earlier step, first
+	first   int  // the step that writes the value
+	output  bool
+	view    bool    // the operand's memory under another shape
+	operand *G.Node // of a view
+	origin  int     // the step whose memory the result is: its own but for a view; −1 for a leaf's
+	in      []G.Value
+	drop    []int // steps whose values are needed no more, for those that own their memory
 }
 
 // A source is where an argument comes from: an earlier step, or a leaf.
@@ -277,6 +287,8 @@ func (m *Machine) run(i int) (err error) {
 		c := &m.steps[s.with]
 		s.value, c.value = s.slot.tensor(s.node), c.slot.tensor(c.node)
 		err = s.fused(s.value, c.value, s.in)
+	case s.view:
+		s.value, err = s.look()
 	case s.add && sum(s):
 	case s.slot != nil && !s.add:
 		s.value, err = s.op.(preallocated).UsePreallocDo(s.slot.tensor(s.node), s.in...)
@@ -294,6 +306,21 @@ func (m *Machine) run(i int) (err error) {
 		m.steps[d].value = nil
 	}
 	return nil
+}
+
+// look is the value of a view: the operand's memory under the node's shape, or a copy where the
+// operand is not a plain tensor.
+func (s *step) look() (G.Value, error) {
+	if s.slot != nil {
+		return s.slot.tensor(s.node), nil
+	}
+	x, of := s.in[0], s.operand
+	d, ok := x.(*tensor.Dense)
+	if !ok || d.RequiresIterator() || d.DataOrder().IsColMajor() || d.Dtype() != of.Dtype() ||
+		!d.Shape().Eq(of.Shape()) || d.DataSize() != d.Shape().TotalSize() {
+		return s.op.Do(x)
+	}
+	return tensor.New(tensor.WithShape(s.node.Shape()...), tensor.WithBacking(d.Data())), nil
 }
 
 // sum computes a step that adds two tensors into its slot, and reports whether it could: Gorgonia's
