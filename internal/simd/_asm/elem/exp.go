@@ -143,6 +143,7 @@ func expSum32(f flavour) {
 		fmt.Sprintf("y = exp(x − top) over n elements, a multiple of %d, and its sum, for x ≤ top; NaN where the difference is.", f.lanes()))
 	n, y, x := Load(Param("n"), GP64()), Load(Param("y"), GP64()), Load(Param("x"), GP64())
 	top := f.constant("top")
+	f.hold(f.exps())
 	low, high := d.zeroed(), d.zeroed()
 	i := GP64()
 	XORQ(i, i)
@@ -150,8 +151,8 @@ func expSum32(f flavour) {
 	loop(n, i, f.lanes(), func(u int) {
 		v := f.copyOf(Mem{Base: x, Index: i, Scale: 4, Disp: u * f.bytes})
 		_, least := f.limits()
-		k, r := f.reduced(f.atLeast(f.minus(v, top), f.c(least)))
-		e := f.power(f.polynomial(r, f.taylor(0)), k)
+		k, _, r := f.reduced(f.atLeast(f.minus(v, top), f.c(least)))
+		e := f.power(f.polynomial(r, f.exponential(0)), k)
 		f.store(e, Mem{Base: y, Index: i, Scale: 4, Disp: u * f.bytes})
 		wide, upper := d.vector(), d.vector()
 		if f.wide() {
@@ -184,46 +185,100 @@ func rowMax(f flavour, magnitudes bool) {
 	n := Load(Param("n"), GP64())
 	x := Load(Param("x"), GP64())
 	lanes := Load(Param("lanes"), GP64())
-	i := GP64()
+	i, rest := GP64(), GP64()
 	XORQ(i, i)
-	top, nan, v, sign := f.vector(), f.zeroed(), f.vector(), f.vector()
-	f.load(Mem{Base: x}, top)
+	sign := f.vector()
 	if magnitudes {
 		f.move(f.c(math.Copysign(0, -1)), sign)
-		f.binary("andnot", top, sign, top)
 	}
+	at := func(u int, v vec) vec {
+		f.load(Mem{Base: x, Index: i, Scale: uint8(f.size), Disp: u * f.bytes}, v)
+		if magnitudes {
+			f.binary("andnot", v, sign, v)
+		}
+		return v
+	}
+	nan := f.noNaN()
+	tops := []vec{at(0, f.vector())}
+	for len(tops) < 4 {
+		tops = append(tops, f.copyOf(tops[0]))
+	}
+	MOVQ(n, rest)
+	SUBQ(I32(int32(4*f.lanes())), rest)
+	JLT(LabelRef("single"))
 	Label("loop")
-	f.load(Mem{Base: x, Index: i, Scale: uint8(f.size)}, v)
-	if magnitudes {
-		f.binary("andnot", v, sign, v)
+	var v []vec
+	for u := range 4 {
+		v = append(v, at(u, f.vector()))
 	}
-	f.binary("max", v, top, top) // v where either is NaN
-	if f.wide() {
-		k := K()
-		if f.single() {
-			VCMPPS(U8(cmpUnordered), v, v, k)
-			VMOVAPS(v, k, nan)
-		} else {
-			VCMPPD(U8(cmpUnordered), v, v, k)
-			VMOVAPD(v, k, nan)
-		}
-	} else {
-		m := f.vector()
-		if f.single() {
-			VCMPPS(U8(cmpUnordered), v, v, m)
-			VBLENDVPS(m, v, nan, nan)
-		} else {
-			VCMPPD(U8(cmpUnordered), v, v, m)
-			VBLENDVPD(m, v, nan, nan)
-		}
+	for u := range 4 {
+		f.binary("max", v[u], tops[u], tops[u]) // one of them where either is NaN
 	}
+	nan.either(v[0], v[1])
+	nan.either(v[2], v[3])
+	ADDQ(I32(int32(4*f.lanes())), i)
+	CMPQ(i, rest)
+	JLE(LabelRef("loop"))
+	CMPQ(i, n)
+	JGE(LabelRef("done"))
+	Label("single")
+	one := at(0, f.vector())
+	f.binary("max", one, tops[0], tops[0])
+	nan.either(one, one)
 	ADDQ(I32(int32(f.lanes())), i)
 	CMPQ(i, n)
-	JLT(LabelRef("loop"))
-	f.binary("add", nan, top, top) // 0 or NaN
-	f.store(top, Mem{Base: lanes})
+	JLT(LabelRef("single"))
+	Label("done")
+	for _, other := range tops[1:] {
+		f.binary("max", other, tops[0], tops[0])
+	}
+	nan.write(tops[0])
+	f.store(tops[0], Mem{Base: lanes})
 	VZEROUPPER()
 	RET()
+}
+
+// A nanWatch notes in which lanes there was a NaN: in a mask where the flavour is wide, else in a
+// vector.
+type nanWatch struct {
+	f          flavour
+	seen, some reg.Register
+}
+
+// noNaN is a watch that has seen none.
+func (f flavour) noNaN() nanWatch {
+	if f.wide() {
+		w := nanWatch{f, K(), K()}
+		KXORW(w.seen, w.seen, w.seen)
+		return w
+	}
+	return nanWatch{f, f.zeroed(), f.vector()}
+}
+
+// either looks at two vectors.
+func (w nanWatch) either(a, b vec) {
+	if w.f.single() {
+		VCMPPS(U8(cmpUnordered), a, b, w.some)
+	} else {
+		VCMPPD(U8(cmpUnordered), a, b, w.some)
+	}
+	if w.f.wide() {
+		KORW(w.some, w.seen, w.seen)
+	} else {
+		w.f.binary("or", w.some, w.seen, w.seen)
+	}
+}
+
+// write makes NaN of the lanes of v in which there was one.
+func (w nanWatch) write(v vec) {
+	switch none := w.f.bits(^uint64(0) >> (64 - 8*w.f.size)); {
+	case !w.f.wide():
+		w.f.binary("or", w.seen, v, v)
+	case w.f.single():
+		VMOVUPS(none, w.seen, v)
+	default:
+		VMOVUPD(none, w.seen, v)
+	}
 }
 
 // find is the index of the first element that equals v, or n.
@@ -232,33 +287,65 @@ func find(f flavour) {
 		fmt.Sprintf("the least i with x[i] = v, or n if there is none, over n elements, a multiple of %d.", f.lanes()))
 	n, x := Load(Param("n"), GP64()), Load(Param("x"), GP64())
 	v := f.constant("v")
-	i, mask := GP64(), GP32()
+	i, rest, mask := GP64(), GP64(), GP32()
 	XORQ(i, i)
+	at := func(u int) Mem { return Mem{Base: x, Index: i, Scale: uint8(f.size), Disp: u * f.bytes} }
+	compare := func(u int, to Op) {
+		if f.single() {
+			VCMPPS(U8(equal), at(u), v, to)
+		} else {
+			VCMPPD(U8(equal), at(u), v, to)
+		}
+	}
+	// Four vectors at a time, until one of them holds v or less than four are left.
+	MOVQ(n, rest)
+	SUBQ(I32(int32(4*f.lanes())), rest)
+	JLT(LabelRef("single"))
 	Label("loop")
-	at := Mem{Base: x, Index: i, Scale: uint8(f.size)}
+	var found [4]reg.Register
+	for u := range 4 {
+		if found[u] = f.vector(); f.wide() {
+			found[u] = K()
+		}
+		compare(u, found[u])
+	}
+	if f.wide() {
+		KORW(found[0], found[1], found[0])
+		KORW(found[2], found[3], found[2])
+		KORTESTW(found[0], found[2])
+	} else {
+		f.binary("or", found[0], found[1], found[0])
+		f.binary("or", found[2], found[3], found[2])
+		f.binary("or", found[0], found[2], found[0])
+		VMOVMSKPS(found[0], mask)
+		TESTL(mask, mask)
+	}
+	JNE(LabelRef("single"))
+	ADDQ(I32(int32(4*f.lanes())), i)
+	CMPQ(i, rest)
+	JLE(LabelRef("loop"))
+	CMPQ(i, n)
+	JGE(LabelRef("done"))
+	Label("single")
 	switch {
-	case f.wide() && f.single():
-		k := K()
-		VCMPPS(U8(equal), at, v, k)
-		KMOVW(k, mask)
 	case f.wide():
 		k := K()
-		VCMPPD(U8(equal), at, v, k)
-		KMOVB(k, mask)
+		compare(0, k)
+		KMOVW(k, mask)
 	case f.single():
 		m := f.vector()
-		VCMPPS(U8(equal), at, v, m)
+		compare(0, m)
 		VMOVMSKPS(m, mask)
 	default:
 		m := f.vector()
-		VCMPPD(U8(equal), at, v, m)
+		compare(0, m)
 		VMOVMSKPD(m, mask)
 	}
 	TESTL(mask, mask)
 	JNE(LabelRef("found"))
 	ADDQ(I32(int32(f.lanes())), i)
 	CMPQ(i, n)
-	JLT(LabelRef("loop"))
+	JLT(LabelRef("single"))
 	JMP(LabelRef("done"))
 	Label("found")
 	BSFL(mask, mask)

@@ -155,6 +155,7 @@ func begin(name, signature, doc string) {
 	TEXT(name, NOSPLIT, signature)
 	Doc(name + " is " + doc)
 	Pragma("noescape")
+	clear(held)
 }
 
 // unroll is how many steps a round of loop takes.
