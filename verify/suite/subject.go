@@ -22,7 +22,6 @@ type subject struct {
 	op     string
 	params string
 	shapes [][]int
-	y      []int // shape of the result, nil for a scalar
 	build  verify.Build
 	// outputs is in place of build, for ops of several results.
 	outputs   func(in []*G.Node) (G.Nodes, error)
@@ -31,10 +30,8 @@ type subject struct {
 	affine    []bool           // per input: the result is affine in it
 	distinct  bool             // inputs are distinct, none 0, so that no kink or tie is near
 	away      bool             // inputs are away from 0, where the op has no derivative
-	identity  bool             // the op moves nothing
 	planted   bool             // a mistake stands in place of the op
 	rough     bool             // the op has no second derivatives, or they are not to be checked
-	rule      rule             // a plain implementation, the ground that mistakes are planted in
 	// rounding is what an algorithm's own rounding bound adds to the formula's.
 	rounding func(x [][]float64, dy []float64, u float64) (y float64, dx []float64)
 	// inputs are the inputs' names and draws, if they are not by the flags above.
@@ -44,6 +41,10 @@ type subject struct {
 
 	another     verify.Build // another graph of the same function
 	anotherName string
+
+	special  []mistake // those that only this op can have
+	graph    *graphOf  // the ground that mistakes are planted in
+	mistakes []mistake // that are possible in it
 }
 
 // A family draws subjects of one op.
@@ -203,10 +204,10 @@ func greatest(a []float64) float64 {
 
 func convolution2D(r *rand.Rand, g kernel.Conv, p ops.ConvParams, general, relu bool) *subject {
 	s := &subject{
-		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesW(g)}, y: sidesY(g),
+		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesW(g)},
 		affine:    []bool{true, true},
 		reference: reference.Conv(g, relu),
-		rule:      convRule(g, relu, general && !p.Winograd, p.Winograd),
+		special:   convMistakes(g, relu, general && !p.Winograd, p.Winograd),
 	}
 	bias := r.IntN(3) > 0
 	if bias {
@@ -251,20 +252,20 @@ func convolution2D(r *rand.Rand, g kernel.Conv, p ops.ConvParams, general, relu 
 func drawBackwardData(r *rand.Rand) *subject {
 	g, p := drawGeometry(r, false)
 	return &subject{
-		params: describeConv(g, p), shapes: [][]int{sidesY(g), sidesW(g)}, y: sidesX(g), affine: []bool{true, true},
+		params: describeConv(g, p), shapes: [][]int{sidesY(g), sidesW(g)}, affine: []bool{true, true},
 		build:     func(in []*G.Node) (*G.Node, error) { return ops.Conv2DBackwardData(in[0], in[1], sidesX(g), p) },
 		reference: reference.ConvData(g),
-		rule:      dataRule(g),
+		special:   dataMistakes(g),
 	}
 }
 
 func drawBackwardFilter(r *rand.Rand) *subject {
 	g, p := drawGeometry(r, false)
 	return &subject{
-		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesY(g)}, y: sidesW(g), affine: []bool{true, true},
+		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesY(g)}, affine: []bool{true, true},
 		build:     func(in []*G.Node) (*G.Node, error) { return ops.Conv2DBackwardFilter(in[0], in[1], sidesW(g), p) },
 		reference: reference.ConvFilter(g),
-		rule:      filterRule(g),
+		special:   filterMistakes(g),
 	}
 }
 
@@ -298,7 +299,7 @@ func describePool(g kernel.Pool, p ops.PoolParams) string {
 }
 
 func poolSubject(g kernel.Pool, p ops.PoolParams) *subject {
-	return &subject{params: describePool(g, p), shapes: [][]int{{g.N, g.C, g.H, g.W}}, y: []int{g.N, g.C, g.P, g.Q}}
+	return &subject{params: describePool(g, p), shapes: [][]int{{g.N, g.C, g.H, g.W}}}
 }
 
 func drawMaxPool(r *rand.Rand) *subject {
@@ -308,7 +309,7 @@ func drawMaxPool(r *rand.Rand) *subject {
 	s.distinct, s.affine = true, []bool{false}
 	s.build = func(in []*G.Node) (*G.Node, error) { return ops.MaxPool2D(in[0], p) }
 	s.reference = reference.MaxPool(g, false)
-	s.rule = maxRule(g)
+	s.special = maxMistakes(g)
 	if r.IntN(2) == 0 { // with the winners beside it
 		s.alone, s.reference = s.reference, reference.MaxPool(g, true)
 		s.outputs = func(in []*G.Node) (G.Nodes, error) {
@@ -354,7 +355,7 @@ func drawAvgPool(r *rand.Rand) *subject {
 	s.affine = []bool{true}
 	s.build = func(in []*G.Node) (*G.Node, error) { return ops.AvgPool2D(in[0], p) }
 	s.reference = reference.AvgPool(g, count)
-	s.rule = averageRule(g, count)
+	s.special = averageMistakes(g, count)
 	if count {
 		s.anotherName = "Gorgonia's Conv2d with a filter of 1/(R·S)"
 		s.another = func(in []*G.Node) (*G.Node, error) { return planesOf(g, in[0], 1/float64(g.R*g.S), p) }
@@ -369,7 +370,7 @@ func drawL2Pool(r *rand.Rand) *subject {
 	s.away, s.affine = true, []bool{false}
 	s.build = func(in []*G.Node) (*G.Node, error) { return ops.L2Pool2D(in[0], p) }
 	s.reference = reference.L2Pool(g)
-	s.rule = normRule(g)
+	s.special = normMistakes(g)
 	if plain {
 		s.anotherName = "√ of Gorgonia's Conv2d of x²"
 		s.another = func(in []*G.Node) (*G.Node, error) {
@@ -390,10 +391,10 @@ func drawL2Pool(r *rand.Rand) *subject {
 func drawReLU(r *rand.Rand) *subject {
 	shape := []int{between(r, 1, 3), between(r, 2, 4), between(r, 1, 5), between(r, 2, 7)}[:between(r, 1, 4)]
 	return &subject{
-		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: shape, distinct: true, affine: []bool{false},
+		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, distinct: true, affine: []bool{false},
 		build:       func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) },
 		reference:   reference.ReLU(),
-		rule:        newReLURule(),
+		special:     reluMistakes(),
 		anotherName: "Gorgonia's Rectify, away from 0", another: func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) },
 	}
 }
@@ -401,9 +402,9 @@ func drawReLU(r *rand.Rand) *subject {
 func drawLinear(r *rand.Rand) *subject {
 	n, i, o := between(r, 2, 5), between(r, 2, 9), between(r, 2, 7)
 	s := &subject{
-		params: fmt.Sprintf("x [%d %d], w [%d %d]", n, i, o, i), shapes: [][]int{{n, i}, {o, i}}, y: []int{n, o}, affine: []bool{true, true},
+		params: fmt.Sprintf("x [%d %d], w [%d %d]", n, i, o, i), shapes: [][]int{{n, i}, {o, i}}, affine: []bool{true, true},
 		reference: reference.Linear(n, i, o),
-		rule:      newLinearRule(n, i, o),
+		special:   linearMistakes(n, i, o),
 	}
 	bias := r.IntN(3) > 0
 	if bias {
@@ -438,10 +439,10 @@ func drawFlatten(r *rand.Rand) *subject {
 		n *= s
 	}
 	return &subject{
-		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: []int{shape[0], n}, affine: []bool{true},
-		build:     func(in []*G.Node) (*G.Node, error) { return ops.Flatten(in[0]) },
-		reference: reference.Copy(),
-		rule:      newCopyRule(), identity: true,
+		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, affine: []bool{true},
+		build:       func(in []*G.Node) (*G.Node, error) { return ops.Flatten(in[0]) },
+		reference:   reference.Copy(),
+		special:     copyMistakes(),
 		anotherName: "Gorgonia's Reshape", another: func(in []*G.Node) (*G.Node, error) { return G.Reshape(in[0], tensor.Shape{shape[0], n}) },
 	}
 }
@@ -459,7 +460,7 @@ func drawMSE(r *rand.Rand) *subject {
 		params: fmt.Sprintf("y and t %v, %s", shape, name), shapes: [][]int{shape, shape}, affine: []bool{false, false},
 		build:       build,
 		reference:   reference.SquaredError(factor, mean),
-		rule:        newMSERule(factor, mean),
+		special:     errorMistakes(),
 		anotherName: "Gorgonia's Sub, Square, Mean", another: func(in []*G.Node) (*G.Node, error) {
 			d, err := G.Sub(in[0], in[1])
 			if err != nil {
@@ -493,10 +494,10 @@ func constant(like *G.Node, v float64, name string) *G.Node {
 func drawSoftmax(r *rand.Rand) *subject {
 	shape := []int{between(r, 2, 4), between(r, 2, 6)}
 	return &subject{
-		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, y: shape, affine: []bool{false},
+		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, affine: []bool{false},
 		build:       func(in []*G.Node) (*G.Node, error) { return ops.Softmax(in[0], 1) },
 		reference:   reference.Softmax(shape[0]),
-		rule:        newSoftmaxRule(shape[0]),
+		special:     softmaxMistakes(shape[1]),
 		anotherName: "Gorgonia's SoftMax", another: func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0]) },
 	}
 }
@@ -518,7 +519,7 @@ func drawCrossEntropy(r *rand.Rand) *subject {
 			return ops.CrossEntropy(in[0], l, ops.CrossEntropyParams{Reduction: reduction})
 		},
 		reference:   reference.CrossEntropy(labels, mean),
-		rule:        newEntropyRule(labels, mean),
+		special:     entropyMistakes(labels, m, mean),
 		anotherName: "Gorgonia's −Σ t·log(SoftMax)", another: func(in []*G.Node) (*G.Node, error) {
 			hot := graphs.Zeros(n, m)
 			for i, l := range labels {
@@ -562,12 +563,12 @@ func drawDropout(r *rand.Rand) *subject {
 	// for the gradient, is what is checked.
 	m, err := graphs.Forward(graphs.Build(build), graphs.Of(shape, mask))
 	if err != nil {
-		return &subject{params: err.Error(), build: build, shapes: [][]int{shape}, y: shape, rule: newCopyRule()}
+		return &subject{params: err.Error(), build: build, shapes: [][]int{shape}}
 	}
 	return &subject{
-		params: fmt.Sprintf("x %v, p %v", shape, p), shapes: [][]int{shape}, y: shape, affine: []bool{true},
+		params: fmt.Sprintf("x %v, p %v", shape, p), shapes: [][]int{shape}, affine: []bool{true},
 		build:     build,
 		reference: reference.Masked(m.Data, 1-p),
-		rule:      newMaskRule(m.Data),
+		special:   maskMistakes(m.Data),
 	}
 }
