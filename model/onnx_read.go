@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/pkg/errors"
@@ -45,16 +44,12 @@ type ONNXOptions struct {
 // attribute that is not supported: the error names the node. Weights are checked as Load does.
 // Memory is in proportion to what the file holds.
 func ReadONNX(r io.Reader, o ONNXOptions) (*Network, error) {
-	n, err := readONNX(r, o)
-	name := o.Name
-	if name == "" {
-		name = "model"
-	}
-	return n, errors.Wrapf(err, "%s: reading ONNX", name)
+	return readONNX(r, nil, o)
 }
 
-// ReadONNXFile is ReadONNX from a file. An empty Options.Name becomes the file's name without
-// directories and ending.
+// ReadONNXFile is ReadONNX from a file, and from files in its directory, or below it, if it says
+// that numbers lie in them, as PyTorch writes large networks. An empty Options.Name becomes the
+// file's name without directories and ending.
 func ReadONNXFile(path string, o ONNXOptions) (*Network, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -64,11 +59,51 @@ func ReadONNXFile(path string, o ONNXOptions) (*Network, error) {
 	if o.Name == "" {
 		o.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	}
-	n, err := ReadONNX(f, o)
+	var others []*os.File
+	defer func() {
+		for _, f := range others {
+			f.Close()
+		}
+	}()
+	n, err := readONNX(f, func(location string) (io.ReaderAt, int64, error) {
+		other, size, err := openBeside(path, location)
+		if err != nil {
+			return nil, 0, err
+		}
+		others = append(others, other)
+		return other, size, nil
+	}, o)
 	return n, errors.Wrap(err, path)
 }
 
-func readONNX(r io.Reader, o ONNXOptions) (*Network, error) {
+// openBeside opens a file in the directory of another, or below it: no name and no link leads out.
+func openBeside(path, location string) (*os.File, int64, error) {
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, 0, err
+	}
+	defer root.Close()
+	info, err := root.Stat(location)
+	if err == nil && !info.Mode().IsRegular() { // a pipe would wait for ever
+		err = errors.New("it is not a regular file")
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	f, err := root.Open(location)
+	return f, info.Size(), err
+}
+
+func readONNX(r io.Reader, open onnx.Opener, o ONNXOptions) (*Network, error) {
+	n, err := decodeONNX(r, open, o)
+	name := o.Name
+	if name == "" {
+		name = "model"
+	}
+	return n, errors.Wrapf(err, "%s: reading ONNX", name)
+}
+
+func decodeONNX(r io.Reader, open onnx.Opener, o ONNXOptions) (*Network, error) {
 	if r == nil {
 		return nil, errors.New("the reader is nil")
 	}
@@ -76,7 +111,7 @@ func readONNX(r io.Reader, o ONNXOptions) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := onnx.Decode(raw)
+	file, err := onnx.Decode(raw, open)
 	if err != nil {
 		return nil, err
 	}
@@ -108,12 +143,10 @@ func readONNX(r io.Reader, o ONNXOptions) (*Network, error) {
 		}
 	}
 	n.version++
-	l.tensors = nil // the file's bytes are of no more use
-	for _, t := range l.graph.Initializers {
-		if l.names[t].path != "" {
-			t.Raw = nil
-		}
+	for _, t := range l.tensors { // the file's bytes are of no more use
+		t.Raw = nil
 	}
+	l.tensors = nil
 	return n, nil
 }
 
@@ -162,6 +195,7 @@ func newONNXLayer(file *onnx.Model, o ONNXOptions) (*onnxLayer, tensor.Shape, er
 	if err != nil {
 		return nil, nil, errors.Wrapf(err, "the input %.200q", in.Name)
 	}
+	l.unshare()
 	l.name()
 	return l, input, nil
 }
@@ -196,95 +230,6 @@ func (l *onnxLayer) sample(v onnx.Value, given tensor.Shape) (tensor.Shape, erro
 		s = append(s, int(d.Size))
 	}
 	return s, nil
-}
-
-// name gives weights and nodes their places in the network.
-func (l *onnxLayer) name() {
-	taken := map[string]bool{}
-	paths := map[string]*onnx.Tensor{}
-	for _, t := range l.graph.Initializers {
-		if t.Type.IsFloat() && len(t.Dims) > 0 {
-			path := unique(taken, cleanName(t.Name, "weight"))
-			paths[t.Name] = t
-			l.names[t] = weightName{path: path}
-		}
-	}
-	owned := map[*onnx.Tensor]bool{}
-	for _, n := range l.graph.Nodes {
-		scope, own := "", []*onnx.Tensor(nil)
-		for _, name := range n.Inputs {
-			t := paths[name]
-			if t == nil || owned[t] || slices.Contains(own, t) {
-				continue
-			}
-			own = append(own, t)
-			dot := strings.LastIndex(l.names[t].path, ".")
-			switch prefix := l.names[t].path[:max(dot, 0)]; {
-			case len(own) == 1:
-				scope = prefix
-			case scope != prefix:
-				scope = ""
-			}
-		}
-		if scope != "" && taken[scope] {
-			scope = ""
-		}
-		for _, t := range own {
-			owned[t] = true
-			if path := l.names[t].path; scope != "" {
-				l.names[t] = weightName{path, scope, path[len(scope)+1:]}
-			}
-		}
-		if scope == "" {
-			name := n.Name
-			if name == "" && len(n.Outputs) > 0 {
-				name = n.Outputs[0]
-			}
-			scope = cleanName(name, n.Op)
-		}
-		l.scopes[n] = unique(taken, scope)
-	}
-}
-
-// unique marks a name as taken, with a number behind it if another took it.
-func unique(taken map[string]bool, name string) string {
-	to := name
-	for i := 2; taken[to]; i++ {
-		to = name + "_" + strconv.Itoa(i)
-	}
-	taken[to] = true
-	return to
-}
-
-// cleanName makes a name one that weights and layers may have: see checkName.
-func cleanName(name, otherwise string) string {
-	const most = maxName / 2
-	name = strings.ToValidUTF8(name, "_")
-	name = strings.Map(func(r rune) rune {
-		if checkName(string(r)) != nil && r != '.' {
-			return '_'
-		}
-		return r
-	}, name)
-	for strings.Contains(name, "..") {
-		name = strings.ReplaceAll(name, "..", ".")
-	}
-	name = strings.Trim(name, ".")
-	if len(name) > most {
-		name = strings.Trim(strings.ToValidUTF8(name[:most], ""), ".")
-	}
-	if strings.HasPrefix(name, "__") {
-		name = "w" + name
-	}
-	if checkName(name) != nil {
-		return "the_" + strings.Map(func(r rune) rune {
-			if r < '0' || r > 'z' || r > '9' && r < 'A' {
-				return -1
-			}
-			return r
-		}, otherwise)
-	}
-	return name
 }
 
 // Apply implements Layer.

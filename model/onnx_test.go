@@ -187,7 +187,7 @@ func edited(t testing.TB, change func(m *onnx.Model)) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := onnx.Decode(saved(t, n))
+	m, err := onnx.Decode(saved(t, n), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,6 +197,50 @@ func edited(t testing.TB, change func(m *onnx.Model)) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// Exporters write equal initializers once: here the running mean of zeros is the bias of zeros.
+func TestONNXSharedStatistics(t *testing.T) {
+	file := edited(t, func(m *onnx.Model) {
+		for _, n := range m.Graph.Nodes {
+			if n.Op == "BatchNormalization" {
+				n.Inputs[3] = n.Inputs[2]
+			}
+		}
+	})
+	n, err := model.ReadONNX(bytes.NewReader(file), model.ONNXOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buffers []string
+	for _, b := range n.Buffers() {
+		buffers = append(buffers, b.Name)
+	}
+	if got := strings.Join(buffers, " "); !strings.Contains(got, "bn.running_mean") || !strings.Contains(got, "bn.running_var") {
+		t.Errorf("the buffers are %s, want running statistics that no weight is", got)
+	}
+}
+
+// The scales of a Resize are an initializer too, though no weight: they are needed at each use.
+func TestONNXConstantInitializer(t *testing.T) {
+	n, err := model.ReadONNX(bytes.NewReader(edited(t, func(m *onnx.Model) {
+		m.Graph.Initializers = append(m.Graph.Initializers, onnx.FloatTensor("scales", []int{4}, []float32{1, 1, 2, 2}))
+		conv := m.Graph.Nodes[0]
+		m.Graph.Nodes = append([]*onnx.Node{{
+			Op: "Resize", Inputs: []string{conv.Inputs[0], "", "scales"}, Outputs: []string{"larger"},
+		}}, m.Graph.Nodes...)
+		conv.Inputs[0] = "larger"
+		in := &m.Graph.Inputs[0]
+		in.Dims[2].Size, in.Dims[3].Size = 2, 2
+	})), model.ONNXOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := n.Predict(samples(rand.New(rand.NewPCG(1, 2)), 3, tensor.Shape{1, 2, 2})); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // What PyTorch's exporter writes for a padding, unless it is told to compute constants: the list of

@@ -322,3 +322,30 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// A file may name another in its directory, and no name or link leads out of that.
+func TestOpenBeside(t *testing.T) {
+	dir := t.TempDir()
+	for _, path := range []string{"secret", "in/w.data"} {
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("12345"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("../secret", filepath.Join(dir, "in", "link")); err != nil {
+		t.Fatal(err)
+	}
+	for location, want := range map[string]string{
+		"w.data": "", "../secret": "escapes", "link": "escapes", filepath.Join(dir, "secret"): "escapes", "none": "no such file", ".": "not a regular file",
+	} {
+		f, size, err := openBeside(filepath.Join(dir, "in", "m.onnx"), location)
+		if want == "" && err == nil && size == 5 {
+			f.Close()
+		} else if want == "" || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %d bytes and the error %v, want one with %q", location, size, err, want)
+		}
+	}
+}

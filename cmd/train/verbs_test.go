@@ -292,10 +292,12 @@ func TestVerbUsage(t *testing.T) {
 // A checkpoint of PyTorch's is looked into; one of another form is refused by what it is.
 func TestInspectCheckpoint(t *testing.T) {
 	dir := filepath.Join("..", "..", "internal", "pickle", "testdata")
-	if status, out, errs := execute(t, "inspect", filepath.Join(dir, "tensors.pt")); status != 0 || !strings.Contains(out, "F32") {
-		t.Errorf("status %d, %q, %q", status, out, errs)
+	for _, name := range []string{"tensors.pt", "legacy.pt"} {
+		if status, out, errs := execute(t, "inspect", filepath.Join(dir, name)); status != 0 || !strings.Contains(out, "F32") {
+			t.Errorf("%s: status %d, %q, %q", name, status, out, errs)
+		}
 	}
-	if status, _, errs := execute(t, "inspect", filepath.Join(dir, "legacy.pt")); status != 1 || !strings.Contains(errs, "legacy.pt") {
+	if status, _, errs := execute(t, "inspect", filepath.Join(dir, "module.pt")); status != 1 || !strings.Contains(errs, "module.pt") {
 		t.Errorf("status %d, %q, want an error that names the file", status, errs)
 	}
 }

@@ -16,11 +16,13 @@ const (
 	maxRank  = 64
 )
 
-// Decode reads a model. Its tensors are slices of b, which must not change afterwards.
+// Decode reads a model. Its tensors are slices of b, which must not change afterwards. Numbers of
+// initializers that lie in other files are read from those that open opens; nil opens none.
 //
 // It returns an error that names the place if b is cut short or no protobuf, a field is of another
-// type than ONNX says, sizes do not fit, data lies in another file, or there is no graph.
-func Decode(b []byte) (*Model, error) {
+// type than ONNX says, sizes do not fit, data lies in a file that cannot be opened, or there is no
+// graph.
+func Decode(b []byte, open Opener) (*Model, error) {
 	m := &Model{Opsets: map[string]int64{}, Metadata: map[string]string{}}
 	err := fields(b, func(f field) (err error) {
 		switch f.number {
@@ -52,7 +54,7 @@ func Decode(b []byte) (*Model, error) {
 	case m.Graph == nil:
 		return nil, errors.New("the model has no graph: not an ONNX file?")
 	}
-	return m, nil
+	return m, errors.Wrap(m.Graph.fetch(open), "the model: graph")
 }
 
 // label names a field in an error.
@@ -289,7 +291,9 @@ func decodeAttribute(f field) (Attribute, error) {
 			}
 			filled = AttrString
 		case 5:
-			a.Tensor, err = decodeTensor(f)
+			if a.Tensor, err = decodeTensor(f); err == nil && a.Tensor.other != nil {
+				err = errors.New("its numbers lie in another file: want them in this one")
+			}
 			filled = AttrTensor
 		case 6:
 			filled = AttrGraph
@@ -392,7 +396,7 @@ func decodeTensor(f field) (*Tensor, error) {
 	var dims, ints []int64
 	var kind, place int64
 	var data [3][]byte // raw, of float_data, of double_data
-	external, ways := "", map[protowire.Number]bool{}
+	other, ways := &external{length: -1}, map[protowire.Number]bool{}
 	err := f.message(func(f field) (err error) {
 		switch f.number {
 		case 1:
@@ -422,10 +426,9 @@ func decodeTensor(f field) (*Tensor, error) {
 			ways[f.number] = true
 		case 13:
 			key, value, e := decodeEntry(f)
-			if key == "location" {
-				external = value
+			if err = e; err == nil {
+				err = other.set(key, value)
 			}
-			err = e
 		case 14:
 			place, err = f.int()
 		}
@@ -434,27 +437,37 @@ func decodeTensor(f field) (*Tensor, error) {
 	t.Type = DataType(kind)
 	switch {
 	case err != nil:
-	case place != 0 || external != "":
-		err = errors.Errorf("its numbers lie in another file, %.200q: want them in this one", external)
-	case len(ways) > 1:
+	case len(ways) > 1, len(ways) == 1 && place != 0:
 		err = errors.New("its numbers are there in two ways, want one")
 	case t.Type == 0:
 		err = errors.New("it has no type")
+	case place != 0:
+		t.other = other
+		_, err = t.shape(dims)
 	default:
 		err = t.fill(dims, ints, data, ways)
 	}
 	return t, errors.Wrapf(err, "the tensor %.200q", t.Name)
 }
 
-// fill brings a tensor's numbers into one form and checks that there are as many as the shape says.
-func (t *Tensor) fill(dims, ints []int64, data [3][]byte, ways map[protowire.Number]bool) error {
+// shape checks the sides, and gives the number of elements.
+func (t *Tensor) shape(dims []int64) (int64, error) {
 	count := int64(1)
 	for _, d := range dims {
 		if d < 0 || d > math.MaxInt32 || d > 0 && count > math.MaxInt32/d {
-			return errors.Errorf("its shape is %v, want sides of 0 or more and at most %d elements", dims, math.MaxInt32)
+			return 0, errors.Errorf("its shape is %v, want sides of 0 or more and at most %d elements", dims, math.MaxInt32)
 		}
 		count *= d
 		t.Dims = append(t.Dims, int(d))
+	}
+	return count, nil
+}
+
+// fill brings a tensor's numbers into one form and checks that there are as many as the shape says.
+func (t *Tensor) fill(dims, ints []int64, data [3][]byte, ways map[protowire.Number]bool) error {
+	count, err := t.shape(dims)
+	if err != nil {
+		return err
 	}
 	size := t.Type.size()
 	if size == 0 { // text, and types that nothing here computes with: only whoever uses it objects
@@ -469,7 +482,6 @@ func (t *Tensor) fill(dims, ints []int64, data [3][]byte, ways map[protowire.Num
 		t.Raw = data[2]
 	case ways[7] && t.Type == Int64, ways[11] && (t.Type == Uint64 || t.Type == Uint32),
 		ways[5] && t.Type != Int64 && t.Type != Uint64 && t.Type != Uint32 && t.Type != Float && t.Type != Double:
-		var err error
 		if t.Raw, err = narrowed(ints, t.Type); err != nil {
 			return err
 		}

@@ -2,12 +2,14 @@ package onnx
 
 import (
 	"bytes"
+	"io"
 	"math"
 	"reflect"
 	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/pkg/errors"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -47,7 +49,7 @@ func encoded(t testing.TB, m *Model, weights ...Initializer) []byte {
 
 func TestRoundTrip(t *testing.T) {
 	want := small()
-	got, err := Decode(encoded(t, want))
+	got, err := Decode(encoded(t, want), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +57,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("got %+v\n%+v, want %+v\n%+v", got, got.Graph, want, want.Graph)
 	}
 	extra := Initializer{Name: "late", Type: Float, Dims: []int{2}, Data: func() []byte { return make([]byte, 8) }}
-	got, err = Decode(encoded(t, want, extra))
+	got, err = Decode(encoded(t, want, extra), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +105,46 @@ func TestOtherFieldsOfNumbers(t *testing.T) {
 	}
 }
 
+// Numbers of initializers may lie in other files, and those alone that the caller gives.
+func TestOtherFiles(t *testing.T) {
+	tensor := func(entries ...string) []byte {
+		b := appendTensorHead(nil, &Tensor{Name: "w", Type: Float, Dims: []int{2}})
+		for i := 0; i < len(entries); i += 2 {
+			b = appendMessage(b, 13, appendText(appendText(nil, 1, entries[i]), 2, entries[i+1]))
+		}
+		return appendMessage(nil, 5, appendInt(b, 14, 1))
+	}
+	files := func(location string) (io.ReaderAt, int64, error) {
+		if location != "w.data" {
+			return nil, 0, errors.New("there is no such file")
+		}
+		return strings.NewReader("....\x00\x00\x20\x40\x00\x00\x80\xbf"), 12, nil
+	}
+	whole := tensor("location", "w.data", "offset", "4", "length", "8", "checksum", "0")
+	m, err := Decode(appendMessage(nil, 7, whole), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := Floats[float64](m.Graph.Initializers[0]); err != nil || !reflect.DeepEqual(v, []float64{2.5, -1}) {
+		t.Errorf("got %v, %v", v, err)
+	}
+	for want, graph := range map[string][]byte{
+		`"../w.data": there is no such file`:       tensor("location", "../w.data"),
+		`lie in another file, "": there is`:        tensor("offset", "0"),
+		"8 bytes from byte 8 on, and the file has": tensor("location", "w.data", "offset", "8"),
+		"8 bytes from byte -1 on":                  tensor("location", "w.data", "offset", "-1"),
+		"8 bytes from byte 9223372036854775807 on": tensor("location", "w.data", "offset", "9223372036854775807"),
+		"it has 4 bytes of numbers, want 8":        tensor("location", "w.data", "length", "4"),
+		"external_data: offset":                    tensor("location", "w.data", "offset", "x"),
+		"tensors share its bytes":                  append(bytes.Clone(whole), whole...),
+		"two ways":                                 appendMessage(nil, 5, appendMessage(appendInt(appendTensorHead(nil, &Tensor{Name: "w", Type: Float}), 14, 1), 9, make([]byte, 4))),
+	} {
+		if _, err := Decode(appendMessage(nil, 7, graph), files); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got the error %v, want one with %q", err, want)
+		}
+	}
+}
+
 func TestDecodeErrors(t *testing.T) {
 	tensor := func(parts ...[]byte) []byte {
 		return appendMessage(nil, 7, appendMessage(nil, 5, bytes.Join(parts, nil)))
@@ -133,7 +175,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"an attribute of no type", "none of ONNX's", appendMessage(nil, 7, appendMessage(nil, 1, appendMessage(nil, 5, appendInt(nil, 20, 99))))},
 		{"an attribute twice", "occurs twice", appendMessage(nil, 7, appendMessage(nil, 1, appendMessage(appendMessage(nil, 5, appendText(nil, 1, "a")), 5, appendText(nil, 1, "a"))))},
 	} {
-		_, err := Decode(c.b)
+		_, err := Decode(c.b, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got the error %v, want one with %q", c.name, err, c.want)
 		}
@@ -144,7 +186,7 @@ func TestDecodeErrors(t *testing.T) {
 func TestCut(t *testing.T) {
 	b := encoded(t, small())
 	for i := range b {
-		if m, err := Decode(b[:i]); err == nil && m.Graph == nil {
+		if m, err := Decode(b[:i], nil); err == nil && m.Graph == nil {
 			t.Errorf("cut after %d bytes: no graph and no error", i)
 		}
 	}
@@ -156,7 +198,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		m, err := Decode(b)
+		m, err := Decode(b, nil)
 		runtime.ReadMemStats(&after)
 		// A field takes two bytes of the file and at most a few hundred of memory.
 		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20+1024*uint64(len(b)) {

@@ -82,6 +82,8 @@ type Tensor struct {
 	Type DataType
 	Dims []int
 	Raw  []byte
+
+	other *external // where Raw is to be read from, or nil
 }
 
 // Len is the number of elements.

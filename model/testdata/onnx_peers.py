@@ -48,7 +48,8 @@ def export(directory, names):
             # the one of today, and with a batch that is fixed
             "dynamo": lambda f: torch.onnx.export(m, (x,), f, dynamo=True, external_data=False, verbose=False,
                                                   dynamic_shapes=({0: torch.export.Dim("N")},)),
-            "fixed": lambda f: torch.onnx.export(m, (x,), f, dynamo=True, external_data=False, verbose=False),
+            # its usual way: numbers in a file beside it
+            "fixed": lambda f: torch.onnx.export(m, (x,), f, dynamo=True, verbose=False),
         }
         if name.startswith("vgg"):  # half a gigabyte each: one file of each exporter
             kinds = {k: kinds[k] for k in (("script",) if name.endswith("bn") else ("script", "fixed"))}
