@@ -2,6 +2,7 @@ package train
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -12,14 +13,25 @@ import (
 	"github.com/convgrad/convgrad/model"
 )
 
+// parallel is what PyTorch's DataParallel puts before the names of a network's weights.
+const parallel = "module."
+
 // initial gives a network the weights of a file that Network.LoadFile reads, as far as there are
 // some of their name and shape. It returns what the network keeps of its own.
 //
 // It returns an error if the file cannot be read, or none of its weights fits.
 func initial(net *model.Network, path string) (kept []string, err error) {
+	if strings.EqualFold(filepath.Ext(path), ".onnx") {
+		return nil, errors.Errorf("train: the weights to begin from: %s is an ONNX file, want .safetensors, .pt or .pth: "+
+			"a program can train it by model.ReadONNXFile", path)
+	}
 	shapes, err := shapesIn(path)
 	if err != nil {
 		return nil, errors.Wrapf(err, "train: the weights to begin from: %s", path)
+	}
+	plain := func(name string) string { return strings.TrimPrefix(name, parallel) }
+	for name, shape := range shapes {
+		shapes[plain(name)] = shape
 	}
 	all := slices.Concat(net.Params(), net.Buffers())
 	var other []string // there, but of another shape
@@ -35,7 +47,7 @@ func initial(net *model.Network, path string) (kept []string, err error) {
 		return nil, errors.Errorf("train: none of the weights in %s has the name and shape of one of %s, which has %s",
 			path, net.Name(), strings.Join(kept[:min(3, len(kept))], ", "))
 	}
-	err = net.LoadFile(path, model.LoadOptions{Skip: other, Partial: true})
+	err = net.LoadFile(path, model.LoadOptions{Rename: plain, Skip: other, Partial: true})
 	return kept, errors.Wrap(err, "train: the weights to begin from")
 }
 

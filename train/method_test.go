@@ -13,6 +13,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/convgrad/convgrad/internal/safetensors"
 	"github.com/convgrad/convgrad/model"
 	"github.com/convgrad/convgrad/train/data"
 )
@@ -344,6 +345,26 @@ func TestInit(t *testing.T) {
 	}
 	_, err = tr.Run(context.Background())
 	wants(t, err, "train: none of the weights in", "has the name and shape")
+	_, err = initial(tr.Net, "net.ONNX")
+	wants(t, err, "net.ONNX is an ONNX file, want .safetensors, .pt or .pth")
+}
+
+// TestInitOfDataParallel: names as PyTorch's DataParallel writes them are the network's.
+func TestInitOfDataParallel(t *testing.T) {
+	net, err := model.ByName("linear", tensor.Shape{1, 2, 2}, 2, model.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := net.Params()[0]
+	given := tensor.New(tensor.WithShape(p.Value.Shape()...), tensor.WithBacking([]float32{1, 2, 3, 4, 5, 6, 7, 8}))
+	path := filepath.Join(t.TempDir(), "w.safetensors")
+	if err := safetensors.WriteFile(path, map[string]*tensor.Dense{"module." + p.Name: given, "module.other": given}, nil); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := initial(net, path)
+	if err != nil || len(kept) != len(net.Params())-1 || !slices.Equal(p.Value.Data().([]float32), given.Data().([]float32)) {
+		t.Errorf("kept %v, %v; %s is %v", kept, err, p.Name, p.Value.Data())
+	}
 }
 
 func bytesOf(p *model.Param) []byte {
