@@ -247,6 +247,8 @@ func acceptsLanes[T Float](p *correlation[T]) string {
 		return "fewer filters than lanes"
 	case p.depth < 32:
 		return "fewer than 32 products a sum"
+	case p.rowsPay(s):
+		return "few filters, and rows that fill vectors"
 	}
 	return ""
 }
