@@ -3,6 +3,7 @@ package ops
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
@@ -144,11 +145,14 @@ func (o conv2D) exec(c *Call) error {
 }
 
 func conv2DForward[T kernel.Float](o conv2D, c *Call) {
-	var b []T
-	if o.Bias {
-		b = slice[T](c.in[2])
+	kernel.Forward(o.Geometry, slice[T](c.dst), slice[T](c.in[0]), slice[T](c.in[1]), biasOf[T](o, c), o.ReLU)
+}
+
+func biasOf[T kernel.Float](o conv2D, c *Call) []T {
+	if !o.Bias {
+		return nil
 	}
-	kernel.Forward(o.Geometry, slice[T](c.dst), slice[T](c.in[0]), slice[T](c.in[1]), b, o.ReLU)
+	return slice[T](c.in[2])
 }
 
 // fuse computes a ReLU or a ReLU6 that follows in the same pass.
@@ -168,6 +172,43 @@ func (o conv2D) fuse(next spec, _ int) (spec, bool) {
 	}
 	o.ReLU = true
 	return o, true
+}
+
+// together computes the convolution and the moments of its channels, which a batch norm asks for,
+// while an image's outputs are in a near cache. Depthwise convolutions have no such pass.
+func (o conv2D) together(consumer any, at []int) pass {
+	g := o.Geometry
+	m, ok := consumer.(moments)
+	if !ok || g.Groups != 1 || m.Norm != kernel.ChannelNorm(g.N, g.K, g.P*g.Q, kernel.NormBatch) || !slices.Equal(at, []int{-1}) {
+		return nil
+	}
+	return func(dst, consumerDst G.Value, inputs []G.Value) error {
+		args := o.args()
+		c, shapes, of, err := operands(args, inputs)
+		if err != nil {
+			return err
+		}
+		if _, err := o.infer(shapes); err != nil {
+			return err
+		}
+		if c.dst, err = destination(dst, ySides(g), of); err != nil {
+			return err
+		}
+		result, err := destination(consumerDst, tensor.Shape{2, g.K}, of)
+		if err != nil || volume(c.dst.shape) == 0 {
+			return err
+		}
+		if c.double() {
+			convMoments[float64](o, c, result)
+		} else {
+			convMoments[float32](o, c, result)
+		}
+		return nil
+	}
+}
+
+func convMoments[T kernel.Float](o conv2D, c *Call, moments operand) {
+	kernel.ForwardMoments(o.Geometry, slice[T](c.dst), slice[T](moments), slice[T](c.in[0]), slice[T](c.in[1]), biasOf[T](o, c), o.ReLU)
 }
 
 // WithBias returns the node of the same convolution with other operands, b among them, for who

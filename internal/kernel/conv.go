@@ -8,12 +8,20 @@ import (
 // Forward is y = x ⋆ w + b, then max(0, ·) where relu is set, and min(·, 6) with g.ReLU6; b may be
 // nil.
 func Forward[T Float](g Conv, y, x, w, b []T, relu bool) {
+	forward(g, y, x, w, b, relu, nil)
+}
+
+// forward is Forward, which tells of where it is at, if asked.
+func forward[T Float](g Conv, y, x, w, b []T, relu bool, moments *imageMoments[T]) {
 	if runWhole(ToOutput, g, operands[T]{y, x, w, b, relu}) {
 		return
 	}
 	c, k := g.C/g.Groups, g.K/g.Groups
 	shape := newForward[T](g)
 	shape.held = heldBy(w)
+	if g.Groups == 1 {
+		shape.moments = moments
+	}
 	for group := range g.Groups {
 		p := shape
 		p.src, p.dst, p.weights = x[group*c*g.H*g.W:], y[group*k*g.P*g.Q:], w[group*k*c*g.R*g.S:]
@@ -228,6 +236,8 @@ type correlation[T Float] struct {
 	winograd       bool // permitted
 	held           *Held[T]
 	group          int // whose filters these are
+
+	moments *imageMoments[T] // what is told of outputs that are in their places, or nil
 
 	tile    int // of Winograd's algorithm
 	kern    simd.TileShape

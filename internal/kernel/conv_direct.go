@@ -130,6 +130,9 @@ func (p *correlation[T]) directBlock(first, count, part, parts int) {
 		m += g
 		at += g * p.depth
 	}
+	for n := range count {
+		p.moments.wrote(first+n, (hi-lo)*p.outW)
+	}
 }
 
 // meets is the run of rows' taps that meet the image in any of the rows i to last of outputs; never

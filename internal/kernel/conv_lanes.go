@@ -237,6 +237,12 @@ func (w *wideRun[T]) run(first, lo, hi int) {
 			}
 		}
 	}
+	for pixels := p.outH * p.outW; p.moments != nil && lo < hi; {
+		n := lo / pixels
+		next := min(hi, (n+1)*pixels)
+		p.moments.wrote(first+n, next-lo)
+		lo = next
+	}
 }
 
 // sum adds the products from k0 on to the sums of the outputs col to col+cols−1 of a phase and a

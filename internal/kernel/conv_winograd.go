@@ -285,6 +285,9 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 			simd.Transpose(w.dst[n*w.dstImage+b.first*w.dstPlane+row*w.outW:], w.dstPlane, out, b.width, rows*w.outW, b.have)
 		}
 	}
+	for g := lo; g < hi; g++ {
+		w.moments.wrote(g/w.down, min(w.m, w.outH-g%w.down*w.m)*w.outW)
+	}
 }
 
 // oddLines is n elements or a few more, an odd number of cache lines: what lies so far apart is

@@ -87,6 +87,9 @@ func centre[T Float](g *Norm, moments []T, group int, eps float64) (mean, inv fl
 // piece is how many elements of a run Moments reads twice in a row: they stay in the nearest cache.
 const piece = 1 << 12
 
+// shortRun is the length of runs from which on they are worth two calls each.
+const shortRun = 32
+
 // Moments is each group's mean, and after all of these each group's biased variance,
 // Σ(x−mean)²/Count. Sums are made in float64. A piece's squares are those of differences from its
 // own mean, so that a large mean does not cancel the variance away; two pieces of n and m elements
@@ -104,7 +107,7 @@ func momentsOf[T Float](g *Norm, lo, hi int, moments, x []T) {
 	clear(mean)
 	clear(squares)
 	count := float64(g.Count())
-	if g.Run < 32 { // too short to be worth two calls each
+	if g.Run < shortRun {
 		g.runs(lo, hi, func(i, at int) { mean[i-lo] += sum64(x[at:][:g.Run]) })
 		for k := range mean {
 			mean[k] /= count
@@ -122,21 +125,17 @@ func momentsOf[T Float](g *Norm, lo, hi int, moments, x []T) {
 
 // moments1 is the mean of a group and its sum of squared differences from it.
 func moments1[T Float](g *Norm, group int, x []T) (mean, squares float64) {
-	var n float64
+	var all running
 	for p := range g.Parts {
 		run := x[group*g.GroupStep+p*g.PartStep:][:g.Run]
 		for len(run) > 0 {
 			part := run[:min(piece, len(run))]
 			run = run[len(part):]
-			m := float64(len(part))
-			own := simd.Sum64(part) / m
-			delta := own - mean
-			squares += simd.Deviation(part, own) + delta*delta*(n*m/(n+m))
-			mean += delta * (m / (n + m))
-			n += m
+			mean, squares := pieceMoments(part)
+			all.add(float64(len(part)), mean, squares)
 		}
 	}
-	return mean, squares
+	return all.mean, all.squares
 }
 
 // sum64 is Σx.
@@ -188,6 +187,17 @@ func Normalise[T Float](g Norm, y, x, moments []T, a Affine[T]) {
 		})
 		return
 	}
+	if g.GroupStep < g.PartStep && g.Parts >= 4*workers.Threads() {
+		// In the order in which the elements lie, which memory is faster in.
+		workers.Spans(g.Parts, max(1, workers.Chunk/max(1, g.Groups*g.Run)), func(lo, hi int) {
+			part, f, at := g, a, lo*g.PartStep
+			if part.Parts = hi - lo; f.Add != nil {
+				f.Add = f.Add[at:]
+			}
+			normaliseOf(&part, 0, g.Groups, y[at:], x[at:], moments, &f)
+		})
+		return
+	}
 	g.blocks(func(lo, hi int) { normaliseOf(&g, lo, hi, y, x, moments, &a) })
 }
 
@@ -202,20 +212,27 @@ func MomentsNormalise[T Float](g Norm, moments, y, x []T, a Affine[T]) {
 
 // normaliseOf is Normalise for the groups [lo, hi).
 func normaliseOf[T Float](g *Norm, lo, hi int, y, x, moments []T, f *Affine[T]) {
-	g.runs(lo, hi, func(i, at int) {
+	s := takeScratch[T](1)
+	defer s.free()
+	factors := s.slice(0, 3*(hi-lo)) // of each group: mean, factor and bias
+	for i := lo; i < hi; i++ {
 		mean, inv := centre(g, moments, i, f.Eps)
-		m, a, b := T(mean), T(inv), T(0)
+		to := factors[3*(i-lo):][:3]
+		to[0], to[1], to[2] = T(mean), T(inv), 0
 		if f.Scale != nil {
-			a = T(inv * float64(f.Scale[i]))
+			to[1] = T(inv * float64(f.Scale[i]))
 		}
 		if f.Bias != nil {
-			b = f.Bias[i]
+			to[2] = f.Bias[i]
 		}
+	}
+	g.runs(lo, hi, func(i, at int) {
 		var more []T
 		if f.Add != nil {
 			more = f.Add[at:][:g.Run]
 		}
-		simd.Standard(y[at:][:g.Run], x[at:][:g.Run], more, m, a, b, f.ReLU)
+		by := factors[3*(i-lo):][:3]
+		simd.Standard(y[at:][:g.Run], x[at:][:g.Run], more, by[0], by[1], by[2], f.ReLU)
 	})
 }
 

@@ -173,3 +173,30 @@ func TestNormalisationIsComputedWithWhatFollows(t *testing.T) {
 		}
 	}
 }
+
+// The mean and variance of a convolution's channels, which are computed with it, have the bits of
+// those of its result alone.
+func TestMomentsAreComputedWithTheirConvolution(t *testing.T) {
+	const seed = 5
+	r := rand.New(rand.NewPCG(seed, 0))
+	g := G.NewGraph()
+	x, w := input(g, "x", random(r, 3, 4, 9, 8)), input(g, "w", random(r, 16, 4, 3, 3))
+	scale, bias := input(g, "scale", random(r, 16)), input(g, "bias", random(r, 16))
+	conv := G.Must(ops.Conv2D(x, w, nil, ops.ConvParams{Pad: ops.Around(1)}))
+	y, stats, err := ops.BatchNormStats(conv, scale, bias, 1e-5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	together, _ := copies(t, y, conv, stats.Mean, stats.Var)
+	alone := input(g, "conv", tensor.New(tensor.WithShape(conv.Shape()...), tensor.WithBacking(together[1])))
+	want, stats, err := ops.BatchNormStats(alone, scale, bias, 1e-5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apart, _ := copies(t, want, stats.Mean, stats.Var)
+	for i, name := range []string{"y", "the means", "the variances"} {
+		if !slices.Equal(apart[i], together[[]int{0, 2, 3}[i]]) {
+			t.Errorf("seed %d: %s have other bits than those of a norm without its convolution", seed, name)
+		}
+	}
+}
