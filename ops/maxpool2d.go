@@ -138,11 +138,13 @@ func (o maxWinners) together(consumer any, at []int) pass {
 		return nil
 	}
 	return func(dst, consumerDst G.Value, inputs []G.Value) error {
-		return maxPool(o.Geometry, dst, consumerDst, inputs[0])
+		return pooled(o.Geometry, kernel.MaxForward[float32], kernel.MaxForward[float64], dst, consumerDst, inputs[0])
 	}
 }
 
-func maxPool(g kernel.Pool, winner, y, x G.Value) error {
+// pooled calls the kernel that finds winners and values.
+func pooled(g kernel.Pool, f32 func(g kernel.Pool, y []float32, winner []int32, x []float32),
+	f64 func(g kernel.Pool, y []float64, winner []int32, x []float64), winner, y, x G.Value) error {
 	from, err := plain(x)
 	if err != nil {
 		return err
@@ -163,9 +165,9 @@ func maxPool(g kernel.Pool, winner, y, x G.Value) error {
 	}
 	switch v := from.data.(type) {
 	case []float32:
-		kernel.MaxForward(g, slice[float32](to), slice[int32](index), v)
+		f32(g, slice[float32](to), slice[int32](index), v)
 	case []float64:
-		kernel.MaxForward(g, slice[float64](to), slice[int32](index), v)
+		f64(g, slice[float64](to), slice[int32](index), v)
 	default:
 		return errors.Errorf("x has elements of type %v, want float32 or float64", from.dtype())
 	}

@@ -237,13 +237,22 @@ func (o adaptiveWinners) infer(in []tensor.Shape) (tensor.Shape, error) {
 }
 
 func (o adaptiveWinners) exec(c *Call) error {
-	g := o.Geometry
 	if c.double() {
-		kernel.AdaptiveWinners(g.Rows, g.Cols, slice[int32](c.dst), slice[float64](c.in[0]), g.N*g.C)
+		kernel.AdaptiveMax(o.Geometry, nil, slice[int32](c.dst), slice[float64](c.in[0]))
 	} else {
-		kernel.AdaptiveWinners(g.Rows, g.Cols, slice[int32](c.dst), slice[float32](c.in[0]), g.N*g.C)
+		kernel.AdaptiveMax(o.Geometry, nil, slice[int32](c.dst), slice[float32](c.in[0]))
 	}
 	return nil
+}
+
+// together notes the winners and takes their values in one pass.
+func (o adaptiveWinners) together(consumer any, at []int) pass {
+	if consumer != any(gather(o)) || !slices.Equal(at, []int{0, -1}) {
+		return nil
+	}
+	return func(dst, consumerDst G.Value, inputs []G.Value) error {
+		return pooled(o.Geometry, kernel.AdaptiveMax[float32], kernel.AdaptiveMax[float64], dst, consumerDst, inputs[0])
+	}
 }
 
 func init() {

@@ -5,7 +5,6 @@ import (
 	"unsafe"
 
 	"github.com/convgrad/convgrad/internal/simd"
-	"github.com/convgrad/convgrad/internal/workers"
 )
 
 // Windows that no kernel takes as a whole, large ones and those far apart, are searched down first,
@@ -110,10 +109,14 @@ func (w Window) shares() []rect {
 }
 
 // maxColumns returns maxPool for one plane, by columns.
-func maxColumns[T Float](g *Pool) func(g *Pool, y []T, winner []int32, x []T) {
-	rows, cols := g.Rows.inside(), g.Cols.inside()
-	taps := columnTaps(rows, g.Rows.Dilation*g.W)
-	return func(g *Pool, y []T, winner []int32, x []T) {
+func maxColumns[T Float](g *Pool) planeWinners[T] {
+	return columnsOf[T](g, g.Rows.inside(), g.Cols.inside(), g.Rows.Dilation, g.Cols.Dilation)
+}
+
+// columnsOf is maxColumns for windows of these rows and columns, whose taps are dh and dw apart.
+func columnsOf[T Float](g *Pool, rows, cols []rect, dh, dw int) planeWinners[T] {
+	taps := columnTaps(rows, dh*g.W)
+	return func(y []T, winner []int32, x []T) {
 		s := takeScratch[T](2)
 		defer s.free()
 		c := newColumns(s, g.W)
@@ -121,35 +124,33 @@ func maxColumns[T Float](g *Pool) func(g *Pool, y []T, winner []int32, x []T) {
 			y, win := y[p*g.Q:][:g.Q], winner[p*g.Q:][:g.Q]
 			c.search(x, taps[:row.taps], row.first*g.W)
 			for q, col := range cols {
-				k := c.winner(col.first, col.taps, g.Cols.Dilation)
+				k := c.winner(col.first, col.taps, dw)
 				y[q], win[q] = x[k], k
 			}
 		}
 	}
 }
 
-// AdaptiveWinners notes the winner of each of rows.Out×cols.Out windows that share out each plane
-// of x as AdaptiveMean does, by the rule of RefMaxWinners.
-func AdaptiveWinners[T Float](rows, cols Window, winner []int32, x []T, planes int) {
-	in, out := rows.In*cols.In, rows.Out*cols.Out
-	if out == 0 {
+// AdaptiveMax notes the winner of each of g.P×g.Q windows that share out each plane of x as
+// AdaptiveMean does, by the rule of RefMaxWinners, and its value where y is not nil. Of g it takes
+// the sizes.
+func AdaptiveMax[T Float](g Pool, y []T, winner []int32, x []T) {
+	if g.P == 0 || g.Q == 0 {
 		return
 	}
-	down, across := rows.shares(), cols.shares()
-	taps := columnTaps(down, cols.In)
-	workers.Spans(planes, max(1, workers.Chunk/max(in, out, 1)), func(lo, hi int) {
-		s := takeScratch[T](2)
-		defer s.free()
-		c := newColumns(s, cols.In)
-		for n := lo; n < hi; n++ {
-			x, winner := x[n*in:][:in], winner[n*out:][:out]
-			for p, row := range down {
-				c.search(x, taps[:row.taps], row.first*cols.In)
-				winner := winner[p*cols.Out:][:cols.Out]
-				for q, col := range across {
-					winner[q] = c.winner(col.first, col.taps, 1)
-				}
-			}
-		}
-	})
+	rows, evenRows := g.Rows.even()
+	cols, evenCols := g.Cols.even()
+	if evenRows && evenCols {
+		g.R, g.S, g.Rows, g.Cols = rows.Size, cols.Size, rows, cols
+		maxPool(&g, y, winner, x)
+		return
+	}
+	down, across := g.Rows.shares(), g.Cols.shares()
+	maxPlanes(&g, columnsOf[T](&g, down, across, 1, 1), y, winner, x)
+}
+
+// even are the windows that share out an axis where they are of one size.
+func (w Window) even() (Window, bool) {
+	size := w.In / w.Out
+	return Window{In: w.In, Size: size, Stride: size, Dilation: 1, Out: w.Out}, size*w.Out == w.In
 }

@@ -19,6 +19,9 @@ func testAdaptiveWinners[T Float](t *testing.T) {
 	for k := range random(200) {
 		const planes = 3
 		rows, cols := Window{In: 1 + r.IntN(9), Out: 1 + r.IntN(9)}, Window{In: 1 + r.IntN(40), Out: 1 + r.IntN(12)}
+		if k%3 == 0 { // windows of one size
+			rows.In, cols.In = rows.Out*(1+r.IntN(3)), cols.Out*(1+r.IntN(7))
+		}
 		var d yard[T]
 		x := d.put(integers[T](r, planes*rows.In*cols.In, 2))
 		for i := range x {
@@ -26,9 +29,13 @@ func testAdaptiveWinners[T Float](t *testing.T) {
 				x[i] = T(values[r.IntN(len(values))])
 			}
 		}
-		got := make([]int32, planes*rows.Out*cols.Out)
-		AdaptiveWinners(rows, cols, got, x, planes)
+		g := Pool{N: 1, C: planes, H: rows.In, W: cols.In, P: rows.Out, Q: cols.Out, Rows: rows, Cols: cols}
+		got, again := make([]int32, g.YLen()), make([]int32, g.YLen())
+		AdaptiveMax(g, nil, got, x)
+		y := d.empty(g.YLen())
+		AdaptiveMax(g, y, again, x)
 		d.check(t)
+		compareWinners(t, "with values", again, got)
 		for i, g := range got {
 			plane := i / (rows.Out * cols.Out)
 			x := x[plane*rows.In*cols.In:][:rows.In*cols.In]
@@ -41,6 +48,9 @@ func testAdaptiveWinners[T Float](t *testing.T) {
 						best = h*cols.In + w
 					}
 				}
+			}
+			if v := y[i]; v != x[best] && (v == v || x[best] == x[best]) {
+				t.Fatalf("seed %d, rows %+v, cols %+v: value %d is %v, want %v", seed, rows, cols, i, v, x[best])
 			}
 			if int(g) != best {
 				t.Fatalf("seed %d, rows %+v, cols %+v: winner %d is %d, %v, want %d, %v", seed, rows, cols, i, g, x[g], best, x[best])

@@ -57,27 +57,42 @@ func MaxWinners[T Float](g Pool, winner []int32, x []T) { maxPool(&g, nil, winne
 // MaxForward is MaxWinners and Gather in one pass.
 func MaxForward[T Float](g Pool, y []T, winner []int32, x []T) { maxPool(&g, y, winner, x) }
 
+// planeWinners finds the winners of one plane, at the begin of x, and their values. It may read,
+// but not use, what x holds behind the plane.
+type planeWinners[T Float] func(y []T, winner []int32, x []T)
+
 // maxPool finds the winners, and their values where y is not nil.
 func maxPool[T Float](g *Pool, y []T, winner []int32, x []T) {
-	in, out := g.H*g.W, g.P*g.Q
-	one := maxTiles[T]
-	if !g.tiled() {
-		one = maxWindows[T](g)
+	if g.tiled() {
+		maxPlanes(g, func(y []T, winner []int32, x []T) { maxTiles(g, y, winner, x) }, y, winner, x)
+		return
 	}
+	maxPlanes(g, maxWindows[T](g), y, winner, x)
+}
+
+// maxPlanes is maxPool by a function for one plane.
+func maxPlanes[T Float](g *Pool, one planeWinners[T], y []T, winner []int32, x []T) {
+	in, out := g.H*g.W, g.P*g.Q
 	g.planes(func(plane int) {
-		x, winner := x[plane*in:][:in], winner[plane*out:][:out]
+		x, winner := x[plane*in:], winner[plane*out:][:out]
 		if y != nil {
-			one(g, y[plane*out:][:out], winner, x)
+			one(y[plane*out:][:out], winner, x)
 			return
 		}
 		s := takeScratch[T](1) // the assembly makes values along with winners, asked for or not
-		one(g, s.slice(0, out), winner, x)
+		one(s.slice(0, out), winner, x)
 		s.free()
 	})
 }
 
 // maxWindows returns maxPool for one plane of any windows.
-func maxWindows[T Float](g *Pool) func(g *Pool, y []T, winner []int32, x []T) {
+func maxWindows[T Float](g *Pool) planeWinners[T] {
+	if g.Cols.Stride > 2 || g.R*g.S > 9 && g.Cols.Stride*g.S > 9 {
+		if one := maxGroups[T](g); one != nil {
+			return one
+		}
+		return maxColumns[T](g)
+	}
 	rows, cols := g.Rows.inside(), g.Cols.inside()
 	lo, hi := g.Cols.full()
 	dh, dw := g.Rows.Dilation*g.W, g.Cols.Dilation
@@ -89,10 +104,7 @@ func maxWindows[T Float](g *Pool) func(g *Pool, y []T, winner []int32, x []T) {
 		}
 		taps = g.taps(most)
 	}
-	if g.Cols.Stride > 2 || g.R*g.S > 9 && g.Cols.Stride*g.S > 9 {
-		return maxColumns[T](g)
-	}
-	return func(g *Pool, y []T, winner []int32, x []T) {
+	return func(y []T, winner []int32, x []T) {
 		for p, row := range rows {
 			y, win := y[p*g.Q:][:g.Q], winner[p*g.Q:][:g.Q]
 			from, to, done := lo, hi, 0
