@@ -143,6 +143,9 @@ type phase struct {
 	margin, padded, outputs int
 }
 
+// behind is how far the phase reads, counted from the first element of the delta.
+func (p phase) behind() int { return p.padded - p.margin }
+
 func (g Conv) rowPhase(i int) phase {
 	taps, margin, padded := g.phase(g.Rows, i, g.H, g.R)
 	return phase{taps, margin, padded, (g.H-i-1)/g.Rows.Stride + 1}

@@ -99,8 +99,6 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 		offsets    []int
 		rows, cols []tap
 		ph, pw     int
-		top, left  int
-		hp, wp     int
 	}
 	if g.plain3x3() && k == 1 {
 		// The correlation of the delta with the filter turned, the padding being what completes the
@@ -110,29 +108,36 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 			return
 		}
 	}
-	var phases []part
-	size := 0
+	// One padding of a delta serves all phases.
+	var top, left, hp, wp int
 	for ph := range min(g.Rows.Stride, g.H) {
-		rows, top, hp := g.phase(g.Rows, ph, g.H, g.R)
+		top, hp = max(top, g.rowPhase(ph).margin), max(hp, g.rowPhase(ph).behind())
+	}
+	for pw := range min(g.Cols.Stride, g.W) {
+		left, wp = max(left, g.colPhase(pw).margin), max(wp, g.colPhase(pw).behind())
+	}
+	hp, wp = top+hp, left+wp
+	var phases []part
+	for ph := range min(g.Rows.Stride, g.H) {
+		rows := g.rowPhase(ph)
 		for pw := range min(g.Cols.Stride, g.W) {
-			cols, left, wp := g.phase(g.Cols, pw, g.W, g.S)
-			if len(rows) == 0 || len(cols) == 0 {
+			cols := g.colPhase(pw)
+			if len(rows.taps) == 0 || len(cols.taps) == 0 {
 				continue
 			}
-			p := part{rows: rows, cols: cols, ph: ph, pw: pw, top: top, left: left, hp: hp, wp: wp}
-			for _, r := range rows {
-				for _, s := range cols {
-					p.offsets = append(p.offsets, r.at*wp+s.at)
+			p := part{rows: rows.taps, cols: cols.taps, ph: ph, pw: pw}
+			for _, r := range p.rows {
+				for _, s := range p.cols {
+					p.offsets = append(p.offsets, (r.at+top-rows.margin)*wp+s.at+left-cols.margin)
 				}
 			}
 			phases = append(phases, p)
-			size = max(size, hp*wp)
 		}
 	}
 	workers.Spans(g.N*g.C, max(1, workers.Chunk/(g.H*g.W+k*g.P*g.Q)), func(lo, hi int) {
 		s := takeScratch[T](3)
 		defer s.free()
-		padded := s.slice(0, size+simd.Slack)
+		padded := s.slice(0, hp*wp+simd.Slack)
 		phase := s.slice(1, g.H*g.W)
 		weights := s.slice(2, g.R*g.S)
 		for plane := lo; plane < hi; plane++ {
@@ -140,8 +145,8 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 			clear(out)
 			for f := plane % g.C * k; f < (plane%g.C+1)*k; f++ {
 				delta := dy[(plane/g.C*g.K+f)*g.P*g.Q:][:g.P*g.Q]
+				pad(frame{1, g.P, g.Q, top, left, hp, wp}, padded, delta, 0, hp)
 				for _, p := range phases {
-					pad(frame{1, g.P, g.Q, p.top, p.left, p.hp, p.wp}, padded, delta, 0, p.hp)
 					t := 0
 					for _, r := range p.rows {
 						for _, q := range p.cols {
@@ -152,10 +157,10 @@ func depthwiseBackwardData[T Float](g Conv, dx, dy, w []T) {
 					count, cols := (g.H-p.ph-1)/g.Rows.Stride+1, (g.W-p.pw-1)/g.Cols.Stride+1
 					first := p.ph*g.W + p.pw
 					if g.Cols.Stride == 1 {
-						simd.SumTaps(count, cols, out[first:], g.Rows.Stride*g.W, padded, p.wp, p.offsets, weights[:t], 1, true)
+						simd.SumTaps(count, cols, out[first:], g.Rows.Stride*g.W, padded, wp, p.offsets, weights[:t], 1, true)
 						continue
 					}
-					simd.SumTaps(count, cols, phase, cols, padded, p.wp, p.offsets, weights[:t], 1, false)
+					simd.SumTaps(count, cols, phase, cols, padded, wp, p.offsets, weights[:t], 1, false)
 					for i := range count {
 						at := first + i*g.Rows.Stride*g.W
 						if k == 1 && g.Cols.Stride == 2 && simd.Spread2(out[at:], phase[i*cols:][:cols]) {
