@@ -17,11 +17,7 @@ type derivative func(k int, v []float64, got float64) (finding, error)
 // along compares a gradient of input i with an oracle along directions, which are unit vectors of
 // the elements unit or, if that is nil, others. It adds the row. Where another direction fails, it
 // is halved until an element is named.
-func (t *trial) along(by Oracle, i int, dx []float64, all [][]float64, unit []int, of derivative) {
-	t.named(t.d(i), by, i, dx, all, unit, of)
-}
-
-func (t *trial) named(quantity string, by Oracle, i int, dx []float64, all [][]float64, unit []int, of derivative) {
+func (t *trial) along(quantity string, by Oracle, i int, dx []float64, all [][]float64, unit []int, of derivative) {
 	var j judged
 	for k, v := range all {
 		got := dot(dx, v)
@@ -87,9 +83,7 @@ func (t *trial) find(i int, dx []float64, all [][]float64, of derivative) *Misma
 			}
 			lo = mid
 		}
-		unit := make([]float64, len(v))
-		unit[lo] = 1
-		if m, bad := fails(unit); bad {
+		if m, bad := fails(unit(len(v), lo)); bad {
 			m.Index = multiIndex(lo, t.c.Inputs[i].Shape)
 			return m
 		}
@@ -105,41 +99,44 @@ func (t *trial) moving(i int, v []float64) [][]float64 {
 }
 
 // own is what the case's algorithm may be off by itself: of y, and of the gradient of input i.
-func (t *trial) own(u float64) (y float64, dx []float64) {
+func (t *trial) own() (y float64, dx []float64) {
 	dx = make([]float64, len(t.x))
 	if t.c.Rounding == nil {
 		return 0, dx
 	}
-	y, more := t.c.Rounding(t.x, t.dy, u)
+	y, more := t.c.Rounding(t.x, t.dy, t.u)
 	copy(dx, more)
 	return y, dx
 }
 
 // directions are the directions along which the gradient of an input is judged: the unit vectors of
 // its elements, or some of them, or random signs.
-func (t *trial) directions(i, elements, random int) (all [][]float64, unit []int) {
+func (t *trial) directions(i int) (all [][]float64, which []int) {
 	n := len(t.x[i])
-	one := func(e int) {
-		v := make([]float64, n)
-		v[e] = 1
-		all, unit = append(all, v), append(unit, e)
-	}
+	elements, random := t.elementwise()
 	if s := t.c.Sample; s > 0 && s < n {
-		for _, e := range t.r.Perm(n)[:s] {
-			one(e)
-		}
-		return all, unit
+		which = t.r.Perm(n)[:s]
+	} else if n <= elements {
+		which = sequence(n)
 	}
-	if n <= elements {
-		for e := range n {
-			one(e)
-		}
-		return all, unit
+	for _, e := range which {
+		all = append(all, unit(n, e))
+	}
+	if which != nil {
+		return all, which
 	}
 	for range random {
 		all = append(all, t.signs(n))
 	}
 	return all, nil
+}
+
+func sequence(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 func (t *trial) signs(n int) []float64 {
@@ -171,14 +168,8 @@ func (t *trial) more(i int, v []float64) float64 {
 			length += math.Abs(m)
 		}
 	}
-	most := 0.0
-	for _, x := range t.base.dx[i] {
-		if finite(x) {
-			most = max(most, math.Abs(x))
-		}
-	}
-	_, own := t.own(t.u)
-	return 2*t.u*float64(len(v))*terms + (own[i]+t.c.Tolerance[t.of]*most)*length
+	_, own := t.own()
+	return 2*t.u*float64(len(v))*terms + (own[i]+t.c.Tolerance[t.of]*greatest(t.base.dx[i]))*length
 }
 
 func dot(a, b []float64) float64 {

@@ -217,17 +217,13 @@ func (w *world) evaluate(nodes []*G.Node, at assignment, dirty bool) error {
 		}
 		err := guarded(func() (err error) {
 			if p, ok := op.(G.UsePreallocDoer); dirty && ok && n.Shape().Dims() > 0 {
-				full := make([]float64, n.Shape().TotalSize())
-				for i := range full {
-					full[i] = math.NaN()
-				}
-				if n.Dtype() != tensor.Float64 && n.Dtype() != tensor.Float32 {
-					for i := range full {
-						full[i] = -7
-					}
+				with := math.NaN()
+				if !values.Float(n.Dtype()) {
+					with = -7
 				}
 				w.preallocs++
-				if at[n], err = p.UsePreallocDo(values.Of(n.Dtype(), n.Shape(), full), in...); err != nil {
+				full := values.Of(n.Dtype(), n.Shape(), filled(n.Shape().TotalSize(), with))
+				if at[n], err = p.UsePreallocDo(full, in...); err != nil {
 					return err
 				}
 				return fits(n, at[n], "UsePreallocDo")
@@ -458,8 +454,10 @@ func (d *derivation) at(leaves assignment, dy []float64, dirty bool) (o outcome,
 	if o.y, err = d.read(leaves); err != nil {
 		return o, err
 	}
-	o.dx = make([][]float64, len(d.in))
 	for i, n := range d.grads {
+		if o.dx == nil {
+			o.dx = make([][]float64, len(d.in))
+		}
 		if n != nil {
 			if o.dx[i], err = values.Floats(leaves[n]); err != nil {
 				return o, err

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"math"
 	"slices"
 
 	"github.com/pkg/errors"
@@ -37,69 +36,48 @@ func (t *trial) batch() {
 			c.Inputs[i].Shape[0] = 1
 		}
 	}
-	w, err := c.world(t.of, t.spent)
-	var d *derivation
-	if err == nil && t.base.dx != nil {
-		d, err = w.derive()
-	}
 	sample := func(v []float64, s int) []float64 { m := len(v) / n; return v[s*m : (s+1)*m] }
-	var y []float64
-	dx, size := make([][]float64, len(t.x)), make([]float64, len(t.x))
-	for s := 0; s < n && err == nil; s++ {
+	samples := func(s int) [][]float64 {
 		x := slices.Clone(t.x)
 		for i, in := range c.Inputs {
 			if in.Batch {
 				x[i] = sample(x[i], s)
 			}
 		}
-		var one outcome
-		if d == nil {
-			one.y, err = w.forward(x)
-		} else {
-			one, err = d.at(d.leaves(x), sample(t.dy, s), false)
+		return x
+	}
+	one := *t
+	one.c, one.dy = &c, sample(t.dy, 0)
+	d, _, err := one.anew(t.of, samples(0))
+	var y []float64
+	dx, size := make([][]float64, len(t.x)), make([]float64, len(t.x))
+	for s := range n {
+		var o outcome
+		if err == nil {
+			o, err = d.at(d.leaves(samples(s)), sample(t.dy, s), false)
 		}
-		y = append(y, one.y...)
-		for i, v := range one.dx {
-			switch {
+		if err != nil {
+			t.note("y", ByBatch, Fails, err)
+			return
+		}
+		y = append(y, o.y...)
+		for i, v := range o.dx {
+			switch most := greatest(v); {
 			case c.Inputs[i].Batch:
-				dx[i] = append(dx[i], v...)
+				dx[i], size[i] = append(dx[i], v...), max(size[i], most)
 			case dx[i] == nil:
-				dx[i] = v
+				dx[i], size[i] = v, most
 			default:
-				dx[i] = slices.Clone(dx[i])
 				for e := range v {
 					dx[i][e] += v[e]
 				}
-			}
-			most := 0.0
-			for _, g := range v {
-				most = max(most, math.Abs(g))
-			}
-			if c.Inputs[i].Batch {
-				size[i] = max(size[i], most)
-			} else {
 				size[i] += most
 			}
 		}
 	}
-	if err != nil {
-		t.note("y", ByBatch, Fails, err)
-		return
-	}
-	own, owns := t.own(t.u)
-	bound := t.rounding(t.base.y, 8*t.u, t.of)
-	for i := range bound {
-		bound[i] += 2 * own
-	}
-	t.outputs(ByBatch, t.base.y, y, bound, nil)
-	for i, v := range t.base.dx {
-		if v == nil {
-			continue
-		}
-		bound := t.rounding(append([]float64{size[i]}, v...), 8*t.u, t.of)[1:]
-		for e := range bound {
-			bound[e] += float64(n+1) * owns[i]
-		}
-		t.add(compare(t.d(i), ByBatch, t.c.Inputs[i].Shape, v, dx[i], bound))
-	}
+	own, owns := t.own()
+	t.outputs(ByBatch, t.base.y, y, raised(t.rounding(t.base.y), 2*own), nil)
+	t.gradients(ByBatch, t.base.dx, dx, func(i int) []float64 {
+		return raised(t.rounding(t.base.dx[i], size[i]), float64(n+1)*owns[i])
+	}, nil)
 }

@@ -18,29 +18,22 @@ var _ = register(oracle{name: ByDifferences, rank: 80, gradient: true, independe
 // noises is the noise of each element of y.
 func (t *trial) noises() []float64 {
 	if t.noise == nil {
-		terms, most := 0.0, 0.0
+		terms := 0.0
 		for i, dx := range t.base.dx {
 			for e, v := range dx {
 				terms += abs(v * t.x[i][e])
 			}
 		}
-		for _, v := range t.dy {
-			most = max(most, abs(v))
-		}
-		t.noise = t.measured(t.fwd.forward, t.x, t.base.y, terms/most)
-		own, _ := t.own(t.u)
-		for o := range t.noise {
-			t.noise[o] += own
-		}
+		own, _ := t.own()
+		t.noise = raised(t.measured(t.fwd.forward, t.x, t.base.y, terms/greatest(t.dy)), own)
 	}
 	return t.noise
 }
 
 func (t *trial) differences(i int) {
-	elements, random := t.elementwise()
-	all, unit := t.directions(i, elements, random)
+	all, unit := t.directions(i)
 	probes := map[int]*probe{}
-	t.along(ByDifferences, i, t.base.dx[i], all, unit, func(k int, v []float64, got float64) (finding, error) {
+	t.along(t.d(i), ByDifferences, i, t.base.dx[i], all, unit, func(k int, v []float64, got float64) (finding, error) {
 		p := t.forward(t.moving(i, v))
 		if k >= 0 {
 			p.scale = greatest(t.base.dx[i])
@@ -60,15 +53,4 @@ func (t *trial) differences(i int) {
 		}
 		t.probes[i] = probes
 	}
-}
-
-// greatest is the largest absolute value of the finite ones.
-func greatest(v []float64) float64 {
-	m := 0.0
-	for _, x := range v {
-		if finite(x) {
-			m = max(m, abs(x))
-		}
-	}
-	return m
 }

@@ -7,6 +7,6 @@ var _ = register(oracle{name: ByDoDiff, rank: 120, gradient: true, says: another
 	judge: func(t *trial) {
 		o, err := t.byHand()
 		from := len(t.rows)
-		t.against(ByDoDiff, t.base.dx, o, err)
+		t.against(ByDoDiff, o, err)
 		t.excused(ByDoDiff, from)
 	}})

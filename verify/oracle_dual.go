@@ -14,8 +14,8 @@ var _ = register(oracle{name: ByDual, rank: 50, independent: true, judge: (*tria
 
 // rounded evaluates the reference with the derivative along v of input i. close says that rounding
 // could turn one of its choices.
-func (t *trial) rounded(u float64, i int, v []float64) (y []Rounded, close bool, err error) {
-	f := over[Bound]{bounds{u, &close}}
+func (t *trial) rounded(i int, v []float64) (y []Rounded, close bool, err error) {
+	f := over[Bound]{bounds{t.u, &close}}
 	err = guarded(func() error {
 		y = t.c.Reference.Rounded(f, t.shapes(), lift(f, t.x, i, v))
 		if len(y) != t.fwd.n {
@@ -26,23 +26,20 @@ func (t *trial) rounded(u float64, i int, v []float64) (y []Rounded, close bool,
 	return y, close, err
 }
 
-// boundsOfY is the running-error bound of each element of y, or nil where the reference has none.
-// The factor 4 is for an op that computes the same formula in another way of that length.
-func (t *trial) boundsOfY(u float64) []float64 {
+// boundsOfY is the running-error bound of each element of y, or another where the reference has
+// none. The factor 4 is for an op that computes the same formula in another way of that length.
+func (t *trial) boundsOfY(otherwise []float64) []float64 {
 	if t.c.Reference.Rounded == nil {
-		return nil
+		return otherwise
 	}
-	y, _, err := t.rounded(u, -1, nil)
-	if err != nil {
-		return nil
-	}
-	own, _ := t.own(u)
+	y, _, err := t.rounded(-1, nil)
+	own, _ := t.own()
 	b := make([]float64, len(y))
 	for i := range y {
-		b[i] = 4*(bounds{u: u}).errorOf(y[i].V) + 64*smallest(u) + own
-		if !finite(b[i]) {
-			return nil
-		}
+		b[i] = 4*(bounds{u: t.u}).errorOf(y[i].V) + 64*smallest(t.u) + own
+	}
+	if err != nil || nowhere(b) >= 0 {
+		return otherwise
 	}
 	return b
 }
@@ -56,19 +53,19 @@ func smallest(u float64) float64 {
 }
 
 // alongDual is ⟨dy, y′⟩ along v, and its running-error bound.
-func (t *trial) alongDual(u float64, i int, v []float64) (d, bound float64, close bool, err error) {
-	y, close, err := t.rounded(u, i, v)
+func (t *trial) alongDual(i int, v []float64) (d, bound float64, close bool, err error) {
+	y, close, err := t.rounded(i, v)
 	if err != nil {
 		return 0, 0, close, err
 	}
-	f := bounds{u: u}
+	f := bounds{u: t.u}
 	s := f.Number(0)
 	for e := range y {
 		if t.dy[e] != 0 {
 			s = f.Add(s, f.Mul(f.Number(t.dy[e]), y[e].D))
 		}
 	}
-	bound = 4*f.errorOf(s) + 64*smallest(u)
+	bound = 4*f.errorOf(s) + 64*smallest(t.u)
 	return s.v, bound, close, nil
 }
 
@@ -76,7 +73,7 @@ func (t *trial) dual() {
 	if t.c.Reference.Rounded == nil {
 		return
 	}
-	y, _, err := t.rounded(t.u, -1, nil)
+	y, _, err := t.rounded(-1, nil)
 	if err != nil {
 		t.note("y", ByDual, Fails, errors.Wrap(err, "the reference"))
 	} else {
@@ -84,25 +81,20 @@ func (t *trial) dual() {
 		for i := range y {
 			want[i] = y[i].V.v
 		}
-		bound := t.boundsOfY(t.u)
-		if bound == nil {
-			bound = t.rounding(t.base.y, 8*t.u, t.of)
-		}
-		t.outputs(ByDual, t.base.y, want, bound, nil)
+		t.outputs(ByDual, t.base.y, want, t.boundsOfY(t.rounding(t.base.y)), nil)
 	}
 	if t.base.dx == nil {
 		return
 	}
 	for _, i := range t.fwd.wrt() {
-		elements, random := t.elementwise()
-		all, unit := t.directions(i, elements, random)
-		t.along(ByDual, i, t.base.dx[i], all, unit, func(k int, v []float64, _ float64) (finding, error) {
-			d, bound, close, err := t.alongDual(t.u, i, v)
+		all, unit := t.directions(i)
+		t.along(t.d(i), ByDual, i, t.base.dx[i], all, unit, func(k int, v []float64, _ float64) (finding, error) {
+			d, bound, close, err := t.alongDual(i, v)
 			if err != nil {
 				return finding{}, flaw{errors.Wrap(err, "the reference")}
 			}
 			if !finite(bound) {
-				bound = t.rounding(append([]float64{d}, t.base.dx[i]...), 8*t.u, t.of)[0]
+				bound = t.rounding([]float64{d}, t.base.dx[i]...)[0]
 			}
 			more := t.more(i, v)
 			if unit != nil && k >= 0 { // nothing is summed

@@ -81,10 +81,9 @@ func (t *trial) exactly() {
 		return
 	}
 	for _, i := range t.fwd.wrt() {
-		elements, random := t.elementwise()
-		all, unit := t.directions(i, elements, random)
+		all, unit := t.directions(i)
 		var found []finding
-		t.along(ByExact, i, t.base.dx[i], all, unit, func(k int, v []float64, _ float64) (finding, error) {
+		t.along(t.d(i), ByExact, i, t.base.dx[i], all, unit, func(k int, v []float64, _ float64) (finding, error) {
 			f, err := t.alongExact(i, v)
 			if k >= 0 && err == nil {
 				found = append(found, f)
@@ -107,7 +106,7 @@ func (t *trial) exactly() {
 			}
 		}
 		if len(small) > 0 {
-			t.named(t.d(i)+" (float32)", ByExact, i, o.dx[i], small, at, func(k int, v []float64, _ float64) (finding, error) {
+			t.along(t.d(i)+" (float32)", ByExact, i, o.dx[i], small, at, func(k int, v []float64, _ float64) (finding, error) {
 				if k >= 0 {
 					return want[k], nil
 				}
@@ -149,7 +148,7 @@ func (t *trial) singles() *outcome {
 			err = errInexact
 		}
 		if err == nil {
-			_, _, *t.alone, err = t.anew(tensor.Float32, t.x, nil)
+			*t.alone, err = t.once(tensor.Float32, t.x)
 		}
 		if err != nil {
 			*t.alone = outcome{}
@@ -166,7 +165,9 @@ func (t *trial) small32(i int, v []float64) bool {
 	if t.c.Reference.Rounded == nil {
 		return false
 	}
-	y, _, err := t.rounded(u32, i, v)
+	single := *t
+	single.u = u32
+	y, _, err := single.rounded(i, v)
 	if err != nil {
 		return false
 	}

@@ -17,10 +17,7 @@ func (t *trial) interleaved() {
 	steady := true
 	for range 2 {
 		o, err := d.at(d.leaves(t.x), t.dy, false)
-		steady = steady && err == nil && same(o.y, t.base.y)
-		for i := range o.dx {
-			steady = steady && same(o.dx[i], t.base.dx[i])
-		}
+		steady = steady && err == nil && o.is(t.base)
 	}
 	say := func(r *Row) {
 		if r.Mismatch.Hint = ""; steady {

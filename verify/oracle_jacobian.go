@@ -47,9 +47,7 @@ func (t *trial) jacobian(i int) {
 	if probes == nil {
 		probes = map[int]*probe{}
 		for e := range n {
-			v := make([]float64, n)
-			v[e] = 1
-			probes[e] = t.forward(t.moving(i, v))
+			probes[e] = t.forward(t.moving(i, unit(n, e)))
 		}
 	}
 	sum, size := make([]float64, n), 0.0
@@ -57,21 +55,20 @@ func (t *trial) jacobian(i int) {
 	at := 0
 	for o := range t.fwd.y {
 		for range tensor.Shape(t.fwd.shapes[o]).TotalSize() {
-			unit := make([]float64, ny)
-			unit[at] = 1
+			dy := unit(ny, at)
 			at++
 			if !t.fwd.real(o) {
 				continue
 			}
-			out, err := d.at(d.leaves(t.x), unit, false)
+			out, err := d.at(d.leaves(t.x), dy, false)
 			if err != nil {
 				t.note(t.d(i), ByJacobian, Fails, err)
 				return
 			}
 			for e := range n {
 				got := out.dx[i][e]
-				_, own := t.own(t.u)
-				f, err := probes[e].judge(got, unit, own[i]+t.c.Tolerance[t.of]*math.Abs(got))
+				_, own := t.own()
+				f, err := probes[e].judge(got, dy, own[i]+t.c.Tolerance[t.of]*math.Abs(got))
 				if err != nil {
 					t.note(t.d(i), ByJacobian, NotJudged, err)
 					return
@@ -105,10 +102,7 @@ func (t *trial) jacobian(i int) {
 		}
 		t.add(r)
 	}
-	bound, most := make([]float64, n), 8*t.u*float64(t.n+ny+64)*size*float64(ny)+t.c.Tolerance[t.of]*size+tiny(t.of)+t.floor()
-	for e := range bound {
-		bound[e] = most
-	}
+	bound := filled(n, 8*t.u*float64(t.n+ny+64)*size*float64(ny)+t.c.Tolerance[t.of]*size+tiny(t.of)+t.floor())
 	for e, v := range t.base.dx[i] {
 		if !finite(v) || !finite(sum[e]) && probes[e].broken() {
 			sum[e] = v

@@ -74,18 +74,15 @@ func (t *trial) layouts(by Oracle, axes int, form func(of tensor.Dtype, shape te
 			continue
 		}
 		applies = true
-		var e *derivation
-		w, is, o, err := t.anew(t.of, t.x, func(w *world, d *derivation, at assignment) error {
-			if e = d; op.input >= 0 {
-				at[w.in[op.input]] = v
-			} else {
-				at[d.dy[op.of]] = v
-			}
-			return nil
-		})
+		d, is, err := t.anew(t.of, t.x)
+		var o outcome
+		if err == nil {
+			op.feed(d, is, v)
+			o, err = d.at(is, t.dy, false)
+		}
 		where := op.name + " is in " + string(by) + ", and only the layout is at fault"
 		if err != nil {
-			if broken := (flaw{}); errors.As(err, &broken) && !t.foreign(w, is, e) {
+			if broken := (flaw{}); errors.As(err, &broken) && !t.foreign(d, is) {
 				t.note("the layout of "+op.name, by, Fails, err)
 			} else {
 				t.absent("the layout of "+op.name, by, false, errors.Wrap(err, "the layout is refused"))
@@ -108,7 +105,7 @@ func (t *trial) layouts(by Oracle, axes int, form func(of tensor.Dtype, shape te
 		if !slices.ContainsFunc(t.rows[rows:], func(r Row) bool { return r.Verdict == Fails }) {
 			continue
 		}
-		if n := t.culprit(w, e, is); n != nil && native(n.Op()) && t.blameless(w) {
+		if n := t.culprit(d, is); n != nil && native(n.Op()) && t.blameless(d.world) {
 			t.rows = t.rows[:rows]
 			t.absent("the layout of "+op.name, by, false, errors.Errorf(
 				"Gorgonia's own %v misreads %s: not the op's mistake", n.Op(), by))
@@ -119,33 +116,30 @@ func (t *trial) layouts(by Oracle, axes int, form func(of tensor.Dtype, shape te
 	}
 }
 
+// feed gives a graph the operand.
+func (op *operand) feed(d *derivation, at assignment, v G.Value) {
+	if op.input >= 0 {
+		at[d.in[op.input]] = v
+	} else {
+		at[d.dy[op.of]] = v
+	}
+}
+
 // culprit is the first node whose value differs from the same node's in a run on plain memory,
-// though its arguments are equal, or nil. e is nil where there are no gradients.
-func (t *trial) culprit(w *world, e *derivation, is assignment) *G.Node {
-	var d *derivation
-	plain, at, _, err := t.anew(t.of, t.x, func(_ *world, made *derivation, _ assignment) error {
-		d = made
-		return nil
-	})
-	a, b := plain.steps, w.steps
-	if d != nil && e != nil {
-		a, b = d.nodes, e.nodes
-	}
-	if err != nil || len(a) != len(b) {
+// though its arguments are equal, or nil.
+func (t *trial) culprit(d *derivation, is assignment) *G.Node {
+	plain, at, err := t.anew(t.of, t.x)
+	if err != nil || plain.evaluate(plain.nodes, at, false) != nil || len(plain.nodes) != len(d.nodes) {
 		return nil
 	}
-	for k := range a {
-		x, err1 := values.Floats(at[a[k]])
-		y, err2 := values.Floats(is[b[k]])
+	for k, n := range d.nodes {
+		x, err1 := values.Floats(at[plain.nodes[k]])
+		y, err2 := values.Floats(is[n])
 		if err1 != nil || err2 != nil || len(x) != len(y) {
 			return nil
 		}
-		bound, most := make([]float64, len(x)), greatest(x)
-		for i := range bound {
-			bound[i] = 1e-4 * most
-		}
-		if differ(y, x, bound) {
-			return b[k]
+		if differ(y, x, filled(len(x), 1e-4*greatest(x))) {
+			return n
 		}
 	}
 	return nil
@@ -156,43 +150,24 @@ func (t *trial) culprit(w *world, e *derivation, is assignment) *G.Node {
 func (t *trial) blameless(w *world) bool { return !t.c.Strict && w.composed() || !native(w.y[0].Op()) }
 
 // foreign reports whether the op that stopped a run is Gorgonia's own.
-func (t *trial) foreign(w *world, at assignment, d *derivation) bool {
-	if w == nil || !t.blameless(w) {
+func (t *trial) foreign(d *derivation, at assignment) bool {
+	if d == nil || !t.blameless(d.world) {
 		return false
 	}
-	nodes := w.steps
-	if d != nil {
-		nodes = d.nodes
-	}
-	for _, n := range nodes {
-		if at[n] == nil {
-			return native(n.Op())
-		}
-	}
-	return false
+	i := slices.IndexFunc(d.nodes, func(n *G.Node) bool { return at[n] == nil })
+	return i >= 0 && native(d.nodes[i].Op())
 }
 
 // rowMajor reports whether the outcome is what comes of an operand that has the column-major memory
 // for its row-major one.
 func (t *trial) rowMajor(op operand, o outcome) bool {
-	_, _, raw, err := t.anew(t.of, t.x, func(w *world, d *derivation, at assignment) error {
-		v := values.Of(op.typ, op.shape, columns(op.shape, op.v))
-		if op.input >= 0 {
-			at[w.in[op.input]] = v
-		} else {
-			at[d.dy[op.of]] = v
-		}
-		return nil
-	})
-	if err != nil || !same(raw.y, o.y) {
+	d, at, err := t.anew(t.of, t.x)
+	if err != nil {
 		return false
 	}
-	for i := range o.dx {
-		if !same(raw.dx[i], o.dx[i]) {
-			return false
-		}
-	}
-	return true
+	op.feed(d, at, values.Of(op.typ, op.shape, columns(op.shape, op.v)))
+	raw, err := d.at(at, t.dy, false)
+	return err == nil && raw.is(o)
 }
 
 // sliced is a slice of a larger tensor whose other elements are NaN.
@@ -207,10 +182,7 @@ func sliced(of tensor.Dtype, shape tensor.Shape, v []float64) (G.Value, error) {
 		large[a] = s + 2
 		at = append(at, G.S(1, s+1))
 	}
-	f := make([]float64, large.TotalSize())
-	for i := range f {
-		f[i] = math.NaN()
-	}
+	f := filled(large.TotalSize(), math.NaN())
 	for i, x := range v {
 		k := 0
 		for a, e := range multiIndex(i, shape) {

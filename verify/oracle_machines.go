@@ -42,31 +42,28 @@ func (t *trial) under(by Oracle, m Machine, consumers bool) {
 			return
 		}
 	}
-	second, want := [][]float64(nil), t.base.dx
+	var second, sum [][]float64
 	if consumers {
-		second, want = t.seconds()
+		second, sum = t.seconds()
 	}
 	o, err := t.onMachine(m, 1, second)
-	if consumers && err == nil && t.c.SameBits {
-		// The sum is rounded, and the gradient before it, unless an op adds what it has not
-		// rounded.
-		for _, i := range t.fwd.wrt() {
-			bound := make([]float64, len(want[i]))
+	switch {
+	case err != nil || !consumers:
+		t.against(by, o, err)
+	case t.c.SameBits:
+		// The sum is rounded, and the gradient before it, unless an op adds what it has not rounded.
+		t.gradients(by, o.dx, sum, func(i int) []float64 {
+			bound := make([]float64, len(sum[i]))
 			for e := range bound {
-				bound[e] = 1.001 * t.u * (abs(t.base.dx[i][e]) + abs(want[i][e]))
+				bound[e] = 1.001 * t.u * (abs(t.base.dx[i][e]) + abs(sum[i][e]))
 			}
-			t.add(compare(t.d(i), by, t.c.Inputs[i].Shape, o.dx[i], want[i], bound))
-		}
-		return
+			return bound
+		}, nil)
+	default: // the second consumers may be larger than the gradient
+		t.gradients(by, o.dx, sum, func(i int) []float64 {
+			return t.rounding(sum[i], append([]float64{1}, t.base.dx[i]...)...)
+		}, nil)
 	}
-	if consumers && err == nil { // the second consumers may be larger than the gradient
-		for _, i := range t.fwd.wrt() {
-			bound := t.rounding(append([]float64{1}, append(want[i], t.base.dx[i]...)...), 8*t.u, t.of)
-			t.add(compare(t.d(i), by, t.c.Inputs[i].Shape, o.dx[i], want[i], bound[:len(want[i])]))
-		}
-		return
-	}
-	t.against(by, want, o, err)
 }
 
 func abs(x float64) float64 { return max(x, -x) }
@@ -82,11 +79,6 @@ func (t *trial) further() {
 			t.note("gradients", ByMachine, Fails, errors.Wrap(err, m.Name))
 			continue
 		}
-		bound := t.rounding(t.base.y, 8*t.u, t.of)
-		if t.c.SameBits {
-			bound = nil
-		}
-		t.outputs(ByMachine, o.y, t.base.y, bound, nil)
-		t.against(ByMachine, t.base.dx, o, nil)
+		t.alike(ByMachine, o, nil)
 	}
 }

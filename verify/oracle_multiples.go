@@ -51,7 +51,7 @@ func (t *trial) proportional() {
 func (t *trial) multiple(m, i int) (got, want, bound []float64) {
 	by, dx, of1 := multiples[m], t.base.dx[i], t.multiples[ones][i]
 	got = append(got, t.multiples[m][i]...)
-	bound = t.rounding(slices.Concat(dx, scale(by.plus, of1)), 8*t.u, t.of)[:len(dx)]
+	bound = t.rounding(dx, scale(by.plus, of1)...)
 	floor := by.of * t.floor() * (1 + by.plus)
 	if by.plus != 0 {
 		floor += t.cancelled(m)
@@ -76,15 +76,8 @@ func (t *trial) multiple(m, i int) (got, want, bound []float64) {
 // a bias in front of a batch norm. Factors that are powers of 2 round such terms alike; a sum does
 // not. The terms are taken to be as large as any number that the rule takes or gives.
 func (t *trial) cancelled(m int) float64 {
-	most := 0.0
-	for _, v := range slices.Concat([][]float64{t.dy}, t.base.dx, t.multiples[ones], t.multiples[m]) {
-		for _, x := range v {
-			if finite(x) {
-				most = max(most, math.Abs(x))
-			}
-		}
-	}
-	return t.rounding([]float64{most}, 8*t.u, t.of)[0]
+	most := greatest(slices.Concat([][]float64{t.dy}, t.base.dx, t.multiples[ones], t.multiples[m])...)
+	return t.rounding([]float64{most})[0]
 }
 
 // responds looks at what the rule makes of the same cotangent again, and of multiples of it.
@@ -94,20 +87,16 @@ func (t *trial) responds(d *derivation) error {
 		if err != nil {
 			return err
 		}
-		for i, dx := range t.base.dx {
-			if !same(again.dx[i], dx) {
-				t.unsteady = &again
-				return nil // of what differs from run to run nothing can be said
-			}
+		if !slices.EqualFunc(again.dx, t.base.dx, same) {
+			t.unsteady = &again
+			return nil // of what differs from run to run nothing can be said
 		}
 	}
 	for m, by := range multiples {
 		dy := scale(by.of, t.dy)
 		for o := range t.fwd.y {
-			if part := t.fwd.part(o, dy); t.fwd.real(o) {
-				for e := range part {
-					part[e] += by.plus
-				}
+			if t.fwd.real(o) {
+				raised(t.fwd.part(o, dy), by.plus)
 			}
 		}
 		o, err := d.at(d.leaves(t.x), dy, false)

@@ -32,11 +32,7 @@ func (t *trial) other() {
 		fails(err)
 		return
 	}
-	bound := t.boundsOfY(t.u)
-	if bound == nil {
-		bound = t.rounding(t.base.y, 8*t.u, t.of)
-	}
-	t.outputs(ByOther, t.base.y, y, scale(2, bound), nil)
+	t.outputs(ByOther, t.base.y, y, scale(2, t.boundsOfY(t.rounding(t.base.y))), nil)
 	if t.base.dx == nil {
 		return
 	}
@@ -49,13 +45,9 @@ func (t *trial) other() {
 		fails(err)
 		return
 	}
-	_, own := t.own(t.u)
+	_, own := t.own()
 	for _, i := range t.fwd.wrt() {
-		bound, floor := t.rounding(o.dx[i], 8*t.u, t.of), t.floor()
-		for e := range bound {
-			bound[e] += own[i] + floor
-		}
-		r := compare(t.d(i), ByOther, t.c.Inputs[i].Shape, t.base.dx[i], o.dx[i], bound)
+		r := compare(t.d(i), ByOther, t.c.Inputs[i].Shape, t.base.dx[i], o.dx[i], raised(t.rounding(o.dx[i]), own[i]+t.floor()))
 		t.explain(&r, i)
 		t.add(r)
 	}

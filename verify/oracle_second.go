@@ -242,18 +242,16 @@ func refusal(err error) error {
 }
 
 // few are the directions of second derivatives, which are dearer than the first ones.
-func (t *trial) few(n int) (all [][]float64, unit []int) {
+func (t *trial) few(n int) (all [][]float64, which []int) {
 	most := 24
 	if t.at != "" {
 		most = 6
 	}
 	if n <= most && t.c.Sample == 0 {
 		for e := range n {
-			v := make([]float64, n)
-			v[e] = 1
-			all, unit = append(all, v), append(unit, e)
+			all, which = append(all, unit(n, e)), append(which, e)
 		}
-		return all, unit
+		return all, which
 	}
 	for range 2 {
 		all = append(all, t.signs(n))

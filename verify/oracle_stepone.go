@@ -18,9 +18,8 @@ var _ = register(oracle{name: ByStepOne, rank: 60, gradient: true, independent: 
 	judge: func(t *trial) {
 		for _, i := range t.fwd.wrt() {
 			if t.c.Inputs[i].Linear {
-				elements, random := t.elementwise()
-				all, unit := t.directions(i, elements, random)
-				t.along(ByStepOne, i, t.base.dx[i], all, unit, t.step(i))
+				all, unit := t.directions(i)
+				t.along(t.d(i), ByStepOne, i, t.base.dx[i], all, unit, t.step(i))
 			}
 		}
 	}})
@@ -43,7 +42,7 @@ var _ = register(oracle{name: ByAdjoint, rank: 70, gradient: true, independent: 
 				}
 				all = append(all, v)
 			}
-			t.along(ByAdjoint, i, t.base.dx[i], all, nil, t.step(i))
+			t.along(t.d(i), ByAdjoint, i, t.base.dx[i], all, nil, t.step(i))
 		}
 	}})
 
@@ -53,7 +52,7 @@ var _ = register(oracle{name: ByAdjoint, rank: 70, gradient: true, independent: 
 func (t *trial) step(i int) derivative {
 	n := float64(t.n + 16)
 	rounding := 2 * t.u * n * math.Sqrt(n)
-	own, _ := t.own(t.u)
+	own, _ := t.own()
 	sum := 0.0
 	for _, w := range t.dy {
 		sum += math.Abs(w)

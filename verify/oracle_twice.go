@@ -7,7 +7,7 @@ var _ = register(oracle{name: ByTwice, rank: 30, judge: (*trial).again,
 	says: func(_, got, want string) string { return " is " + want + ", and run again " + got }})
 
 func (t *trial) again() {
-	_, _, o, err := t.anew(t.of, t.x, nil)
+	o, err := t.once(t.of, t.x)
 	if err == nil && t.unsteady != nil {
 		o = *t.unsteady
 	}

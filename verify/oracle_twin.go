@@ -2,8 +2,10 @@ package verify
 
 import (
 	"math"
+	"slices"
 
 	"github.com/pkg/errors"
+	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
 
@@ -22,31 +24,32 @@ func (t *trial) twin() {
 		return
 	}
 	x, single := make([][]float64, len(t.x)), *t // the trial at the numbers of float32
-	single.dy = singly(t.dy)
+	single.of, single.u, single.dy = tensor.Float32, u32, singly(t.dy)
 	changed := !same(single.dy, t.dy)
 	most := 1.0
 	for i := range x {
 		if x[i] = t.x[i]; t.c.Inputs[i].whole() {
 			continue
 		}
-		x[i] = singly(t.x[i])
-		changed = changed || !same(x[i], t.x[i])
-		for _, v := range x[i] {
-			if !finite(v) {
-				return
-			}
-			most = max(most, math.Abs(v))
+		if x[i] = singly(t.x[i]); nowhere(x[i]) >= 0 {
+			return
 		}
+		changed = changed || !same(x[i], t.x[i])
+		most = max(most, greatest(x[i]))
 	}
 	want := t.base
 	if changed {
 		var err error
-		if _, _, want, err = single.anew(tensor.Float64, x, nil); err != nil {
+		if want, err = single.once(tensor.Float64, x); err != nil {
 			t.note("y", ByTwin, NotJudged, errors.Wrap(err, "float64, at inputs rounded to float32"))
 			return
 		}
 	}
-	w, _, o, err := single.anew(tensor.Float32, x, nil)
+	var o outcome
+	d, at, err := single.anew(tensor.Float32, x)
+	if err == nil {
+		o, err = d.at(at, single.dy, false)
+	}
 	if err != nil {
 		if broken := (flaw{}); errors.As(err, &broken) {
 			t.note("y", ByTwin, Fails, errors.Wrap(err, "float32"))
@@ -55,63 +58,45 @@ func (t *trial) twin() {
 		t.absent("y", ByTwin, false, errors.Wrap(err, "not offered: float32"))
 		return
 	}
-	for k := range w.y {
-		if w.y[k].Dtype() == tensor.Float64 {
-			t.absent("y", ByTwin, false, errors.New("not offered: of float32 inputs it makes float64"))
-			return
-		}
+	if slices.ContainsFunc(d.y, func(n *G.Node) bool { return n.Dtype() == tensor.Float64 }) {
+		t.absent("y", ByTwin, false, errors.New("not offered: of float32 inputs it makes float64"))
+		return
 	}
 	// float32 rounds each intermediate, and the inputs' size stands for those that are not seen.
 	floor := 8 * 64 * u32 * most
 	ordinary := most <= 16
-	own, owns := t.own(u32)
-	bound := t.rounding(want.y, 8*u32, tensor.Float32)
-	if b := t.boundsOfY(u32); b != nil && !changed {
-		bound = b
-	} else {
-		for i := range bound {
-			bound[i] += floor + own
-		}
+	own, owns := single.own()
+	bound := raised(single.rounding(want.y), floor+own)
+	if !changed {
+		bound = single.boundsOfY(bound)
 	}
-	got := append([]float64(nil), o.y...)
 	lost := false
 	for i, v := range want.y {
 		// What overflows in float32 is compared with nothing; nor, away from ordinary numbers, is
 		// what an intermediate's overflow has made infinite.
-		if math.Abs(v) > math.MaxFloat32/16 || !finite(got[i]) && !ordinary {
-			got[i] = v
+		if math.Abs(v) > math.MaxFloat32/16 || !finite(o.y[i]) && !ordinary {
+			o.y[i] = v
 			lost = true
 		}
 	}
-	t.outputs(ByTwin, got, want.y, bound, nil)
-	if o.dx == nil || lost && !ordinary {
+	t.outputs(ByTwin, o.y, want.y, bound, nil)
+	if lost && !ordinary {
 		return
 	}
-	dy := 1.0
-	for _, v := range t.dy {
-		dy = max(dy, math.Abs(v))
-	}
-	for _, i := range t.fwd.wrt() {
-		got := append([]float64(nil), o.dx[i]...)
-		bound := t.rounding(want.dx[i], 8*u32, tensor.Float32)
+	t.gradients(ByTwin, o.dx, want.dx, func(i int) []float64 {
+		bound := raised(single.rounding(want.dx[i]), floor*max(1, greatest(t.dy))+owns[i])
+		n := len(bound)
 		for e, v := range want.dx[i] {
-			bound[e] += floor*dy + owns[i]
 			if math.Abs(v) > math.MaxFloat32/16 || !finite(v) {
-				got[e] = v
+				o.dx[i][e] = v
+			}
+			if t.c.Reference.Rounded == nil || changed || n > 160 || t.c.Sample > 0 && e >= t.c.Sample {
+				continue
+			}
+			if _, b, close, err := single.alongDual(i, unit(n, e)); err == nil && !close && finite(b) {
+				bound[e] = b + owns[i]
 			}
 		}
-		if t.c.Reference.Rounded != nil && !changed && len(got) <= 160 {
-			for e := range got {
-				if t.c.Sample > 0 && e >= t.c.Sample {
-					break
-				}
-				v := make([]float64, len(got))
-				v[e] = 1
-				if _, b, close, err := t.alongDual(u32, i, v); err == nil && !close && finite(b) {
-					bound[e] = b + owns[i]
-				}
-			}
-		}
-		t.add(compare(t.d(i), ByTwin, t.c.Inputs[i].Shape, got, want.dx[i], bound))
-	}
+		return bound
+	}, nil)
 }

@@ -15,13 +15,10 @@ var _ = register(oracle{name: ByUnmodified, rank: 20, judge: (*trial).unmodified
 	}})
 
 func (t *trial) unmodified() {
-	var dy []*G.Node
-	w, at, _, err := t.anew(t.of, t.x, func(_ *world, d *derivation, _ assignment) error {
-		if d != nil {
-			dy = d.dy
-		}
-		return nil
-	})
+	d, at, err := t.anew(t.of, t.x)
+	if err == nil {
+		_, err = d.at(at, t.dy, false)
+	}
 	if err != nil {
 		t.note("y", ByUnmodified, Fails, err)
 		return
@@ -38,12 +35,12 @@ func (t *trial) unmodified() {
 		}
 		t.add(r)
 	}
-	for i, n := range w.in {
+	for i, n := range d.in {
 		is(t.c.Inputs[i].Name, n, t.c.Inputs[i].Shape, t.x[i])
 	}
-	for o, n := range dy {
+	for o, n := range d.dy {
 		if n != nil {
-			is("d"+w.name(o), n, w.shapes[o], w.part(o, t.dy))
+			is("d"+d.name(o), n, d.shapes[o], d.part(o, t.dy))
 		}
 	}
 }

@@ -255,47 +255,39 @@ func (t *trial) start() error {
 }
 
 // derived is a new graph with its gradients.
-func (t *trial) derived() (*derivation, error) { return t.derivedOf(t.of) }
-
-func (t *trial) derivedOf(of tensor.Dtype) (*derivation, error) {
-	w, err := t.c.world(of, t.spent)
+func (t *trial) derived() (*derivation, error) {
+	w, err := t.c.world(t.of, t.spent)
 	if err != nil {
 		return nil, err
 	}
 	return w.derive()
 }
 
-// anew runs everything by hand in a new graph of an element type, with or without gradients as the
-// op has them. feed may change the leaves, the cotangents among them.
-func (t *trial) anew(of tensor.Dtype, x [][]float64, feed func(w *world, d *derivation, at assignment) error) (w *world, at assignment, o outcome, err error) {
-	if w, err = t.c.world(of, t.spent); err != nil {
-		return w, nil, o, err
-	}
-	at = w.leaves(x)
-	if t.base.dx == nil {
-		if feed != nil {
-			if err = feed(w, nil, at); err != nil {
-				return w, at, o, err
-			}
-		}
-		if err = w.evaluate(w.steps, at, false); err != nil {
-			return w, at, o, err
-		}
-		o.y, err = w.read(at)
-		return w, at, o, err
-	}
-	d, err := w.derive()
+// anew is a new graph of an element type, with gradients if the op has them, and the values of its
+// leaves, the cotangents among them.
+func (t *trial) anew(of tensor.Dtype, x [][]float64) (d *derivation, at assignment, err error) {
+	w, err := t.c.world(of, t.spent)
 	if err != nil {
-		return w, at, o, err
+		return nil, nil, err
 	}
-	d.seed(at, t.dy)
-	if feed != nil {
-		if err = feed(w, d, at); err != nil {
-			return w, at, o, err
+	d = &derivation{world: w, nodes: w.steps}
+	if t.base.dx != nil {
+		if d, err = w.derive(); err != nil {
+			return nil, nil, err
 		}
 	}
-	o, err = d.at(at, t.dy, false)
-	return w, at, o, err
+	at = d.leaves(x)
+	d.seed(at, t.dy)
+	return d, at, nil
+}
+
+// once runs everything by hand in a new graph.
+func (t *trial) once(of tensor.Dtype, x [][]float64) (o outcome, err error) {
+	d, at, err := t.anew(of, x)
+	if err != nil {
+		return o, err
+	}
+	return d.at(at, t.dy, false)
 }
 
 // outputs adds a row for each output.
@@ -317,6 +309,24 @@ func (t *trial) outputs(by Oracle, got, want, bound []float64, say func(r *Row))
 	}
 }
 
+// gradients adds a row for each gradient. Without a bound they must be equal.
+func (t *trial) gradients(by Oracle, got, want [][]float64, bound func(i int) []float64, say func(r *Row)) {
+	for i, dx := range got {
+		if dx == nil {
+			continue
+		}
+		var b []float64
+		if bound != nil {
+			b = bound(i)
+		}
+		r := compare(t.d(i), by, t.c.Inputs[i].Shape, dx, want[i], b)
+		if r.Mismatch != nil && say != nil {
+			say(&r)
+		}
+		t.add(r)
+	}
+}
+
 // equal wants the bits of the first run.
 func (t *trial) equal(by Oracle, o outcome, err error, say func(r *Row)) {
 	if err != nil {
@@ -324,16 +334,7 @@ func (t *trial) equal(by Oracle, o outcome, err error, say func(r *Row)) {
 		return
 	}
 	t.outputs(by, o.y, t.base.y, nil, say)
-	for i, dx := range o.dx {
-		if dx == nil {
-			continue
-		}
-		r := compare(t.d(i), by, t.c.Inputs[i].Shape, dx, t.base.dx[i], nil)
-		if r.Mismatch != nil && say != nil {
-			say(&r)
-		}
-		t.add(r)
-	}
+	t.gradients(by, o.dx, t.base.dx, nil, say)
 }
 
 // alike wants the numbers of the first run, but for rounding.
@@ -342,55 +343,70 @@ func (t *trial) alike(by Oracle, o outcome, say func(r *Row)) {
 		t.equal(by, o, nil, say)
 		return
 	}
-	t.outputs(by, o.y, t.base.y, t.rounding(t.base.y, 8*t.u, t.of), say)
-	for i, dx := range o.dx {
-		if dx == nil {
-			continue
-		}
-		r := compare(t.d(i), by, t.c.Inputs[i].Shape, dx, t.base.dx[i], t.rounding(t.base.dx[i], 8*t.u, t.of))
-		if r.Mismatch != nil {
-			say(&r)
-		}
-		t.add(r)
+	t.outputs(by, o.y, t.base.y, t.rounding(t.base.y), say)
+	t.gradients(by, o.dx, t.base.dx, func(i int) []float64 { return t.rounding(t.base.dx[i]) }, say)
+}
+
+// against compares the gradients of another way of running the op with the first run's.
+func (t *trial) against(by Oracle, o outcome, err error) {
+	switch {
+	case err != nil:
+		t.broken("gradients", by, err)
+	case t.c.SameBits:
+		t.gradients(by, o.dx, t.base.dx, nil, nil)
+	default:
+		t.gradients(by, o.dx, t.base.dx, func(i int) []float64 { return t.rounding(t.base.dx[i]) }, nil)
 	}
 }
 
-// against compares the gradients of another way of running the op with given ones.
-func (t *trial) against(by Oracle, want [][]float64, o outcome, err error) {
-	if err != nil {
-		if _, ok := err.(notAD); ok {
-			t.absent("gradients", by, false, err)
-			return
-		}
-		t.note("gradients", by, Fails, err)
-		return
-	}
-	for _, i := range t.fwd.wrt() {
-		bound := t.rounding(want[i], 8*t.u, t.of)
-		if t.c.SameBits && by != ByOther {
-			bound = nil
-		}
-		t.add(compare(t.d(i), by, t.c.Inputs[i].Shape, o.dx[i], want[i], bound))
+// broken notes what stopped a way of running the op, which may be that it is not offered.
+func (t *trial) broken(quantity string, by Oracle, err error) {
+	if _, ok := err.(notAD); ok {
+		t.absent(quantity, by, false, err)
+	} else {
+		t.note(quantity, by, Fails, err)
 	}
 }
 
 // rounding is the bound for results that two computations of the same formula reach on different
 // ways, where no reference bounds them. The rounding error of a sum of n terms is at most
 // 8·√n·u·Σ|terms| but with a probability of 2n·exp(−8²/2) (Higham and Mary, A New Approach to
-// Probabilistic Rounding Error Analysis, 2019). The largest element stands for the terms, and u has
-// the factor 8 from the callers. 64 roundings more are for short ways.
-func (t *trial) rounding(v []float64, u float64, of tensor.Dtype) []float64 {
-	size := 0.0
-	for _, x := range v {
-		if finite(x) {
-			size = max(size, math.Abs(x))
+// Probabilistic Rounding Error Analysis, 2019). The largest element stands for the terms, and
+// others beside v that are summed with it. Here, u has the factor 8 once more, and 64 roundings more
+// are for short ways.
+func (t *trial) rounding(v []float64, beside ...float64) []float64 {
+	size := greatest(v, beside)
+	return filled(len(v), 8*t.u*(math.Sqrt(float64(t.n))+64)*size+t.c.Tolerance[t.of]*size+tiny(t.of))
+}
+
+// raised adds a number to each element.
+func raised(v []float64, by float64) []float64 {
+	for i := range v {
+		v[i] += by
+	}
+	return v
+}
+
+// filled is n elements of a value, and unit n of which one is 1 and the others 0.
+func filled(n int, v float64) []float64 { return raised(make([]float64, n), v) }
+
+func unit(n, e int) []float64 {
+	v := make([]float64, n)
+	v[e] = 1
+	return v
+}
+
+// greatest is the largest absolute value of the finite ones.
+func greatest(all ...[]float64) float64 {
+	m := 0.0
+	for _, v := range all {
+		for _, x := range v {
+			if finite(x) {
+				m = max(m, math.Abs(x))
+			}
 		}
 	}
-	b := make([]float64, len(v))
-	for i := range b {
-		b[i] = u*(math.Sqrt(float64(t.n))+64)*size + t.c.Tolerance[of]*size + tiny(of)
-	}
-	return b
+	return m
 }
 
 // tiny is what is lost to underflow, in a few hundred steps.
@@ -402,15 +418,14 @@ func tiny(of tensor.Dtype) float64 {
 }
 
 // floor is what a gradient may be off by what cancels in it, where nothing of that is left to see.
-func (t *trial) floor() float64 {
-	y, dy := 0.0, 0.0
-	for e, v := range t.base.y {
-		y, dy = max(y, math.Abs(v)), max(dy, math.Abs(t.dy[e]))
-	}
-	return 64 * t.u * dy * y
-}
+func (t *trial) floor() float64 { return 64 * t.u * greatest(t.dy) * greatest(t.base.y) }
 
 func same(a, b []float64) bool { return len(a) == len(b) && !differ(a, b, nil) }
+
+// is reports whether two runs gave the same.
+func (o outcome) is(other outcome) bool {
+	return same(o.y, other.y) && slices.EqualFunc(o.dx, other.dx, same)
+}
 
 // differ reports whether a and b differ by more than the bound.
 func differ(a, b, bound []float64) bool {
@@ -429,12 +444,11 @@ func (t *trial) shapes() [][]int {
 // end the process, so everything is first run by hand.
 func (t *trial) survives() bool {
 	if t.sound == nil {
-		ok := true
 		d, err := t.derived()
 		if err == nil {
 			_, err = d.at(d.leaves(t.x), t.dy, true)
 		}
-		ok = err == nil
+		ok := err == nil
 		t.sound = &ok
 	}
 	return *t.sound
@@ -497,14 +511,8 @@ func (w *world) composed() bool {
 // not, nothing can be said of what another run shows.
 func (t *trial) steady() bool {
 	for range 6 {
-		_, _, o, err := t.anew(t.of, t.x, nil)
-		if err != nil || !same(o.y, t.base.y) {
+		if o, err := t.once(t.of, t.x); err != nil || !o.is(t.base) {
 			return false
-		}
-		for i := range o.dx {
-			if !same(o.dx[i], t.base.dx[i]) {
-				return false
-			}
 		}
 	}
 	return true
