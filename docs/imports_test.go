@@ -56,7 +56,7 @@ var rooms = []room{
 	{"train/data", []string{"ops"}, []string{"flag"}},
 	{"internal/report", []string{"train", "train/data", "model", "ops", "internal/safetensors"}, shell},
 	{"internal/serve", []string{"internal/report", "train", "train/data", "model", "ops"}, []string{"flag"}},
-	{"verify", []string{"verify/internal/values"}, shell},
+	{"verify", []string{"verify/internal/values", "internal/exact"}, shell},
 	{"verify/internal/values", nil, shell},
 	{"verify/internal", []string{"verify", "verify/internal/values", "internal/kernel"}, shell},
 	{"verify/suite", []string{"verify", "verify/internal", "verify/internal/values", "model", "ops", "ops/vm", "internal/kernel", "internal/opset"}, shell},

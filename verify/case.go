@@ -31,7 +31,7 @@ type Case struct {
 	Inputs  []Input
 	Seed    uint64 // of values, cotangents and directions
 
-	Reference Reference // the same function, generic in its numbers
+	Reference Reference // the same function, in arithmetic of the checker
 	Other     Build     // the same function as another graph
 	Machines  []Machine // further machines that must give the same
 

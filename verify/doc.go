@@ -20,8 +20,8 @@
 //     named.
 //   - The adjoint identity ⟨dy, Jv⟩ = ⟨Jᵀdy, v⟩ and differences with step 1, where an input says
 //     that the op is linear in it.
-//   - A Reference, one generic function: in exact rationals (equality, on integers), and in numbers
-//     that carry a derivative and a bound on their own rounding error.
+//   - A Reference, one function: in exact rationals (equality, on integers), and in numbers that
+//     carry a derivative and a bound on their own rounding error.
 //   - Another graph: a second formulation, whose derivative is compared.
 //
 // Cotangents are random. A gradient seeded with ones hides a transposed, reversed or ignored one.

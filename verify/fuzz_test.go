@@ -18,7 +18,7 @@ func FuzzCheck(f *testing.F) {
 		in := inputs(int(n%4)+1, int(i%4)+1, int(o%4)+1)
 		faults := []string{"", "factor of 2", "sign", "zero", "writes into its input", "panics", "DoDiff forgets w", "overwrites the gradient", "adds to dirty memory"}
 		name := faults[int(fault)%len(faults)]
-		r, err := verify.Case{Build: multiply(name), Inputs: in, Seed: seed, Reference: generic}.Check()
+		r, err := verify.Case{Build: multiply(name), Inputs: in, Seed: seed, Reference: reference}.Check()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,31 +12,57 @@ const ByDual Oracle = "dual numbers"
 
 var _ = register(oracle{name: ByDual, rank: 50, independent: true, judge: (*trial).dual})
 
-// rounded evaluates the reference with the derivative along v of input i. close says that rounding
-// could turn one of its choices.
-func (t *trial) rounded(i int, v []float64) (y []Rounded, close bool, err error) {
-	f := over[Bound]{bounds{t.u, &close}}
+// evaluate computes the reference with the derivative along v of input i.
+func (t *trial) evaluate(rational bool, i int, v []float64) (y []Number, f *Field, err error) {
+	f = &Field{u: t.u, rational: rational}
 	err = guarded(func() error {
-		y = t.c.Reference.Rounded(f, t.shapes(), lift(f, t.x, i, v))
+		in := make([][]Number, len(t.x))
+		for n, x := range t.x {
+			in[n] = make([]Number, len(x))
+			for e := range x {
+				if in[n][e] = f.Number(x[e]); n == i {
+					in[n][e].d = f.number(v[e])
+				}
+			}
+		}
+		y = t.c.Reference(f, t.shapes(), in)
 		if len(y) != t.fwd.n {
 			return errors.Errorf("the reference returns %d elements, want %d", len(y), t.fwd.n)
 		}
 		return nil
 	})
-	return y, close, err
+	return y, f, err
 }
 
+// evaluateAlong is ⟨dy, y′⟩ along v of input i.
+func (t *trial) evaluateAlong(rational bool, i int, v []float64) (s scalar, f *Field, err error) {
+	y, f, err := t.evaluate(rational, i, v)
+	if err != nil {
+		return s, f, flaw{errors.Wrap(err, "the reference")}
+	}
+	s = f.number(0)
+	for e := range y {
+		if t.dy[e] != 0 {
+			s = f.add(s, f.mul(f.number(t.dy[e]), y[e].d))
+		}
+	}
+	return s, f, nil
+}
+
+// bounded is the error bound of an op that computes the same formula in another way of that length.
+func (f *Field) bounded(x scalar) float64 { return 4*f.errorOf(x) + 64*smallest(f.u) }
+
 // boundsOfY is the running-error bound of each element of y, or another where the reference has
-// none. The factor 4 is for an op that computes the same formula in another way of that length.
+// none.
 func (t *trial) boundsOfY(otherwise []float64) []float64 {
-	if t.c.Reference.Rounded == nil {
+	if t.c.Reference == nil {
 		return otherwise
 	}
-	y, _, err := t.rounded(-1, nil)
+	y, f, err := t.evaluate(false, -1, nil)
 	own, _ := t.own()
 	b := make([]float64, len(y))
 	for i := range y {
-		b[i] = 4*(bounds{u: t.u}).errorOf(y[i].V) + 64*smallest(t.u) + own
+		b[i] = f.bounded(y[i].v) + own
 	}
 	if err != nil || nowhere(b) >= 0 {
 		return otherwise
@@ -52,34 +78,17 @@ func smallest(u float64) float64 {
 	return 0x1p-1074
 }
 
-// alongDual is ⟨dy, y′⟩ along v, and its running-error bound.
-func (t *trial) alongDual(i int, v []float64) (d, bound float64, close bool, err error) {
-	y, close, err := t.rounded(i, v)
-	if err != nil {
-		return 0, 0, close, err
-	}
-	f := bounds{u: t.u}
-	s := f.Number(0)
-	for e := range y {
-		if t.dy[e] != 0 {
-			s = f.Add(s, f.Mul(f.Number(t.dy[e]), y[e].D))
-		}
-	}
-	bound = 4*f.errorOf(s) + 64*smallest(t.u)
-	return s.v, bound, close, nil
-}
-
 func (t *trial) dual() {
-	if t.c.Reference.Rounded == nil {
+	if t.c.Reference == nil {
 		return
 	}
-	y, _, err := t.rounded(-1, nil)
+	y, _, err := t.evaluate(false, -1, nil)
 	if err != nil {
 		t.note("y", ByDual, Fails, errors.Wrap(err, "the reference"))
 	} else {
 		want := make([]float64, len(y))
 		for i := range y {
-			want[i] = y[i].V.v
+			want[i] = y[i].v.v
 		}
 		t.outputs(ByDual, t.base.y, want, t.boundsOfY(t.rounding(t.base.y)), nil)
 	}
@@ -89,18 +98,19 @@ func (t *trial) dual() {
 	for _, i := range t.fwd.wrt() {
 		all, unit := t.directions(i)
 		t.along(t.d(i), ByDual, i, t.base.dx[i], all, unit, func(k int, v []float64, _ float64) (finding, error) {
-			d, bound, close, err := t.alongDual(i, v)
+			d, f, err := t.evaluateAlong(false, i, v)
 			if err != nil {
-				return finding{}, flaw{errors.Wrap(err, "the reference")}
+				return finding{}, err
 			}
+			bound := f.bounded(d)
 			if !finite(bound) {
-				bound = t.rounding([]float64{d}, t.base.dx[i]...)[0]
+				bound = t.rounding([]float64{d.v}, t.base.dx[i]...)[0]
 			}
 			more := t.more(i, v)
 			if unit != nil && k >= 0 { // nothing is summed
 				more = math.Max(0, more-2*t.u*float64(len(v))*math.Abs(t.base.dx[i][unit[k]]))
 			}
-			return finding{lo: d, hi: d, bound: bound + more, chosen: close}, nil
+			return finding{lo: d.v, hi: d.v, bound: bound + more, chosen: f.close}, nil
 		})
 	}
 }

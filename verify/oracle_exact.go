@@ -16,58 +16,20 @@ var _ = register(oracle{name: ByExact, rank: 40, independent: true, judge: (*tri
 // errInexact says that a reference has no exact form on these numbers.
 var errInexact = errors.New("inexact")
 
-// exact evaluates the reference with the derivative along v of input i.
-func (t *trial) exact(i int, v []float64) (y []Exact, tie bool, err error) {
-	inexact := false
-	f := over[Rational]{rationals{&inexact, &tie}}
-	err = guarded(func() error {
-		y = t.c.Reference.Exact(f, t.shapes(), lift(f, t.x, i, v))
-		if len(y) != t.fwd.n {
-			return errors.Errorf("the reference returns %d elements, want %d", len(y), t.fwd.n)
-		}
-		return nil
-	})
-	if err == nil && inexact {
-		err = errInexact
-	}
-	return y, tie, err
-}
-
-// lift makes dual numbers of the inputs, with the derivative along direction v of input i.
-func lift[T any](f over[T], x [][]float64, i int, v []float64) [][]Dual[T] {
-	all := make([][]Dual[T], len(x))
-	for n := range x {
-		all[n] = make([]Dual[T], len(x[n]))
-		for e := range x[n] {
-			d := 0.0
-			if n == i && v != nil {
-				d = v[e]
-			}
-			all[n][e] = Dual[T]{f.f.Number(x[n][e]), f.f.Number(d)}
-		}
-	}
-	return all
-}
-
 func (t *trial) exactly() {
-	if t.c.Reference.Exact == nil || !t.whole {
+	if t.c.Reference == nil || !t.whole {
 		return
 	}
-	y, _, err := t.exact(-1, nil)
-	if err == errInexact {
-		return
-	}
+	y, _, err := t.evaluate(true, -1, nil)
 	if err != nil {
 		t.note("y", ByExact, Fails, errors.Wrap(err, "the reference"))
 	} else {
-		want, all := make([]float64, len(y)), true
+		want := make([]float64, len(y))
 		for i := range y {
 			exact := false
-			want[i], exact = y[i].V.Float64()
-			all = all && exact
-		}
-		if !all { // a quotient such as ⅓ is no float64, and equality with it no demand
-			return
+			if want[i], exact = y[i].v.q.Float64(); y[i].v.off || !exact {
+				return // a quotient such as ⅓ is no float64, and equality with it no demand
+			}
 		}
 		t.outputs(ByExact, t.base.y, want, nil, nil)
 		if o := t.singles(); o != nil && t.small32(-1, nil) {
@@ -118,22 +80,15 @@ func (t *trial) exactly() {
 
 // alongExact is ⟨dy, y′⟩ along v of input i.
 func (t *trial) alongExact(i int, v []float64) (finding, error) {
-	y, tie, err := t.exact(i, v)
-	if err == errInexact {
+	d, f, err := t.evaluateAlong(true, i, v)
+	if err != nil {
 		return finding{}, err
 	}
-	if err != nil {
-		return finding{}, flaw{errors.Wrap(err, "the reference")}
-	}
-	s, inexact := Rational{}, false
-	for e := range y {
-		s = s.Add(rationals{&inexact, nil}.Number(t.dy[e]).Mul(y[e].D))
-	}
-	want, exact := s.Float64()
-	if !tie && !exact {
+	want, exact := d.q.Float64()
+	if !f.tie && (d.off || !exact) {
 		return finding{}, errInexact
 	}
-	return finding{lo: want, hi: want, chosen: tie}, nil
+	return finding{lo: want, hi: want, chosen: f.tie}, nil
 }
 
 // singles is the float32 outcome at inputs that float32 has, or nil if there is none.
@@ -162,21 +117,18 @@ func (t *trial) singles() *outcome {
 
 // small32 reports whether all sums of the reference stay below 2²⁴, so that float32 is exact, too.
 func (t *trial) small32(i int, v []float64) bool {
-	if t.c.Reference.Rounded == nil {
-		return false
-	}
 	single := *t
 	single.u = u32
-	y, _, err := single.rounded(i, v)
+	y, _, err := single.evaluate(false, i, v)
 	if err != nil {
 		return false
 	}
 	size := 0.0
 	for e := range y {
 		if v == nil {
-			size = max(size, y[e].V.a)
+			size = max(size, y[e].v.a)
 		} else {
-			size += y[e].D.a * math.Abs(t.dy[e])
+			size += y[e].d.a * math.Abs(t.dy[e])
 		}
 	}
 	return size < 1<<24

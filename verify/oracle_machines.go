@@ -51,7 +51,8 @@ func (t *trial) under(by Oracle, m Machine, consumers bool) {
 	case err != nil || !consumers:
 		t.against(by, o, err)
 	case t.c.SameBits:
-		// The sum is rounded, and the gradient before it, unless an op adds what it has not rounded.
+		// The sum is rounded, and the gradient before it, unless an op adds what it has not
+		// rounded.
 		t.gradients(by, o.dx, sum, func(i int) []float64 {
 			bound := make([]float64, len(sum[i]))
 			for e := range bound {

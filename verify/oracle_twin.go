@@ -90,11 +90,11 @@ func (t *trial) twin() {
 			if math.Abs(v) > math.MaxFloat32/16 || !finite(v) {
 				o.dx[i][e] = v
 			}
-			if t.c.Reference.Rounded == nil || changed || n > 160 || t.c.Sample > 0 && e >= t.c.Sample {
+			if t.c.Reference == nil || changed || n > 160 || t.c.Sample > 0 && e >= t.c.Sample {
 				continue
 			}
-			if _, b, close, err := single.alongDual(i, unit(n, e)); err == nil && !close && finite(b) {
-				bound[e] = b + owns[i]
+			if d, f, err := single.evaluateAlong(false, i, unit(n, e)); err == nil && !f.close && finite(f.bounded(d)) {
+				bound[e] = f.bounded(d) + owns[i]
 			}
 		}
 		return bound

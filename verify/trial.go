@@ -154,7 +154,7 @@ func (t *trial) drawCotangent() []float64 {
 		part := t.fwd.part(o, dy)
 		for i := range part {
 			part[i] = t.r.NormFloat64()
-			if t.whole && t.c.Reference.Exact != nil {
+			if t.whole && t.c.Reference != nil {
 				part[i] = float64(t.r.IntN(4)+1) * float64(2*t.r.IntN(2)-1)
 			}
 		}
@@ -372,8 +372,8 @@ func (t *trial) broken(quantity string, by Oracle, err error) {
 // ways, where no reference bounds them. The rounding error of a sum of n terms is at most
 // 8·√n·u·Σ|terms| but with a probability of 2n·exp(−8²/2) (Higham and Mary, A New Approach to
 // Probabilistic Rounding Error Analysis, 2019). The largest element stands for the terms, and
-// others beside v that are summed with it. Here, u has the factor 8 once more, and 64 roundings more
-// are for short ways.
+// others beside v that are summed with it. Here, u has the factor 8 once more, and 64 roundings
+// more are for short ways.
 func (t *trial) rounding(v []float64, beside ...float64) []float64 {
 	size := greatest(v, beside)
 	return filled(len(v), 8*t.u*(math.Sqrt(float64(t.n))+64)*size+t.c.Tolerance[t.of]*size+tiny(t.of))

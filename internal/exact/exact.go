@@ -4,43 +4,6 @@ package exact
 
 import "fmt"
 
-// The equations' matrices are small integers, so numerators and denominators of 64 bits are far
-// from overflowing.
-
-// A Rational is N/(D+1) in lowest terms, so its zero value is 0 and equal numbers are ==.
-type Rational struct{ N, D int64 }
-
-// Integer is the rational n.
-func Integer(n int64) Rational { return Rational{N: n} }
-
-// Ratio is n/d in lowest terms; d is not 0.
-func Ratio(n, d int64) Rational {
-	a, b := max(n, -n), max(d, -d)
-	for b != 0 {
-		a, b = b, a%b
-	}
-	if d < 0 {
-		a = -a
-	}
-	return Rational{n / a, d/a - 1}
-}
-
-func (a Rational) Plus(b Rational) Rational {
-	return Ratio(a.N*(b.D+1)+b.N*(a.D+1), (a.D+1)*(b.D+1))
-}
-func (a Rational) Times(b Rational) Rational { return Ratio(a.N*b.N, (a.D+1)*(b.D+1)) }
-func (a Rational) Minus(b Rational) Rational { return a.Plus(Rational{-b.N, b.D}) }
-func (a Rational) Over(b Rational) Rational  { return Ratio(a.N*(b.D+1), (a.D+1)*b.N) }
-func (a Rational) Less(b Rational) bool      { return a.Minus(b).N < 0 }
-func (a Rational) Float() float64            { return float64(a.N) / float64(a.D+1) }
-
-func (a Rational) String() string {
-	if a.D == 0 {
-		return fmt.Sprint(a.N)
-	}
-	return fmt.Sprintf("%d/%d", a.N, a.D+1)
-}
-
 // A Matrix is the article's: rows × columns of integers, indexed from 0, and 0 outside its borders.
 type Matrix struct {
 	Rows, Cols int

@@ -186,7 +186,7 @@ func embodiedReLUGradient(w *world) (got, want []float64, err error) {
 		return nil, nil, err
 	}
 	return dx[0].Data, rowsOf(w.H, w.W, func(i, j int) rational {
-		if w.o.At(i, j).N > 0 {
+		if w.o.At(i, j).Sign() > 0 {
 			return w.x.At(i, j)
 		}
 		return rational{}

@@ -179,7 +179,7 @@ func equations() []equation {
 			number: "Eq. 8", says: "o = f(x), with f(x) = max(0, x) = (x + |x|)/2", letters: "o",
 			claim: claim{ofInput, func(w *world, i, j int) rational { return relu(w.o.At(i, j)) }, func(w *world, i, j int) rational {
 				v := w.o.At(i, j)
-				return v.Plus(rational{N: max(v.N, -v.N), D: v.D}).Times(ratio(1, 2))
+				return v.Plus(relu(v).Plus(relu(v.Neg()))).Times(ratio(1, 2))
 			}},
 			function: "ops.ReLU", embodied: embodiedReLU,
 		},
@@ -350,13 +350,13 @@ func equations() []equation {
 			number: "ReLU", says: "f(x) = max(0, x): f′(x) = 1 where x > 0, and 0 elsewhere (at 0, where f has no derivative, by convention)", letters: "o",
 			claim: claim{ofInput, func(w *world, i, j int) rational {
 				x := w.o.At(i, j)
-				if x.N == 0 {
+				if x.Sign() == 0 {
 					return rational{}
 				}
 				// no kink within ½ of an integer but 0
 				return relu(x.Plus(ratio(1, 2))).Minus(relu(x.Minus(ratio(1, 2))))
 			}, func(w *world, i, j int) rational {
-				if (rational{}).Less(w.o.At(i, j)) {
+				if w.o.At(i, j).Sign() > 0 {
 					return integer(1)
 				}
 				return rational{}

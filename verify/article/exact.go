@@ -29,9 +29,6 @@ func (a dual) Times(b dual) dual {
 
 // sqrt is exact where v is the square of an integer, which is what it is called with.
 func (a dual) sqrt() dual {
-	r := int64(0)
-	for r*r < a.v.N {
-		r++
-	}
-	return dual{integer(r), a.e.Over(integer(2 * r))}
+	r, _ := a.v.Sqrt()
+	return dual{r, a.e.Over(r.Plus(r))}
 }

@@ -102,7 +102,12 @@ func rowsOf(rows, cols int, f func(i, j int) rational) []float64 {
 	return v
 }
 
-func relu(x rational) rational { return rational{N: max(x.N, 0), D: x.D}.Plus(rational{}) }
+func relu(x rational) rational {
+	if x.Sign() < 0 {
+		return rational{}
+	}
+	return x
+}
 
 // eq4 is the right side of Eq. 4 for filter d.
 func (w *world) eq4(d, i, j int) rational {
@@ -168,7 +173,7 @@ func (w *world) lowered() rational {
 	flat := true
 	step := func(m, n int) dual {
 		g := w.eq13(m, n)
-		flat = flat && g.N == 0
+		flat = flat && g.Sign() == 0
 		return dual{v: w.w.At(m, n).Minus(rate.Times(g))}
 	}
 	after, before := w.E(w.o, plainOf(w.o), step).v, w.E(w.o, plainOf(w.o), plainOf(w.w)).v

@@ -74,7 +74,7 @@ func (f Formula) value(l letters, rows, cols int) exact.Matrix {
 	}
 	m := exact.NewMatrix(h, w)
 	for k := range m.V {
-		m.V[k] = eq(a, b, i0+k/w, j0+k%w).N
+		m.V[k] = int64(eq(a, b, i0+k/w, j0+k%w).Float())
 	}
 	return m
 }

@@ -1,5 +1,5 @@
-// Package reference has the functions of ops as formulas that are generic in their numbers, walked
-// by the geometry's taps and windows.
+// Package reference has the functions of ops as formulas, walked by the geometry's taps and
+// windows.
 package reference
 
 import (
@@ -9,14 +9,13 @@ import (
 	"github.com/convgrad/convgrad/verify"
 )
 
-// The numbers of the checker's two oracles.
 type (
-	rounded = verify.Rounded
-	exact   = verify.Exact
+	field   = verify.Field
+	numbers = []verify.Number
 )
 
-func zeros[T any](f verify.Field[T], n int) []T {
-	z := make([]T, n)
+func zeros(f *field, n int) numbers {
+	z := make(numbers, n)
 	for i := range z {
 		z[i] = f.Number(0)
 	}
@@ -25,11 +24,7 @@ func zeros[T any](f verify.Field[T], n int) []T {
 
 // Conv is x ⋆ w, plus b if there is a third operand, and ReLU of it.
 func Conv(g kernel.Conv, withReLU bool) verify.Reference {
-	return verify.Reference{Rounded: conv[rounded](g, withReLU), Exact: conv[exact](g, withReLU)}
-}
-
-func conv[T any](g kernel.Conv, withReLU bool) verify.Function[T] {
-	return func(f verify.Field[T], shapes [][]int, in [][]T) []T {
+	return func(f *field, shapes [][]int, in []numbers) numbers {
 		y := zeros(f, g.YLen())
 		g.Taps(func(yi, xi, wi int) { y[yi] = f.Add(y[yi], f.Mul(in[0][xi], in[1][wi])) })
 		if len(in) > 2 {
@@ -38,7 +33,7 @@ func conv[T any](g kernel.Conv, withReLU bool) verify.Function[T] {
 			}
 		}
 		if withReLU {
-			return relu(f, shapes, [][]T{y})
+			return relu(f, shapes, []numbers{y})
 		}
 		return y
 	}
@@ -46,11 +41,7 @@ func conv[T any](g kernel.Conv, withReLU bool) verify.Function[T] {
 
 // ConvData is the adjoint of Conv by its input, of dy and w.
 func ConvData(g kernel.Conv) verify.Reference {
-	return verify.Reference{Rounded: convData[rounded](g), Exact: convData[exact](g)}
-}
-
-func convData[T any](g kernel.Conv) verify.Function[T] {
-	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+	return func(f *field, _ [][]int, in []numbers) numbers {
 		dx := zeros(f, g.XLen())
 		g.Taps(func(yi, xi, wi int) { dx[xi] = f.Add(dx[xi], f.Mul(in[0][yi], in[1][wi])) })
 		return dx
@@ -59,11 +50,7 @@ func convData[T any](g kernel.Conv) verify.Function[T] {
 
 // ConvFilter is its adjoint by the filter, of x and dy.
 func ConvFilter(g kernel.Conv) verify.Reference {
-	return verify.Reference{Rounded: convFilter[rounded](g), Exact: convFilter[exact](g)}
-}
-
-func convFilter[T any](g kernel.Conv) verify.Function[T] {
-	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+	return func(f *field, _ [][]int, in []numbers) numbers {
 		dw := zeros(f, g.WLen())
 		g.Taps(func(yi, xi, wi int) { dw[wi] = f.Add(dw[wi], f.Mul(in[0][xi], in[1][yi])) })
 		return dw
@@ -73,11 +60,7 @@ func convFilter[T any](g kernel.Conv) verify.Function[T] {
 // MaxPool is the maximum of each window, and after all of them, if winners is set, the places of
 // the winners in their planes.
 func MaxPool(g kernel.Pool, winners bool) verify.Reference {
-	return verify.Reference{Rounded: maxPool[rounded](g, winners), Exact: maxPool[exact](g, winners)}
-}
-
-func maxPool[T any](g kernel.Pool, winners bool) verify.Function[T] {
-	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+	return func(f *field, _ [][]int, in []numbers) numbers {
 		x, y, at := in[0], zeros(f, g.YLen()), zeros(f, g.YLen())
 		g.Windows(func(yi, _ int, window []int) {
 			best := window[0]
@@ -97,11 +80,7 @@ func maxPool[T any](g kernel.Pool, winners bool) verify.Function[T] {
 
 // AvgPool is the mean of each window.
 func AvgPool(g kernel.Pool, countPadding bool) verify.Reference {
-	return verify.Reference{Rounded: avgPool[rounded](g, countPadding), Exact: avgPool[exact](g, countPadding)}
-}
-
-func avgPool[T any](g kernel.Pool, countPadding bool) verify.Function[T] {
-	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+	return func(f *field, _ [][]int, in []numbers) numbers {
 		y := zeros(f, g.YLen())
 		g.Windows(func(yi, _ int, at []int) {
 			n := len(at)
@@ -118,10 +97,8 @@ func avgPool[T any](g kernel.Pool, countPadding bool) verify.Function[T] {
 }
 
 // L2Pool is the norm of each window.
-func L2Pool(g kernel.Pool) verify.Reference { return verify.Reference{Rounded: l2Pool[rounded](g)} }
-
-func l2Pool[T any](g kernel.Pool) verify.Function[T] {
-	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+func L2Pool(g kernel.Pool) verify.Reference {
+	return func(f *field, _ [][]int, in []numbers) numbers {
 		y := zeros(f, g.YLen())
 		g.Windows(func(yi, _ int, at []int) {
 			for _, i := range at {
@@ -134,9 +111,9 @@ func l2Pool[T any](g kernel.Pool) verify.Function[T] {
 }
 
 // ReLU is max(x, 0).
-func ReLU() verify.Reference { return verify.Reference{Rounded: relu[rounded], Exact: relu[exact]} }
+func ReLU() verify.Reference { return relu }
 
-func relu[T any](f verify.Field[T], _ [][]int, in [][]T) []T {
+func relu(f *field, _ [][]int, in []numbers) numbers {
 	y := slices.Clone(in[0])
 	for i, v := range y {
 		if !f.Less(f.Number(0), v) {
@@ -147,17 +124,13 @@ func relu[T any](f verify.Field[T], _ [][]int, in [][]T) []T {
 }
 
 // Copy moves nothing.
-func Copy() verify.Reference { return verify.Reference{Rounded: same[rounded], Exact: same[exact]} }
-
-func same[T any](_ verify.Field[T], _ [][]int, in [][]T) []T { return in[0] }
+func Copy() verify.Reference {
+	return func(_ *field, _ [][]int, in []numbers) numbers { return in[0] }
+}
 
 // Linear is x·wᵀ, plus b if there is a third operand.
 func Linear(n, i, o int) verify.Reference {
-	return verify.Reference{Rounded: linear[rounded](n, i, o), Exact: linear[exact](n, i, o)}
-}
-
-func linear[T any](n, i, o int) verify.Function[T] {
-	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+	return func(f *field, _ [][]int, in []numbers) numbers {
 		y := zeros(f, n*o)
 		for r := range n {
 			for c := range o {
@@ -175,11 +148,7 @@ func linear[T any](n, i, o int) verify.Function[T] {
 
 // SquaredError is factor·Σ (t − y)², or the mean.
 func SquaredError(factor float64, mean bool) verify.Reference {
-	return verify.Reference{Rounded: squaredError[rounded](factor, mean), Exact: squaredError[exact](factor, mean)}
-}
-
-func squaredError[T any](factor float64, mean bool) verify.Function[T] {
-	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+	return func(f *field, _ [][]int, in []numbers) numbers {
 		e := f.Number(0)
 		for i, y := range in[0] {
 			d := f.Sub(in[1][i], y)
@@ -189,12 +158,12 @@ func squaredError[T any](factor float64, mean bool) verify.Function[T] {
 		if mean {
 			e = f.Div(e, f.Number(float64(len(in[0]))))
 		}
-		return []T{e}
+		return numbers{e}
 	}
 }
 
 // exponentials are exp(x) of a row and their sum. The numbers are near 0, so nothing overflows.
-func exponentials[T any](f verify.Field[T], row []T) (e []T, s T) {
+func exponentials(f *field, row numbers) (e numbers, s verify.Number) {
 	s = f.Number(0)
 	for _, v := range row {
 		x := f.Exp(v)
@@ -204,10 +173,8 @@ func exponentials[T any](f verify.Field[T], row []T) (e []T, s T) {
 }
 
 // Softmax is softmax of each row.
-func Softmax(rows int) verify.Reference { return verify.Reference{Rounded: softmax[rounded](rows)} }
-
-func softmax[T any](rows int) verify.Function[T] {
-	return func(f verify.Field[T], _ [][]int, in [][]T) (y []T) {
+func Softmax(rows int) verify.Reference {
+	return func(f *field, _ [][]int, in []numbers) (y numbers) {
 		for row := range slices.Chunk(in[0], len(in[0])/rows) {
 			e, s := exponentials(f, row)
 			for _, v := range e {
@@ -220,11 +187,7 @@ func softmax[T any](rows int) verify.Function[T] {
 
 // CrossEntropy is Σ log Σ eˣ − x of the label, or the mean.
 func CrossEntropy(labels []int, mean bool) verify.Reference {
-	return verify.Reference{Rounded: crossEntropy[rounded](labels, mean)}
-}
-
-func crossEntropy[T any](labels []int, mean bool) verify.Function[T] {
-	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+	return func(f *field, _ [][]int, in []numbers) numbers {
 		m := len(in[0]) / len(labels)
 		e := f.Number(0)
 		for r, l := range labels {
@@ -235,17 +198,13 @@ func crossEntropy[T any](labels []int, mean bool) verify.Function[T] {
 		if mean {
 			e = f.Div(e, f.Number(float64(len(labels))))
 		}
-		return []T{e}
+		return numbers{e}
 	}
 }
 
 // Masked is x/keep where the mask is not 0.
 func Masked(mask []float64, keep float64) verify.Reference {
-	return verify.Reference{Rounded: masked[rounded](mask, keep), Exact: masked[exact](mask, keep)}
-}
-
-func masked[T any](mask []float64, keep float64) verify.Function[T] {
-	return func(f verify.Field[T], _ [][]int, in [][]T) []T {
+	return func(f *field, _ [][]int, in []numbers) numbers {
 		y := zeros(f, len(mask))
 		for i, v := range in[0] {
 			if mask[i] != 0 {
@@ -258,11 +217,7 @@ func masked[T any](mask []float64, keep float64) verify.Function[T] {
 
 // Mean is the mean along axes, in ascending order.
 func Mean(axes ...int) verify.Reference {
-	return verify.Reference{Rounded: mean[rounded](axes), Exact: mean[exact](axes)}
-}
-
-func mean[T any](axes []int) verify.Function[T] {
-	return func(f verify.Field[T], shapes [][]int, in [][]T) []T {
+	return func(f *field, shapes [][]int, in []numbers) numbers {
 		x, shape := in[0], slices.Clone(shapes[0])
 		for _, axis := range slices.Backward(axes) {
 			inner, n := 1, shape[axis]
@@ -285,14 +240,7 @@ func mean[T any](axes []int) verify.Function[T] {
 
 // Sum is the reference of the sum of two functions of the same operands.
 func Sum(a, b verify.Reference) verify.Reference {
-	return verify.Reference{Rounded: added(a.Rounded, b.Rounded), Exact: added(a.Exact, b.Exact)}
-}
-
-func added[T any](a, b verify.Function[T]) verify.Function[T] {
-	if a == nil || b == nil {
-		return nil
-	}
-	return func(f verify.Field[T], shapes [][]int, in [][]T) []T {
+	return func(f *field, shapes [][]int, in []numbers) numbers {
 		y := slices.Clone(a(f, shapes, in))
 		for i, v := range b(f, shapes, in) {
 			y[i] = f.Add(y[i], v)
@@ -303,14 +251,7 @@ func added[T any](a, b verify.Function[T]) verify.Function[T] {
 
 // Of is a reference of the operand k alone.
 func Of(r verify.Reference, k int) verify.Reference {
-	return verify.Reference{Rounded: picked(r.Rounded, k), Exact: picked(r.Exact, k)}
-}
-
-func picked[T any](a verify.Function[T], k int) verify.Function[T] {
-	if a == nil {
-		return nil
-	}
-	return func(f verify.Field[T], shapes [][]int, in [][]T) []T {
-		return a(f, shapes[k:k+1], in[k:k+1])
+	return func(f *field, shapes [][]int, in []numbers) numbers {
+		return r(f, shapes[k:k+1], in[k:k+1])
 	}
 }
