@@ -38,6 +38,7 @@ func newCandidates[T Float]() []candidate[T] {
 		{name: "rows", acceptsPart: acceptsRows[T], runPart: (*correlation[T]).runRows},
 		{name: "direct", acceptsPart: acceptsDirect[T], runPart: runDirect[T]},
 		{name: "panels", acceptsPart: acceptsPanels[T], runPart: (*correlation[T]).runTiles},
+		{name: "winograd gradient", acceptsGradient: acceptsWinogradGradient[T], runGradient: (*filterGradient[T]).runWinograd},
 		{name: "dots", acceptsGradient: acceptsDots[T], runGradient: (*filterGradient[T]).runDots},
 		{name: "outer", acceptsGradient: acceptsOuter[T], runGradient: (*filterGradient[T]).run},
 	}
@@ -286,6 +287,20 @@ func runDirect[T Float](p *correlation[T]) {
 }
 
 func acceptsPanels[T Float](*correlation[T]) string { return "" }
+
+func acceptsWinogradGradient[T Float](f *filterGradient[T]) string {
+	if !f.g.Winograd {
+		return "not permitted"
+	}
+	side, pays := f.winogradSide()
+	if side == 0 {
+		return "not 3×3 with stride 1, or fewer channels or filters than lanes"
+	}
+	if !pays {
+		return "few channels or filters, too few tiles for so many weights, or tiles mostly cut"
+	}
+	return ""
+}
 
 func acceptsDots[T Float](f *filterGradient[T]) string {
 	if f.g.Cols.Stride != 1 {

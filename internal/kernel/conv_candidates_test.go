@@ -70,4 +70,10 @@ func testExplain[T Float](t *testing.T, ever map[string]bool) {
 	}
 	eachConv(t, random(60), check)
 	eachConv(t, 0, func(t *testing.T, g Conv, r *rand.Rand) { g.Winograd = true; check(t, g, r) })
+	g, err := NewConv(1, 32, 16, 20, 33, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Winograd = true
+	check(t, g, nil)
 }

@@ -27,13 +27,23 @@ import (
 // times an axis by G, 3 by Bᵀ and 5 by Aᵀ, which makes 24, once for its product and for each sum
 // over the channels, and for the bias: n = channels + blocks + 26 roundings in all, and γ_n =
 // n·unit/(1 − n·unit) (Higham, 2002, §3.1).
-func WinogradBound(g Conv, unit float64) (forward, backwardData float64) {
+//
+// The third bound is that of BackwardFilter's dw, in max|x| · max|dy|. Its sums go over the tiles
+// of all images, and an axis multiplies magnitudes by at most max_i Σ_a |G|_ai · Σ|A|_a · Σ|Bᵀ|_a,
+// which is 53⅓ for m = 4 and 6 for m = 2. A term is rounded at most 4 times an axis by A, 3 by Bᵀ
+// and 5 by Gᵀ, once for its product and for each sum.
+func WinogradBound(g Conv, unit float64) (forward, backwardData, backwardFilter float64) {
 	const amplification = 48 * 48
 	bound := func(channels int) float64 {
 		n := float64(channels+channels/laneDepth+1+26) * unit
 		return n / (1 - n) * amplification * float64(channels)
 	}
-	return bound(g.C / g.Groups), bound(g.K / g.Groups)
+	sum := func(m int, amplification float64) float64 {
+		tiles := float64(g.N * ((g.P + m - 1) / m) * ((g.Q + m - 1) / m))
+		n := (2*tiles + 26) * unit // as many rounds and slices as tiles, at most
+		return n / (1 - n) * amplification * tiles
+	}
+	return bound(g.C / g.Groups), bound(g.K / g.Groups), max(sum(4, 160*160/9.), sum(2, 6*6))
 }
 
 // winogradTile is the side of the tiles, 4 or 2, that Winograd's algorithm would make of this
@@ -56,12 +66,13 @@ func (p *correlation[T]) winogradTile() (side int, pays bool) {
 		down, across := (p.outH+m-1)/m, (p.outW+m-1)/m
 		return (m + 2) * (m + 2) * (p.n*down*across + weight)
 	}
-	four, two, direct := products(4), products(2), 9*(p.n*p.outH*p.outW+weight)
-	if side = 4; two < four {
-		side = 2
+	best, two, direct := products(4), products(2), 9*(p.n*p.outH*p.outW+weight)
+	if side = 4; two < best {
+		// Images are small, so that weights are many: they come from farther away.
+		side, best = 2, two+2*16*weight
 	}
 	// the transformations of the images cost something, too
-	return side, min(four, two)*10 <= 8*direct
+	return side, best*10 <= 8*direct
 }
 
 // A winogradPlan is a correlation by Winograd's algorithm.

@@ -3,6 +3,7 @@ package kernel
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/convgrad/convgrad/internal/simd"
@@ -33,7 +34,19 @@ func anyWinograd[T Float]() (restore func()) {
 				}
 				return ""
 			}
-			return func() { c.acceptsPart = saved }
+			restore = func() { c.acceptsPart = saved }
+		}
+	}
+	for i := range candidates[T]() {
+		if c := &candidates[T]()[i]; c.name == "winograd gradient" {
+			saved, others := c.acceptsGradient, restore
+			c.acceptsGradient = func(f *filterGradient[T]) string {
+				if side, _ := f.winogradSide(); side == 0 {
+					return saved(f)
+				}
+				return ""
+			}
+			return func() { c.acceptsGradient = saved; others() }
 		}
 	}
 	panic("no candidate has this name")
@@ -63,15 +76,16 @@ func testWinograd[T Float](t *testing.T) {
 				x, w, dy, b = integers[T](r, g.XLen(), 4), integers[T](r, g.WLen(), 4), integers[T](r, g.YLen(), 4), integers[T](r, g.K, 9)
 			}
 			x, w, dy, b = d.put(x), d.put(w), d.put(dy), d.put(b)
-			wantY, wantX := make([]float64, g.YLen()), make([]float64, g.XLen())
+			wantY, wantX, wantW := make([]float64, g.YLen()), make([]float64, g.XLen()), make([]float64, g.WLen())
 			g.Taps(func(yi, xi, wi int) {
 				wantY[yi] += float64(x[xi]) * float64(w[wi])
 				wantX[xi] += float64(dy[yi]) * float64(w[wi])
+				wantW[wi] += float64(dy[yi]) * float64(x[xi])
 			})
 			// the sums to compare with are rounded in float64, too
-			forward, back := WinogradBound(g, unit[T]()+0x1p-53)
+			forward, back, filter := WinogradBound(g, unit[T]()+0x1p-53)
 			if exact {
-				forward, back = 0, 0
+				forward, back, filter = 0, 0, 0
 			}
 			worst := 0.0
 			compare := func(what string, got []T, want func(i int) float64, bound float64) {
@@ -91,8 +105,13 @@ func testWinograd[T Float](t *testing.T) {
 			compare("Forward with bias and ReLU", y, func(i int) float64 { return max(0, wantY[i]+float64(b[i/(g.P*g.Q)%g.K])) }, forward)
 			BackwardData(g, dx, dy, w)
 			compare("BackwardData", dx, func(i int) float64 { return wantX[i] }, back)
-			d.check(t)
 			t.Logf("worst error %.3g, bound %.3g", worst, min(forward, back))
+			dw := d.empty(g.WLen())
+			worst = 0
+			BackwardFilter(g, dw, dy, x)
+			compare("BackwardFilter", dw, func(i int) float64 { return wantW[i] }, filter)
+			d.check(t)
+			t.Logf("of the filters' gradient %.3g, bound %.3g", worst, filter)
 		})
 	}
 }
@@ -102,20 +121,24 @@ func testWinograd[T Float](t *testing.T) {
 func TestWinogradIsUsed(t *testing.T) {
 	everyTier(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(53, 54))
-		g, err := NewConv(1, 32, 12, 12, 32, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false)
+		g, err := NewConv(2, 32, 12, 12, 32, 3, 3, 1, Spatial{1, 1, 1, 1, 1, 1, 1, 1}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		x, w, y, z := uniform[float32](r, g.XLen()), uniform[float32](r, g.WLen()), make([]float32, g.YLen()), make([]float32, g.YLen())
-		Forward(g, y, x, w, nil, false)
-		g.Winograd = true
-		Forward(g, z, x, w, nil, false)
-		differs := false
-		for i := range y {
-			differs = differs || y[i] != z[i]
+		x, w, dy := uniform[float32](r, g.XLen()), uniform[float32](r, g.WLen()), uniform[float32](r, g.YLen())
+		run := func() (y, dw []float32) {
+			y, dw = make([]float32, g.YLen()), make([]float32, g.WLen())
+			Forward(g, y, x, w, nil, false)
+			BackwardFilter(g, dw, dy, x)
+			return y, dw
 		}
-		if differs != (simd.NewLaneShape[float32]().Vectors > 0) {
-			t.Errorf("differs from the direct sum: %v", differs)
+		y, dw := run()
+		g.Winograd = true
+		y2, dw2 := run()
+		for _, differs := range []bool{!slices.Equal(y, y2), !slices.Equal(dw, dw2)} {
+			if differs != (simd.NewLaneShape[float32]().Vectors > 0) {
+				t.Errorf("differs from the direct sum: %v", differs)
+			}
 		}
 	})
 }
@@ -131,10 +154,11 @@ func TestWinogradThreads(t *testing.T) {
 		g.Winograd = true
 		x, w, dy := uniform[float32](r, g.XLen()), uniform[float32](r, g.WLen()), uniform[float32](r, g.YLen())
 		everyThreads(t, "Winograd", func() []float32 {
-			y, dx := make([]float32, g.YLen()), make([]float32, g.XLen())
+			y, dx, dw := make([]float32, g.YLen()), make([]float32, g.XLen()), make([]float32, g.WLen())
 			Forward(g, y, x, w, nil, true)
 			BackwardData(g, dx, dy, w)
-			return append(y, dx...)
+			BackwardFilter(g, dw, dy, x)
+			return slices.Concat(y, dx, dw)
 		})
 	})
 }
@@ -191,6 +215,12 @@ func testWinogradStepsBack[T Float](t *testing.T) {
 			BackwardData(g, dx, dy, w)
 			BackwardData(direct, wantX, dy, w)
 			same(t, c.name+", "+odd.name+", dx", dx, wantX)
+			if odd.x == 1 || odd.x == largest { // or else nothing overflows
+				dw, wantW := make([]T, g.WLen()), make([]T, g.WLen())
+				BackwardFilter(g, dw, dy, x)
+				BackwardFilter(direct, wantW, dy, x)
+				same(t, c.name+", "+odd.name+", dw", dw, wantW)
+			}
 		}
 	}
 }

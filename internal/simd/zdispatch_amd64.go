@@ -2461,6 +2461,96 @@ func WinogradOutput[T Float](m, n int, src []T, srcRow, srcCol int, dst []T, dst
 
 }
 
+// WinogradDelta is dst = A·src·Aᵀ, the adjoint of WinogradOutput without its bias, for a tile of m×m
+// deltas, m = 4 or 2, and n vectors of filters.
+func WinogradDelta[T Float](m, n int, src []T, srcRow, srcCol int, dst []T, dstRow, dstCol int, tmp []T) {
+	if tier != Generic {
+		last, lanes := m+1, Lanes[T]()
+		_, _, _ = src[(m-1)*(srcRow+srcCol)+n*lanes-1], dst[last*(dstRow+dstCol)+n*lanes-1], tmp[m*(m+2)*lanes-1]
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				switch m {
+				case 4:
+					winogradDelta4x32AVX512(n, p32(src), srcRow, srcCol, p32(dst), dstRow, dstCol, p32(tmp))
+				default:
+					winogradDelta2x32AVX512(n, p32(src), srcRow, srcCol, p32(dst), dstRow, dstCol, p32(tmp))
+				}
+			case AVX2:
+				switch m {
+				case 4:
+					winogradDelta4x32AVX2(n, p32(src), srcRow, srcCol, p32(dst), dstRow, dstCol, p32(tmp))
+				default:
+					winogradDelta2x32AVX2(n, p32(src), srcRow, srcCol, p32(dst), dstRow, dstCol, p32(tmp))
+				}
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				switch m {
+				case 4:
+					winogradDelta4x64AVX512(n, p64(src), srcRow, srcCol, p64(dst), dstRow, dstCol, p64(tmp))
+				default:
+					winogradDelta2x64AVX512(n, p64(src), srcRow, srcCol, p64(dst), dstRow, dstCol, p64(tmp))
+				}
+			case AVX2:
+				switch m {
+				case 4:
+					winogradDelta4x64AVX2(n, p64(src), srcRow, srcCol, p64(dst), dstRow, dstCol, p64(tmp))
+				default:
+					winogradDelta2x64AVX2(n, p64(src), srcRow, srcCol, p64(dst), dstRow, dstCol, p64(tmp))
+				}
+			}
+		}
+	}
+
+}
+
+// WinogradGradient is dst = Gᵀ·src·G, the adjoint of WinogradWeights, for a tile of m×m outputs, m = 4
+// or 2, and n vectors of filters.
+func WinogradGradient[T Float](m, n int, src []T, srcRow, srcCol int, dst []T, dstRow, dstCol int, tmp []T) {
+	if tier != Generic {
+		last, lanes := m+1, Lanes[T]()
+		_, _, _ = src[last*(srcRow+srcCol)+n*lanes-1], dst[2*(dstRow+dstCol)+n*lanes-1], tmp[3*(m+2)*lanes-1]
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				switch m {
+				case 4:
+					winogradGradient4x32AVX512(n, p32(src), srcRow, srcCol, p32(dst), dstRow, dstCol, p32(tmp))
+				default:
+					winogradGradient2x32AVX512(n, p32(src), srcRow, srcCol, p32(dst), dstRow, dstCol, p32(tmp))
+				}
+			case AVX2:
+				switch m {
+				case 4:
+					winogradGradient4x32AVX2(n, p32(src), srcRow, srcCol, p32(dst), dstRow, dstCol, p32(tmp))
+				default:
+					winogradGradient2x32AVX2(n, p32(src), srcRow, srcCol, p32(dst), dstRow, dstCol, p32(tmp))
+				}
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				switch m {
+				case 4:
+					winogradGradient4x64AVX512(n, p64(src), srcRow, srcCol, p64(dst), dstRow, dstCol, p64(tmp))
+				default:
+					winogradGradient2x64AVX512(n, p64(src), srcRow, srcCol, p64(dst), dstRow, dstCol, p64(tmp))
+				}
+			case AVX2:
+				switch m {
+				case 4:
+					winogradGradient4x64AVX2(n, p64(src), srcRow, srcCol, p64(dst), dstRow, dstCol, p64(tmp))
+				default:
+					winogradGradient2x64AVX2(n, p64(src), srcRow, srcCol, p64(dst), dstRow, dstCol, p64(tmp))
+				}
+			}
+		}
+	}
+
+}
+
 // mixRows is MixRows for n columns, of outputs from to to−1.
 func mixRows[T Float](n int, y []T, ldy int, x []T, ldx int, m *Taps[T], from, to int) {
 	if tier != Generic {

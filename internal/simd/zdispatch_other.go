@@ -284,6 +284,18 @@ func WinogradOutput[T Float](m, n int, src []T, srcRow, srcCol int, dst []T, dst
 
 }
 
+// WinogradDelta is dst = A·src·Aᵀ, the adjoint of WinogradOutput without its bias, for a tile of m×m
+// deltas, m = 4 or 2, and n vectors of filters.
+func WinogradDelta[T Float](m, n int, src []T, srcRow, srcCol int, dst []T, dstRow, dstCol int, tmp []T) {
+
+}
+
+// WinogradGradient is dst = Gᵀ·src·G, the adjoint of WinogradWeights, for a tile of m×m outputs, m = 4
+// or 2, and n vectors of filters.
+func WinogradGradient[T Float](m, n int, src []T, srcRow, srcCol int, dst []T, dstRow, dstCol int, tmp []T) {
+
+}
+
 // mixRows is MixRows for n columns, of outputs from to to−1.
 func mixRows[T Float](n int, y []T, ldy int, x []T, ldx int, m *Taps[T], from, to int) {
 

@@ -14,6 +14,16 @@ func winogradInput2x32AVX512(n int, src *float32, srcRow int, srcCol int, dst *f
 //go:noescape
 func winogradWeights2x32AVX512(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
 
+// winogradDelta2x32AVX512 is A·src·Aᵀ for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 9 vectors.
+//
+//go:noescape
+func winogradDelta2x32AVX512(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+
+// winogradGradient2x32AVX512 is Gᵀ·src·G for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 13 vectors.
+//
+//go:noescape
+func winogradGradient2x32AVX512(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+
 // winogradOutput2x32AVX512 is Aᵀ·src·A (+ bias where it is not nil), then max(0, ·) where relu is not 0, for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 9 vectors.
 //
 //go:noescape
@@ -28,6 +38,16 @@ func winogradInput4x32AVX512(n int, src *float32, srcRow int, srcCol int, dst *f
 //
 //go:noescape
 func winogradWeights4x32AVX512(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+
+// winogradDelta4x32AVX512 is A·src·Aᵀ for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 25 vectors.
+//
+//go:noescape
+func winogradDelta4x32AVX512(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+
+// winogradGradient4x32AVX512 is Gᵀ·src·G for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 19 vectors.
+//
+//go:noescape
+func winogradGradient4x32AVX512(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
 
 // winogradOutput4x32AVX512 is Aᵀ·src·A (+ bias where it is not nil), then max(0, ·) where relu is not 0, for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 25 vectors.
 //
@@ -44,6 +64,16 @@ func winogradInput2x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *f
 //go:noescape
 func winogradWeights2x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
 
+// winogradDelta2x64AVX512 is A·src·Aᵀ for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 9 vectors.
+//
+//go:noescape
+func winogradDelta2x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+
+// winogradGradient2x64AVX512 is Gᵀ·src·G for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 13 vectors.
+//
+//go:noescape
+func winogradGradient2x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+
 // winogradOutput2x64AVX512 is Aᵀ·src·A (+ bias where it is not nil), then max(0, ·) where relu is not 0, for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 9 vectors.
 //
 //go:noescape
@@ -58,6 +88,16 @@ func winogradInput4x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *f
 //
 //go:noescape
 func winogradWeights4x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+
+// winogradDelta4x64AVX512 is A·src·Aᵀ for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 25 vectors.
+//
+//go:noescape
+func winogradDelta4x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+
+// winogradGradient4x64AVX512 is Gᵀ·src·G for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 19 vectors.
+//
+//go:noescape
+func winogradGradient4x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
 
 // winogradOutput4x64AVX512 is Aᵀ·src·A (+ bias where it is not nil), then max(0, ·) where relu is not 0, for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 25 vectors.
 //
@@ -74,6 +114,16 @@ func winogradInput2x32AVX2(n int, src *float32, srcRow int, srcCol int, dst *flo
 //go:noescape
 func winogradWeights2x32AVX2(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
 
+// winogradDelta2x32AVX2 is A·src·Aᵀ for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 9 vectors.
+//
+//go:noescape
+func winogradDelta2x32AVX2(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+
+// winogradGradient2x32AVX2 is Gᵀ·src·G for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 13 vectors.
+//
+//go:noescape
+func winogradGradient2x32AVX2(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+
 // winogradOutput2x32AVX2 is Aᵀ·src·A (+ bias where it is not nil), then max(0, ·) where relu is not 0, for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 9 vectors.
 //
 //go:noescape
@@ -88,6 +138,16 @@ func winogradInput4x32AVX2(n int, src *float32, srcRow int, srcCol int, dst *flo
 //
 //go:noescape
 func winogradWeights4x32AVX2(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+
+// winogradDelta4x32AVX2 is A·src·Aᵀ for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 25 vectors.
+//
+//go:noescape
+func winogradDelta4x32AVX2(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+
+// winogradGradient4x32AVX2 is Gᵀ·src·G for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 19 vectors.
+//
+//go:noescape
+func winogradGradient4x32AVX2(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
 
 // winogradOutput4x32AVX2 is Aᵀ·src·A (+ bias where it is not nil), then max(0, ·) where relu is not 0, for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 25 vectors.
 //
@@ -104,6 +164,16 @@ func winogradInput2x64AVX2(n int, src *float64, srcRow int, srcCol int, dst *flo
 //go:noescape
 func winogradWeights2x64AVX2(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
 
+// winogradDelta2x64AVX2 is A·src·Aᵀ for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 9 vectors.
+//
+//go:noescape
+func winogradDelta2x64AVX2(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+
+// winogradGradient2x64AVX2 is Gᵀ·src·G for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 13 vectors.
+//
+//go:noescape
+func winogradGradient2x64AVX2(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+
 // winogradOutput2x64AVX2 is Aᵀ·src·A (+ bias where it is not nil), then max(0, ·) where relu is not 0, for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 9 vectors.
 //
 //go:noescape
@@ -118,6 +188,16 @@ func winogradInput4x64AVX2(n int, src *float64, srcRow int, srcCol int, dst *flo
 //
 //go:noescape
 func winogradWeights4x64AVX2(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+
+// winogradDelta4x64AVX2 is A·src·Aᵀ for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 25 vectors.
+//
+//go:noescape
+func winogradDelta4x64AVX2(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+
+// winogradGradient4x64AVX2 is Gᵀ·src·G for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 19 vectors.
+//
+//go:noescape
+func winogradGradient4x64AVX2(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
 
 // winogradOutput4x64AVX2 is Aᵀ·src·A (+ bias where it is not nil), then max(0, ·) where relu is not 0, for n vectors of channels. Element (i, j) of a tile is at src[i·srcRow+j·srcCol] and dst[i·dstRow+j·dstCol]; tmp holds 25 vectors.
 //

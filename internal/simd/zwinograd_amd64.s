@@ -304,6 +304,260 @@ channels:
 DATA winograd32_3fe0000000000000<>+0(SB)/4, $(0.5)
 GLOBL winograd32_3fe0000000000000<>(SB), RODATA|NOPTR, $4
 
+// func winogradDelta2x32AVX512(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+// Requires: AVX, AVX512F
+TEXT ·winogradDelta2x32AVX512(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ srcRow+16(FP), DX
+	MOVQ srcCol+24(FP), BX
+	MOVQ dst+32(FP), SI
+	MOVQ dstRow+40(FP), DI
+	MOVQ dstCol+48(FP), R8
+	MOVQ tmp+56(FP), R9
+	SHLQ $0x02, DX
+	SHLQ $0x02, BX
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+channels:
+	MOVQ    CX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Z0
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z1
+	VMOVUPS Z0, (R9)
+	VADDPS  Z1, Z0, Z2
+	VMOVUPS Z2, 128(R9)
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS Z0, 256(R9)
+	VPXORD  Z3, Z3, Z3
+	VSUBPS  Z1, Z3, Z0
+	VMOVUPS Z0, 384(R9)
+	ADDQ    BX, R10
+	VMOVUPS (R10), Z0
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z1
+	VMOVUPS Z0, 64(R9)
+	VADDPS  Z1, Z0, Z2
+	VMOVUPS Z2, 192(R9)
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS Z0, 320(R9)
+	VPXORD  Z4, Z4, Z4
+	VSUBPS  Z1, Z4, Z0
+	VMOVUPS Z0, 448(R9)
+	MOVQ    SI, R10
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	MOVQ    R10, R11
+	VMOVUPS Z0, (R11)
+	ADDQ    R8, R11
+	VADDPS  Z1, Z0, Z2
+	VMOVUPS Z2, (R11)
+	ADDQ    R8, R11
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS Z0, (R11)
+	ADDQ    R8, R11
+	VPXORD  Z5, Z5, Z5
+	VSUBPS  Z1, Z5, Z0
+	VMOVUPS Z0, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 128(R9), Z0
+	VMOVUPS 192(R9), Z1
+	MOVQ    R10, R11
+	VMOVUPS Z0, (R11)
+	ADDQ    R8, R11
+	VADDPS  Z1, Z0, Z2
+	VMOVUPS Z2, (R11)
+	ADDQ    R8, R11
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS Z0, (R11)
+	ADDQ    R8, R11
+	VPXORD  Z6, Z6, Z6
+	VSUBPS  Z1, Z6, Z0
+	VMOVUPS Z0, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 256(R9), Z0
+	VMOVUPS 320(R9), Z1
+	MOVQ    R10, R11
+	VMOVUPS Z0, (R11)
+	ADDQ    R8, R11
+	VADDPS  Z1, Z0, Z2
+	VMOVUPS Z2, (R11)
+	ADDQ    R8, R11
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS Z0, (R11)
+	ADDQ    R8, R11
+	VPXORD  Z7, Z7, Z7
+	VSUBPS  Z1, Z7, Z0
+	VMOVUPS Z0, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 384(R9), Z0
+	VMOVUPS 448(R9), Z1
+	VMOVUPS Z0, (R10)
+	ADDQ    R8, R10
+	VADDPS  Z1, Z0, Z2
+	VMOVUPS Z2, (R10)
+	ADDQ    R8, R10
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS Z0, (R10)
+	ADDQ    R8, R10
+	VPXORD  Z8, Z8, Z8
+	VSUBPS  Z1, Z8, Z0
+	VMOVUPS Z0, (R10)
+	ADDQ    $+64, CX
+	ADDQ    $+64, SI
+	DECQ    AX
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func winogradGradient2x32AVX512(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+// Requires: AVX, AVX512F
+TEXT ·winogradGradient2x32AVX512(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         srcRow+16(FP), DX
+	MOVQ         srcCol+24(FP), BX
+	MOVQ         dst+32(FP), SI
+	MOVQ         dstRow+40(FP), DI
+	MOVQ         dstCol+48(FP), R8
+	MOVQ         tmp+56(FP), R9
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+	VBROADCASTSS winograd32_3fe0000000000000<>+0(SB), Z0
+
+channels:
+	MOVQ    CX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Z1
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z2
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z3
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z4
+	VADDPS  Z3, Z2, Z5
+	VMULPS  Z5, Z0, Z5
+	VADDPS  Z5, Z1, Z1
+	VMOVUPS Z1, (R9)
+	VSUBPS  Z3, Z2, Z1
+	VMULPS  Z1, Z0, Z1
+	VMOVUPS Z1, 256(R9)
+	VADDPS  Z4, Z5, Z1
+	VMOVUPS Z1, 512(R9)
+	ADDQ    BX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Z1
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z2
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z3
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z4
+	VADDPS  Z3, Z2, Z5
+	VMULPS  Z5, Z0, Z5
+	VADDPS  Z5, Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	VSUBPS  Z3, Z2, Z1
+	VMULPS  Z1, Z0, Z1
+	VMOVUPS Z1, 320(R9)
+	VADDPS  Z4, Z5, Z1
+	VMOVUPS Z1, 576(R9)
+	ADDQ    BX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Z1
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z2
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z3
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z4
+	VADDPS  Z3, Z2, Z5
+	VMULPS  Z5, Z0, Z5
+	VADDPS  Z5, Z1, Z1
+	VMOVUPS Z1, 128(R9)
+	VSUBPS  Z3, Z2, Z1
+	VMULPS  Z1, Z0, Z1
+	VMOVUPS Z1, 384(R9)
+	VADDPS  Z4, Z5, Z1
+	VMOVUPS Z1, 640(R9)
+	ADDQ    BX, R10
+	VMOVUPS (R10), Z1
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z2
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z3
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z4
+	VADDPS  Z3, Z2, Z5
+	VMULPS  Z5, Z0, Z5
+	VADDPS  Z5, Z1, Z1
+	VMOVUPS Z1, 192(R9)
+	VSUBPS  Z3, Z2, Z1
+	VMULPS  Z1, Z0, Z1
+	VMOVUPS Z1, 448(R9)
+	VADDPS  Z4, Z5, Z1
+	VMOVUPS Z1, 704(R9)
+	MOVQ    SI, R10
+	VMOVUPS (R9), Z1
+	VMOVUPS 64(R9), Z2
+	VMOVUPS 128(R9), Z3
+	VMOVUPS 192(R9), Z4
+	MOVQ    R10, R11
+	VADDPS  Z3, Z2, Z5
+	VMULPS  Z5, Z0, Z5
+	VADDPS  Z5, Z1, Z1
+	VMOVUPS Z1, (R11)
+	ADDQ    R8, R11
+	VSUBPS  Z3, Z2, Z1
+	VMULPS  Z1, Z0, Z1
+	VMOVUPS Z1, (R11)
+	ADDQ    R8, R11
+	VADDPS  Z4, Z5, Z1
+	VMOVUPS Z1, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 256(R9), Z1
+	VMOVUPS 320(R9), Z2
+	VMOVUPS 384(R9), Z3
+	VMOVUPS 448(R9), Z4
+	MOVQ    R10, R11
+	VADDPS  Z3, Z2, Z5
+	VMULPS  Z5, Z0, Z5
+	VADDPS  Z5, Z1, Z1
+	VMOVUPS Z1, (R11)
+	ADDQ    R8, R11
+	VSUBPS  Z3, Z2, Z1
+	VMULPS  Z1, Z0, Z1
+	VMOVUPS Z1, (R11)
+	ADDQ    R8, R11
+	VADDPS  Z4, Z5, Z1
+	VMOVUPS Z1, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 512(R9), Z1
+	VMOVUPS 576(R9), Z2
+	VMOVUPS 640(R9), Z3
+	VMOVUPS 704(R9), Z4
+	VADDPS  Z3, Z2, Z5
+	VMULPS  Z5, Z0, Z5
+	VADDPS  Z5, Z1, Z1
+	VMOVUPS Z1, (R10)
+	ADDQ    R8, R10
+	VSUBPS  Z3, Z2, Z1
+	VMULPS  Z1, Z0, Z1
+	VMOVUPS Z1, (R10)
+	ADDQ    R8, R10
+	VADDPS  Z4, Z5, Z1
+	VMOVUPS Z1, (R10)
+	ADDQ    $+64, CX
+	ADDQ    $+64, SI
+	DECQ    AX
+	JNZ     channels
+	VZEROUPPER
+	RET
+
 // func winogradOutput2x32AVX512(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32, bias *float32, relu int)
 // Requires: AVX, AVX512F
 TEXT ·winogradOutput2x32AVX512(SB), NOSPLIT, $0-80
@@ -1216,6 +1470,583 @@ GLOBL winograd32_3fa5555555555555<>(SB), RODATA|NOPTR, $4
 DATA winograd32_3fb5555555555555<>+0(SB)/4, $(0.083333336)
 GLOBL winograd32_3fb5555555555555<>(SB), RODATA|NOPTR, $4
 
+// func winogradDelta4x32AVX512(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+// Requires: AVX, AVX512F
+TEXT ·winogradDelta4x32AVX512(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         srcRow+16(FP), DX
+	MOVQ         srcCol+24(FP), BX
+	MOVQ         dst+32(FP), SI
+	MOVQ         dstRow+40(FP), DI
+	MOVQ         dstCol+48(FP), R8
+	MOVQ         tmp+56(FP), R9
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+	VBROADCASTSS winograd32_4000000000000000<>+0(SB), Z0
+	VBROADCASTSS winograd32_4010000000000000<>+0(SB), Z1
+	VBROADCASTSS winograd32_4020000000000000<>+0(SB), Z2
+
+channels:
+	MOVQ        CX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z3
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	VMOVUPS     Z3, (R9)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	VMOVUPS     Z9, 256(R9)
+	VSUBPS      Z8, Z7, Z7
+	VMOVUPS     Z7, 512(R9)
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z5, Z1, Z3
+	VMULPS      Z0, Z4, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VADDPS      Z4, Z3, Z5
+	VMOVUPS     Z5, 768(R9)
+	VSUBPS      Z4, Z3, Z3
+	VMOVUPS     Z3, 1024(R9)
+	VMOVUPS     Z6, 1280(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z3
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	VMOVUPS     Z3, 64(R9)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	VMOVUPS     Z9, 320(R9)
+	VSUBPS      Z8, Z7, Z7
+	VMOVUPS     Z7, 576(R9)
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z5, Z1, Z3
+	VMULPS      Z0, Z4, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VADDPS      Z4, Z3, Z5
+	VMOVUPS     Z5, 832(R9)
+	VSUBPS      Z4, Z3, Z3
+	VMOVUPS     Z3, 1088(R9)
+	VMOVUPS     Z6, 1344(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z3
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	VMOVUPS     Z3, 128(R9)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	VMOVUPS     Z9, 384(R9)
+	VSUBPS      Z8, Z7, Z7
+	VMOVUPS     Z7, 640(R9)
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z5, Z1, Z3
+	VMULPS      Z0, Z4, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VADDPS      Z4, Z3, Z5
+	VMOVUPS     Z5, 896(R9)
+	VSUBPS      Z4, Z3, Z3
+	VMOVUPS     Z3, 1152(R9)
+	VMOVUPS     Z6, 1408(R9)
+	ADDQ        BX, R10
+	VMOVUPS     (R10), Z3
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z4
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z5
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z6
+	VMOVUPS     Z3, 192(R9)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	VMOVUPS     Z9, 448(R9)
+	VSUBPS      Z8, Z7, Z7
+	VMOVUPS     Z7, 704(R9)
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z5, Z1, Z3
+	VMULPS      Z0, Z4, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VADDPS      Z4, Z3, Z5
+	VMOVUPS     Z5, 960(R9)
+	VSUBPS      Z4, Z3, Z3
+	VMOVUPS     Z3, 1216(R9)
+	VMOVUPS     Z6, 1472(R9)
+	MOVQ        SI, R10
+	VMOVUPS     (R9), Z3
+	VMOVUPS     64(R9), Z4
+	VMOVUPS     128(R9), Z5
+	VMOVUPS     192(R9), Z6
+	MOVQ        R10, R11
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	VMOVUPS     Z9, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Z8, Z7, Z7
+	VMOVUPS     Z7, (R11)
+	ADDQ        R8, R11
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z5, Z1, Z3
+	VMULPS      Z0, Z4, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VADDPS      Z4, Z3, Z5
+	VMOVUPS     Z5, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Z4, Z3, Z3
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Z6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     256(R9), Z3
+	VMOVUPS     320(R9), Z4
+	VMOVUPS     384(R9), Z5
+	VMOVUPS     448(R9), Z6
+	MOVQ        R10, R11
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	VMOVUPS     Z9, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Z8, Z7, Z7
+	VMOVUPS     Z7, (R11)
+	ADDQ        R8, R11
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z5, Z1, Z3
+	VMULPS      Z0, Z4, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VADDPS      Z4, Z3, Z5
+	VMOVUPS     Z5, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Z4, Z3, Z3
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Z6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     512(R9), Z3
+	VMOVUPS     576(R9), Z4
+	VMOVUPS     640(R9), Z5
+	VMOVUPS     704(R9), Z6
+	MOVQ        R10, R11
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	VMOVUPS     Z9, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Z8, Z7, Z7
+	VMOVUPS     Z7, (R11)
+	ADDQ        R8, R11
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z5, Z1, Z3
+	VMULPS      Z0, Z4, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VADDPS      Z4, Z3, Z5
+	VMOVUPS     Z5, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Z4, Z3, Z3
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Z6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     768(R9), Z3
+	VMOVUPS     832(R9), Z4
+	VMOVUPS     896(R9), Z5
+	VMOVUPS     960(R9), Z6
+	MOVQ        R10, R11
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	VMOVUPS     Z9, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Z8, Z7, Z7
+	VMOVUPS     Z7, (R11)
+	ADDQ        R8, R11
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z5, Z1, Z3
+	VMULPS      Z0, Z4, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VADDPS      Z4, Z3, Z5
+	VMOVUPS     Z5, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Z4, Z3, Z3
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Z6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     1024(R9), Z3
+	VMOVUPS     1088(R9), Z4
+	VMOVUPS     1152(R9), Z5
+	VMOVUPS     1216(R9), Z6
+	MOVQ        R10, R11
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	VMOVUPS     Z9, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Z8, Z7, Z7
+	VMOVUPS     Z7, (R11)
+	ADDQ        R8, R11
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z5, Z1, Z3
+	VMULPS      Z0, Z4, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VADDPS      Z4, Z3, Z5
+	VMOVUPS     Z5, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Z4, Z3, Z3
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Z6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     1280(R9), Z3
+	VMOVUPS     1344(R9), Z4
+	VMOVUPS     1408(R9), Z5
+	VMOVUPS     1472(R9), Z6
+	VMOVUPS     Z3, (R10)
+	ADDQ        R8, R10
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	VMOVUPS     Z9, (R10)
+	ADDQ        R8, R10
+	VSUBPS      Z8, Z7, Z7
+	VMOVUPS     Z7, (R10)
+	ADDQ        R8, R10
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z5, Z1, Z3
+	VMULPS      Z0, Z4, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VADDPS      Z4, Z3, Z5
+	VMOVUPS     Z5, (R10)
+	ADDQ        R8, R10
+	VSUBPS      Z4, Z3, Z3
+	VMOVUPS     Z3, (R10)
+	ADDQ        R8, R10
+	VMOVUPS     Z6, (R10)
+	ADDQ        $+64, CX
+	ADDQ        $+64, SI
+	DECQ        AX
+	JNZ         channels
+	VZEROUPPER
+	RET
+
+DATA winograd32_4020000000000000<>+0(SB)/4, $(8.0)
+GLOBL winograd32_4020000000000000<>(SB), RODATA|NOPTR, $4
+
+// func winogradGradient4x32AVX512(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+// Requires: AVX, AVX512F
+TEXT ·winogradGradient4x32AVX512(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         srcRow+16(FP), DX
+	MOVQ         srcCol+24(FP), BX
+	MOVQ         dst+32(FP), SI
+	MOVQ         dstRow+40(FP), DI
+	MOVQ         dstCol+48(FP), R8
+	MOVQ         tmp+56(FP), R9
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+	VBROADCASTSS winograd32_3fd0000000000000<>+0(SB), Z0
+	VBROADCASTSS winograd32_3fc5555555555555<>+0(SB), Z1
+	VBROADCASTSS winograd32_3fa5555555555555<>+0(SB), Z2
+	VBROADCASTSS winograd32_3fb5555555555555<>+0(SB), Z3
+
+channels:
+	MOVQ        CX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z9
+	VADDPS      Z6, Z5, Z10
+	VMULPS      Z10, Z1, Z10
+	VSUBPS      Z6, Z5, Z5
+	VMULPS      Z5, Z1, Z5
+	VADDPS      Z8, Z7, Z6
+	VSUBPS      Z8, Z7, Z7
+	VMULPS      Z4, Z0, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VSUBPS      Z10, Z4, Z4
+	VMOVUPS     Z4, (R9)
+	VMULPS      Z7, Z3, Z4
+	VSUBPS      Z5, Z4, Z4
+	VMOVUPS     Z4, 384(R9)
+	VMULPS      Z6, Z1, Z4
+	VSUBPS      Z10, Z4, Z4
+	VADDPS      Z9, Z4, Z4
+	VMOVUPS     Z4, 768(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z9
+	VADDPS      Z6, Z5, Z10
+	VMULPS      Z10, Z1, Z10
+	VSUBPS      Z6, Z5, Z5
+	VMULPS      Z5, Z1, Z5
+	VADDPS      Z8, Z7, Z6
+	VSUBPS      Z8, Z7, Z7
+	VMULPS      Z4, Z0, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VSUBPS      Z10, Z4, Z4
+	VMOVUPS     Z4, 64(R9)
+	VMULPS      Z7, Z3, Z4
+	VSUBPS      Z5, Z4, Z4
+	VMOVUPS     Z4, 448(R9)
+	VMULPS      Z6, Z1, Z4
+	VSUBPS      Z10, Z4, Z4
+	VADDPS      Z9, Z4, Z4
+	VMOVUPS     Z4, 832(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z9
+	VADDPS      Z6, Z5, Z10
+	VMULPS      Z10, Z1, Z10
+	VSUBPS      Z6, Z5, Z5
+	VMULPS      Z5, Z1, Z5
+	VADDPS      Z8, Z7, Z6
+	VSUBPS      Z8, Z7, Z7
+	VMULPS      Z4, Z0, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VSUBPS      Z10, Z4, Z4
+	VMOVUPS     Z4, 128(R9)
+	VMULPS      Z7, Z3, Z4
+	VSUBPS      Z5, Z4, Z4
+	VMOVUPS     Z4, 512(R9)
+	VMULPS      Z6, Z1, Z4
+	VSUBPS      Z10, Z4, Z4
+	VADDPS      Z9, Z4, Z4
+	VMOVUPS     Z4, 896(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z9
+	VADDPS      Z6, Z5, Z10
+	VMULPS      Z10, Z1, Z10
+	VSUBPS      Z6, Z5, Z5
+	VMULPS      Z5, Z1, Z5
+	VADDPS      Z8, Z7, Z6
+	VSUBPS      Z8, Z7, Z7
+	VMULPS      Z4, Z0, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VSUBPS      Z10, Z4, Z4
+	VMOVUPS     Z4, 192(R9)
+	VMULPS      Z7, Z3, Z4
+	VSUBPS      Z5, Z4, Z4
+	VMOVUPS     Z4, 576(R9)
+	VMULPS      Z6, Z1, Z4
+	VSUBPS      Z10, Z4, Z4
+	VADDPS      Z9, Z4, Z4
+	VMOVUPS     Z4, 960(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z9
+	VADDPS      Z6, Z5, Z10
+	VMULPS      Z10, Z1, Z10
+	VSUBPS      Z6, Z5, Z5
+	VMULPS      Z5, Z1, Z5
+	VADDPS      Z8, Z7, Z6
+	VSUBPS      Z8, Z7, Z7
+	VMULPS      Z4, Z0, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VSUBPS      Z10, Z4, Z4
+	VMOVUPS     Z4, 256(R9)
+	VMULPS      Z7, Z3, Z4
+	VSUBPS      Z5, Z4, Z4
+	VMOVUPS     Z4, 640(R9)
+	VMULPS      Z6, Z1, Z4
+	VSUBPS      Z10, Z4, Z4
+	VADDPS      Z9, Z4, Z4
+	VMOVUPS     Z4, 1024(R9)
+	ADDQ        BX, R10
+	VMOVUPS     (R10), Z4
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z5
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z6
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z7
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z8
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z9
+	VADDPS      Z6, Z5, Z10
+	VMULPS      Z10, Z1, Z10
+	VSUBPS      Z6, Z5, Z5
+	VMULPS      Z5, Z1, Z5
+	VADDPS      Z8, Z7, Z6
+	VSUBPS      Z8, Z7, Z7
+	VMULPS      Z4, Z0, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VSUBPS      Z10, Z4, Z4
+	VMOVUPS     Z4, 320(R9)
+	VMULPS      Z7, Z3, Z4
+	VSUBPS      Z5, Z4, Z4
+	VMOVUPS     Z4, 704(R9)
+	VMULPS      Z6, Z1, Z4
+	VSUBPS      Z10, Z4, Z4
+	VADDPS      Z9, Z4, Z4
+	VMOVUPS     Z4, 1088(R9)
+	MOVQ        SI, R10
+	VMOVUPS     (R9), Z4
+	VMOVUPS     64(R9), Z5
+	VMOVUPS     128(R9), Z6
+	VMOVUPS     192(R9), Z7
+	VMOVUPS     256(R9), Z8
+	VMOVUPS     320(R9), Z9
+	MOVQ        R10, R11
+	VADDPS      Z6, Z5, Z10
+	VMULPS      Z10, Z1, Z10
+	VSUBPS      Z6, Z5, Z5
+	VMULPS      Z5, Z1, Z5
+	VADDPS      Z8, Z7, Z6
+	VSUBPS      Z8, Z7, Z7
+	VMULPS      Z4, Z0, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VSUBPS      Z10, Z4, Z4
+	VMOVUPS     Z4, (R11)
+	ADDQ        R8, R11
+	VMULPS      Z7, Z3, Z4
+	VSUBPS      Z5, Z4, Z4
+	VMOVUPS     Z4, (R11)
+	ADDQ        R8, R11
+	VMULPS      Z6, Z1, Z4
+	VSUBPS      Z10, Z4, Z4
+	VADDPS      Z9, Z4, Z4
+	VMOVUPS     Z4, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     384(R9), Z4
+	VMOVUPS     448(R9), Z5
+	VMOVUPS     512(R9), Z6
+	VMOVUPS     576(R9), Z7
+	VMOVUPS     640(R9), Z8
+	VMOVUPS     704(R9), Z9
+	MOVQ        R10, R11
+	VADDPS      Z6, Z5, Z10
+	VMULPS      Z10, Z1, Z10
+	VSUBPS      Z6, Z5, Z5
+	VMULPS      Z5, Z1, Z5
+	VADDPS      Z8, Z7, Z6
+	VSUBPS      Z8, Z7, Z7
+	VMULPS      Z4, Z0, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VSUBPS      Z10, Z4, Z4
+	VMOVUPS     Z4, (R11)
+	ADDQ        R8, R11
+	VMULPS      Z7, Z3, Z4
+	VSUBPS      Z5, Z4, Z4
+	VMOVUPS     Z4, (R11)
+	ADDQ        R8, R11
+	VMULPS      Z6, Z1, Z4
+	VSUBPS      Z10, Z4, Z4
+	VADDPS      Z9, Z4, Z4
+	VMOVUPS     Z4, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     768(R9), Z4
+	VMOVUPS     832(R9), Z5
+	VMOVUPS     896(R9), Z6
+	VMOVUPS     960(R9), Z7
+	VMOVUPS     1024(R9), Z8
+	VMOVUPS     1088(R9), Z9
+	VADDPS      Z6, Z5, Z10
+	VMULPS      Z10, Z1, Z10
+	VSUBPS      Z6, Z5, Z5
+	VMULPS      Z5, Z1, Z5
+	VADDPS      Z8, Z7, Z6
+	VSUBPS      Z8, Z7, Z7
+	VMULPS      Z4, Z0, Z4
+	VFMADD231PS Z6, Z2, Z4
+	VSUBPS      Z10, Z4, Z4
+	VMOVUPS     Z4, (R10)
+	ADDQ        R8, R10
+	VMULPS      Z7, Z3, Z4
+	VSUBPS      Z5, Z4, Z4
+	VMOVUPS     Z4, (R10)
+	ADDQ        R8, R10
+	VMULPS      Z6, Z1, Z4
+	VSUBPS      Z10, Z4, Z4
+	VADDPS      Z9, Z4, Z4
+	VMOVUPS     Z4, (R10)
+	ADDQ        $+64, CX
+	ADDQ        $+64, SI
+	DECQ        AX
+	JNZ         channels
+	VZEROUPPER
+	RET
+
 // func winogradOutput4x32AVX512(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32, bias *float32, relu int)
 // Requires: AVX, AVX512F
 TEXT ·winogradOutput4x32AVX512(SB), NOSPLIT, $0-80
@@ -1701,9 +2532,6 @@ next:
 	VZEROUPPER
 	RET
 
-DATA winograd32_4020000000000000<>+0(SB)/4, $(8.0)
-GLOBL winograd32_4020000000000000<>(SB), RODATA|NOPTR, $4
-
 // func winogradInput2x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
 // Requires: AVX, AVX512F
 TEXT ·winogradInput2x64AVX512(SB), NOSPLIT, $0-64
@@ -2003,6 +2831,260 @@ channels:
 
 DATA winograd64_3fe0000000000000<>+0(SB)/8, $(0.5)
 GLOBL winograd64_3fe0000000000000<>(SB), RODATA|NOPTR, $8
+
+// func winogradDelta2x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+// Requires: AVX, AVX512F
+TEXT ·winogradDelta2x64AVX512(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ srcRow+16(FP), DX
+	MOVQ srcCol+24(FP), BX
+	MOVQ dst+32(FP), SI
+	MOVQ dstRow+40(FP), DI
+	MOVQ dstCol+48(FP), R8
+	MOVQ tmp+56(FP), R9
+	SHLQ $0x03, DX
+	SHLQ $0x03, BX
+	SHLQ $0x03, DI
+	SHLQ $0x03, R8
+
+channels:
+	MOVQ    CX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Z0
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z1
+	VMOVUPS Z0, (R9)
+	VADDPD  Z1, Z0, Z2
+	VMOVUPS Z2, 128(R9)
+	VSUBPD  Z1, Z0, Z0
+	VMOVUPS Z0, 256(R9)
+	VPXORD  Z3, Z3, Z3
+	VSUBPD  Z1, Z3, Z0
+	VMOVUPS Z0, 384(R9)
+	ADDQ    BX, R10
+	VMOVUPS (R10), Z0
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z1
+	VMOVUPS Z0, 64(R9)
+	VADDPD  Z1, Z0, Z2
+	VMOVUPS Z2, 192(R9)
+	VSUBPD  Z1, Z0, Z0
+	VMOVUPS Z0, 320(R9)
+	VPXORD  Z4, Z4, Z4
+	VSUBPD  Z1, Z4, Z0
+	VMOVUPS Z0, 448(R9)
+	MOVQ    SI, R10
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	MOVQ    R10, R11
+	VMOVUPS Z0, (R11)
+	ADDQ    R8, R11
+	VADDPD  Z1, Z0, Z2
+	VMOVUPS Z2, (R11)
+	ADDQ    R8, R11
+	VSUBPD  Z1, Z0, Z0
+	VMOVUPS Z0, (R11)
+	ADDQ    R8, R11
+	VPXORD  Z5, Z5, Z5
+	VSUBPD  Z1, Z5, Z0
+	VMOVUPS Z0, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 128(R9), Z0
+	VMOVUPS 192(R9), Z1
+	MOVQ    R10, R11
+	VMOVUPS Z0, (R11)
+	ADDQ    R8, R11
+	VADDPD  Z1, Z0, Z2
+	VMOVUPS Z2, (R11)
+	ADDQ    R8, R11
+	VSUBPD  Z1, Z0, Z0
+	VMOVUPS Z0, (R11)
+	ADDQ    R8, R11
+	VPXORD  Z6, Z6, Z6
+	VSUBPD  Z1, Z6, Z0
+	VMOVUPS Z0, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 256(R9), Z0
+	VMOVUPS 320(R9), Z1
+	MOVQ    R10, R11
+	VMOVUPS Z0, (R11)
+	ADDQ    R8, R11
+	VADDPD  Z1, Z0, Z2
+	VMOVUPS Z2, (R11)
+	ADDQ    R8, R11
+	VSUBPD  Z1, Z0, Z0
+	VMOVUPS Z0, (R11)
+	ADDQ    R8, R11
+	VPXORD  Z7, Z7, Z7
+	VSUBPD  Z1, Z7, Z0
+	VMOVUPS Z0, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 384(R9), Z0
+	VMOVUPS 448(R9), Z1
+	VMOVUPS Z0, (R10)
+	ADDQ    R8, R10
+	VADDPD  Z1, Z0, Z2
+	VMOVUPS Z2, (R10)
+	ADDQ    R8, R10
+	VSUBPD  Z1, Z0, Z0
+	VMOVUPS Z0, (R10)
+	ADDQ    R8, R10
+	VPXORD  Z8, Z8, Z8
+	VSUBPD  Z1, Z8, Z0
+	VMOVUPS Z0, (R10)
+	ADDQ    $+64, CX
+	ADDQ    $+64, SI
+	DECQ    AX
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func winogradGradient2x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+// Requires: AVX, AVX512F
+TEXT ·winogradGradient2x64AVX512(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         srcRow+16(FP), DX
+	MOVQ         srcCol+24(FP), BX
+	MOVQ         dst+32(FP), SI
+	MOVQ         dstRow+40(FP), DI
+	MOVQ         dstCol+48(FP), R8
+	MOVQ         tmp+56(FP), R9
+	SHLQ         $0x03, DX
+	SHLQ         $0x03, BX
+	SHLQ         $0x03, DI
+	SHLQ         $0x03, R8
+	VBROADCASTSD winograd64_3fe0000000000000<>+0(SB), Z0
+
+channels:
+	MOVQ    CX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Z1
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z2
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z3
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z4
+	VADDPD  Z3, Z2, Z5
+	VMULPD  Z5, Z0, Z5
+	VADDPD  Z5, Z1, Z1
+	VMOVUPS Z1, (R9)
+	VSUBPD  Z3, Z2, Z1
+	VMULPD  Z1, Z0, Z1
+	VMOVUPS Z1, 256(R9)
+	VADDPD  Z4, Z5, Z1
+	VMOVUPS Z1, 512(R9)
+	ADDQ    BX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Z1
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z2
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z3
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z4
+	VADDPD  Z3, Z2, Z5
+	VMULPD  Z5, Z0, Z5
+	VADDPD  Z5, Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	VSUBPD  Z3, Z2, Z1
+	VMULPD  Z1, Z0, Z1
+	VMOVUPS Z1, 320(R9)
+	VADDPD  Z4, Z5, Z1
+	VMOVUPS Z1, 576(R9)
+	ADDQ    BX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Z1
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z2
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z3
+	ADDQ    DX, R11
+	VMOVUPS (R11), Z4
+	VADDPD  Z3, Z2, Z5
+	VMULPD  Z5, Z0, Z5
+	VADDPD  Z5, Z1, Z1
+	VMOVUPS Z1, 128(R9)
+	VSUBPD  Z3, Z2, Z1
+	VMULPD  Z1, Z0, Z1
+	VMOVUPS Z1, 384(R9)
+	VADDPD  Z4, Z5, Z1
+	VMOVUPS Z1, 640(R9)
+	ADDQ    BX, R10
+	VMOVUPS (R10), Z1
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z2
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z3
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z4
+	VADDPD  Z3, Z2, Z5
+	VMULPD  Z5, Z0, Z5
+	VADDPD  Z5, Z1, Z1
+	VMOVUPS Z1, 192(R9)
+	VSUBPD  Z3, Z2, Z1
+	VMULPD  Z1, Z0, Z1
+	VMOVUPS Z1, 448(R9)
+	VADDPD  Z4, Z5, Z1
+	VMOVUPS Z1, 704(R9)
+	MOVQ    SI, R10
+	VMOVUPS (R9), Z1
+	VMOVUPS 64(R9), Z2
+	VMOVUPS 128(R9), Z3
+	VMOVUPS 192(R9), Z4
+	MOVQ    R10, R11
+	VADDPD  Z3, Z2, Z5
+	VMULPD  Z5, Z0, Z5
+	VADDPD  Z5, Z1, Z1
+	VMOVUPS Z1, (R11)
+	ADDQ    R8, R11
+	VSUBPD  Z3, Z2, Z1
+	VMULPD  Z1, Z0, Z1
+	VMOVUPS Z1, (R11)
+	ADDQ    R8, R11
+	VADDPD  Z4, Z5, Z1
+	VMOVUPS Z1, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 256(R9), Z1
+	VMOVUPS 320(R9), Z2
+	VMOVUPS 384(R9), Z3
+	VMOVUPS 448(R9), Z4
+	MOVQ    R10, R11
+	VADDPD  Z3, Z2, Z5
+	VMULPD  Z5, Z0, Z5
+	VADDPD  Z5, Z1, Z1
+	VMOVUPS Z1, (R11)
+	ADDQ    R8, R11
+	VSUBPD  Z3, Z2, Z1
+	VMULPD  Z1, Z0, Z1
+	VMOVUPS Z1, (R11)
+	ADDQ    R8, R11
+	VADDPD  Z4, Z5, Z1
+	VMOVUPS Z1, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 512(R9), Z1
+	VMOVUPS 576(R9), Z2
+	VMOVUPS 640(R9), Z3
+	VMOVUPS 704(R9), Z4
+	VADDPD  Z3, Z2, Z5
+	VMULPD  Z5, Z0, Z5
+	VADDPD  Z5, Z1, Z1
+	VMOVUPS Z1, (R10)
+	ADDQ    R8, R10
+	VSUBPD  Z3, Z2, Z1
+	VMULPD  Z1, Z0, Z1
+	VMOVUPS Z1, (R10)
+	ADDQ    R8, R10
+	VADDPD  Z4, Z5, Z1
+	VMOVUPS Z1, (R10)
+	ADDQ    $+64, CX
+	ADDQ    $+64, SI
+	DECQ    AX
+	JNZ     channels
+	VZEROUPPER
+	RET
 
 // func winogradOutput2x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64, bias *float64, relu int)
 // Requires: AVX, AVX512F
@@ -2916,6 +3998,583 @@ GLOBL winograd64_3fa5555555555555<>(SB), RODATA|NOPTR, $8
 DATA winograd64_3fb5555555555555<>+0(SB)/8, $(0.08333333333333333)
 GLOBL winograd64_3fb5555555555555<>(SB), RODATA|NOPTR, $8
 
+// func winogradDelta4x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+// Requires: AVX, AVX512F
+TEXT ·winogradDelta4x64AVX512(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         srcRow+16(FP), DX
+	MOVQ         srcCol+24(FP), BX
+	MOVQ         dst+32(FP), SI
+	MOVQ         dstRow+40(FP), DI
+	MOVQ         dstCol+48(FP), R8
+	MOVQ         tmp+56(FP), R9
+	SHLQ         $0x03, DX
+	SHLQ         $0x03, BX
+	SHLQ         $0x03, DI
+	SHLQ         $0x03, R8
+	VBROADCASTSD winograd64_4000000000000000<>+0(SB), Z0
+	VBROADCASTSD winograd64_4010000000000000<>+0(SB), Z1
+	VBROADCASTSD winograd64_4020000000000000<>+0(SB), Z2
+
+channels:
+	MOVQ        CX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z3
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	VMOVUPS     Z3, (R9)
+	VADDPD      Z5, Z3, Z7
+	VADDPD      Z6, Z4, Z8
+	VADDPD      Z8, Z7, Z9
+	VMOVUPS     Z9, 256(R9)
+	VSUBPD      Z8, Z7, Z7
+	VMOVUPS     Z7, 512(R9)
+	VMOVAPD     Z3, Z3
+	VFMADD231PD Z5, Z1, Z3
+	VMULPD      Z0, Z4, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VADDPD      Z4, Z3, Z5
+	VMOVUPS     Z5, 768(R9)
+	VSUBPD      Z4, Z3, Z3
+	VMOVUPS     Z3, 1024(R9)
+	VMOVUPS     Z6, 1280(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z3
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	VMOVUPS     Z3, 64(R9)
+	VADDPD      Z5, Z3, Z7
+	VADDPD      Z6, Z4, Z8
+	VADDPD      Z8, Z7, Z9
+	VMOVUPS     Z9, 320(R9)
+	VSUBPD      Z8, Z7, Z7
+	VMOVUPS     Z7, 576(R9)
+	VMOVAPD     Z3, Z3
+	VFMADD231PD Z5, Z1, Z3
+	VMULPD      Z0, Z4, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VADDPD      Z4, Z3, Z5
+	VMOVUPS     Z5, 832(R9)
+	VSUBPD      Z4, Z3, Z3
+	VMOVUPS     Z3, 1088(R9)
+	VMOVUPS     Z6, 1344(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z3
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	VMOVUPS     Z3, 128(R9)
+	VADDPD      Z5, Z3, Z7
+	VADDPD      Z6, Z4, Z8
+	VADDPD      Z8, Z7, Z9
+	VMOVUPS     Z9, 384(R9)
+	VSUBPD      Z8, Z7, Z7
+	VMOVUPS     Z7, 640(R9)
+	VMOVAPD     Z3, Z3
+	VFMADD231PD Z5, Z1, Z3
+	VMULPD      Z0, Z4, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VADDPD      Z4, Z3, Z5
+	VMOVUPS     Z5, 896(R9)
+	VSUBPD      Z4, Z3, Z3
+	VMOVUPS     Z3, 1152(R9)
+	VMOVUPS     Z6, 1408(R9)
+	ADDQ        BX, R10
+	VMOVUPS     (R10), Z3
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z4
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z5
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z6
+	VMOVUPS     Z3, 192(R9)
+	VADDPD      Z5, Z3, Z7
+	VADDPD      Z6, Z4, Z8
+	VADDPD      Z8, Z7, Z9
+	VMOVUPS     Z9, 448(R9)
+	VSUBPD      Z8, Z7, Z7
+	VMOVUPS     Z7, 704(R9)
+	VMOVAPD     Z3, Z3
+	VFMADD231PD Z5, Z1, Z3
+	VMULPD      Z0, Z4, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VADDPD      Z4, Z3, Z5
+	VMOVUPS     Z5, 960(R9)
+	VSUBPD      Z4, Z3, Z3
+	VMOVUPS     Z3, 1216(R9)
+	VMOVUPS     Z6, 1472(R9)
+	MOVQ        SI, R10
+	VMOVUPS     (R9), Z3
+	VMOVUPS     64(R9), Z4
+	VMOVUPS     128(R9), Z5
+	VMOVUPS     192(R9), Z6
+	MOVQ        R10, R11
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VADDPD      Z5, Z3, Z7
+	VADDPD      Z6, Z4, Z8
+	VADDPD      Z8, Z7, Z9
+	VMOVUPS     Z9, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Z8, Z7, Z7
+	VMOVUPS     Z7, (R11)
+	ADDQ        R8, R11
+	VMOVAPD     Z3, Z3
+	VFMADD231PD Z5, Z1, Z3
+	VMULPD      Z0, Z4, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VADDPD      Z4, Z3, Z5
+	VMOVUPS     Z5, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Z4, Z3, Z3
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Z6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     256(R9), Z3
+	VMOVUPS     320(R9), Z4
+	VMOVUPS     384(R9), Z5
+	VMOVUPS     448(R9), Z6
+	MOVQ        R10, R11
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VADDPD      Z5, Z3, Z7
+	VADDPD      Z6, Z4, Z8
+	VADDPD      Z8, Z7, Z9
+	VMOVUPS     Z9, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Z8, Z7, Z7
+	VMOVUPS     Z7, (R11)
+	ADDQ        R8, R11
+	VMOVAPD     Z3, Z3
+	VFMADD231PD Z5, Z1, Z3
+	VMULPD      Z0, Z4, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VADDPD      Z4, Z3, Z5
+	VMOVUPS     Z5, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Z4, Z3, Z3
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Z6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     512(R9), Z3
+	VMOVUPS     576(R9), Z4
+	VMOVUPS     640(R9), Z5
+	VMOVUPS     704(R9), Z6
+	MOVQ        R10, R11
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VADDPD      Z5, Z3, Z7
+	VADDPD      Z6, Z4, Z8
+	VADDPD      Z8, Z7, Z9
+	VMOVUPS     Z9, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Z8, Z7, Z7
+	VMOVUPS     Z7, (R11)
+	ADDQ        R8, R11
+	VMOVAPD     Z3, Z3
+	VFMADD231PD Z5, Z1, Z3
+	VMULPD      Z0, Z4, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VADDPD      Z4, Z3, Z5
+	VMOVUPS     Z5, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Z4, Z3, Z3
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Z6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     768(R9), Z3
+	VMOVUPS     832(R9), Z4
+	VMOVUPS     896(R9), Z5
+	VMOVUPS     960(R9), Z6
+	MOVQ        R10, R11
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VADDPD      Z5, Z3, Z7
+	VADDPD      Z6, Z4, Z8
+	VADDPD      Z8, Z7, Z9
+	VMOVUPS     Z9, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Z8, Z7, Z7
+	VMOVUPS     Z7, (R11)
+	ADDQ        R8, R11
+	VMOVAPD     Z3, Z3
+	VFMADD231PD Z5, Z1, Z3
+	VMULPD      Z0, Z4, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VADDPD      Z4, Z3, Z5
+	VMOVUPS     Z5, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Z4, Z3, Z3
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Z6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     1024(R9), Z3
+	VMOVUPS     1088(R9), Z4
+	VMOVUPS     1152(R9), Z5
+	VMOVUPS     1216(R9), Z6
+	MOVQ        R10, R11
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VADDPD      Z5, Z3, Z7
+	VADDPD      Z6, Z4, Z8
+	VADDPD      Z8, Z7, Z9
+	VMOVUPS     Z9, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Z8, Z7, Z7
+	VMOVUPS     Z7, (R11)
+	ADDQ        R8, R11
+	VMOVAPD     Z3, Z3
+	VFMADD231PD Z5, Z1, Z3
+	VMULPD      Z0, Z4, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VADDPD      Z4, Z3, Z5
+	VMOVUPS     Z5, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Z4, Z3, Z3
+	VMOVUPS     Z3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Z6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     1280(R9), Z3
+	VMOVUPS     1344(R9), Z4
+	VMOVUPS     1408(R9), Z5
+	VMOVUPS     1472(R9), Z6
+	VMOVUPS     Z3, (R10)
+	ADDQ        R8, R10
+	VADDPD      Z5, Z3, Z7
+	VADDPD      Z6, Z4, Z8
+	VADDPD      Z8, Z7, Z9
+	VMOVUPS     Z9, (R10)
+	ADDQ        R8, R10
+	VSUBPD      Z8, Z7, Z7
+	VMOVUPS     Z7, (R10)
+	ADDQ        R8, R10
+	VMOVAPD     Z3, Z3
+	VFMADD231PD Z5, Z1, Z3
+	VMULPD      Z0, Z4, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VADDPD      Z4, Z3, Z5
+	VMOVUPS     Z5, (R10)
+	ADDQ        R8, R10
+	VSUBPD      Z4, Z3, Z3
+	VMOVUPS     Z3, (R10)
+	ADDQ        R8, R10
+	VMOVUPS     Z6, (R10)
+	ADDQ        $+64, CX
+	ADDQ        $+64, SI
+	DECQ        AX
+	JNZ         channels
+	VZEROUPPER
+	RET
+
+DATA winograd64_4020000000000000<>+0(SB)/8, $(8.0)
+GLOBL winograd64_4020000000000000<>(SB), RODATA|NOPTR, $8
+
+// func winogradGradient4x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+// Requires: AVX, AVX512F
+TEXT ·winogradGradient4x64AVX512(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         srcRow+16(FP), DX
+	MOVQ         srcCol+24(FP), BX
+	MOVQ         dst+32(FP), SI
+	MOVQ         dstRow+40(FP), DI
+	MOVQ         dstCol+48(FP), R8
+	MOVQ         tmp+56(FP), R9
+	SHLQ         $0x03, DX
+	SHLQ         $0x03, BX
+	SHLQ         $0x03, DI
+	SHLQ         $0x03, R8
+	VBROADCASTSD winograd64_3fd0000000000000<>+0(SB), Z0
+	VBROADCASTSD winograd64_3fc5555555555555<>+0(SB), Z1
+	VBROADCASTSD winograd64_3fa5555555555555<>+0(SB), Z2
+	VBROADCASTSD winograd64_3fb5555555555555<>+0(SB), Z3
+
+channels:
+	MOVQ        CX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z9
+	VADDPD      Z6, Z5, Z10
+	VMULPD      Z10, Z1, Z10
+	VSUBPD      Z6, Z5, Z5
+	VMULPD      Z5, Z1, Z5
+	VADDPD      Z8, Z7, Z6
+	VSUBPD      Z8, Z7, Z7
+	VMULPD      Z4, Z0, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VSUBPD      Z10, Z4, Z4
+	VMOVUPS     Z4, (R9)
+	VMULPD      Z7, Z3, Z4
+	VSUBPD      Z5, Z4, Z4
+	VMOVUPS     Z4, 384(R9)
+	VMULPD      Z6, Z1, Z4
+	VSUBPD      Z10, Z4, Z4
+	VADDPD      Z9, Z4, Z4
+	VMOVUPS     Z4, 768(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z9
+	VADDPD      Z6, Z5, Z10
+	VMULPD      Z10, Z1, Z10
+	VSUBPD      Z6, Z5, Z5
+	VMULPD      Z5, Z1, Z5
+	VADDPD      Z8, Z7, Z6
+	VSUBPD      Z8, Z7, Z7
+	VMULPD      Z4, Z0, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VSUBPD      Z10, Z4, Z4
+	VMOVUPS     Z4, 64(R9)
+	VMULPD      Z7, Z3, Z4
+	VSUBPD      Z5, Z4, Z4
+	VMOVUPS     Z4, 448(R9)
+	VMULPD      Z6, Z1, Z4
+	VSUBPD      Z10, Z4, Z4
+	VADDPD      Z9, Z4, Z4
+	VMOVUPS     Z4, 832(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z9
+	VADDPD      Z6, Z5, Z10
+	VMULPD      Z10, Z1, Z10
+	VSUBPD      Z6, Z5, Z5
+	VMULPD      Z5, Z1, Z5
+	VADDPD      Z8, Z7, Z6
+	VSUBPD      Z8, Z7, Z7
+	VMULPD      Z4, Z0, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VSUBPD      Z10, Z4, Z4
+	VMOVUPS     Z4, 128(R9)
+	VMULPD      Z7, Z3, Z4
+	VSUBPD      Z5, Z4, Z4
+	VMOVUPS     Z4, 512(R9)
+	VMULPD      Z6, Z1, Z4
+	VSUBPD      Z10, Z4, Z4
+	VADDPD      Z9, Z4, Z4
+	VMOVUPS     Z4, 896(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z9
+	VADDPD      Z6, Z5, Z10
+	VMULPD      Z10, Z1, Z10
+	VSUBPD      Z6, Z5, Z5
+	VMULPD      Z5, Z1, Z5
+	VADDPD      Z8, Z7, Z6
+	VSUBPD      Z8, Z7, Z7
+	VMULPD      Z4, Z0, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VSUBPD      Z10, Z4, Z4
+	VMOVUPS     Z4, 192(R9)
+	VMULPD      Z7, Z3, Z4
+	VSUBPD      Z5, Z4, Z4
+	VMOVUPS     Z4, 576(R9)
+	VMULPD      Z6, Z1, Z4
+	VSUBPD      Z10, Z4, Z4
+	VADDPD      Z9, Z4, Z4
+	VMOVUPS     Z4, 960(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Z4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Z9
+	VADDPD      Z6, Z5, Z10
+	VMULPD      Z10, Z1, Z10
+	VSUBPD      Z6, Z5, Z5
+	VMULPD      Z5, Z1, Z5
+	VADDPD      Z8, Z7, Z6
+	VSUBPD      Z8, Z7, Z7
+	VMULPD      Z4, Z0, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VSUBPD      Z10, Z4, Z4
+	VMOVUPS     Z4, 256(R9)
+	VMULPD      Z7, Z3, Z4
+	VSUBPD      Z5, Z4, Z4
+	VMOVUPS     Z4, 640(R9)
+	VMULPD      Z6, Z1, Z4
+	VSUBPD      Z10, Z4, Z4
+	VADDPD      Z9, Z4, Z4
+	VMOVUPS     Z4, 1024(R9)
+	ADDQ        BX, R10
+	VMOVUPS     (R10), Z4
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z5
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z6
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z7
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z8
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Z9
+	VADDPD      Z6, Z5, Z10
+	VMULPD      Z10, Z1, Z10
+	VSUBPD      Z6, Z5, Z5
+	VMULPD      Z5, Z1, Z5
+	VADDPD      Z8, Z7, Z6
+	VSUBPD      Z8, Z7, Z7
+	VMULPD      Z4, Z0, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VSUBPD      Z10, Z4, Z4
+	VMOVUPS     Z4, 320(R9)
+	VMULPD      Z7, Z3, Z4
+	VSUBPD      Z5, Z4, Z4
+	VMOVUPS     Z4, 704(R9)
+	VMULPD      Z6, Z1, Z4
+	VSUBPD      Z10, Z4, Z4
+	VADDPD      Z9, Z4, Z4
+	VMOVUPS     Z4, 1088(R9)
+	MOVQ        SI, R10
+	VMOVUPS     (R9), Z4
+	VMOVUPS     64(R9), Z5
+	VMOVUPS     128(R9), Z6
+	VMOVUPS     192(R9), Z7
+	VMOVUPS     256(R9), Z8
+	VMOVUPS     320(R9), Z9
+	MOVQ        R10, R11
+	VADDPD      Z6, Z5, Z10
+	VMULPD      Z10, Z1, Z10
+	VSUBPD      Z6, Z5, Z5
+	VMULPD      Z5, Z1, Z5
+	VADDPD      Z8, Z7, Z6
+	VSUBPD      Z8, Z7, Z7
+	VMULPD      Z4, Z0, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VSUBPD      Z10, Z4, Z4
+	VMOVUPS     Z4, (R11)
+	ADDQ        R8, R11
+	VMULPD      Z7, Z3, Z4
+	VSUBPD      Z5, Z4, Z4
+	VMOVUPS     Z4, (R11)
+	ADDQ        R8, R11
+	VMULPD      Z6, Z1, Z4
+	VSUBPD      Z10, Z4, Z4
+	VADDPD      Z9, Z4, Z4
+	VMOVUPS     Z4, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     384(R9), Z4
+	VMOVUPS     448(R9), Z5
+	VMOVUPS     512(R9), Z6
+	VMOVUPS     576(R9), Z7
+	VMOVUPS     640(R9), Z8
+	VMOVUPS     704(R9), Z9
+	MOVQ        R10, R11
+	VADDPD      Z6, Z5, Z10
+	VMULPD      Z10, Z1, Z10
+	VSUBPD      Z6, Z5, Z5
+	VMULPD      Z5, Z1, Z5
+	VADDPD      Z8, Z7, Z6
+	VSUBPD      Z8, Z7, Z7
+	VMULPD      Z4, Z0, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VSUBPD      Z10, Z4, Z4
+	VMOVUPS     Z4, (R11)
+	ADDQ        R8, R11
+	VMULPD      Z7, Z3, Z4
+	VSUBPD      Z5, Z4, Z4
+	VMOVUPS     Z4, (R11)
+	ADDQ        R8, R11
+	VMULPD      Z6, Z1, Z4
+	VSUBPD      Z10, Z4, Z4
+	VADDPD      Z9, Z4, Z4
+	VMOVUPS     Z4, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     768(R9), Z4
+	VMOVUPS     832(R9), Z5
+	VMOVUPS     896(R9), Z6
+	VMOVUPS     960(R9), Z7
+	VMOVUPS     1024(R9), Z8
+	VMOVUPS     1088(R9), Z9
+	VADDPD      Z6, Z5, Z10
+	VMULPD      Z10, Z1, Z10
+	VSUBPD      Z6, Z5, Z5
+	VMULPD      Z5, Z1, Z5
+	VADDPD      Z8, Z7, Z6
+	VSUBPD      Z8, Z7, Z7
+	VMULPD      Z4, Z0, Z4
+	VFMADD231PD Z6, Z2, Z4
+	VSUBPD      Z10, Z4, Z4
+	VMOVUPS     Z4, (R10)
+	ADDQ        R8, R10
+	VMULPD      Z7, Z3, Z4
+	VSUBPD      Z5, Z4, Z4
+	VMOVUPS     Z4, (R10)
+	ADDQ        R8, R10
+	VMULPD      Z6, Z1, Z4
+	VSUBPD      Z10, Z4, Z4
+	VADDPD      Z9, Z4, Z4
+	VMOVUPS     Z4, (R10)
+	ADDQ        $+64, CX
+	ADDQ        $+64, SI
+	DECQ        AX
+	JNZ         channels
+	VZEROUPPER
+	RET
+
 // func winogradOutput4x64AVX512(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64, bias *float64, relu int)
 // Requires: AVX, AVX512F
 TEXT ·winogradOutput4x64AVX512(SB), NOSPLIT, $0-80
@@ -3401,9 +5060,6 @@ next:
 	VZEROUPPER
 	RET
 
-DATA winograd64_4020000000000000<>+0(SB)/8, $(8.0)
-GLOBL winograd64_4020000000000000<>(SB), RODATA|NOPTR, $8
-
 // func winogradInput2x32AVX2(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
 // Requires: AVX
 TEXT ·winogradInput2x32AVX2(SB), NOSPLIT, $0-64
@@ -3694,6 +5350,260 @@ channels:
 	VMOVUPS Y1, (R10)
 	ADDQ    R8, R10
 	VMOVUPS Y3, (R10)
+	ADDQ    $+32, CX
+	ADDQ    $+32, SI
+	DECQ    AX
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func winogradDelta2x32AVX2(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+// Requires: AVX, AVX2
+TEXT ·winogradDelta2x32AVX2(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ srcRow+16(FP), DX
+	MOVQ srcCol+24(FP), BX
+	MOVQ dst+32(FP), SI
+	MOVQ dstRow+40(FP), DI
+	MOVQ dstCol+48(FP), R8
+	MOVQ tmp+56(FP), R9
+	SHLQ $0x02, DX
+	SHLQ $0x02, BX
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+channels:
+	MOVQ    CX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Y0
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y1
+	VMOVUPS Y0, (R9)
+	VADDPS  Y1, Y0, Y2
+	VMOVUPS Y2, 64(R9)
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, 128(R9)
+	VPXOR   Y0, Y0, Y0
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, 192(R9)
+	ADDQ    BX, R10
+	VMOVUPS (R10), Y0
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y1
+	VMOVUPS Y0, 32(R9)
+	VADDPS  Y1, Y0, Y2
+	VMOVUPS Y2, 96(R9)
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, 160(R9)
+	VPXOR   Y0, Y0, Y0
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, 224(R9)
+	MOVQ    SI, R10
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	MOVQ    R10, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R8, R11
+	VADDPS  Y1, Y0, Y2
+	VMOVUPS Y2, (R11)
+	ADDQ    R8, R11
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, (R11)
+	ADDQ    R8, R11
+	VPXOR   Y0, Y0, Y0
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 64(R9), Y0
+	VMOVUPS 96(R9), Y1
+	MOVQ    R10, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R8, R11
+	VADDPS  Y1, Y0, Y2
+	VMOVUPS Y2, (R11)
+	ADDQ    R8, R11
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, (R11)
+	ADDQ    R8, R11
+	VPXOR   Y0, Y0, Y0
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 128(R9), Y0
+	VMOVUPS 160(R9), Y1
+	MOVQ    R10, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R8, R11
+	VADDPS  Y1, Y0, Y2
+	VMOVUPS Y2, (R11)
+	ADDQ    R8, R11
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, (R11)
+	ADDQ    R8, R11
+	VPXOR   Y0, Y0, Y0
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 192(R9), Y0
+	VMOVUPS 224(R9), Y1
+	VMOVUPS Y0, (R10)
+	ADDQ    R8, R10
+	VADDPS  Y1, Y0, Y2
+	VMOVUPS Y2, (R10)
+	ADDQ    R8, R10
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, (R10)
+	ADDQ    R8, R10
+	VPXOR   Y0, Y0, Y0
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, (R10)
+	ADDQ    $+32, CX
+	ADDQ    $+32, SI
+	DECQ    AX
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func winogradGradient2x32AVX2(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+// Requires: AVX
+TEXT ·winogradGradient2x32AVX2(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         srcRow+16(FP), DX
+	MOVQ         srcCol+24(FP), BX
+	MOVQ         dst+32(FP), SI
+	MOVQ         dstRow+40(FP), DI
+	MOVQ         dstCol+48(FP), R8
+	MOVQ         tmp+56(FP), R9
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+	VBROADCASTSS winograd32_3fe0000000000000<>+0(SB), Y0
+
+channels:
+	MOVQ    CX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Y1
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y2
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y3
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y4
+	VADDPS  Y3, Y2, Y5
+	VMULPS  Y5, Y0, Y5
+	VADDPS  Y5, Y1, Y1
+	VMOVUPS Y1, (R9)
+	VSUBPS  Y3, Y2, Y1
+	VMULPS  Y1, Y0, Y1
+	VMOVUPS Y1, 128(R9)
+	VADDPS  Y4, Y5, Y1
+	VMOVUPS Y1, 256(R9)
+	ADDQ    BX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Y1
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y2
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y3
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y4
+	VADDPS  Y3, Y2, Y5
+	VMULPS  Y5, Y0, Y5
+	VADDPS  Y5, Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	VSUBPS  Y3, Y2, Y1
+	VMULPS  Y1, Y0, Y1
+	VMOVUPS Y1, 160(R9)
+	VADDPS  Y4, Y5, Y1
+	VMOVUPS Y1, 288(R9)
+	ADDQ    BX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Y1
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y2
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y3
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y4
+	VADDPS  Y3, Y2, Y5
+	VMULPS  Y5, Y0, Y5
+	VADDPS  Y5, Y1, Y1
+	VMOVUPS Y1, 64(R9)
+	VSUBPS  Y3, Y2, Y1
+	VMULPS  Y1, Y0, Y1
+	VMOVUPS Y1, 192(R9)
+	VADDPS  Y4, Y5, Y1
+	VMOVUPS Y1, 320(R9)
+	ADDQ    BX, R10
+	VMOVUPS (R10), Y1
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y2
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y3
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y4
+	VADDPS  Y3, Y2, Y5
+	VMULPS  Y5, Y0, Y5
+	VADDPS  Y5, Y1, Y1
+	VMOVUPS Y1, 96(R9)
+	VSUBPS  Y3, Y2, Y1
+	VMULPS  Y1, Y0, Y1
+	VMOVUPS Y1, 224(R9)
+	VADDPS  Y4, Y5, Y1
+	VMOVUPS Y1, 352(R9)
+	MOVQ    SI, R10
+	VMOVUPS (R9), Y1
+	VMOVUPS 32(R9), Y2
+	VMOVUPS 64(R9), Y3
+	VMOVUPS 96(R9), Y4
+	MOVQ    R10, R11
+	VADDPS  Y3, Y2, Y5
+	VMULPS  Y5, Y0, Y5
+	VADDPS  Y5, Y1, Y1
+	VMOVUPS Y1, (R11)
+	ADDQ    R8, R11
+	VSUBPS  Y3, Y2, Y1
+	VMULPS  Y1, Y0, Y1
+	VMOVUPS Y1, (R11)
+	ADDQ    R8, R11
+	VADDPS  Y4, Y5, Y1
+	VMOVUPS Y1, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 128(R9), Y1
+	VMOVUPS 160(R9), Y2
+	VMOVUPS 192(R9), Y3
+	VMOVUPS 224(R9), Y4
+	MOVQ    R10, R11
+	VADDPS  Y3, Y2, Y5
+	VMULPS  Y5, Y0, Y5
+	VADDPS  Y5, Y1, Y1
+	VMOVUPS Y1, (R11)
+	ADDQ    R8, R11
+	VSUBPS  Y3, Y2, Y1
+	VMULPS  Y1, Y0, Y1
+	VMOVUPS Y1, (R11)
+	ADDQ    R8, R11
+	VADDPS  Y4, Y5, Y1
+	VMOVUPS Y1, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 256(R9), Y1
+	VMOVUPS 288(R9), Y2
+	VMOVUPS 320(R9), Y3
+	VMOVUPS 352(R9), Y4
+	VADDPS  Y3, Y2, Y5
+	VMULPS  Y5, Y0, Y5
+	VADDPS  Y5, Y1, Y1
+	VMOVUPS Y1, (R10)
+	ADDQ    R8, R10
+	VSUBPS  Y3, Y2, Y1
+	VMULPS  Y1, Y0, Y1
+	VMOVUPS Y1, (R10)
+	ADDQ    R8, R10
+	VADDPS  Y4, Y5, Y1
+	VMOVUPS Y1, (R10)
 	ADDQ    $+32, CX
 	ADDQ    $+32, SI
 	DECQ    AX
@@ -4589,6 +6499,580 @@ channels:
 	VZEROUPPER
 	RET
 
+// func winogradDelta4x32AVX2(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+// Requires: AVX, FMA3
+TEXT ·winogradDelta4x32AVX2(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         srcRow+16(FP), DX
+	MOVQ         srcCol+24(FP), BX
+	MOVQ         dst+32(FP), SI
+	MOVQ         dstRow+40(FP), DI
+	MOVQ         dstCol+48(FP), R8
+	MOVQ         tmp+56(FP), R9
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+	VBROADCASTSS winograd32_4000000000000000<>+0(SB), Y0
+	VBROADCASTSS winograd32_4010000000000000<>+0(SB), Y1
+	VBROADCASTSS winograd32_4020000000000000<>+0(SB), Y2
+
+channels:
+	MOVQ        CX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y3
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	VMOVUPS     Y3, (R9)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VMOVUPS     Y9, 128(R9)
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     Y7, 256(R9)
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y5, Y1, Y3
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VADDPS      Y4, Y3, Y5
+	VMOVUPS     Y5, 384(R9)
+	VSUBPS      Y4, Y3, Y3
+	VMOVUPS     Y3, 512(R9)
+	VMOVUPS     Y6, 640(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y3
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	VMOVUPS     Y3, 32(R9)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VMOVUPS     Y9, 160(R9)
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     Y7, 288(R9)
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y5, Y1, Y3
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VADDPS      Y4, Y3, Y5
+	VMOVUPS     Y5, 416(R9)
+	VSUBPS      Y4, Y3, Y3
+	VMOVUPS     Y3, 544(R9)
+	VMOVUPS     Y6, 672(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y3
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	VMOVUPS     Y3, 64(R9)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VMOVUPS     Y9, 192(R9)
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     Y7, 320(R9)
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y5, Y1, Y3
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VADDPS      Y4, Y3, Y5
+	VMOVUPS     Y5, 448(R9)
+	VSUBPS      Y4, Y3, Y3
+	VMOVUPS     Y3, 576(R9)
+	VMOVUPS     Y6, 704(R9)
+	ADDQ        BX, R10
+	VMOVUPS     (R10), Y3
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y4
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y5
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y6
+	VMOVUPS     Y3, 96(R9)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VMOVUPS     Y9, 224(R9)
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     Y7, 352(R9)
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y5, Y1, Y3
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VADDPS      Y4, Y3, Y5
+	VMOVUPS     Y5, 480(R9)
+	VSUBPS      Y4, Y3, Y3
+	VMOVUPS     Y3, 608(R9)
+	VMOVUPS     Y6, 736(R9)
+	MOVQ        SI, R10
+	VMOVUPS     (R9), Y3
+	VMOVUPS     32(R9), Y4
+	VMOVUPS     64(R9), Y5
+	VMOVUPS     96(R9), Y6
+	MOVQ        R10, R11
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VMOVUPS     Y9, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     Y7, (R11)
+	ADDQ        R8, R11
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y5, Y1, Y3
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VADDPS      Y4, Y3, Y5
+	VMOVUPS     Y5, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Y4, Y3, Y3
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Y6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     128(R9), Y3
+	VMOVUPS     160(R9), Y4
+	VMOVUPS     192(R9), Y5
+	VMOVUPS     224(R9), Y6
+	MOVQ        R10, R11
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VMOVUPS     Y9, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     Y7, (R11)
+	ADDQ        R8, R11
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y5, Y1, Y3
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VADDPS      Y4, Y3, Y5
+	VMOVUPS     Y5, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Y4, Y3, Y3
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Y6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     256(R9), Y3
+	VMOVUPS     288(R9), Y4
+	VMOVUPS     320(R9), Y5
+	VMOVUPS     352(R9), Y6
+	MOVQ        R10, R11
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VMOVUPS     Y9, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     Y7, (R11)
+	ADDQ        R8, R11
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y5, Y1, Y3
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VADDPS      Y4, Y3, Y5
+	VMOVUPS     Y5, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Y4, Y3, Y3
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Y6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     384(R9), Y3
+	VMOVUPS     416(R9), Y4
+	VMOVUPS     448(R9), Y5
+	VMOVUPS     480(R9), Y6
+	MOVQ        R10, R11
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VMOVUPS     Y9, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     Y7, (R11)
+	ADDQ        R8, R11
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y5, Y1, Y3
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VADDPS      Y4, Y3, Y5
+	VMOVUPS     Y5, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Y4, Y3, Y3
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Y6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     512(R9), Y3
+	VMOVUPS     544(R9), Y4
+	VMOVUPS     576(R9), Y5
+	VMOVUPS     608(R9), Y6
+	MOVQ        R10, R11
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VMOVUPS     Y9, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     Y7, (R11)
+	ADDQ        R8, R11
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y5, Y1, Y3
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VADDPS      Y4, Y3, Y5
+	VMOVUPS     Y5, (R11)
+	ADDQ        R8, R11
+	VSUBPS      Y4, Y3, Y3
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Y6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     640(R9), Y3
+	VMOVUPS     672(R9), Y4
+	VMOVUPS     704(R9), Y5
+	VMOVUPS     736(R9), Y6
+	VMOVUPS     Y3, (R10)
+	ADDQ        R8, R10
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VMOVUPS     Y9, (R10)
+	ADDQ        R8, R10
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     Y7, (R10)
+	ADDQ        R8, R10
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y5, Y1, Y3
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VADDPS      Y4, Y3, Y5
+	VMOVUPS     Y5, (R10)
+	ADDQ        R8, R10
+	VSUBPS      Y4, Y3, Y3
+	VMOVUPS     Y3, (R10)
+	ADDQ        R8, R10
+	VMOVUPS     Y6, (R10)
+	ADDQ        $+32, CX
+	ADDQ        $+32, SI
+	DECQ        AX
+	JNZ         channels
+	VZEROUPPER
+	RET
+
+// func winogradGradient4x32AVX2(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32)
+// Requires: AVX, FMA3
+TEXT ·winogradGradient4x32AVX2(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         srcRow+16(FP), DX
+	MOVQ         srcCol+24(FP), BX
+	MOVQ         dst+32(FP), SI
+	MOVQ         dstRow+40(FP), DI
+	MOVQ         dstCol+48(FP), R8
+	MOVQ         tmp+56(FP), R9
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+	VBROADCASTSS winograd32_3fd0000000000000<>+0(SB), Y0
+	VBROADCASTSS winograd32_3fc5555555555555<>+0(SB), Y1
+	VBROADCASTSS winograd32_3fa5555555555555<>+0(SB), Y2
+	VBROADCASTSS winograd32_3fb5555555555555<>+0(SB), Y3
+
+channels:
+	MOVQ        CX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y9
+	VADDPS      Y6, Y5, Y10
+	VMULPS      Y10, Y1, Y10
+	VSUBPS      Y6, Y5, Y5
+	VMULPS      Y5, Y1, Y5
+	VADDPS      Y8, Y7, Y6
+	VSUBPS      Y8, Y7, Y7
+	VMULPS      Y4, Y0, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VSUBPS      Y10, Y4, Y4
+	VMOVUPS     Y4, (R9)
+	VMULPS      Y7, Y3, Y4
+	VSUBPS      Y5, Y4, Y4
+	VMOVUPS     Y4, 192(R9)
+	VMULPS      Y6, Y1, Y4
+	VSUBPS      Y10, Y4, Y4
+	VADDPS      Y9, Y4, Y4
+	VMOVUPS     Y4, 384(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y9
+	VADDPS      Y6, Y5, Y10
+	VMULPS      Y10, Y1, Y10
+	VSUBPS      Y6, Y5, Y5
+	VMULPS      Y5, Y1, Y5
+	VADDPS      Y8, Y7, Y6
+	VSUBPS      Y8, Y7, Y7
+	VMULPS      Y4, Y0, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VSUBPS      Y10, Y4, Y4
+	VMOVUPS     Y4, 32(R9)
+	VMULPS      Y7, Y3, Y4
+	VSUBPS      Y5, Y4, Y4
+	VMOVUPS     Y4, 224(R9)
+	VMULPS      Y6, Y1, Y4
+	VSUBPS      Y10, Y4, Y4
+	VADDPS      Y9, Y4, Y4
+	VMOVUPS     Y4, 416(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y9
+	VADDPS      Y6, Y5, Y10
+	VMULPS      Y10, Y1, Y10
+	VSUBPS      Y6, Y5, Y5
+	VMULPS      Y5, Y1, Y5
+	VADDPS      Y8, Y7, Y6
+	VSUBPS      Y8, Y7, Y7
+	VMULPS      Y4, Y0, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VSUBPS      Y10, Y4, Y4
+	VMOVUPS     Y4, 64(R9)
+	VMULPS      Y7, Y3, Y4
+	VSUBPS      Y5, Y4, Y4
+	VMOVUPS     Y4, 256(R9)
+	VMULPS      Y6, Y1, Y4
+	VSUBPS      Y10, Y4, Y4
+	VADDPS      Y9, Y4, Y4
+	VMOVUPS     Y4, 448(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y9
+	VADDPS      Y6, Y5, Y10
+	VMULPS      Y10, Y1, Y10
+	VSUBPS      Y6, Y5, Y5
+	VMULPS      Y5, Y1, Y5
+	VADDPS      Y8, Y7, Y6
+	VSUBPS      Y8, Y7, Y7
+	VMULPS      Y4, Y0, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VSUBPS      Y10, Y4, Y4
+	VMOVUPS     Y4, 96(R9)
+	VMULPS      Y7, Y3, Y4
+	VSUBPS      Y5, Y4, Y4
+	VMOVUPS     Y4, 288(R9)
+	VMULPS      Y6, Y1, Y4
+	VSUBPS      Y10, Y4, Y4
+	VADDPS      Y9, Y4, Y4
+	VMOVUPS     Y4, 480(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y9
+	VADDPS      Y6, Y5, Y10
+	VMULPS      Y10, Y1, Y10
+	VSUBPS      Y6, Y5, Y5
+	VMULPS      Y5, Y1, Y5
+	VADDPS      Y8, Y7, Y6
+	VSUBPS      Y8, Y7, Y7
+	VMULPS      Y4, Y0, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VSUBPS      Y10, Y4, Y4
+	VMOVUPS     Y4, 128(R9)
+	VMULPS      Y7, Y3, Y4
+	VSUBPS      Y5, Y4, Y4
+	VMOVUPS     Y4, 320(R9)
+	VMULPS      Y6, Y1, Y4
+	VSUBPS      Y10, Y4, Y4
+	VADDPS      Y9, Y4, Y4
+	VMOVUPS     Y4, 512(R9)
+	ADDQ        BX, R10
+	VMOVUPS     (R10), Y4
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y5
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y6
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y7
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y8
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y9
+	VADDPS      Y6, Y5, Y10
+	VMULPS      Y10, Y1, Y10
+	VSUBPS      Y6, Y5, Y5
+	VMULPS      Y5, Y1, Y5
+	VADDPS      Y8, Y7, Y6
+	VSUBPS      Y8, Y7, Y7
+	VMULPS      Y4, Y0, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VSUBPS      Y10, Y4, Y4
+	VMOVUPS     Y4, 160(R9)
+	VMULPS      Y7, Y3, Y4
+	VSUBPS      Y5, Y4, Y4
+	VMOVUPS     Y4, 352(R9)
+	VMULPS      Y6, Y1, Y4
+	VSUBPS      Y10, Y4, Y4
+	VADDPS      Y9, Y4, Y4
+	VMOVUPS     Y4, 544(R9)
+	MOVQ        SI, R10
+	VMOVUPS     (R9), Y4
+	VMOVUPS     32(R9), Y5
+	VMOVUPS     64(R9), Y6
+	VMOVUPS     96(R9), Y7
+	VMOVUPS     128(R9), Y8
+	VMOVUPS     160(R9), Y9
+	MOVQ        R10, R11
+	VADDPS      Y6, Y5, Y10
+	VMULPS      Y10, Y1, Y10
+	VSUBPS      Y6, Y5, Y5
+	VMULPS      Y5, Y1, Y5
+	VADDPS      Y8, Y7, Y6
+	VSUBPS      Y8, Y7, Y7
+	VMULPS      Y4, Y0, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VSUBPS      Y10, Y4, Y4
+	VMOVUPS     Y4, (R11)
+	ADDQ        R8, R11
+	VMULPS      Y7, Y3, Y4
+	VSUBPS      Y5, Y4, Y4
+	VMOVUPS     Y4, (R11)
+	ADDQ        R8, R11
+	VMULPS      Y6, Y1, Y4
+	VSUBPS      Y10, Y4, Y4
+	VADDPS      Y9, Y4, Y4
+	VMOVUPS     Y4, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     192(R9), Y4
+	VMOVUPS     224(R9), Y5
+	VMOVUPS     256(R9), Y6
+	VMOVUPS     288(R9), Y7
+	VMOVUPS     320(R9), Y8
+	VMOVUPS     352(R9), Y9
+	MOVQ        R10, R11
+	VADDPS      Y6, Y5, Y10
+	VMULPS      Y10, Y1, Y10
+	VSUBPS      Y6, Y5, Y5
+	VMULPS      Y5, Y1, Y5
+	VADDPS      Y8, Y7, Y6
+	VSUBPS      Y8, Y7, Y7
+	VMULPS      Y4, Y0, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VSUBPS      Y10, Y4, Y4
+	VMOVUPS     Y4, (R11)
+	ADDQ        R8, R11
+	VMULPS      Y7, Y3, Y4
+	VSUBPS      Y5, Y4, Y4
+	VMOVUPS     Y4, (R11)
+	ADDQ        R8, R11
+	VMULPS      Y6, Y1, Y4
+	VSUBPS      Y10, Y4, Y4
+	VADDPS      Y9, Y4, Y4
+	VMOVUPS     Y4, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     384(R9), Y4
+	VMOVUPS     416(R9), Y5
+	VMOVUPS     448(R9), Y6
+	VMOVUPS     480(R9), Y7
+	VMOVUPS     512(R9), Y8
+	VMOVUPS     544(R9), Y9
+	VADDPS      Y6, Y5, Y10
+	VMULPS      Y10, Y1, Y10
+	VSUBPS      Y6, Y5, Y5
+	VMULPS      Y5, Y1, Y5
+	VADDPS      Y8, Y7, Y6
+	VSUBPS      Y8, Y7, Y7
+	VMULPS      Y4, Y0, Y4
+	VFMADD231PS Y6, Y2, Y4
+	VSUBPS      Y10, Y4, Y4
+	VMOVUPS     Y4, (R10)
+	ADDQ        R8, R10
+	VMULPS      Y7, Y3, Y4
+	VSUBPS      Y5, Y4, Y4
+	VMOVUPS     Y4, (R10)
+	ADDQ        R8, R10
+	VMULPS      Y6, Y1, Y4
+	VSUBPS      Y10, Y4, Y4
+	VADDPS      Y9, Y4, Y4
+	VMOVUPS     Y4, (R10)
+	ADDQ        $+32, CX
+	ADDQ        $+32, SI
+	DECQ        AX
+	JNZ         channels
+	VZEROUPPER
+	RET
+
 // func winogradOutput4x32AVX2(n int, src *float32, srcRow int, srcCol int, dst *float32, dstRow int, dstCol int, tmp *float32, bias *float32, relu int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·winogradOutput4x32AVX2(SB), NOSPLIT, $0-80
@@ -5364,6 +7848,260 @@ channels:
 	VMOVUPS Y1, (R10)
 	ADDQ    R8, R10
 	VMOVUPS Y3, (R10)
+	ADDQ    $+32, CX
+	ADDQ    $+32, SI
+	DECQ    AX
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func winogradDelta2x64AVX2(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+// Requires: AVX, AVX2
+TEXT ·winogradDelta2x64AVX2(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ srcRow+16(FP), DX
+	MOVQ srcCol+24(FP), BX
+	MOVQ dst+32(FP), SI
+	MOVQ dstRow+40(FP), DI
+	MOVQ dstCol+48(FP), R8
+	MOVQ tmp+56(FP), R9
+	SHLQ $0x03, DX
+	SHLQ $0x03, BX
+	SHLQ $0x03, DI
+	SHLQ $0x03, R8
+
+channels:
+	MOVQ    CX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Y0
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y1
+	VMOVUPS Y0, (R9)
+	VADDPD  Y1, Y0, Y2
+	VMOVUPS Y2, 64(R9)
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPS Y0, 128(R9)
+	VPXOR   Y0, Y0, Y0
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPS Y0, 192(R9)
+	ADDQ    BX, R10
+	VMOVUPS (R10), Y0
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y1
+	VMOVUPS Y0, 32(R9)
+	VADDPD  Y1, Y0, Y2
+	VMOVUPS Y2, 96(R9)
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPS Y0, 160(R9)
+	VPXOR   Y0, Y0, Y0
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPS Y0, 224(R9)
+	MOVQ    SI, R10
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	MOVQ    R10, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R8, R11
+	VADDPD  Y1, Y0, Y2
+	VMOVUPS Y2, (R11)
+	ADDQ    R8, R11
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPS Y0, (R11)
+	ADDQ    R8, R11
+	VPXOR   Y0, Y0, Y0
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPS Y0, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 64(R9), Y0
+	VMOVUPS 96(R9), Y1
+	MOVQ    R10, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R8, R11
+	VADDPD  Y1, Y0, Y2
+	VMOVUPS Y2, (R11)
+	ADDQ    R8, R11
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPS Y0, (R11)
+	ADDQ    R8, R11
+	VPXOR   Y0, Y0, Y0
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPS Y0, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 128(R9), Y0
+	VMOVUPS 160(R9), Y1
+	MOVQ    R10, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R8, R11
+	VADDPD  Y1, Y0, Y2
+	VMOVUPS Y2, (R11)
+	ADDQ    R8, R11
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPS Y0, (R11)
+	ADDQ    R8, R11
+	VPXOR   Y0, Y0, Y0
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPS Y0, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 192(R9), Y0
+	VMOVUPS 224(R9), Y1
+	VMOVUPS Y0, (R10)
+	ADDQ    R8, R10
+	VADDPD  Y1, Y0, Y2
+	VMOVUPS Y2, (R10)
+	ADDQ    R8, R10
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPS Y0, (R10)
+	ADDQ    R8, R10
+	VPXOR   Y0, Y0, Y0
+	VSUBPD  Y1, Y0, Y0
+	VMOVUPS Y0, (R10)
+	ADDQ    $+32, CX
+	ADDQ    $+32, SI
+	DECQ    AX
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func winogradGradient2x64AVX2(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+// Requires: AVX
+TEXT ·winogradGradient2x64AVX2(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         srcRow+16(FP), DX
+	MOVQ         srcCol+24(FP), BX
+	MOVQ         dst+32(FP), SI
+	MOVQ         dstRow+40(FP), DI
+	MOVQ         dstCol+48(FP), R8
+	MOVQ         tmp+56(FP), R9
+	SHLQ         $0x03, DX
+	SHLQ         $0x03, BX
+	SHLQ         $0x03, DI
+	SHLQ         $0x03, R8
+	VBROADCASTSD winograd64_3fe0000000000000<>+0(SB), Y0
+
+channels:
+	MOVQ    CX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Y1
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y2
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y3
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y4
+	VADDPD  Y3, Y2, Y5
+	VMULPD  Y5, Y0, Y5
+	VADDPD  Y5, Y1, Y1
+	VMOVUPS Y1, (R9)
+	VSUBPD  Y3, Y2, Y1
+	VMULPD  Y1, Y0, Y1
+	VMOVUPS Y1, 128(R9)
+	VADDPD  Y4, Y5, Y1
+	VMOVUPS Y1, 256(R9)
+	ADDQ    BX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Y1
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y2
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y3
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y4
+	VADDPD  Y3, Y2, Y5
+	VMULPD  Y5, Y0, Y5
+	VADDPD  Y5, Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	VSUBPD  Y3, Y2, Y1
+	VMULPD  Y1, Y0, Y1
+	VMOVUPS Y1, 160(R9)
+	VADDPD  Y4, Y5, Y1
+	VMOVUPS Y1, 288(R9)
+	ADDQ    BX, R10
+	MOVQ    R10, R11
+	VMOVUPS (R11), Y1
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y2
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y3
+	ADDQ    DX, R11
+	VMOVUPS (R11), Y4
+	VADDPD  Y3, Y2, Y5
+	VMULPD  Y5, Y0, Y5
+	VADDPD  Y5, Y1, Y1
+	VMOVUPS Y1, 64(R9)
+	VSUBPD  Y3, Y2, Y1
+	VMULPD  Y1, Y0, Y1
+	VMOVUPS Y1, 192(R9)
+	VADDPD  Y4, Y5, Y1
+	VMOVUPS Y1, 320(R9)
+	ADDQ    BX, R10
+	VMOVUPS (R10), Y1
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y2
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y3
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y4
+	VADDPD  Y3, Y2, Y5
+	VMULPD  Y5, Y0, Y5
+	VADDPD  Y5, Y1, Y1
+	VMOVUPS Y1, 96(R9)
+	VSUBPD  Y3, Y2, Y1
+	VMULPD  Y1, Y0, Y1
+	VMOVUPS Y1, 224(R9)
+	VADDPD  Y4, Y5, Y1
+	VMOVUPS Y1, 352(R9)
+	MOVQ    SI, R10
+	VMOVUPS (R9), Y1
+	VMOVUPS 32(R9), Y2
+	VMOVUPS 64(R9), Y3
+	VMOVUPS 96(R9), Y4
+	MOVQ    R10, R11
+	VADDPD  Y3, Y2, Y5
+	VMULPD  Y5, Y0, Y5
+	VADDPD  Y5, Y1, Y1
+	VMOVUPS Y1, (R11)
+	ADDQ    R8, R11
+	VSUBPD  Y3, Y2, Y1
+	VMULPD  Y1, Y0, Y1
+	VMOVUPS Y1, (R11)
+	ADDQ    R8, R11
+	VADDPD  Y4, Y5, Y1
+	VMOVUPS Y1, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 128(R9), Y1
+	VMOVUPS 160(R9), Y2
+	VMOVUPS 192(R9), Y3
+	VMOVUPS 224(R9), Y4
+	MOVQ    R10, R11
+	VADDPD  Y3, Y2, Y5
+	VMULPD  Y5, Y0, Y5
+	VADDPD  Y5, Y1, Y1
+	VMOVUPS Y1, (R11)
+	ADDQ    R8, R11
+	VSUBPD  Y3, Y2, Y1
+	VMULPD  Y1, Y0, Y1
+	VMOVUPS Y1, (R11)
+	ADDQ    R8, R11
+	VADDPD  Y4, Y5, Y1
+	VMOVUPS Y1, (R11)
+	ADDQ    DI, R10
+	VMOVUPS 256(R9), Y1
+	VMOVUPS 288(R9), Y2
+	VMOVUPS 320(R9), Y3
+	VMOVUPS 352(R9), Y4
+	VADDPD  Y3, Y2, Y5
+	VMULPD  Y5, Y0, Y5
+	VADDPD  Y5, Y1, Y1
+	VMOVUPS Y1, (R10)
+	ADDQ    R8, R10
+	VSUBPD  Y3, Y2, Y1
+	VMULPD  Y1, Y0, Y1
+	VMOVUPS Y1, (R10)
+	ADDQ    R8, R10
+	VADDPD  Y4, Y5, Y1
+	VMOVUPS Y1, (R10)
 	ADDQ    $+32, CX
 	ADDQ    $+32, SI
 	DECQ    AX
@@ -6252,6 +8990,580 @@ channels:
 	VMOVUPS     Y5, (R10)
 	ADDQ        R8, R10
 	VMOVUPS     Y7, (R10)
+	ADDQ        $+32, CX
+	ADDQ        $+32, SI
+	DECQ        AX
+	JNZ         channels
+	VZEROUPPER
+	RET
+
+// func winogradDelta4x64AVX2(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+// Requires: AVX, FMA3
+TEXT ·winogradDelta4x64AVX2(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         srcRow+16(FP), DX
+	MOVQ         srcCol+24(FP), BX
+	MOVQ         dst+32(FP), SI
+	MOVQ         dstRow+40(FP), DI
+	MOVQ         dstCol+48(FP), R8
+	MOVQ         tmp+56(FP), R9
+	SHLQ         $0x03, DX
+	SHLQ         $0x03, BX
+	SHLQ         $0x03, DI
+	SHLQ         $0x03, R8
+	VBROADCASTSD winograd64_4000000000000000<>+0(SB), Y0
+	VBROADCASTSD winograd64_4010000000000000<>+0(SB), Y1
+	VBROADCASTSD winograd64_4020000000000000<>+0(SB), Y2
+
+channels:
+	MOVQ        CX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y3
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	VMOVUPS     Y3, (R9)
+	VADDPD      Y5, Y3, Y7
+	VADDPD      Y6, Y4, Y8
+	VADDPD      Y8, Y7, Y9
+	VMOVUPS     Y9, 128(R9)
+	VSUBPD      Y8, Y7, Y7
+	VMOVUPS     Y7, 256(R9)
+	VMOVAPD     Y3, Y3
+	VFMADD231PD Y5, Y1, Y3
+	VMULPD      Y0, Y4, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VADDPD      Y4, Y3, Y5
+	VMOVUPS     Y5, 384(R9)
+	VSUBPD      Y4, Y3, Y3
+	VMOVUPS     Y3, 512(R9)
+	VMOVUPS     Y6, 640(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y3
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	VMOVUPS     Y3, 32(R9)
+	VADDPD      Y5, Y3, Y7
+	VADDPD      Y6, Y4, Y8
+	VADDPD      Y8, Y7, Y9
+	VMOVUPS     Y9, 160(R9)
+	VSUBPD      Y8, Y7, Y7
+	VMOVUPS     Y7, 288(R9)
+	VMOVAPD     Y3, Y3
+	VFMADD231PD Y5, Y1, Y3
+	VMULPD      Y0, Y4, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VADDPD      Y4, Y3, Y5
+	VMOVUPS     Y5, 416(R9)
+	VSUBPD      Y4, Y3, Y3
+	VMOVUPS     Y3, 544(R9)
+	VMOVUPS     Y6, 672(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y3
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	VMOVUPS     Y3, 64(R9)
+	VADDPD      Y5, Y3, Y7
+	VADDPD      Y6, Y4, Y8
+	VADDPD      Y8, Y7, Y9
+	VMOVUPS     Y9, 192(R9)
+	VSUBPD      Y8, Y7, Y7
+	VMOVUPS     Y7, 320(R9)
+	VMOVAPD     Y3, Y3
+	VFMADD231PD Y5, Y1, Y3
+	VMULPD      Y0, Y4, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VADDPD      Y4, Y3, Y5
+	VMOVUPS     Y5, 448(R9)
+	VSUBPD      Y4, Y3, Y3
+	VMOVUPS     Y3, 576(R9)
+	VMOVUPS     Y6, 704(R9)
+	ADDQ        BX, R10
+	VMOVUPS     (R10), Y3
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y4
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y5
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y6
+	VMOVUPS     Y3, 96(R9)
+	VADDPD      Y5, Y3, Y7
+	VADDPD      Y6, Y4, Y8
+	VADDPD      Y8, Y7, Y9
+	VMOVUPS     Y9, 224(R9)
+	VSUBPD      Y8, Y7, Y7
+	VMOVUPS     Y7, 352(R9)
+	VMOVAPD     Y3, Y3
+	VFMADD231PD Y5, Y1, Y3
+	VMULPD      Y0, Y4, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VADDPD      Y4, Y3, Y5
+	VMOVUPS     Y5, 480(R9)
+	VSUBPD      Y4, Y3, Y3
+	VMOVUPS     Y3, 608(R9)
+	VMOVUPS     Y6, 736(R9)
+	MOVQ        SI, R10
+	VMOVUPS     (R9), Y3
+	VMOVUPS     32(R9), Y4
+	VMOVUPS     64(R9), Y5
+	VMOVUPS     96(R9), Y6
+	MOVQ        R10, R11
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VADDPD      Y5, Y3, Y7
+	VADDPD      Y6, Y4, Y8
+	VADDPD      Y8, Y7, Y9
+	VMOVUPS     Y9, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Y8, Y7, Y7
+	VMOVUPS     Y7, (R11)
+	ADDQ        R8, R11
+	VMOVAPD     Y3, Y3
+	VFMADD231PD Y5, Y1, Y3
+	VMULPD      Y0, Y4, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VADDPD      Y4, Y3, Y5
+	VMOVUPS     Y5, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Y4, Y3, Y3
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Y6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     128(R9), Y3
+	VMOVUPS     160(R9), Y4
+	VMOVUPS     192(R9), Y5
+	VMOVUPS     224(R9), Y6
+	MOVQ        R10, R11
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VADDPD      Y5, Y3, Y7
+	VADDPD      Y6, Y4, Y8
+	VADDPD      Y8, Y7, Y9
+	VMOVUPS     Y9, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Y8, Y7, Y7
+	VMOVUPS     Y7, (R11)
+	ADDQ        R8, R11
+	VMOVAPD     Y3, Y3
+	VFMADD231PD Y5, Y1, Y3
+	VMULPD      Y0, Y4, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VADDPD      Y4, Y3, Y5
+	VMOVUPS     Y5, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Y4, Y3, Y3
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Y6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     256(R9), Y3
+	VMOVUPS     288(R9), Y4
+	VMOVUPS     320(R9), Y5
+	VMOVUPS     352(R9), Y6
+	MOVQ        R10, R11
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VADDPD      Y5, Y3, Y7
+	VADDPD      Y6, Y4, Y8
+	VADDPD      Y8, Y7, Y9
+	VMOVUPS     Y9, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Y8, Y7, Y7
+	VMOVUPS     Y7, (R11)
+	ADDQ        R8, R11
+	VMOVAPD     Y3, Y3
+	VFMADD231PD Y5, Y1, Y3
+	VMULPD      Y0, Y4, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VADDPD      Y4, Y3, Y5
+	VMOVUPS     Y5, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Y4, Y3, Y3
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Y6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     384(R9), Y3
+	VMOVUPS     416(R9), Y4
+	VMOVUPS     448(R9), Y5
+	VMOVUPS     480(R9), Y6
+	MOVQ        R10, R11
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VADDPD      Y5, Y3, Y7
+	VADDPD      Y6, Y4, Y8
+	VADDPD      Y8, Y7, Y9
+	VMOVUPS     Y9, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Y8, Y7, Y7
+	VMOVUPS     Y7, (R11)
+	ADDQ        R8, R11
+	VMOVAPD     Y3, Y3
+	VFMADD231PD Y5, Y1, Y3
+	VMULPD      Y0, Y4, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VADDPD      Y4, Y3, Y5
+	VMOVUPS     Y5, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Y4, Y3, Y3
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Y6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     512(R9), Y3
+	VMOVUPS     544(R9), Y4
+	VMOVUPS     576(R9), Y5
+	VMOVUPS     608(R9), Y6
+	MOVQ        R10, R11
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VADDPD      Y5, Y3, Y7
+	VADDPD      Y6, Y4, Y8
+	VADDPD      Y8, Y7, Y9
+	VMOVUPS     Y9, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Y8, Y7, Y7
+	VMOVUPS     Y7, (R11)
+	ADDQ        R8, R11
+	VMOVAPD     Y3, Y3
+	VFMADD231PD Y5, Y1, Y3
+	VMULPD      Y0, Y4, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VADDPD      Y4, Y3, Y5
+	VMOVUPS     Y5, (R11)
+	ADDQ        R8, R11
+	VSUBPD      Y4, Y3, Y3
+	VMOVUPS     Y3, (R11)
+	ADDQ        R8, R11
+	VMOVUPS     Y6, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     640(R9), Y3
+	VMOVUPS     672(R9), Y4
+	VMOVUPS     704(R9), Y5
+	VMOVUPS     736(R9), Y6
+	VMOVUPS     Y3, (R10)
+	ADDQ        R8, R10
+	VADDPD      Y5, Y3, Y7
+	VADDPD      Y6, Y4, Y8
+	VADDPD      Y8, Y7, Y9
+	VMOVUPS     Y9, (R10)
+	ADDQ        R8, R10
+	VSUBPD      Y8, Y7, Y7
+	VMOVUPS     Y7, (R10)
+	ADDQ        R8, R10
+	VMOVAPD     Y3, Y3
+	VFMADD231PD Y5, Y1, Y3
+	VMULPD      Y0, Y4, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VADDPD      Y4, Y3, Y5
+	VMOVUPS     Y5, (R10)
+	ADDQ        R8, R10
+	VSUBPD      Y4, Y3, Y3
+	VMOVUPS     Y3, (R10)
+	ADDQ        R8, R10
+	VMOVUPS     Y6, (R10)
+	ADDQ        $+32, CX
+	ADDQ        $+32, SI
+	DECQ        AX
+	JNZ         channels
+	VZEROUPPER
+	RET
+
+// func winogradGradient4x64AVX2(n int, src *float64, srcRow int, srcCol int, dst *float64, dstRow int, dstCol int, tmp *float64)
+// Requires: AVX, FMA3
+TEXT ·winogradGradient4x64AVX2(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         srcRow+16(FP), DX
+	MOVQ         srcCol+24(FP), BX
+	MOVQ         dst+32(FP), SI
+	MOVQ         dstRow+40(FP), DI
+	MOVQ         dstCol+48(FP), R8
+	MOVQ         tmp+56(FP), R9
+	SHLQ         $0x03, DX
+	SHLQ         $0x03, BX
+	SHLQ         $0x03, DI
+	SHLQ         $0x03, R8
+	VBROADCASTSD winograd64_3fd0000000000000<>+0(SB), Y0
+	VBROADCASTSD winograd64_3fc5555555555555<>+0(SB), Y1
+	VBROADCASTSD winograd64_3fa5555555555555<>+0(SB), Y2
+	VBROADCASTSD winograd64_3fb5555555555555<>+0(SB), Y3
+
+channels:
+	MOVQ        CX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y9
+	VADDPD      Y6, Y5, Y10
+	VMULPD      Y10, Y1, Y10
+	VSUBPD      Y6, Y5, Y5
+	VMULPD      Y5, Y1, Y5
+	VADDPD      Y8, Y7, Y6
+	VSUBPD      Y8, Y7, Y7
+	VMULPD      Y4, Y0, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VSUBPD      Y10, Y4, Y4
+	VMOVUPS     Y4, (R9)
+	VMULPD      Y7, Y3, Y4
+	VSUBPD      Y5, Y4, Y4
+	VMOVUPS     Y4, 192(R9)
+	VMULPD      Y6, Y1, Y4
+	VSUBPD      Y10, Y4, Y4
+	VADDPD      Y9, Y4, Y4
+	VMOVUPS     Y4, 384(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y9
+	VADDPD      Y6, Y5, Y10
+	VMULPD      Y10, Y1, Y10
+	VSUBPD      Y6, Y5, Y5
+	VMULPD      Y5, Y1, Y5
+	VADDPD      Y8, Y7, Y6
+	VSUBPD      Y8, Y7, Y7
+	VMULPD      Y4, Y0, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VSUBPD      Y10, Y4, Y4
+	VMOVUPS     Y4, 32(R9)
+	VMULPD      Y7, Y3, Y4
+	VSUBPD      Y5, Y4, Y4
+	VMOVUPS     Y4, 224(R9)
+	VMULPD      Y6, Y1, Y4
+	VSUBPD      Y10, Y4, Y4
+	VADDPD      Y9, Y4, Y4
+	VMOVUPS     Y4, 416(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y9
+	VADDPD      Y6, Y5, Y10
+	VMULPD      Y10, Y1, Y10
+	VSUBPD      Y6, Y5, Y5
+	VMULPD      Y5, Y1, Y5
+	VADDPD      Y8, Y7, Y6
+	VSUBPD      Y8, Y7, Y7
+	VMULPD      Y4, Y0, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VSUBPD      Y10, Y4, Y4
+	VMOVUPS     Y4, 64(R9)
+	VMULPD      Y7, Y3, Y4
+	VSUBPD      Y5, Y4, Y4
+	VMOVUPS     Y4, 256(R9)
+	VMULPD      Y6, Y1, Y4
+	VSUBPD      Y10, Y4, Y4
+	VADDPD      Y9, Y4, Y4
+	VMOVUPS     Y4, 448(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y9
+	VADDPD      Y6, Y5, Y10
+	VMULPD      Y10, Y1, Y10
+	VSUBPD      Y6, Y5, Y5
+	VMULPD      Y5, Y1, Y5
+	VADDPD      Y8, Y7, Y6
+	VSUBPD      Y8, Y7, Y7
+	VMULPD      Y4, Y0, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VSUBPD      Y10, Y4, Y4
+	VMOVUPS     Y4, 96(R9)
+	VMULPD      Y7, Y3, Y4
+	VSUBPD      Y5, Y4, Y4
+	VMOVUPS     Y4, 288(R9)
+	VMULPD      Y6, Y1, Y4
+	VSUBPD      Y10, Y4, Y4
+	VADDPD      Y9, Y4, Y4
+	VMOVUPS     Y4, 480(R9)
+	ADDQ        BX, R10
+	MOVQ        R10, R11
+	VMOVUPS     (R11), Y4
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y5
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y6
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y7
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y8
+	ADDQ        DX, R11
+	VMOVUPS     (R11), Y9
+	VADDPD      Y6, Y5, Y10
+	VMULPD      Y10, Y1, Y10
+	VSUBPD      Y6, Y5, Y5
+	VMULPD      Y5, Y1, Y5
+	VADDPD      Y8, Y7, Y6
+	VSUBPD      Y8, Y7, Y7
+	VMULPD      Y4, Y0, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VSUBPD      Y10, Y4, Y4
+	VMOVUPS     Y4, 128(R9)
+	VMULPD      Y7, Y3, Y4
+	VSUBPD      Y5, Y4, Y4
+	VMOVUPS     Y4, 320(R9)
+	VMULPD      Y6, Y1, Y4
+	VSUBPD      Y10, Y4, Y4
+	VADDPD      Y9, Y4, Y4
+	VMOVUPS     Y4, 512(R9)
+	ADDQ        BX, R10
+	VMOVUPS     (R10), Y4
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y5
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y6
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y7
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y8
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y9
+	VADDPD      Y6, Y5, Y10
+	VMULPD      Y10, Y1, Y10
+	VSUBPD      Y6, Y5, Y5
+	VMULPD      Y5, Y1, Y5
+	VADDPD      Y8, Y7, Y6
+	VSUBPD      Y8, Y7, Y7
+	VMULPD      Y4, Y0, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VSUBPD      Y10, Y4, Y4
+	VMOVUPS     Y4, 160(R9)
+	VMULPD      Y7, Y3, Y4
+	VSUBPD      Y5, Y4, Y4
+	VMOVUPS     Y4, 352(R9)
+	VMULPD      Y6, Y1, Y4
+	VSUBPD      Y10, Y4, Y4
+	VADDPD      Y9, Y4, Y4
+	VMOVUPS     Y4, 544(R9)
+	MOVQ        SI, R10
+	VMOVUPS     (R9), Y4
+	VMOVUPS     32(R9), Y5
+	VMOVUPS     64(R9), Y6
+	VMOVUPS     96(R9), Y7
+	VMOVUPS     128(R9), Y8
+	VMOVUPS     160(R9), Y9
+	MOVQ        R10, R11
+	VADDPD      Y6, Y5, Y10
+	VMULPD      Y10, Y1, Y10
+	VSUBPD      Y6, Y5, Y5
+	VMULPD      Y5, Y1, Y5
+	VADDPD      Y8, Y7, Y6
+	VSUBPD      Y8, Y7, Y7
+	VMULPD      Y4, Y0, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VSUBPD      Y10, Y4, Y4
+	VMOVUPS     Y4, (R11)
+	ADDQ        R8, R11
+	VMULPD      Y7, Y3, Y4
+	VSUBPD      Y5, Y4, Y4
+	VMOVUPS     Y4, (R11)
+	ADDQ        R8, R11
+	VMULPD      Y6, Y1, Y4
+	VSUBPD      Y10, Y4, Y4
+	VADDPD      Y9, Y4, Y4
+	VMOVUPS     Y4, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     192(R9), Y4
+	VMOVUPS     224(R9), Y5
+	VMOVUPS     256(R9), Y6
+	VMOVUPS     288(R9), Y7
+	VMOVUPS     320(R9), Y8
+	VMOVUPS     352(R9), Y9
+	MOVQ        R10, R11
+	VADDPD      Y6, Y5, Y10
+	VMULPD      Y10, Y1, Y10
+	VSUBPD      Y6, Y5, Y5
+	VMULPD      Y5, Y1, Y5
+	VADDPD      Y8, Y7, Y6
+	VSUBPD      Y8, Y7, Y7
+	VMULPD      Y4, Y0, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VSUBPD      Y10, Y4, Y4
+	VMOVUPS     Y4, (R11)
+	ADDQ        R8, R11
+	VMULPD      Y7, Y3, Y4
+	VSUBPD      Y5, Y4, Y4
+	VMOVUPS     Y4, (R11)
+	ADDQ        R8, R11
+	VMULPD      Y6, Y1, Y4
+	VSUBPD      Y10, Y4, Y4
+	VADDPD      Y9, Y4, Y4
+	VMOVUPS     Y4, (R11)
+	ADDQ        DI, R10
+	VMOVUPS     384(R9), Y4
+	VMOVUPS     416(R9), Y5
+	VMOVUPS     448(R9), Y6
+	VMOVUPS     480(R9), Y7
+	VMOVUPS     512(R9), Y8
+	VMOVUPS     544(R9), Y9
+	VADDPD      Y6, Y5, Y10
+	VMULPD      Y10, Y1, Y10
+	VSUBPD      Y6, Y5, Y5
+	VMULPD      Y5, Y1, Y5
+	VADDPD      Y8, Y7, Y6
+	VSUBPD      Y8, Y7, Y7
+	VMULPD      Y4, Y0, Y4
+	VFMADD231PD Y6, Y2, Y4
+	VSUBPD      Y10, Y4, Y4
+	VMOVUPS     Y4, (R10)
+	ADDQ        R8, R10
+	VMULPD      Y7, Y3, Y4
+	VSUBPD      Y5, Y4, Y4
+	VMOVUPS     Y4, (R10)
+	ADDQ        R8, R10
+	VMULPD      Y6, Y1, Y4
+	VSUBPD      Y10, Y4, Y4
+	VADDPD      Y9, Y4, Y4
+	VMOVUPS     Y4, (R10)
 	ADDQ        $+32, CX
 	ADDQ        $+32, SI
 	DECQ        AX

@@ -182,12 +182,12 @@ func drawWinograd(r *rand.Rand) *subject {
 		s.params += ", Winograd"
 		s.affine = nil
 		s.rounding = func(x [][]float64, dy []float64, u float64) (float64, []float64) {
-			y, dx := kernel.WinogradBound(g, u)
+			y, dx, dw := kernel.WinogradBound(g, u)
 			b := 0.0
 			if len(x) > 2 {
 				b = greatest(x[2])
 			}
-			return y * (greatest(x[0])*greatest(x[1]) + b), []float64{dx * greatest(dy) * greatest(x[1]), 0, 0}[:len(x)]
+			return y * (greatest(x[0])*greatest(x[1]) + b), []float64{dx * greatest(dy) * greatest(x[1]), dw * greatest(dy) * greatest(x[0]), 0}[:len(x)]
 		}
 		return s
 	}

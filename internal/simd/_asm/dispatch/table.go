@@ -370,6 +370,24 @@ if bias != nil {
 		on: "m", last: true, kernels: []kernel{{"4", "winogradOutput4x{b}{t}", ""}, {"2", "winogradOutput2x{b}{t}", ""}},
 		args: "n; src; srcRow; srcCol; dst; dstRow; dstCol; tmp; bias; flag(relu)",
 	},
+	{
+		doc: `WinogradDelta is dst = A·src·Aᵀ, the adjoint of WinogradOutput without its bias, for a tile of m×m
+deltas, m = 4 or 2, and n vectors of filters.`,
+		signature: "WinogradDelta[T Float](m, n int, src []T, srcRow, srcCol int, dst []T, dstRow, dstCol int, tmp []T)",
+		before: `last, lanes := m+1, Lanes[T]()
+_, _, _ = src[(m-1)*(srcRow+srcCol)+n*lanes-1], dst[last*(dstRow+dstCol)+n*lanes-1], tmp[m*(m+2)*lanes-1]`,
+		on: "m", last: true, kernels: []kernel{{"4", "winogradDelta4x{b}{t}", ""}, {"2", "winogradDelta2x{b}{t}", ""}},
+		args: "n; src; srcRow; srcCol; dst; dstRow; dstCol; tmp",
+	},
+	{
+		doc: `WinogradGradient is dst = Gᵀ·src·G, the adjoint of WinogradWeights, for a tile of m×m outputs, m = 4
+or 2, and n vectors of filters.`,
+		signature: "WinogradGradient[T Float](m, n int, src []T, srcRow, srcCol int, dst []T, dstRow, dstCol int, tmp []T)",
+		before: `last, lanes := m+1, Lanes[T]()
+_, _, _ = src[last*(srcRow+srcCol)+n*lanes-1], dst[2*(dstRow+dstCol)+n*lanes-1], tmp[3*(m+2)*lanes-1]`,
+		on: "m", last: true, kernels: []kernel{{"4", "winogradGradient4x{b}{t}", ""}, {"2", "winogradGradient2x{b}{t}", ""}},
+		args: "n; src; srcRow; srcCol; dst; dstRow; dstCol; tmp",
+	},
 
 	// Sparse maps of an axis.
 	{

@@ -149,6 +149,44 @@ var weights = map[int]transform{
 	}},
 }
 
+// The adjoints, for the filter's gradient: of the output's transformation, for the deltas, and of
+// the weights'.
+var deltas = map[int]transform{
+	2: {2, 4, nil, func(f flavour, _, d []vec, store func(int, vec)) {
+		store(0, d[0])
+		store(1, f.add(d[0], d[1]))
+		store(2, f.sub(d[0], d[1]))
+		z := f.vector()
+		f.zero(z)
+		store(3, f.sub(z, d[1]))
+	}},
+	4: {4, 6, []float64{2, 4, 8}, func(f flavour, c, d []vec, store func(int, vec)) {
+		store(0, d[0])
+		a, b := f.add(d[0], d[2]), f.add(d[1], d[3])
+		store(1, f.add(a, b))
+		store(2, f.sub(a, b))
+		a, b = f.fma(d[2], c[1], f.copy(d[0])), f.fma(d[3], c[2], f.mul(d[1], c[0]))
+		store(3, f.add(a, b))
+		store(4, f.sub(a, b))
+		store(5, d[3])
+	}},
+}
+
+var gradients = map[int]transform{
+	2: {4, 3, []float64{0.5}, func(f flavour, c, d []vec, store func(int, vec)) {
+		s := f.mul(c[0], f.add(d[1], d[2]))
+		store(0, f.add(d[0], s))
+		store(1, f.mul(c[0], f.sub(d[1], d[2])))
+		store(2, f.add(s, d[3]))
+	}},
+	4: {6, 3, []float64{1. / 4, 1. / 6, 1. / 24, 1. / 12}, func(f flavour, c, d []vec, store func(int, vec)) {
+		s1, d1, s2, d2 := f.mul(c[1], f.add(d[1], d[2])), f.mul(c[1], f.sub(d[1], d[2])), f.add(d[3], d[4]), f.sub(d[3], d[4])
+		store(0, f.sub(f.fma(s2, c[2], f.mul(c[0], d[0])), s1))
+		store(1, f.sub(f.mul(c[3], d2), d1))
+		store(2, f.add(f.sub(f.mul(c[1], s2), s1), d[5]))
+	}},
+}
+
 // load loads n vectors, step bytes apart.
 func (f flavour) load(n int, from reg.GPVirtual, step reg.Register) []vec {
 	p := GP64()
@@ -282,6 +320,8 @@ func main() {
 			suffix := fmt.Sprintf("%dx%s%s", m, f.elem, f.tier)
 			function(f, "winogradInput"+suffix, "Bᵀ·src·B", inputs[m], false)
 			function(f, "winogradWeights"+suffix, "G·src·Gᵀ", weights[m], false)
+			function(f, "winogradDelta"+suffix, "A·src·Aᵀ", deltas[m], false)
+			function(f, "winogradGradient"+suffix, "Gᵀ·src·G", gradients[m], false)
 			function(f, "winogradOutput"+suffix, "Aᵀ·src·A (+ bias where it is not nil), then max(0, ·) where relu is not 0,", outputs[m], true)
 		}
 	}
