@@ -123,21 +123,22 @@ func LayerNorm(x, scale, bias *G.Node, lastAxes int, eps float64) (*G.Node, erro
 		return nil, errors.Errorf("ops: %s: the last %d axes of x, which is %v, want 1 to %d", name, lastAxes, s, len(s))
 	}
 	last := s[len(s)-lastAxes:]
-	m, d := volume(s[:len(s)-lastAxes]), volume(last)
-	y, err := standardised(x, kernel.RowNorm(m, d, kernel.NormBatch), eps)
-	if err != nil || scale == nil {
+	rows := kernel.Rows{M: volume(s[:len(s)-lastAxes]), PerRow: volume(last), Plane: 1, Period: 1}
+	if scale == nil {
+		y, err := standardised(x, rows, eps)
 		return y, errors.Wrapf(err, "ops: %s", name)
 	}
 	flat := make([]*G.Node, 2)
 	for i, n := range []*G.Node{scale, bias} {
-		if err := want([]string{"scale", "bias"}[i], n.Shape(), last...); err != nil {
-			return nil, errors.Wrapf(err, "ops: %s", name)
+		err := want([]string{"scale", "bias"}[i], n.Shape(), last...)
+		if err == nil {
+			flat[i], err = Reshape(n, rows.PerRow)
 		}
-		if flat[i], err = node(reshape{From: sizeOf(n.Shape()), To: sizeOf(tensor.Shape{d})}, n); err != nil {
+		if err != nil {
 			return nil, errors.Wrapf(err, "ops: %s", name)
 		}
 	}
-	return node(normalise{Of: sizeOf(s), Norm: kernel.ChannelNorm(m, d, 1, kernel.NormPlain), Affine: true}, y, flat[0], flat[1])
+	return rowsNormalised(x, flat[0], flat[1], rows, eps)
 }
 
 // GroupNorm returns the node y, x with each image's channels normalised in groups of neighbours (Wu
@@ -152,30 +153,37 @@ func LayerNorm(x, scale, bias *G.Node, lastAxes int, eps float64) (*G.Node, erro
 // divide the channels, or eps is not positive and finite.
 func GroupNorm(x, scale, bias *G.Node, groups int, eps float64) (*G.Node, error) {
 	const name = "GroupNorm"
-	affine, operands, err := channels(name, kernel.NormPlain, x, scale, bias, eps)
-	if err != nil {
+	if _, _, err := channels(name, kernel.NormBatch, x, scale, bias, eps); err != nil {
 		return nil, err
 	}
 	s := x.Shape()
 	if groups < 1 || s[1]%groups != 0 {
 		return nil, errors.Errorf("ops: %s: %d groups do not divide the %d channels of x, which is %v", name, groups, s[1], s)
 	}
-	rows := kernel.RowNorm(s[0]*groups, s[1]/groups*volume(s[2:]), kernel.NormBatch)
-	y, err := standardised(x, rows, eps)
-	if err != nil || scale == nil {
+	rows := kernel.Rows{M: s[0] * groups, PerRow: s[1] / groups, Plane: volume(s[2:]), Period: groups}
+	if scale == nil {
+		y, err := standardised(x, rows, eps)
 		return y, errors.Wrapf(err, "ops: %s", name)
 	}
-	operands[0], affine.Eps = y, 0
-	return node(affine, operands...)
+	return rowsNormalised(x, scale, bias, rows, eps)
 }
 
 // standardised is x̂ without scale and bias.
-func standardised(x *G.Node, g kernel.Norm, eps float64) (*G.Node, error) {
-	m, err := node(moments{sizeOf(x.Shape()), g}, x)
+func standardised(x *G.Node, g kernel.Rows, eps float64) (*G.Node, error) {
+	m, err := node(moments{sizeOf(x.Shape()), g.Norm()}, x)
 	if err != nil {
 		return nil, err
 	}
-	return node(normalise{Of: sizeOf(x.Shape()), Norm: g, Eps: eps}, x, m)
+	return node(normalise{Of: sizeOf(x.Shape()), Norm: g.Norm(), Eps: eps}, x, m)
+}
+
+// rowsNormalised is scale·x̂ + bias.
+func rowsNormalised(x, scale, bias *G.Node, g kernel.Rows, eps float64) (*G.Node, error) {
+	m, err := node(moments{sizeOf(x.Shape()), g.Norm()}, x)
+	if err != nil {
+		return nil, err
+	}
+	return Apply(rowNormalise{sizeOf(x.Shape()), g, eps}, x, scale, bias, m)
 }
 
 // normArguments checks what all normalisations take.
@@ -260,6 +268,9 @@ func (o moments) exec(c *Call) error {
 
 // together computes the moments and what they normalise, group by group.
 func (o moments) together(consumer any, at []int) pass {
+	if r, ok := consumer.(rowNormalise); ok && r.Of == o.Of && r.Rows.Norm() == o.Norm {
+		return r.momentsTogether(at)
+	}
 	n, ok := consumer.(normalise)
 	if !ok || n.Of != o.Of || n.Norm != o.Norm {
 		return nil
@@ -276,6 +287,20 @@ func (o moments) together(consumer any, at []int) pass {
 // pass runs f32 or f64 for an op whose result is a matrix of two rows, and for its consumer, o or
 // o's backward op, whose operands are args.
 func (o normalise) pass(args []arg, at []int, f32, f64 func(o normalise, c *Call, result operand)) pass {
+	return onePass(args, at, func(in []tensor.Shape) (first, second tensor.Shape, err error) {
+		return tensor.Shape{2, o.Norm.Groups}, o.Of.shape(), o.sides(args, in)
+	}, func(c *Call, result operand) {
+		if c.double() {
+			f64(o, c, result)
+		} else {
+			f32(o, c, result)
+		}
+	})
+}
+
+// onePass runs f for two ops. args are the operands of the one whose result f is given as its
+// call's; the other's result is f's operand, and may be among args, where at is −1.
+func onePass(args []arg, at []int, infer func([]tensor.Shape) (first, second tensor.Shape, err error), f func(c *Call, first operand)) pass {
 	return func(dst, consumerDst G.Value, inputs []G.Value) error {
 		values := make([]G.Value, len(args))
 		for i, k := range at {
@@ -287,22 +312,19 @@ func (o normalise) pass(args []arg, at []int, f32, f64 func(o normalise, c *Call
 		if err != nil {
 			return err
 		}
-		if err := o.sides(args, shapes); err != nil {
-			return err
-		}
-		result, err := destination(dst, tensor.Shape{2, o.Norm.Groups}, of)
+		first, second, err := infer(shapes)
 		if err != nil {
 			return err
 		}
-		if c.dst, err = destination(consumerDst, o.Of.shape(), of); err != nil || volume(c.dst.shape) == 0 {
+		result, err := destination(dst, first, of)
+		if err != nil {
+			return err
+		}
+		if c.dst, err = destination(consumerDst, second, of); err != nil || volume(c.dst.shape) == 0 {
 			result.clear()
 			return err
 		}
-		if c.double() {
-			f64(o, c, result)
-		} else {
-			f32(o, c, result)
-		}
+		f(c, result)
 		return nil
 	}
 }
@@ -312,7 +334,7 @@ func momentsNormalise[T kernel.Float](o normalise, c *Call, moments operand) {
 }
 
 // normalise is y = scale·x̂ + bias. Its operands are x, scale and bias where Affine is set, and the
-// moments unless the mode is NormPlain. An executor may make it add another tensor, its last
+// moments. An executor may make it add another tensor, its last
 // operand, and end with a ReLU.
 type normalise struct {
 	Of        size
@@ -344,17 +366,14 @@ func (o normalise) fuse(next spec, at int) (spec, bool) {
 }
 
 // withMoments lists terms, argument descriptions or values: first, then scale, then more, then
-// moments, as far as the op has them.
+// moments. Scale is left out where the op has none.
 func withMoments[E any](o normalise, first []E, scale, moments E, more ...E) []E {
 	all := first
 	if o.Affine {
 		all = append(all, scale)
 	}
 	all = append(all, more...)
-	if o.Norm.Mode != kernel.NormPlain {
-		all = append(all, moments)
-	}
-	return all
+	return append(all, moments)
 }
 
 func (o normalise) name() string { return "Normalise" }
@@ -413,10 +432,7 @@ func (o normalise) rule() []*term {
 	if o.Affine {
 		rule = append(rule, apply(momentRow{o.Norm.Groups, 1}, sums), apply(momentRow{o.Norm.Groups, 0}, sums))
 	}
-	if o.Norm.Mode != kernel.NormPlain {
-		rule = append(rule, nil)
-	}
-	return rule
+	return append(rule, nil)
 }
 
 // plain is the op without scale and bias.

@@ -26,14 +26,11 @@ func (o normSums) rule() []*term {
 	n.Affine = true
 	dy, x, m := in(0), in(1), in(len(o.args())-1)
 	part := func(i int) *term { return apply(momentRow{o.Norm.Groups, i}, cotangent()) }
-	rule := []*term{
+	return []*term{
 		apply(n, withMoments(n, []*term{x}, part(1), m, part(0))...),
 		apply(normBackward(n), withMoments(n, []*term{dy, x}, part(1), m, out())...),
+		nil,
 	}
-	if o.Norm.Mode != kernel.NormPlain {
-		rule = append(rule, nil)
-	}
-	return rule
 }
 
 func (o normSums) exec(c *Call) error {
@@ -104,11 +101,7 @@ func (o normBackward) rule() []*term {
 	if o.Affine {
 		rule = append(rule, apply(normScaleSecond(o), withMoments(n.plain(), []*term{v, dy}, nil, m, sums, sumsV)...))
 	}
-	rule = append(rule, nil)
-	if o.Norm.Mode != kernel.NormPlain {
-		rule = append(rule, nil)
-	}
-	return rule
+	return append(rule, nil, nil)
 }
 
 func (o normBackward) exec(c *Call) error {

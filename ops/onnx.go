@@ -389,8 +389,6 @@ func (o normalise) onnx(c onnxCall) (onnx.Operand, error) {
 				c.Floats(make([]float64, o.Norm.Groups), o.Norm.Groups)}
 		}
 		return c.add("BatchNormalization", onnx.With("epsilon", o.Eps), append(in, last.Of[0].Name, last.Of[1].Name)...)
-	case o.Norm.Mode == kernel.NormPlain && o.Affine:
-		return o.onnxAffine(c)
 	case o.Norm.Mode == kernel.NormBatch && o.Norm.Parts == 1 && !o.Affine && last.Kind == "moments" && last.Of[0].Name == c.in[0].Name:
 		// Rows: as many instances of one channel.
 		rows := c.Add("Reshape", nil, c.in[0].Name, c.Ints(o.Norm.Groups, 1, o.Norm.Run))
@@ -398,26 +396,4 @@ func (o normalise) onnx(c onnxCall) (onnx.Operand, error) {
 		return onnx.Operand{Name: c.Add("Reshape", nil, rows, c.Ints(o.Of.shape()...))}, nil
 	}
 	return onnx.Operand{}, errors.New("it normalises by statistics of the batch, in evaluation")
-}
-
-// onnxAffine is scale·x + bias by channels, or by the elements of the last axes.
-func (o normalise) onnxAffine(c onnxCall) (onnx.Operand, error) {
-	s := o.Of.shape()
-	var to []int
-	if len(s) > 1 && s[1] == o.Norm.Groups && o.Norm.Run == volume(s[2:]) {
-		to = append(to, s[1])
-		for range s[2:] {
-			to = append(to, 1)
-		}
-	} else {
-		for i := len(s) - 1; i >= 0 && volume(to) < o.Norm.Groups; i-- {
-			to = append([]int{s[i]}, to...)
-		}
-		if volume(to) != o.Norm.Groups {
-			return onnx.Operand{}, errors.Errorf("%d scales for %v", o.Norm.Groups, s)
-		}
-	}
-	shape := c.Ints(to...)
-	y := c.Add("Mul", nil, c.in[0].Name, c.Add("Reshape", nil, c.in[1].Name, shape))
-	return onnx.Operand{Name: c.Add("Add", nil, y, c.Add("Reshape", nil, c.in[2].Name, shape))}, nil
 }

@@ -175,9 +175,10 @@ func (o op) View() bool {
 	return ok
 }
 
-// A pairer is a spec that can be computed in one pass with a consumer. together returns nil if the
-// two have no common pass. Operand k of the consumer is the spec's result where at[k] is −1, and
-// inputs[at[k]] elsewhere: inputs are the spec's operands, then what the consumer alone reads.
+// A pairer is a spec that can be computed in one pass with a consumer, or with another op of the
+// same operands. together returns nil if the two have no common pass. Operand k of the consumer is
+// the spec's result where at[k] is −1, and inputs[at[k]] elsewhere: inputs are the spec's operands,
+// then what the consumer alone reads.
 type pairer interface {
 	together(consumer any, at []int) pass
 }

@@ -76,9 +76,9 @@ func testFences[T Float](t *testing.T) {
 				SumOver(Walk{[]int{3, n}, []int{0, 1}, nil}, y, put(3*n))
 				Scale(y, x, 0.1)
 				MaxOver(Walk{[]int{1, n}, []int{1, 0}, nil}, make([]int, 1), x)
-				rows := ChannelNorm(3, n, 1, NormPlain)
-				Normalise(rows, put(3*n), put(3*n), nil, Affine[T]{Scale: x, Bias: z})
-				NormSumsBackward(rows, put(2*n), put(3*n), put(3*n), put(3*n), x, nil, 1)
+				rows := Rows{3, n, 1, 1}
+				RowNormalise(rows, put(3*n), put(3*n), x, z, put(6), 1, true)
+				RowBackward(rows, put(2*n), put(3*n), put(3*n), put(3*n), x, put(6), 1)
 				PReLU(Along{1, n, 1}, y, x, z)
 				PReLU(Along{1, 1, n}, y, x, put(1))
 				PReLUBackward(Along{1, 1, n}, y, x, z, put(1))

@@ -26,7 +26,6 @@ const (
 	NormBatch NormMode = iota // (x − mean)/√(variance + eps), the moments being those of x itself
 	NormFixed                 // the same, the moments being constants
 	NormRaw                   // x − mean, the mean being that of x itself
-	NormPlain                 // x
 )
 
 // ChannelNorm is the geometry of the channels of an N×C×L tensor.
@@ -51,19 +50,6 @@ func (g *Norm) blocks(f func(lo, hi int)) {
 	})
 }
 
-// elementwise reports whether the groups are the elements of rows to which scale and bias are
-// applied as they are, as in LayerNorm.
-func (g *Norm) elementwise() bool { return g.Mode == NormPlain && g.Run == 1 && g.GroupStep == 1 }
-
-// rows calls f for the beginning of each row of the Groups, in parallel.
-func (g *Norm) rows(f func(at int)) {
-	workers.Spans(g.Parts, max(1, workers.Chunk/max(1, g.Groups)), func(lo, hi int) {
-		for p := lo; p < hi; p++ {
-			f(p * g.PartStep)
-		}
-	})
-}
-
 // runs calls f for each run of the groups [lo, hi).
 func (g *Norm) runs(lo, hi int, f func(group, at int)) {
 	for p := range g.Parts {
@@ -75,10 +61,7 @@ func (g *Norm) runs(lo, hi int, f func(group, at int)) {
 
 // centre is the mean that x̂ subtracts in a group, and inv what it multiplies by.
 func centre[T Float](g *Norm, moments []T, group int, eps float64) (mean, inv float64) {
-	switch g.Mode {
-	case NormPlain:
-		return 0, 1
-	case NormRaw:
+	if g.Mode == NormRaw {
 		return float64(moments[group]), 1
 	}
 	return float64(moments[group]), 1 / math.Sqrt(float64(moments[g.Groups+group])+eps)
@@ -165,28 +148,6 @@ type Affine[T Float] struct {
 // Normalise is y = x̂·scale + bias, + Add, then max(0, ·) where a.ReLU is set. y may be x or Add
 // itself.
 func Normalise[T Float](g Norm, y, x, moments []T, a Affine[T]) {
-	if g.elementwise() {
-		g.rows(func(at int) {
-			to := y[at:][:g.Groups]
-			switch {
-			case a.Scale != nil && a.Bias != nil:
-				simd.MultiplyAdd(to, x[at:], a.Scale, a.Bias)
-			case a.Scale != nil:
-				simd.Combine(Times, to, x[at:], a.Scale)
-			case a.Bias != nil:
-				simd.Combine(Plus, to, x[at:], a.Bias)
-			default:
-				copy(to, x[at:])
-			}
-			if a.Add != nil {
-				simd.Combine(Plus, to, to, a.Add[at:])
-			}
-			if a.ReLU {
-				simd.ReLU(to, to)
-			}
-		})
-		return
-	}
 	if g.GroupStep < g.PartStep && g.Parts >= 4*workers.Threads() {
 		// In the order in which the elements lie, which memory is faster in.
 		workers.Spans(g.Parts, max(1, workers.Chunk/max(1, g.Groups*g.Run)), func(lo, hi int) {
@@ -239,39 +200,7 @@ func normaliseOf[T Float](g *Norm, lo, hi int, y, x, moments []T, f *Affine[T]) 
 // NormSums is each group's Σdy, and after all of these each group's Σ dy·x̂: the derivatives by
 // bias and scale.
 func NormSums[T Float](g Norm, sums, dy, x, moments []T, eps float64) {
-	if g.elementwise() {
-		g.elementSums(func(sum, dot []float64, at int) { simd.AddWideDot(sum, dot, dy[at:][:g.Groups], x[at:]) },
-			func(i int, v float64) { sums[i] = T(v) })
-		return
-	}
 	g.blocks(func(lo, hi int) { normSumsOf(&g, lo, hi, sums, dy, x, moments, eps) })
-}
-
-// elementSums calls add with two sums of each element of a row, for each row of the Groups that
-// begins at element at, and set with the totals. Rows are added in parts that g alone determines.
-func (g *Norm) elementSums(add func(sum, dot []float64, at int), set func(i int, v float64)) {
-	each := max(1, 2*workers.Chunk/max(1, g.Groups))
-	parts := (g.Parts + each - 1) / each
-	s := takeScratch[float64](1)
-	defer s.free()
-	width := 2 * g.Groups
-	all := s.slice(0, max(1, parts)*width)
-	clear(all)
-	workers.Spans(parts, 1, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			sums := all[i*width:][:width]
-			for p := i * each; p < min(g.Parts, (i+1)*each); p++ {
-				add(sums[:g.Groups], sums[g.Groups:], p*g.PartStep)
-			}
-		}
-	})
-	for i := range width {
-		total := 0.0
-		for p := range parts {
-			total += all[p*width+i]
-		}
-		set(i, total)
-	}
 }
 
 // normSumsOf is NormSums for the groups [lo, hi).
@@ -309,30 +238,14 @@ func shares[T Float](g *Norm, sums []T, group int) (sum, dot float64) {
 //
 //	dx = scale·inv·(dy − Σdy/Count − x̂·Σ(dy·x̂)/Count)
 //
-// where NormRaw leaves out the last part and NormFixed and NormPlain both. sums is what NormSums
+// where NormRaw leaves out the last part and NormFixed both. sums is what NormSums
 // makes of dy. dx may be dy itself.
 func NormBackward[T Float](g Norm, dx, dy, x, scale, moments, sums []T, eps float64) {
-	if g.elementwise() && scale != nil {
-		g.rows(func(at int) { simd.Combine(Times, dx[at:][:g.Groups], dy[at:], scale) })
-		return
-	}
 	g.blocks(func(lo, hi int) { normBackwardOf(&g, lo, hi, dx, dy, x, scale, moments, sums, eps) })
 }
 
 // NormSumsBackward is NormSums and NormBackward in one pass. dx must not be dy or x.
 func NormSumsBackward[T Float](g Norm, sums, dx, dy, x, scale, moments []T, eps float64) {
-	if g.elementwise() {
-		g.elementSums(func(sum, dot []float64, at int) {
-			to, d := dx[at:][:g.Groups], dy[at:][:g.Groups]
-			simd.AddWideDot(sum, dot, d, x[at:])
-			if scale == nil {
-				copy(to, d)
-			} else {
-				simd.Combine(Times, to, d, scale)
-			}
-		}, func(i int, v float64) { sums[i] = T(v) })
-		return
-	}
 	g.blocks(func(lo, hi int) {
 		normSumsOf(&g, lo, hi, sums, dy, x, moments, eps)
 		normBackwardOf(&g, lo, hi, dx, dy, x, scale, moments, sums, eps)

@@ -48,14 +48,6 @@ func CombineFrom[T Float](op Operation, y, a []T, s T) {
 	}
 }
 
-// MultiplyAdd is y = x·a + b, rounded after the product. y may be an operand itself.
-func MultiplyAdd[T Float](y, x, a, b []T) {
-	x, a, b = x[:len(y)], a[:len(y)], b[:len(y)]
-	for i := multiplyAddVector(y, x, a, b); i < len(y); i++ {
-		y[i] = T(x[i]*a[i]) + b[i]
-	}
-}
-
 // WideAffine is y = (x − m)·a + b in float64, rounded after each operation and then to T. y may be
 // x itself.
 func WideAffine[T Float](y, x []T, m, a, b float64) {
@@ -78,15 +70,6 @@ func AddWideProduct[T Float](sums []float64, x, y []T) {
 	sums, y = sums[:len(x)], y[:len(x)]
 	for i := addWideProductVector(sums, x, y); i < len(x); i++ {
 		sums[i] += float64(float64(x[i]) * float64(y[i]))
-	}
-}
-
-// AddWideDot is sums += x and dots += x·y.
-func AddWideDot[T Float](sums, dots []float64, x, y []T) {
-	sums, dots, y = sums[:len(x)], dots[:len(x)], y[:len(x)]
-	for i := addWideDotVector(sums, dots, x, y); i < len(x); i++ {
-		sums[i] += float64(x[i])
-		dots[i] += float64(float64(x[i]) * float64(y[i]))
 	}
 }
 

@@ -65,3 +65,37 @@ func StandardBackward[T Float](dx, dy, x []T, m, a, b, c T) {
 		dx[i] = T(a*dy[i]) - T(c*(x[i]-m)) - b
 	}
 }
+
+// StandardEach is y = (x − m)·inv·a + b, rounded after each step, with an a and a b for each
+// element. y may be x itself.
+func StandardEach[T Float](y, x, a, b []T, m, inv T) {
+	y, a, b = y[:len(x)], a[:len(x)], b[:len(x)]
+	for i := standardEachVector(y, x, a, b, m, inv); i < len(x); i++ {
+		y[i] = T((x[i]-m)*inv*a[i]) + b[i]
+	}
+}
+
+// StandardBackwardEach is dx = a·(w·dy) − c·(x − m) − b, with a w for each element. dx may be dy or
+// x itself.
+func StandardBackwardEach[T Float](dx, dy, x, w []T, m, a, b, c T) {
+	dx, dy, w = dx[:len(x)], dy[:len(x)], w[:len(x)]
+	for i := standardBackwardEachVector(dx, dy, x, w, m, a, b, c); i < len(x); i++ {
+		dx[i] = T(a*(w[i]*dy[i])) - T(c*(x[i]-m)) - b
+	}
+}
+
+// SumDotEach is sums += dy and dots += dy·(x − mean)·inv, element by element, and returns Σ w·dy
+// and Σ w·dy·(x − mean).
+func SumDotEach[T Float](sums, dots []float64, dy, x, w []T, mean, inv float64) (sum, dot float64) {
+	sums, dots, dy, w = sums[:len(x)], dots[:len(x)], dy[:len(x)], w[:len(x)]
+	done, sum, dot := sumDotEachVector(sums, dots, dy, x, w, mean, inv)
+	for i := done; i < len(x); i++ {
+		d, by := float64(dy[i]), float64(w[i])
+		p := d * (float64(x[i]) - mean)
+		sums[i] += d
+		dots[i] += float64(p * inv)
+		sum += float64(d * by)
+		dot += float64(p * by)
+	}
+	return sum, dot
+}

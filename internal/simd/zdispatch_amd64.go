@@ -608,6 +608,108 @@ func standardBackwardVector[T Float](dx, dy, x []T, m, a, b, c T) (n int) {
 	return n
 }
 
+// standardEachVector is StandardEach for the first n elements.
+func standardEachVector[T Float](y, x, a, b []T, m, inv T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (15); n == 0 {
+					return
+				}
+				standardEach32AVX512(n, p32(y), p32(x), p32(a), p32(b), float32(m), float32(inv))
+			case AVX2:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				standardEach32AVX2(n, p32(y), p32(x), p32(a), p32(b), float32(m), float32(inv))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				standardEach64AVX512(n, p64(y), p64(x), p64(a), p64(b), float64(m), float64(inv))
+			case AVX2:
+				if n = len(x) &^ (3); n == 0 {
+					return
+				}
+				standardEach64AVX2(n, p64(y), p64(x), p64(a), p64(b), float64(m), float64(inv))
+			}
+		}
+	}
+	return n
+}
+
+// standardBackwardEachVector is StandardBackwardEach for the first n elements.
+func standardBackwardEachVector[T Float](dx, dy, x, w []T, m, a, b, c T) (n int) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (15); n == 0 {
+					return
+				}
+				standardBackwardEach32AVX512(n, p32(dx), p32(dy), p32(x), p32(w), float32(m), float32(a), float32(b), float32(c))
+			case AVX2:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				standardBackwardEach32AVX2(n, p32(dx), p32(dy), p32(x), p32(w), float32(m), float32(a), float32(b), float32(c))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (7); n == 0 {
+					return
+				}
+				standardBackwardEach64AVX512(n, p64(dx), p64(dy), p64(x), p64(w), float64(m), float64(a), float64(b), float64(c))
+			case AVX2:
+				if n = len(x) &^ (3); n == 0 {
+					return
+				}
+				standardBackwardEach64AVX2(n, p64(dx), p64(dy), p64(x), p64(w), float64(m), float64(a), float64(b), float64(c))
+			}
+		}
+	}
+	return n
+}
+
+// sumDotEachVector is SumDotEach for the first n elements.
+func sumDotEachVector[T Float](sums, dots []float64, dy, x, w []T, mean, inv float64) (n int, sum, dot float64) {
+	if tier != Generic {
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				sum, dot = sumDotEach32AVX512(n, &sums[0], &dots[0], p32(dy), p32(x), p32(w), mean, inv)
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				sum, dot = sumDotEach32AVX2(n, &sums[0], &dots[0], p32(dy), p32(x), p32(w), mean, inv)
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				if n = len(x) &^ (8 - 1); n == 0 {
+					return
+				}
+				sum, dot = sumDotEach64AVX512(n, (*float64)(unsafe.Pointer(&sums[0])), (*float64)(unsafe.Pointer(&dots[0])), p64(dy), p64(x), p64(w), float64(mean), float64(inv))
+			case AVX2:
+				if n = len(x) &^ (4 - 1); n == 0 {
+					return
+				}
+				sum, dot = sumDotEach64AVX2(n, (*float64)(unsafe.Pointer(&sums[0])), (*float64)(unsafe.Pointer(&dots[0])), p64(dy), p64(x), p64(w), float64(mean), float64(inv))
+			}
+		}
+	}
+	return n, sum, dot
+}
+
 // combineVector is y = a∘b for the first n elements.
 func combineVector[T Float](op Operation, y, a, b []T) (n int) {
 	if tier != Generic {
@@ -1470,74 +1572,6 @@ func raiseVector[T Float](y, x []T) (n int) {
 					return
 				}
 				raise64AVX2(n, p64(y), p64(x))
-			}
-		}
-	}
-	return n
-}
-
-// multiplyAddVector is y = x·a + b for the first n elements.
-func multiplyAddVector[T Float](y, x, a, b []T) (n int) {
-	if tier != Generic {
-		if unsafe.Sizeof(T(0)) == 4 {
-			switch tier {
-			case AVX512:
-				if n = len(y) &^ (15); n == 0 {
-					return
-				}
-				multiplyAdd32AVX512(n, p32(y), p32(x), p32(a), p32(b))
-			case AVX2:
-				if n = len(y) &^ (7); n == 0 {
-					return
-				}
-				multiplyAdd32AVX2(n, p32(y), p32(x), p32(a), p32(b))
-			}
-		} else {
-			switch tier {
-			case AVX512:
-				if n = len(y) &^ (7); n == 0 {
-					return
-				}
-				multiplyAdd64AVX512(n, p64(y), p64(x), p64(a), p64(b))
-			case AVX2:
-				if n = len(y) &^ (3); n == 0 {
-					return
-				}
-				multiplyAdd64AVX2(n, p64(y), p64(x), p64(a), p64(b))
-			}
-		}
-	}
-	return n
-}
-
-// addWideDotVector is sums += x and dots += x·y for the first n elements.
-func addWideDotVector[T Float](sums, dots []float64, x, y []T) (n int) {
-	if tier != Generic {
-		if unsafe.Sizeof(T(0)) == 4 {
-			switch tier {
-			case AVX512:
-				if n = len(x) &^ (8 - 1); n == 0 {
-					return
-				}
-				addWideDot32AVX512(n, &sums[0], &dots[0], p32(x), p32(y))
-			case AVX2:
-				if n = len(x) &^ (4 - 1); n == 0 {
-					return
-				}
-				addWideDot32AVX2(n, &sums[0], &dots[0], p32(x), p32(y))
-			}
-		} else {
-			switch tier {
-			case AVX512:
-				if n = len(x) &^ (8 - 1); n == 0 {
-					return
-				}
-				addWideDot64AVX512(n, (*float64)(unsafe.Pointer(&sums[0])), (*float64)(unsafe.Pointer(&dots[0])), p64(x), p64(y))
-			case AVX2:
-				if n = len(x) &^ (4 - 1); n == 0 {
-					return
-				}
-				addWideDot64AVX2(n, (*float64)(unsafe.Pointer(&sums[0])), (*float64)(unsafe.Pointer(&dots[0])), p64(x), p64(y))
 			}
 		}
 	}

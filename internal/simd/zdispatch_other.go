@@ -86,6 +86,21 @@ func standardBackwardVector[T Float](dx, dy, x []T, m, a, b, c T) (n int) {
 	return n
 }
 
+// standardEachVector is StandardEach for the first n elements.
+func standardEachVector[T Float](y, x, a, b []T, m, inv T) (n int) {
+	return n
+}
+
+// standardBackwardEachVector is StandardBackwardEach for the first n elements.
+func standardBackwardEachVector[T Float](dx, dy, x, w []T, m, a, b, c T) (n int) {
+	return n
+}
+
+// sumDotEachVector is SumDotEach for the first n elements.
+func sumDotEachVector[T Float](sums, dots []float64, dy, x, w []T, mean, inv float64) (n int, sum, dot float64) {
+	return n, sum, dot
+}
+
 // combineVector is y = a∘b for the first n elements.
 func combineVector[T Float](op Operation, y, a, b []T) (n int) {
 	return n
@@ -143,16 +158,6 @@ func pairBackwardVector[T Float](f Pair, d, dE, y, t []T, a T) (n int) {
 
 // raiseVector is y = x where x > y, for the first n elements.
 func raiseVector[T Float](y, x []T) (n int) {
-	return n
-}
-
-// multiplyAddVector is y = x·a + b for the first n elements.
-func multiplyAddVector[T Float](y, x, a, b []T) (n int) {
-	return n
-}
-
-// addWideDotVector is sums += x and dots += x·y for the first n elements.
-func addWideDotVector[T Float](sums, dots []float64, x, y []T) (n int) {
 	return n
 }
 

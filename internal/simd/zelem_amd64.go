@@ -109,6 +109,21 @@ func standardAddReLU32AVX512(n int, y *float32, x *float32, r *float32, m float3
 //go:noescape
 func standardBackward32AVX512(n int, dx *float32, dy *float32, x *float32, m float32, a float32, b float32, c float32)
 
+// standardEach32AVX512 is y = (x − m)·inv·a + b over n elements.
+//
+//go:noescape
+func standardEach32AVX512(n int, y *float32, x *float32, a *float32, b *float32, m float32, inv float32)
+
+// standardBackwardEach32AVX512 is dx = a·(w·dy) − c·(x − m) − b over n elements.
+//
+//go:noescape
+func standardBackwardEach32AVX512(n int, dx *float32, dy *float32, x *float32, w *float32, m float32, a float32, b float32, c float32)
+
+// sumDotEach32AVX512 is sums += dy and dots += dy·(x − mean)·inv, and Σ w·dy and Σ w·dy·(x − mean), over n elements, a multiple of 8.
+//
+//go:noescape
+func sumDotEach32AVX512(n int, sums *float64, dots *float64, dy *float32, x *float32, w *float32, mean float64, inv float64) (sum float64, dot float64)
+
 // addBoth32AVX512 is y = a + b over n elements.
 //
 //go:noescape
@@ -404,16 +419,6 @@ func crossEntropyLossBackward32AVX512(n int, d *float32, dE *float32, y *float32
 //go:noescape
 func raise32AVX512(n int, y *float32, x *float32)
 
-// multiplyAdd32AVX512 is y = x·a + b, rounded after the product, over n elements.
-//
-//go:noescape
-func multiplyAdd32AVX512(n int, y *float32, x *float32, a *float32, b *float32)
-
-// addWideDot32AVX512 is sums += x and dots += x·y over n elements, a multiple of 8.
-//
-//go:noescape
-func addWideDot32AVX512(n int, sums *float64, dots *float64, x *float32, y *float32)
-
 // find32AVX512 is the least i with x[i] = v, or n if there is none, over n elements, a multiple of 16.
 //
 //go:noescape
@@ -583,6 +588,21 @@ func standardAddReLU64AVX512(n int, y *float64, x *float64, r *float64, m float6
 //
 //go:noescape
 func standardBackward64AVX512(n int, dx *float64, dy *float64, x *float64, m float64, a float64, b float64, c float64)
+
+// standardEach64AVX512 is y = (x − m)·inv·a + b over n elements.
+//
+//go:noescape
+func standardEach64AVX512(n int, y *float64, x *float64, a *float64, b *float64, m float64, inv float64)
+
+// standardBackwardEach64AVX512 is dx = a·(w·dy) − c·(x − m) − b over n elements.
+//
+//go:noescape
+func standardBackwardEach64AVX512(n int, dx *float64, dy *float64, x *float64, w *float64, m float64, a float64, b float64, c float64)
+
+// sumDotEach64AVX512 is sums += dy and dots += dy·(x − mean)·inv, and Σ w·dy and Σ w·dy·(x − mean), over n elements, a multiple of 8.
+//
+//go:noescape
+func sumDotEach64AVX512(n int, sums *float64, dots *float64, dy *float64, x *float64, w *float64, mean float64, inv float64) (sum float64, dot float64)
 
 // addBoth64AVX512 is y = a + b over n elements.
 //
@@ -879,16 +899,6 @@ func crossEntropyLossBackward64AVX512(n int, d *float64, dE *float64, y *float64
 //go:noescape
 func raise64AVX512(n int, y *float64, x *float64)
 
-// multiplyAdd64AVX512 is y = x·a + b, rounded after the product, over n elements.
-//
-//go:noescape
-func multiplyAdd64AVX512(n int, y *float64, x *float64, a *float64, b *float64)
-
-// addWideDot64AVX512 is sums += x and dots += x·y over n elements, a multiple of 8.
-//
-//go:noescape
-func addWideDot64AVX512(n int, sums *float64, dots *float64, x *float64, y *float64)
-
 // find64AVX512 is the least i with x[i] = v, or n if there is none, over n elements, a multiple of 8.
 //
 //go:noescape
@@ -1058,6 +1068,21 @@ func standardAddReLU32AVX2(n int, y *float32, x *float32, r *float32, m float32,
 //
 //go:noescape
 func standardBackward32AVX2(n int, dx *float32, dy *float32, x *float32, m float32, a float32, b float32, c float32)
+
+// standardEach32AVX2 is y = (x − m)·inv·a + b over n elements.
+//
+//go:noescape
+func standardEach32AVX2(n int, y *float32, x *float32, a *float32, b *float32, m float32, inv float32)
+
+// standardBackwardEach32AVX2 is dx = a·(w·dy) − c·(x − m) − b over n elements.
+//
+//go:noescape
+func standardBackwardEach32AVX2(n int, dx *float32, dy *float32, x *float32, w *float32, m float32, a float32, b float32, c float32)
+
+// sumDotEach32AVX2 is sums += dy and dots += dy·(x − mean)·inv, and Σ w·dy and Σ w·dy·(x − mean), over n elements, a multiple of 4.
+//
+//go:noescape
+func sumDotEach32AVX2(n int, sums *float64, dots *float64, dy *float32, x *float32, w *float32, mean float64, inv float64) (sum float64, dot float64)
 
 // addBoth32AVX2 is y = a + b over n elements.
 //
@@ -1354,16 +1379,6 @@ func crossEntropyLossBackward32AVX2(n int, d *float32, dE *float32, y *float32, 
 //go:noescape
 func raise32AVX2(n int, y *float32, x *float32)
 
-// multiplyAdd32AVX2 is y = x·a + b, rounded after the product, over n elements.
-//
-//go:noescape
-func multiplyAdd32AVX2(n int, y *float32, x *float32, a *float32, b *float32)
-
-// addWideDot32AVX2 is sums += x and dots += x·y over n elements, a multiple of 4.
-//
-//go:noescape
-func addWideDot32AVX2(n int, sums *float64, dots *float64, x *float32, y *float32)
-
 // find32AVX2 is the least i with x[i] = v, or n if there is none, over n elements, a multiple of 8.
 //
 //go:noescape
@@ -1533,6 +1548,21 @@ func standardAddReLU64AVX2(n int, y *float64, x *float64, r *float64, m float64,
 //
 //go:noescape
 func standardBackward64AVX2(n int, dx *float64, dy *float64, x *float64, m float64, a float64, b float64, c float64)
+
+// standardEach64AVX2 is y = (x − m)·inv·a + b over n elements.
+//
+//go:noescape
+func standardEach64AVX2(n int, y *float64, x *float64, a *float64, b *float64, m float64, inv float64)
+
+// standardBackwardEach64AVX2 is dx = a·(w·dy) − c·(x − m) − b over n elements.
+//
+//go:noescape
+func standardBackwardEach64AVX2(n int, dx *float64, dy *float64, x *float64, w *float64, m float64, a float64, b float64, c float64)
+
+// sumDotEach64AVX2 is sums += dy and dots += dy·(x − mean)·inv, and Σ w·dy and Σ w·dy·(x − mean), over n elements, a multiple of 4.
+//
+//go:noescape
+func sumDotEach64AVX2(n int, sums *float64, dots *float64, dy *float64, x *float64, w *float64, mean float64, inv float64) (sum float64, dot float64)
 
 // addBoth64AVX2 is y = a + b over n elements.
 //
@@ -1828,16 +1858,6 @@ func crossEntropyLossBackward64AVX2(n int, d *float64, dE *float64, y *float64, 
 //
 //go:noescape
 func raise64AVX2(n int, y *float64, x *float64)
-
-// multiplyAdd64AVX2 is y = x·a + b, rounded after the product, over n elements.
-//
-//go:noescape
-func multiplyAdd64AVX2(n int, y *float64, x *float64, a *float64, b *float64)
-
-// addWideDot64AVX2 is sums += x and dots += x·y over n elements, a multiple of 4.
-//
-//go:noescape
-func addWideDot64AVX2(n int, sums *float64, dots *float64, x *float64, y *float64)
 
 // find64AVX2 is the least i with x[i] = v, or n if there is none, over n elements, a multiple of 4.
 //

@@ -1723,6 +1723,236 @@ done:
 	VZEROUPPER
 	RET
 
+// func standardEach32AVX512(n int, y *float32, x *float32, a *float32, b *float32, m float32, inv float32)
+// Requires: AVX, AVX512F
+TEXT ·standardEach32AVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         a+24(FP), BX
+	MOVQ         b+32(FP), SI
+	VBROADCASTSS m+40(FP), Z0
+	VBROADCASTSS inv+44(FP), Z1
+	XORQ         DI, DI
+	MOVQ         AX, R8
+	SUBQ         $+64, R8
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(DI*4), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMULPS  (BX)(DI*4), Z2, Z2
+	VADDPS  (SI)(DI*4), Z2, Z2
+	VMOVUPS Z2, (CX)(DI*4)
+	VMOVUPS 64(DX)(DI*4), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMULPS  64(BX)(DI*4), Z2, Z2
+	VADDPS  64(SI)(DI*4), Z2, Z2
+	VMOVUPS Z2, 64(CX)(DI*4)
+	VMOVUPS 128(DX)(DI*4), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMULPS  128(BX)(DI*4), Z2, Z2
+	VADDPS  128(SI)(DI*4), Z2, Z2
+	VMOVUPS Z2, 128(CX)(DI*4)
+	VMOVUPS 192(DX)(DI*4), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMULPS  192(BX)(DI*4), Z2, Z2
+	VADDPS  192(SI)(DI*4), Z2, Z2
+	VMOVUPS Z2, 192(CX)(DI*4)
+	ADDQ    $+64, DI
+	CMPQ    DI, R8
+	JLE     loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(DI*4), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMULPS  (BX)(DI*4), Z2, Z2
+	VADDPS  (SI)(DI*4), Z2, Z2
+	VMOVUPS Z2, (CX)(DI*4)
+	ADDQ    $+16, DI
+	CMPQ    DI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardBackwardEach32AVX512(n int, dx *float32, dy *float32, x *float32, w *float32, m float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·standardBackwardEach32AVX512(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         w+32(FP), SI
+	VBROADCASTSS m+40(FP), Z0
+	VBROADCASTSS a+44(FP), Z1
+	VBROADCASTSS b+48(FP), Z2
+	VBROADCASTSS c+52(FP), Z3
+	XORQ         DI, DI
+	MOVQ         AX, R8
+	SUBQ         $+64, R8
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(DI*4), Z5
+	VMULPS  (SI)(DI*4), Z5, Z5
+	VMULPS  Z1, Z5, Z5
+	VMOVUPS (BX)(DI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z3, Z4, Z4
+	VSUBPS  Z4, Z5, Z5
+	VSUBPS  Z2, Z5, Z5
+	VMOVUPS Z5, (CX)(DI*4)
+	VMOVUPS 64(DX)(DI*4), Z5
+	VMULPS  64(SI)(DI*4), Z5, Z5
+	VMULPS  Z1, Z5, Z5
+	VMOVUPS 64(BX)(DI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z3, Z4, Z4
+	VSUBPS  Z4, Z5, Z5
+	VSUBPS  Z2, Z5, Z5
+	VMOVUPS Z5, 64(CX)(DI*4)
+	VMOVUPS 128(DX)(DI*4), Z5
+	VMULPS  128(SI)(DI*4), Z5, Z5
+	VMULPS  Z1, Z5, Z5
+	VMOVUPS 128(BX)(DI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z3, Z4, Z4
+	VSUBPS  Z4, Z5, Z5
+	VSUBPS  Z2, Z5, Z5
+	VMOVUPS Z5, 128(CX)(DI*4)
+	VMOVUPS 192(DX)(DI*4), Z5
+	VMULPS  192(SI)(DI*4), Z5, Z5
+	VMULPS  Z1, Z5, Z5
+	VMOVUPS 192(BX)(DI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z3, Z4, Z4
+	VSUBPS  Z4, Z5, Z5
+	VSUBPS  Z2, Z5, Z5
+	VMOVUPS Z5, 192(CX)(DI*4)
+	ADDQ    $+64, DI
+	CMPQ    DI, R8
+	JLE     loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(DI*4), Z5
+	VMULPS  (SI)(DI*4), Z5, Z5
+	VMULPS  Z1, Z5, Z5
+	VMOVUPS (BX)(DI*4), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z3, Z4, Z4
+	VSUBPS  Z4, Z5, Z5
+	VSUBPS  Z2, Z5, Z5
+	VMOVUPS Z5, (CX)(DI*4)
+	ADDQ    $+16, DI
+	CMPQ    DI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func sumDotEach32AVX512(n int, sums *float64, dots *float64, dy *float32, x *float32, w *float32, mean float64, inv float64) (sum float64, dot float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, SSE2
+TEXT ·sumDotEach32AVX512(SB), NOSPLIT, $0-80
+	MOVQ         n+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         dots+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	MOVQ         x+32(FP), SI
+	MOVQ         w+40(FP), DI
+	VBROADCASTSD mean+48(FP), Z0
+	VBROADCASTSD inv+56(FP), Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z2, Z2, Z2
+	XORQ         R8, R8
+	MOVQ         AX, R9
+	SUBQ         $+16, R9
+	JLT          rest
+
+loop:
+	VCVTPS2PD   (SI)(R8*4), Z6
+	VCVTPS2PD   (BX)(R8*4), Z7
+	VCVTPS2PD   (DI)(R8*4), Z8
+	VSUBPD      Z0, Z6, Z6
+	VMULPD      Z7, Z6, Z6
+	VFMADD231PD Z7, Z8, Z4
+	VFMADD231PD Z6, Z8, Z1
+	VADDPD      (CX)(R8*8), Z7, Z7
+	VMOVUPD     Z7, (CX)(R8*8)
+	VFMADD213PD (DX)(R8*8), Z3, Z6
+	VMOVUPD     Z6, (DX)(R8*8)
+	VCVTPS2PD   32(SI)(R8*4), Z6
+	VCVTPS2PD   32(BX)(R8*4), Z7
+	VCVTPS2PD   32(DI)(R8*4), Z8
+	VSUBPD      Z0, Z6, Z6
+	VMULPD      Z7, Z6, Z6
+	VFMADD231PD Z7, Z8, Z5
+	VFMADD231PD Z6, Z8, Z2
+	VADDPD      64(CX)(R8*8), Z7, Z7
+	VMOVUPD     Z7, 64(CX)(R8*8)
+	VFMADD213PD 64(DX)(R8*8), Z3, Z6
+	VMOVUPD     Z6, 64(DX)(R8*8)
+	ADDQ        $+16, R8
+	CMPQ        R8, R9
+	JLE         loop
+
+rest:
+	CMPQ R8, AX
+	JGE  done
+
+single:
+	VCVTPS2PD   (SI)(R8*4), Z6
+	VCVTPS2PD   (BX)(R8*4), Z7
+	VCVTPS2PD   (DI)(R8*4), Z8
+	VSUBPD      Z0, Z6, Z6
+	VMULPD      Z7, Z6, Z6
+	VFMADD231PD Z7, Z8, Z4
+	VFMADD231PD Z6, Z8, Z1
+	VADDPD      (CX)(R8*8), Z7, Z7
+	VMOVUPD     Z7, (CX)(R8*8)
+	VFMADD213PD (DX)(R8*8), Z3, Z6
+	VMOVUPD     Z6, (DX)(R8*8)
+	ADDQ        $+8, R8
+	CMPQ        R8, AX
+	JLT         single
+
+done:
+	VADDPD        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPD        Y0, Y4, Y4
+	VEXTRACTF64X2 $0x01, Y4, X0
+	VADDPD        X0, X4, X4
+	VUNPCKHPD     X4, X4, X0
+	VADDPD        X0, X4, X0
+	MOVSD         X0, sum+64(FP)
+	VADDPD        Z2, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPD        Y0, Y1, Y1
+	VEXTRACTF64X2 $0x01, Y1, X0
+	VADDPD        X0, X1, X1
+	VUNPCKHPD     X1, X1, X0
+	VADDPD        X0, X1, X0
+	MOVSD         X0, dot+72(FP)
+	VZEROUPPER
+	RET
+
 // func addBoth32AVX512(n int, y *float32, a *float32, b *float32)
 // Requires: AVX, AVX512F
 TEXT ·addBoth32AVX512(SB), NOSPLIT, $0-32
@@ -5309,123 +5539,6 @@ done:
 	VZEROUPPER
 	RET
 
-// func multiplyAdd32AVX512(n int, y *float32, x *float32, a *float32, b *float32)
-// Requires: AVX, AVX512F
-TEXT ·multiplyAdd32AVX512(SB), NOSPLIT, $0-40
-	MOVQ n+0(FP), AX
-	MOVQ y+8(FP), CX
-	MOVQ x+16(FP), DX
-	MOVQ a+24(FP), BX
-	MOVQ b+32(FP), SI
-	XORQ DI, DI
-	MOVQ AX, R8
-	SUBQ $+64, R8
-	JLT  rest
-
-loop:
-	VMOVUPS (DX)(DI*4), Z0
-	VMULPS  (BX)(DI*4), Z0, Z0
-	VADDPS  (SI)(DI*4), Z0, Z0
-	VMOVUPS Z0, (CX)(DI*4)
-	VMOVUPS 64(DX)(DI*4), Z0
-	VMULPS  64(BX)(DI*4), Z0, Z0
-	VADDPS  64(SI)(DI*4), Z0, Z0
-	VMOVUPS Z0, 64(CX)(DI*4)
-	VMOVUPS 128(DX)(DI*4), Z0
-	VMULPS  128(BX)(DI*4), Z0, Z0
-	VADDPS  128(SI)(DI*4), Z0, Z0
-	VMOVUPS Z0, 128(CX)(DI*4)
-	VMOVUPS 192(DX)(DI*4), Z0
-	VMULPS  192(BX)(DI*4), Z0, Z0
-	VADDPS  192(SI)(DI*4), Z0, Z0
-	VMOVUPS Z0, 192(CX)(DI*4)
-	ADDQ    $+64, DI
-	CMPQ    DI, R8
-	JLE     loop
-
-rest:
-	CMPQ DI, AX
-	JGE  done
-
-single:
-	VMOVUPS (DX)(DI*4), Z0
-	VMULPS  (BX)(DI*4), Z0, Z0
-	VADDPS  (SI)(DI*4), Z0, Z0
-	VMOVUPS Z0, (CX)(DI*4)
-	ADDQ    $+16, DI
-	CMPQ    DI, AX
-	JLT     single
-
-done:
-	VZEROUPPER
-	RET
-
-// func addWideDot32AVX512(n int, sums *float64, dots *float64, x *float32, y *float32)
-// Requires: AVX, AVX512F
-TEXT ·addWideDot32AVX512(SB), NOSPLIT, $0-40
-	MOVQ n+0(FP), AX
-	MOVQ sums+8(FP), CX
-	MOVQ dots+16(FP), DX
-	MOVQ x+24(FP), BX
-	MOVQ y+32(FP), SI
-	XORQ DI, DI
-	MOVQ AX, R8
-	SUBQ $+32, R8
-	JLT  rest
-
-loop:
-	VCVTPS2PD (BX)(DI*4), Z0
-	VCVTPS2PD (SI)(DI*4), Z1
-	VMULPD    Z0, Z1, Z1
-	VADDPD    (CX)(DI*8), Z0, Z0
-	VMOVUPD   Z0, (CX)(DI*8)
-	VADDPD    (DX)(DI*8), Z1, Z1
-	VMOVUPD   Z1, (DX)(DI*8)
-	VCVTPS2PD 32(BX)(DI*4), Z0
-	VCVTPS2PD 32(SI)(DI*4), Z1
-	VMULPD    Z0, Z1, Z1
-	VADDPD    64(CX)(DI*8), Z0, Z0
-	VMOVUPD   Z0, 64(CX)(DI*8)
-	VADDPD    64(DX)(DI*8), Z1, Z1
-	VMOVUPD   Z1, 64(DX)(DI*8)
-	VCVTPS2PD 64(BX)(DI*4), Z0
-	VCVTPS2PD 64(SI)(DI*4), Z1
-	VMULPD    Z0, Z1, Z1
-	VADDPD    128(CX)(DI*8), Z0, Z0
-	VMOVUPD   Z0, 128(CX)(DI*8)
-	VADDPD    128(DX)(DI*8), Z1, Z1
-	VMOVUPD   Z1, 128(DX)(DI*8)
-	VCVTPS2PD 96(BX)(DI*4), Z0
-	VCVTPS2PD 96(SI)(DI*4), Z1
-	VMULPD    Z0, Z1, Z1
-	VADDPD    192(CX)(DI*8), Z0, Z0
-	VMOVUPD   Z0, 192(CX)(DI*8)
-	VADDPD    192(DX)(DI*8), Z1, Z1
-	VMOVUPD   Z1, 192(DX)(DI*8)
-	ADDQ      $+32, DI
-	CMPQ      DI, R8
-	JLE       loop
-
-rest:
-	CMPQ DI, AX
-	JGE  done
-
-single:
-	VCVTPS2PD (BX)(DI*4), Z0
-	VCVTPS2PD (SI)(DI*4), Z1
-	VMULPD    Z0, Z1, Z1
-	VADDPD    (CX)(DI*8), Z0, Z0
-	VMOVUPD   Z0, (CX)(DI*8)
-	VADDPD    (DX)(DI*8), Z1, Z1
-	VMOVUPD   Z1, (DX)(DI*8)
-	ADDQ      $+8, DI
-	CMPQ      DI, AX
-	JLT       single
-
-done:
-	VZEROUPPER
-	RET
-
 // func find32AVX512(n int, x *float32, v float32) (at int)
 // Requires: AVX, AVX512F
 TEXT ·find32AVX512(SB), NOSPLIT, $0-32
@@ -8327,6 +8440,236 @@ single:
 	JLT     single
 
 done:
+	VZEROUPPER
+	RET
+
+// func standardEach64AVX512(n int, y *float64, x *float64, a *float64, b *float64, m float64, inv float64)
+// Requires: AVX, AVX512F
+TEXT ·standardEach64AVX512(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         a+24(FP), BX
+	MOVQ         b+32(FP), SI
+	VBROADCASTSD m+40(FP), Z0
+	VBROADCASTSD inv+48(FP), Z1
+	XORQ         DI, DI
+	MOVQ         AX, R8
+	SUBQ         $+32, R8
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(DI*8), Z2
+	VSUBPD  Z0, Z2, Z2
+	VMULPD  Z1, Z2, Z2
+	VMULPD  (BX)(DI*8), Z2, Z2
+	VADDPD  (SI)(DI*8), Z2, Z2
+	VMOVUPD Z2, (CX)(DI*8)
+	VMOVUPD 64(DX)(DI*8), Z2
+	VSUBPD  Z0, Z2, Z2
+	VMULPD  Z1, Z2, Z2
+	VMULPD  64(BX)(DI*8), Z2, Z2
+	VADDPD  64(SI)(DI*8), Z2, Z2
+	VMOVUPD Z2, 64(CX)(DI*8)
+	VMOVUPD 128(DX)(DI*8), Z2
+	VSUBPD  Z0, Z2, Z2
+	VMULPD  Z1, Z2, Z2
+	VMULPD  128(BX)(DI*8), Z2, Z2
+	VADDPD  128(SI)(DI*8), Z2, Z2
+	VMOVUPD Z2, 128(CX)(DI*8)
+	VMOVUPD 192(DX)(DI*8), Z2
+	VSUBPD  Z0, Z2, Z2
+	VMULPD  Z1, Z2, Z2
+	VMULPD  192(BX)(DI*8), Z2, Z2
+	VADDPD  192(SI)(DI*8), Z2, Z2
+	VMOVUPD Z2, 192(CX)(DI*8)
+	ADDQ    $+32, DI
+	CMPQ    DI, R8
+	JLE     loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(DI*8), Z2
+	VSUBPD  Z0, Z2, Z2
+	VMULPD  Z1, Z2, Z2
+	VMULPD  (BX)(DI*8), Z2, Z2
+	VADDPD  (SI)(DI*8), Z2, Z2
+	VMOVUPD Z2, (CX)(DI*8)
+	ADDQ    $+8, DI
+	CMPQ    DI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardBackwardEach64AVX512(n int, dx *float64, dy *float64, x *float64, w *float64, m float64, a float64, b float64, c float64)
+// Requires: AVX, AVX512F
+TEXT ·standardBackwardEach64AVX512(SB), NOSPLIT, $0-72
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         w+32(FP), SI
+	VBROADCASTSD m+40(FP), Z0
+	VBROADCASTSD a+48(FP), Z1
+	VBROADCASTSD b+56(FP), Z2
+	VBROADCASTSD c+64(FP), Z3
+	XORQ         DI, DI
+	MOVQ         AX, R8
+	SUBQ         $+32, R8
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(DI*8), Z5
+	VMULPD  (SI)(DI*8), Z5, Z5
+	VMULPD  Z1, Z5, Z5
+	VMOVUPD (BX)(DI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z3, Z4, Z4
+	VSUBPD  Z4, Z5, Z5
+	VSUBPD  Z2, Z5, Z5
+	VMOVUPD Z5, (CX)(DI*8)
+	VMOVUPD 64(DX)(DI*8), Z5
+	VMULPD  64(SI)(DI*8), Z5, Z5
+	VMULPD  Z1, Z5, Z5
+	VMOVUPD 64(BX)(DI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z3, Z4, Z4
+	VSUBPD  Z4, Z5, Z5
+	VSUBPD  Z2, Z5, Z5
+	VMOVUPD Z5, 64(CX)(DI*8)
+	VMOVUPD 128(DX)(DI*8), Z5
+	VMULPD  128(SI)(DI*8), Z5, Z5
+	VMULPD  Z1, Z5, Z5
+	VMOVUPD 128(BX)(DI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z3, Z4, Z4
+	VSUBPD  Z4, Z5, Z5
+	VSUBPD  Z2, Z5, Z5
+	VMOVUPD Z5, 128(CX)(DI*8)
+	VMOVUPD 192(DX)(DI*8), Z5
+	VMULPD  192(SI)(DI*8), Z5, Z5
+	VMULPD  Z1, Z5, Z5
+	VMOVUPD 192(BX)(DI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z3, Z4, Z4
+	VSUBPD  Z4, Z5, Z5
+	VSUBPD  Z2, Z5, Z5
+	VMOVUPD Z5, 192(CX)(DI*8)
+	ADDQ    $+32, DI
+	CMPQ    DI, R8
+	JLE     loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(DI*8), Z5
+	VMULPD  (SI)(DI*8), Z5, Z5
+	VMULPD  Z1, Z5, Z5
+	VMOVUPD (BX)(DI*8), Z4
+	VSUBPD  Z0, Z4, Z4
+	VMULPD  Z3, Z4, Z4
+	VSUBPD  Z4, Z5, Z5
+	VSUBPD  Z2, Z5, Z5
+	VMOVUPD Z5, (CX)(DI*8)
+	ADDQ    $+8, DI
+	CMPQ    DI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func sumDotEach64AVX512(n int, sums *float64, dots *float64, dy *float64, x *float64, w *float64, mean float64, inv float64) (sum float64, dot float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, SSE2
+TEXT ·sumDotEach64AVX512(SB), NOSPLIT, $0-80
+	MOVQ         n+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         dots+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	MOVQ         x+32(FP), SI
+	MOVQ         w+40(FP), DI
+	VBROADCASTSD mean+48(FP), Z0
+	VBROADCASTSD inv+56(FP), Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z2, Z2, Z2
+	XORQ         R8, R8
+	MOVQ         AX, R9
+	SUBQ         $+16, R9
+	JLT          rest
+
+loop:
+	VMOVUPD     (SI)(R8*8), Z6
+	VMOVUPD     (BX)(R8*8), Z7
+	VMOVUPD     (DI)(R8*8), Z8
+	VSUBPD      Z0, Z6, Z6
+	VMULPD      Z7, Z6, Z6
+	VFMADD231PD Z7, Z8, Z4
+	VFMADD231PD Z6, Z8, Z1
+	VADDPD      (CX)(R8*8), Z7, Z7
+	VMOVUPD     Z7, (CX)(R8*8)
+	VFMADD213PD (DX)(R8*8), Z3, Z6
+	VMOVUPD     Z6, (DX)(R8*8)
+	VMOVUPD     64(SI)(R8*8), Z6
+	VMOVUPD     64(BX)(R8*8), Z7
+	VMOVUPD     64(DI)(R8*8), Z8
+	VSUBPD      Z0, Z6, Z6
+	VMULPD      Z7, Z6, Z6
+	VFMADD231PD Z7, Z8, Z5
+	VFMADD231PD Z6, Z8, Z2
+	VADDPD      64(CX)(R8*8), Z7, Z7
+	VMOVUPD     Z7, 64(CX)(R8*8)
+	VFMADD213PD 64(DX)(R8*8), Z3, Z6
+	VMOVUPD     Z6, 64(DX)(R8*8)
+	ADDQ        $+16, R8
+	CMPQ        R8, R9
+	JLE         loop
+
+rest:
+	CMPQ R8, AX
+	JGE  done
+
+single:
+	VMOVUPD     (SI)(R8*8), Z6
+	VMOVUPD     (BX)(R8*8), Z7
+	VMOVUPD     (DI)(R8*8), Z8
+	VSUBPD      Z0, Z6, Z6
+	VMULPD      Z7, Z6, Z6
+	VFMADD231PD Z7, Z8, Z4
+	VFMADD231PD Z6, Z8, Z1
+	VADDPD      (CX)(R8*8), Z7, Z7
+	VMOVUPD     Z7, (CX)(R8*8)
+	VFMADD213PD (DX)(R8*8), Z3, Z6
+	VMOVUPD     Z6, (DX)(R8*8)
+	ADDQ        $+8, R8
+	CMPQ        R8, AX
+	JLT         single
+
+done:
+	VADDPD        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPD        Y0, Y4, Y4
+	VEXTRACTF64X2 $0x01, Y4, X0
+	VADDPD        X0, X4, X4
+	VUNPCKHPD     X4, X4, X0
+	VADDPD        X0, X4, X0
+	MOVSD         X0, sum+64(FP)
+	VADDPD        Z2, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPD        Y0, Y1, Y1
+	VEXTRACTF64X2 $0x01, Y1, X0
+	VADDPD        X0, X1, X1
+	VUNPCKHPD     X1, X1, X0
+	VADDPD        X0, X1, X0
+	MOVSD         X0, dot+72(FP)
 	VZEROUPPER
 	RET
 
@@ -12067,123 +12410,6 @@ done:
 	VZEROUPPER
 	RET
 
-// func multiplyAdd64AVX512(n int, y *float64, x *float64, a *float64, b *float64)
-// Requires: AVX, AVX512F
-TEXT ·multiplyAdd64AVX512(SB), NOSPLIT, $0-40
-	MOVQ n+0(FP), AX
-	MOVQ y+8(FP), CX
-	MOVQ x+16(FP), DX
-	MOVQ a+24(FP), BX
-	MOVQ b+32(FP), SI
-	XORQ DI, DI
-	MOVQ AX, R8
-	SUBQ $+32, R8
-	JLT  rest
-
-loop:
-	VMOVUPD (DX)(DI*8), Z0
-	VMULPD  (BX)(DI*8), Z0, Z0
-	VADDPD  (SI)(DI*8), Z0, Z0
-	VMOVUPD Z0, (CX)(DI*8)
-	VMOVUPD 64(DX)(DI*8), Z0
-	VMULPD  64(BX)(DI*8), Z0, Z0
-	VADDPD  64(SI)(DI*8), Z0, Z0
-	VMOVUPD Z0, 64(CX)(DI*8)
-	VMOVUPD 128(DX)(DI*8), Z0
-	VMULPD  128(BX)(DI*8), Z0, Z0
-	VADDPD  128(SI)(DI*8), Z0, Z0
-	VMOVUPD Z0, 128(CX)(DI*8)
-	VMOVUPD 192(DX)(DI*8), Z0
-	VMULPD  192(BX)(DI*8), Z0, Z0
-	VADDPD  192(SI)(DI*8), Z0, Z0
-	VMOVUPD Z0, 192(CX)(DI*8)
-	ADDQ    $+32, DI
-	CMPQ    DI, R8
-	JLE     loop
-
-rest:
-	CMPQ DI, AX
-	JGE  done
-
-single:
-	VMOVUPD (DX)(DI*8), Z0
-	VMULPD  (BX)(DI*8), Z0, Z0
-	VADDPD  (SI)(DI*8), Z0, Z0
-	VMOVUPD Z0, (CX)(DI*8)
-	ADDQ    $+8, DI
-	CMPQ    DI, AX
-	JLT     single
-
-done:
-	VZEROUPPER
-	RET
-
-// func addWideDot64AVX512(n int, sums *float64, dots *float64, x *float64, y *float64)
-// Requires: AVX, AVX512F
-TEXT ·addWideDot64AVX512(SB), NOSPLIT, $0-40
-	MOVQ n+0(FP), AX
-	MOVQ sums+8(FP), CX
-	MOVQ dots+16(FP), DX
-	MOVQ x+24(FP), BX
-	MOVQ y+32(FP), SI
-	XORQ DI, DI
-	MOVQ AX, R8
-	SUBQ $+32, R8
-	JLT  rest
-
-loop:
-	VMOVUPD (BX)(DI*8), Z0
-	VMOVUPD (SI)(DI*8), Z1
-	VMULPD  Z0, Z1, Z1
-	VADDPD  (CX)(DI*8), Z0, Z0
-	VMOVUPD Z0, (CX)(DI*8)
-	VADDPD  (DX)(DI*8), Z1, Z1
-	VMOVUPD Z1, (DX)(DI*8)
-	VMOVUPD 64(BX)(DI*8), Z0
-	VMOVUPD 64(SI)(DI*8), Z1
-	VMULPD  Z0, Z1, Z1
-	VADDPD  64(CX)(DI*8), Z0, Z0
-	VMOVUPD Z0, 64(CX)(DI*8)
-	VADDPD  64(DX)(DI*8), Z1, Z1
-	VMOVUPD Z1, 64(DX)(DI*8)
-	VMOVUPD 128(BX)(DI*8), Z0
-	VMOVUPD 128(SI)(DI*8), Z1
-	VMULPD  Z0, Z1, Z1
-	VADDPD  128(CX)(DI*8), Z0, Z0
-	VMOVUPD Z0, 128(CX)(DI*8)
-	VADDPD  128(DX)(DI*8), Z1, Z1
-	VMOVUPD Z1, 128(DX)(DI*8)
-	VMOVUPD 192(BX)(DI*8), Z0
-	VMOVUPD 192(SI)(DI*8), Z1
-	VMULPD  Z0, Z1, Z1
-	VADDPD  192(CX)(DI*8), Z0, Z0
-	VMOVUPD Z0, 192(CX)(DI*8)
-	VADDPD  192(DX)(DI*8), Z1, Z1
-	VMOVUPD Z1, 192(DX)(DI*8)
-	ADDQ    $+32, DI
-	CMPQ    DI, R8
-	JLE     loop
-
-rest:
-	CMPQ DI, AX
-	JGE  done
-
-single:
-	VMOVUPD (BX)(DI*8), Z0
-	VMOVUPD (SI)(DI*8), Z1
-	VMULPD  Z0, Z1, Z1
-	VADDPD  (CX)(DI*8), Z0, Z0
-	VMOVUPD Z0, (CX)(DI*8)
-	VADDPD  (DX)(DI*8), Z1, Z1
-	VMOVUPD Z1, (DX)(DI*8)
-	ADDQ    $+8, DI
-	CMPQ    DI, AX
-	JLT     single
-
-done:
-	VZEROUPPER
-	RET
-
 // func find64AVX512(n int, x *float64, v float64) (at int)
 // Requires: AVX, AVX512F
 TEXT ·find64AVX512(SB), NOSPLIT, $0-32
@@ -15016,6 +15242,232 @@ done:
 	VZEROUPPER
 	RET
 
+// func standardEach32AVX2(n int, y *float32, x *float32, a *float32, b *float32, m float32, inv float32)
+// Requires: AVX
+TEXT ·standardEach32AVX2(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         a+24(FP), BX
+	MOVQ         b+32(FP), SI
+	VBROADCASTSS m+40(FP), Y0
+	VBROADCASTSS inv+44(FP), Y1
+	XORQ         DI, DI
+	MOVQ         AX, R8
+	SUBQ         $+32, R8
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(DI*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMULPS  (BX)(DI*4), Y2, Y2
+	VADDPS  (SI)(DI*4), Y2, Y2
+	VMOVUPS Y2, (CX)(DI*4)
+	VMOVUPS 32(DX)(DI*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMULPS  32(BX)(DI*4), Y2, Y2
+	VADDPS  32(SI)(DI*4), Y2, Y2
+	VMOVUPS Y2, 32(CX)(DI*4)
+	VMOVUPS 64(DX)(DI*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMULPS  64(BX)(DI*4), Y2, Y2
+	VADDPS  64(SI)(DI*4), Y2, Y2
+	VMOVUPS Y2, 64(CX)(DI*4)
+	VMOVUPS 96(DX)(DI*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMULPS  96(BX)(DI*4), Y2, Y2
+	VADDPS  96(SI)(DI*4), Y2, Y2
+	VMOVUPS Y2, 96(CX)(DI*4)
+	ADDQ    $+32, DI
+	CMPQ    DI, R8
+	JLE     loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(DI*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMULPS  (BX)(DI*4), Y2, Y2
+	VADDPS  (SI)(DI*4), Y2, Y2
+	VMOVUPS Y2, (CX)(DI*4)
+	ADDQ    $+8, DI
+	CMPQ    DI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardBackwardEach32AVX2(n int, dx *float32, dy *float32, x *float32, w *float32, m float32, a float32, b float32, c float32)
+// Requires: AVX
+TEXT ·standardBackwardEach32AVX2(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         w+32(FP), SI
+	VBROADCASTSS m+40(FP), Y0
+	VBROADCASTSS a+44(FP), Y1
+	VBROADCASTSS b+48(FP), Y2
+	VBROADCASTSS c+52(FP), Y3
+	XORQ         DI, DI
+	MOVQ         AX, R8
+	SUBQ         $+32, R8
+	JLT          rest
+
+loop:
+	VMOVUPS (DX)(DI*4), Y5
+	VMULPS  (SI)(DI*4), Y5, Y5
+	VMULPS  Y1, Y5, Y5
+	VMOVUPS (BX)(DI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VSUBPS  Y4, Y5, Y5
+	VSUBPS  Y2, Y5, Y5
+	VMOVUPS Y5, (CX)(DI*4)
+	VMOVUPS 32(DX)(DI*4), Y5
+	VMULPS  32(SI)(DI*4), Y5, Y5
+	VMULPS  Y1, Y5, Y5
+	VMOVUPS 32(BX)(DI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VSUBPS  Y4, Y5, Y5
+	VSUBPS  Y2, Y5, Y5
+	VMOVUPS Y5, 32(CX)(DI*4)
+	VMOVUPS 64(DX)(DI*4), Y5
+	VMULPS  64(SI)(DI*4), Y5, Y5
+	VMULPS  Y1, Y5, Y5
+	VMOVUPS 64(BX)(DI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VSUBPS  Y4, Y5, Y5
+	VSUBPS  Y2, Y5, Y5
+	VMOVUPS Y5, 64(CX)(DI*4)
+	VMOVUPS 96(DX)(DI*4), Y5
+	VMULPS  96(SI)(DI*4), Y5, Y5
+	VMULPS  Y1, Y5, Y5
+	VMOVUPS 96(BX)(DI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VSUBPS  Y4, Y5, Y5
+	VSUBPS  Y2, Y5, Y5
+	VMOVUPS Y5, 96(CX)(DI*4)
+	ADDQ    $+32, DI
+	CMPQ    DI, R8
+	JLE     loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VMOVUPS (DX)(DI*4), Y5
+	VMULPS  (SI)(DI*4), Y5, Y5
+	VMULPS  Y1, Y5, Y5
+	VMOVUPS (BX)(DI*4), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VSUBPS  Y4, Y5, Y5
+	VSUBPS  Y2, Y5, Y5
+	VMOVUPS Y5, (CX)(DI*4)
+	ADDQ    $+8, DI
+	CMPQ    DI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func sumDotEach32AVX2(n int, sums *float64, dots *float64, dy *float32, x *float32, w *float32, mean float64, inv float64) (sum float64, dot float64)
+// Requires: AVX, AVX2, FMA3, SSE2
+TEXT ·sumDotEach32AVX2(SB), NOSPLIT, $0-80
+	MOVQ         n+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         dots+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	MOVQ         x+32(FP), SI
+	MOVQ         w+40(FP), DI
+	VBROADCASTSD mean+48(FP), Y0
+	VBROADCASTSD inv+56(FP), Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y2, Y2, Y2
+	XORQ         R8, R8
+	MOVQ         AX, R9
+	SUBQ         $+8, R9
+	JLT          rest
+
+loop:
+	VCVTPS2PD   (SI)(R8*4), Y6
+	VCVTPS2PD   (BX)(R8*4), Y7
+	VCVTPS2PD   (DI)(R8*4), Y8
+	VSUBPD      Y0, Y6, Y6
+	VMULPD      Y7, Y6, Y6
+	VFMADD231PD Y7, Y8, Y4
+	VFMADD231PD Y6, Y8, Y1
+	VADDPD      (CX)(R8*8), Y7, Y7
+	VMOVUPD     Y7, (CX)(R8*8)
+	VFMADD213PD (DX)(R8*8), Y3, Y6
+	VMOVUPD     Y6, (DX)(R8*8)
+	VCVTPS2PD   16(SI)(R8*4), Y6
+	VCVTPS2PD   16(BX)(R8*4), Y7
+	VCVTPS2PD   16(DI)(R8*4), Y8
+	VSUBPD      Y0, Y6, Y6
+	VMULPD      Y7, Y6, Y6
+	VFMADD231PD Y7, Y8, Y5
+	VFMADD231PD Y6, Y8, Y2
+	VADDPD      32(CX)(R8*8), Y7, Y7
+	VMOVUPD     Y7, 32(CX)(R8*8)
+	VFMADD213PD 32(DX)(R8*8), Y3, Y6
+	VMOVUPD     Y6, 32(DX)(R8*8)
+	ADDQ        $+8, R8
+	CMPQ        R8, R9
+	JLE         loop
+
+rest:
+	CMPQ R8, AX
+	JGE  done
+
+single:
+	VCVTPS2PD   (SI)(R8*4), Y6
+	VCVTPS2PD   (BX)(R8*4), Y7
+	VCVTPS2PD   (DI)(R8*4), Y8
+	VSUBPD      Y0, Y6, Y6
+	VMULPD      Y7, Y6, Y6
+	VFMADD231PD Y7, Y8, Y4
+	VFMADD231PD Y6, Y8, Y1
+	VADDPD      (CX)(R8*8), Y7, Y7
+	VMOVUPD     Y7, (CX)(R8*8)
+	VFMADD213PD (DX)(R8*8), Y3, Y6
+	VMOVUPD     Y6, (DX)(R8*8)
+	ADDQ        $+4, R8
+	CMPQ        R8, AX
+	JLT         single
+
+done:
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X0
+	VADDPD       X0, X4, X4
+	VUNPCKHPD    X4, X4, X0
+	VADDPD       X0, X4, X0
+	MOVSD        X0, sum+64(FP)
+	VADDPD       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X1
+	VUNPCKHPD    X1, X1, X0
+	VADDPD       X0, X1, X0
+	MOVSD        X0, dot+72(FP)
+	VZEROUPPER
+	RET
+
 // func addBoth32AVX2(n int, y *float32, a *float32, b *float32)
 // Requires: AVX
 TEXT ·addBoth32AVX2(SB), NOSPLIT, $0-32
@@ -17732,123 +18184,6 @@ done:
 	VZEROUPPER
 	RET
 
-// func multiplyAdd32AVX2(n int, y *float32, x *float32, a *float32, b *float32)
-// Requires: AVX
-TEXT ·multiplyAdd32AVX2(SB), NOSPLIT, $0-40
-	MOVQ n+0(FP), AX
-	MOVQ y+8(FP), CX
-	MOVQ x+16(FP), DX
-	MOVQ a+24(FP), BX
-	MOVQ b+32(FP), SI
-	XORQ DI, DI
-	MOVQ AX, R8
-	SUBQ $+32, R8
-	JLT  rest
-
-loop:
-	VMOVUPS (DX)(DI*4), Y0
-	VMULPS  (BX)(DI*4), Y0, Y0
-	VADDPS  (SI)(DI*4), Y0, Y0
-	VMOVUPS Y0, (CX)(DI*4)
-	VMOVUPS 32(DX)(DI*4), Y0
-	VMULPS  32(BX)(DI*4), Y0, Y0
-	VADDPS  32(SI)(DI*4), Y0, Y0
-	VMOVUPS Y0, 32(CX)(DI*4)
-	VMOVUPS 64(DX)(DI*4), Y0
-	VMULPS  64(BX)(DI*4), Y0, Y0
-	VADDPS  64(SI)(DI*4), Y0, Y0
-	VMOVUPS Y0, 64(CX)(DI*4)
-	VMOVUPS 96(DX)(DI*4), Y0
-	VMULPS  96(BX)(DI*4), Y0, Y0
-	VADDPS  96(SI)(DI*4), Y0, Y0
-	VMOVUPS Y0, 96(CX)(DI*4)
-	ADDQ    $+32, DI
-	CMPQ    DI, R8
-	JLE     loop
-
-rest:
-	CMPQ DI, AX
-	JGE  done
-
-single:
-	VMOVUPS (DX)(DI*4), Y0
-	VMULPS  (BX)(DI*4), Y0, Y0
-	VADDPS  (SI)(DI*4), Y0, Y0
-	VMOVUPS Y0, (CX)(DI*4)
-	ADDQ    $+8, DI
-	CMPQ    DI, AX
-	JLT     single
-
-done:
-	VZEROUPPER
-	RET
-
-// func addWideDot32AVX2(n int, sums *float64, dots *float64, x *float32, y *float32)
-// Requires: AVX
-TEXT ·addWideDot32AVX2(SB), NOSPLIT, $0-40
-	MOVQ n+0(FP), AX
-	MOVQ sums+8(FP), CX
-	MOVQ dots+16(FP), DX
-	MOVQ x+24(FP), BX
-	MOVQ y+32(FP), SI
-	XORQ DI, DI
-	MOVQ AX, R8
-	SUBQ $+16, R8
-	JLT  rest
-
-loop:
-	VCVTPS2PD (BX)(DI*4), Y0
-	VCVTPS2PD (SI)(DI*4), Y1
-	VMULPD    Y0, Y1, Y1
-	VADDPD    (CX)(DI*8), Y0, Y0
-	VMOVUPD   Y0, (CX)(DI*8)
-	VADDPD    (DX)(DI*8), Y1, Y1
-	VMOVUPD   Y1, (DX)(DI*8)
-	VCVTPS2PD 16(BX)(DI*4), Y0
-	VCVTPS2PD 16(SI)(DI*4), Y1
-	VMULPD    Y0, Y1, Y1
-	VADDPD    32(CX)(DI*8), Y0, Y0
-	VMOVUPD   Y0, 32(CX)(DI*8)
-	VADDPD    32(DX)(DI*8), Y1, Y1
-	VMOVUPD   Y1, 32(DX)(DI*8)
-	VCVTPS2PD 32(BX)(DI*4), Y0
-	VCVTPS2PD 32(SI)(DI*4), Y1
-	VMULPD    Y0, Y1, Y1
-	VADDPD    64(CX)(DI*8), Y0, Y0
-	VMOVUPD   Y0, 64(CX)(DI*8)
-	VADDPD    64(DX)(DI*8), Y1, Y1
-	VMOVUPD   Y1, 64(DX)(DI*8)
-	VCVTPS2PD 48(BX)(DI*4), Y0
-	VCVTPS2PD 48(SI)(DI*4), Y1
-	VMULPD    Y0, Y1, Y1
-	VADDPD    96(CX)(DI*8), Y0, Y0
-	VMOVUPD   Y0, 96(CX)(DI*8)
-	VADDPD    96(DX)(DI*8), Y1, Y1
-	VMOVUPD   Y1, 96(DX)(DI*8)
-	ADDQ      $+16, DI
-	CMPQ      DI, R8
-	JLE       loop
-
-rest:
-	CMPQ DI, AX
-	JGE  done
-
-single:
-	VCVTPS2PD (BX)(DI*4), Y0
-	VCVTPS2PD (SI)(DI*4), Y1
-	VMULPD    Y0, Y1, Y1
-	VADDPD    (CX)(DI*8), Y0, Y0
-	VMOVUPD   Y0, (CX)(DI*8)
-	VADDPD    (DX)(DI*8), Y1, Y1
-	VMOVUPD   Y1, (DX)(DI*8)
-	ADDQ      $+4, DI
-	CMPQ      DI, AX
-	JLT       single
-
-done:
-	VZEROUPPER
-	RET
-
 // func find32AVX2(n int, x *float32, v float32) (at int)
 // Requires: AVX
 TEXT ·find32AVX2(SB), NOSPLIT, $0-32
@@ -20524,6 +20859,232 @@ done:
 	VZEROUPPER
 	RET
 
+// func standardEach64AVX2(n int, y *float64, x *float64, a *float64, b *float64, m float64, inv float64)
+// Requires: AVX
+TEXT ·standardEach64AVX2(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         a+24(FP), BX
+	MOVQ         b+32(FP), SI
+	VBROADCASTSD m+40(FP), Y0
+	VBROADCASTSD inv+48(FP), Y1
+	XORQ         DI, DI
+	MOVQ         AX, R8
+	SUBQ         $+16, R8
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(DI*8), Y2
+	VSUBPD  Y0, Y2, Y2
+	VMULPD  Y1, Y2, Y2
+	VMULPD  (BX)(DI*8), Y2, Y2
+	VADDPD  (SI)(DI*8), Y2, Y2
+	VMOVUPD Y2, (CX)(DI*8)
+	VMOVUPD 32(DX)(DI*8), Y2
+	VSUBPD  Y0, Y2, Y2
+	VMULPD  Y1, Y2, Y2
+	VMULPD  32(BX)(DI*8), Y2, Y2
+	VADDPD  32(SI)(DI*8), Y2, Y2
+	VMOVUPD Y2, 32(CX)(DI*8)
+	VMOVUPD 64(DX)(DI*8), Y2
+	VSUBPD  Y0, Y2, Y2
+	VMULPD  Y1, Y2, Y2
+	VMULPD  64(BX)(DI*8), Y2, Y2
+	VADDPD  64(SI)(DI*8), Y2, Y2
+	VMOVUPD Y2, 64(CX)(DI*8)
+	VMOVUPD 96(DX)(DI*8), Y2
+	VSUBPD  Y0, Y2, Y2
+	VMULPD  Y1, Y2, Y2
+	VMULPD  96(BX)(DI*8), Y2, Y2
+	VADDPD  96(SI)(DI*8), Y2, Y2
+	VMOVUPD Y2, 96(CX)(DI*8)
+	ADDQ    $+16, DI
+	CMPQ    DI, R8
+	JLE     loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(DI*8), Y2
+	VSUBPD  Y0, Y2, Y2
+	VMULPD  Y1, Y2, Y2
+	VMULPD  (BX)(DI*8), Y2, Y2
+	VADDPD  (SI)(DI*8), Y2, Y2
+	VMOVUPD Y2, (CX)(DI*8)
+	ADDQ    $+4, DI
+	CMPQ    DI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func standardBackwardEach64AVX2(n int, dx *float64, dy *float64, x *float64, w *float64, m float64, a float64, b float64, c float64)
+// Requires: AVX
+TEXT ·standardBackwardEach64AVX2(SB), NOSPLIT, $0-72
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         w+32(FP), SI
+	VBROADCASTSD m+40(FP), Y0
+	VBROADCASTSD a+48(FP), Y1
+	VBROADCASTSD b+56(FP), Y2
+	VBROADCASTSD c+64(FP), Y3
+	XORQ         DI, DI
+	MOVQ         AX, R8
+	SUBQ         $+16, R8
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(DI*8), Y5
+	VMULPD  (SI)(DI*8), Y5, Y5
+	VMULPD  Y1, Y5, Y5
+	VMOVUPD (BX)(DI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y3, Y4, Y4
+	VSUBPD  Y4, Y5, Y5
+	VSUBPD  Y2, Y5, Y5
+	VMOVUPD Y5, (CX)(DI*8)
+	VMOVUPD 32(DX)(DI*8), Y5
+	VMULPD  32(SI)(DI*8), Y5, Y5
+	VMULPD  Y1, Y5, Y5
+	VMOVUPD 32(BX)(DI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y3, Y4, Y4
+	VSUBPD  Y4, Y5, Y5
+	VSUBPD  Y2, Y5, Y5
+	VMOVUPD Y5, 32(CX)(DI*8)
+	VMOVUPD 64(DX)(DI*8), Y5
+	VMULPD  64(SI)(DI*8), Y5, Y5
+	VMULPD  Y1, Y5, Y5
+	VMOVUPD 64(BX)(DI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y3, Y4, Y4
+	VSUBPD  Y4, Y5, Y5
+	VSUBPD  Y2, Y5, Y5
+	VMOVUPD Y5, 64(CX)(DI*8)
+	VMOVUPD 96(DX)(DI*8), Y5
+	VMULPD  96(SI)(DI*8), Y5, Y5
+	VMULPD  Y1, Y5, Y5
+	VMOVUPD 96(BX)(DI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y3, Y4, Y4
+	VSUBPD  Y4, Y5, Y5
+	VSUBPD  Y2, Y5, Y5
+	VMOVUPD Y5, 96(CX)(DI*8)
+	ADDQ    $+16, DI
+	CMPQ    DI, R8
+	JLE     loop
+
+rest:
+	CMPQ DI, AX
+	JGE  done
+
+single:
+	VMOVUPD (DX)(DI*8), Y5
+	VMULPD  (SI)(DI*8), Y5, Y5
+	VMULPD  Y1, Y5, Y5
+	VMOVUPD (BX)(DI*8), Y4
+	VSUBPD  Y0, Y4, Y4
+	VMULPD  Y3, Y4, Y4
+	VSUBPD  Y4, Y5, Y5
+	VSUBPD  Y2, Y5, Y5
+	VMOVUPD Y5, (CX)(DI*8)
+	ADDQ    $+4, DI
+	CMPQ    DI, AX
+	JLT     single
+
+done:
+	VZEROUPPER
+	RET
+
+// func sumDotEach64AVX2(n int, sums *float64, dots *float64, dy *float64, x *float64, w *float64, mean float64, inv float64) (sum float64, dot float64)
+// Requires: AVX, AVX2, FMA3, SSE2
+TEXT ·sumDotEach64AVX2(SB), NOSPLIT, $0-80
+	MOVQ         n+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         dots+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	MOVQ         x+32(FP), SI
+	MOVQ         w+40(FP), DI
+	VBROADCASTSD mean+48(FP), Y0
+	VBROADCASTSD inv+56(FP), Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y2, Y2, Y2
+	XORQ         R8, R8
+	MOVQ         AX, R9
+	SUBQ         $+8, R9
+	JLT          rest
+
+loop:
+	VMOVUPD     (SI)(R8*8), Y6
+	VMOVUPD     (BX)(R8*8), Y7
+	VMOVUPD     (DI)(R8*8), Y8
+	VSUBPD      Y0, Y6, Y6
+	VMULPD      Y7, Y6, Y6
+	VFMADD231PD Y7, Y8, Y4
+	VFMADD231PD Y6, Y8, Y1
+	VADDPD      (CX)(R8*8), Y7, Y7
+	VMOVUPD     Y7, (CX)(R8*8)
+	VFMADD213PD (DX)(R8*8), Y3, Y6
+	VMOVUPD     Y6, (DX)(R8*8)
+	VMOVUPD     32(SI)(R8*8), Y6
+	VMOVUPD     32(BX)(R8*8), Y7
+	VMOVUPD     32(DI)(R8*8), Y8
+	VSUBPD      Y0, Y6, Y6
+	VMULPD      Y7, Y6, Y6
+	VFMADD231PD Y7, Y8, Y5
+	VFMADD231PD Y6, Y8, Y2
+	VADDPD      32(CX)(R8*8), Y7, Y7
+	VMOVUPD     Y7, 32(CX)(R8*8)
+	VFMADD213PD 32(DX)(R8*8), Y3, Y6
+	VMOVUPD     Y6, 32(DX)(R8*8)
+	ADDQ        $+8, R8
+	CMPQ        R8, R9
+	JLE         loop
+
+rest:
+	CMPQ R8, AX
+	JGE  done
+
+single:
+	VMOVUPD     (SI)(R8*8), Y6
+	VMOVUPD     (BX)(R8*8), Y7
+	VMOVUPD     (DI)(R8*8), Y8
+	VSUBPD      Y0, Y6, Y6
+	VMULPD      Y7, Y6, Y6
+	VFMADD231PD Y7, Y8, Y4
+	VFMADD231PD Y6, Y8, Y1
+	VADDPD      (CX)(R8*8), Y7, Y7
+	VMOVUPD     Y7, (CX)(R8*8)
+	VFMADD213PD (DX)(R8*8), Y3, Y6
+	VMOVUPD     Y6, (DX)(R8*8)
+	ADDQ        $+4, R8
+	CMPQ        R8, AX
+	JLT         single
+
+done:
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X0
+	VADDPD       X0, X4, X4
+	VUNPCKHPD    X4, X4, X0
+	VADDPD       X0, X4, X0
+	MOVSD        X0, sum+64(FP)
+	VADDPD       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X1
+	VUNPCKHPD    X1, X1, X0
+	VADDPD       X0, X1, X0
+	MOVSD        X0, dot+72(FP)
+	VZEROUPPER
+	RET
+
 // func addBoth64AVX2(n int, y *float64, a *float64, b *float64)
 // Requires: AVX
 TEXT ·addBoth64AVX2(SB), NOSPLIT, $0-32
@@ -23166,123 +23727,6 @@ single:
 	VMOVUPD Y0, (CX)(BX*8)
 	ADDQ    $+4, BX
 	CMPQ    BX, AX
-	JLT     single
-
-done:
-	VZEROUPPER
-	RET
-
-// func multiplyAdd64AVX2(n int, y *float64, x *float64, a *float64, b *float64)
-// Requires: AVX
-TEXT ·multiplyAdd64AVX2(SB), NOSPLIT, $0-40
-	MOVQ n+0(FP), AX
-	MOVQ y+8(FP), CX
-	MOVQ x+16(FP), DX
-	MOVQ a+24(FP), BX
-	MOVQ b+32(FP), SI
-	XORQ DI, DI
-	MOVQ AX, R8
-	SUBQ $+16, R8
-	JLT  rest
-
-loop:
-	VMOVUPD (DX)(DI*8), Y0
-	VMULPD  (BX)(DI*8), Y0, Y0
-	VADDPD  (SI)(DI*8), Y0, Y0
-	VMOVUPD Y0, (CX)(DI*8)
-	VMOVUPD 32(DX)(DI*8), Y0
-	VMULPD  32(BX)(DI*8), Y0, Y0
-	VADDPD  32(SI)(DI*8), Y0, Y0
-	VMOVUPD Y0, 32(CX)(DI*8)
-	VMOVUPD 64(DX)(DI*8), Y0
-	VMULPD  64(BX)(DI*8), Y0, Y0
-	VADDPD  64(SI)(DI*8), Y0, Y0
-	VMOVUPD Y0, 64(CX)(DI*8)
-	VMOVUPD 96(DX)(DI*8), Y0
-	VMULPD  96(BX)(DI*8), Y0, Y0
-	VADDPD  96(SI)(DI*8), Y0, Y0
-	VMOVUPD Y0, 96(CX)(DI*8)
-	ADDQ    $+16, DI
-	CMPQ    DI, R8
-	JLE     loop
-
-rest:
-	CMPQ DI, AX
-	JGE  done
-
-single:
-	VMOVUPD (DX)(DI*8), Y0
-	VMULPD  (BX)(DI*8), Y0, Y0
-	VADDPD  (SI)(DI*8), Y0, Y0
-	VMOVUPD Y0, (CX)(DI*8)
-	ADDQ    $+4, DI
-	CMPQ    DI, AX
-	JLT     single
-
-done:
-	VZEROUPPER
-	RET
-
-// func addWideDot64AVX2(n int, sums *float64, dots *float64, x *float64, y *float64)
-// Requires: AVX
-TEXT ·addWideDot64AVX2(SB), NOSPLIT, $0-40
-	MOVQ n+0(FP), AX
-	MOVQ sums+8(FP), CX
-	MOVQ dots+16(FP), DX
-	MOVQ x+24(FP), BX
-	MOVQ y+32(FP), SI
-	XORQ DI, DI
-	MOVQ AX, R8
-	SUBQ $+16, R8
-	JLT  rest
-
-loop:
-	VMOVUPD (BX)(DI*8), Y0
-	VMOVUPD (SI)(DI*8), Y1
-	VMULPD  Y0, Y1, Y1
-	VADDPD  (CX)(DI*8), Y0, Y0
-	VMOVUPD Y0, (CX)(DI*8)
-	VADDPD  (DX)(DI*8), Y1, Y1
-	VMOVUPD Y1, (DX)(DI*8)
-	VMOVUPD 32(BX)(DI*8), Y0
-	VMOVUPD 32(SI)(DI*8), Y1
-	VMULPD  Y0, Y1, Y1
-	VADDPD  32(CX)(DI*8), Y0, Y0
-	VMOVUPD Y0, 32(CX)(DI*8)
-	VADDPD  32(DX)(DI*8), Y1, Y1
-	VMOVUPD Y1, 32(DX)(DI*8)
-	VMOVUPD 64(BX)(DI*8), Y0
-	VMOVUPD 64(SI)(DI*8), Y1
-	VMULPD  Y0, Y1, Y1
-	VADDPD  64(CX)(DI*8), Y0, Y0
-	VMOVUPD Y0, 64(CX)(DI*8)
-	VADDPD  64(DX)(DI*8), Y1, Y1
-	VMOVUPD Y1, 64(DX)(DI*8)
-	VMOVUPD 96(BX)(DI*8), Y0
-	VMOVUPD 96(SI)(DI*8), Y1
-	VMULPD  Y0, Y1, Y1
-	VADDPD  96(CX)(DI*8), Y0, Y0
-	VMOVUPD Y0, 96(CX)(DI*8)
-	VADDPD  96(DX)(DI*8), Y1, Y1
-	VMOVUPD Y1, 96(DX)(DI*8)
-	ADDQ    $+16, DI
-	CMPQ    DI, R8
-	JLE     loop
-
-rest:
-	CMPQ DI, AX
-	JGE  done
-
-single:
-	VMOVUPD (BX)(DI*8), Y0
-	VMOVUPD (SI)(DI*8), Y1
-	VMULPD  Y0, Y1, Y1
-	VADDPD  (CX)(DI*8), Y0, Y0
-	VMOVUPD Y0, (CX)(DI*8)
-	VADDPD  (DX)(DI*8), Y1, Y1
-	VMOVUPD Y1, (DX)(DI*8)
-	ADDQ    $+4, DI
-	CMPQ    DI, AX
 	JLT     single
 
 done:

@@ -301,8 +301,8 @@ func (m *Machine) absorb() {
 	m.steps = kept
 }
 
-// fuse lets a step compute its consumer too where the pair has a common kernel: both then live from
-// the earlier of the two on.
+// fuse lets a step compute a later one too, its consumer or one of the same operands, where the
+// pair has a common kernel: both then live from the earlier of the two on.
 func (m *Machine) fuse(last []int) {
 	for i := range m.steps {
 		s := &m.steps[i]
@@ -328,17 +328,16 @@ func (m *Machine) fuse(last []int) {
 	}
 }
 
-// operandsAt says where the operands of c, which reads step i, are found when that step s runs: −1
-// for its result, else an index into inputs, which are those of s followed by others of c. It
-// returns nil if c does not read step i, or needs what is computed after it.
+// operandsAt says where the operands of c are found when step i, s, runs: −1 for its result, else
+// an index into inputs, which are those of s followed by others of c. It returns nil if c needs
+// what is computed after it.
 func operandsAt(s, c *step, i int) (at []int, inputs []source) {
-	uses := false
 	inputs = slices.Clone(s.args)
 	for _, a := range c.args {
 		k := slices.Index(inputs, a)
 		switch {
 		case a.step == i:
-			uses, k = true, -1
+			k = -1
 		case a.step > i:
 			return nil, nil
 		case k < 0:
@@ -346,9 +345,6 @@ func operandsAt(s, c *step, i int) (at []int, inputs []source) {
 			inputs = append(inputs, a)
 		}
 		at = append(at, k)
-	}
-	if !uses {
-		return nil, nil
 	}
 	return at, inputs
 }

@@ -37,11 +37,11 @@ type preallocated interface {
 	Preallocated()
 }
 
-// paired is implemented by an op that can be computed in one pass with a consumer while both
-// results are kept. FuseWith returns nil if the pair has no common pass; otherwise a function that
-// computes both into dst, of this op, and consumerDst, from this op's inputs followed by those that
-// the consumer alone has. Operand k of the consumer is input at[k], or this op's result where at[k]
-// is −1.
+// paired is implemented by an op that can be computed in one pass with another, mostly a consumer,
+// while both results are kept. FuseWith returns nil if the pair has no common pass; otherwise a
+// function that computes both into dst, of this op, and consumerDst, from this op's inputs followed
+// by those that the consumer alone has. Operand k of the consumer is input at[k], or this op's
+// result where at[k] is −1.
 type paired interface {
 	preallocated
 	FuseWith(consumer G.Op, at []int) func(dst, consumerDst G.Value, inputs []G.Value) error

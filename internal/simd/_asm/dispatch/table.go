@@ -97,6 +97,23 @@ var table = []entry{
 		tail: "return n",
 	},
 	{
+		doc:       "standardEachVector is StandardEach for the first n elements.",
+		signature: "standardEachVector[T Float](y, x, a, b []T, m, inv T) (n int)",
+		kernels:   one("standardEach{b}{t}"), args: "n; y; x; a; b; m; inv", count: "len(x)", tail: "return n",
+	},
+	{
+		doc:       "standardBackwardEachVector is StandardBackwardEach for the first n elements.",
+		signature: "standardBackwardEachVector[T Float](dx, dy, x, w []T, m, a, b, c T) (n int)",
+		kernels:   one("standardBackwardEach{b}{t}"), args: "n; dx; dy; x; w; m; a; b; c", count: "len(x)",
+		tail: "return n",
+	},
+	{
+		doc:       "sumDotEachVector is SumDotEach for the first n elements.",
+		signature: "sumDotEachVector[T Float](sums, dots []float64, dy, x, w []T, mean, inv float64) (n int, sum, dot float64)",
+		kernels:   one("sumDotEach{b}{t}"), args: "n; &sums[0]; &dots[0]; dy; x; w; mean; inv", count: "len(x)", step: "{d} - 1",
+		result: "sum, dot = ", tail: "return n, sum, dot",
+	},
+	{
 		doc:       "combineVector is y = a∘b for the first n elements.",
 		signature: "combineVector[T Float](op Operation, y, a, b []T) (n int)",
 		on:        "op", last: true, kernels: []kernel{{"Plus", "addBoth{b}{t}", ""}, {"Minus", "subBoth{b}{t}", ""}, {"Times", "mulBoth{b}{t}", ""}, {"Over", "divBoth{b}{t}", ""}},
@@ -143,16 +160,6 @@ var table = []entry{
 		doc:       "raiseVector is y = x where x > y, for the first n elements.",
 		signature: "raiseVector[T Float](y, x []T) (n int)",
 		kernels:   one("raise{b}{t}"), args: "n; y; x", count: "len(x)", tail: "return n",
-	},
-	{
-		doc:       "multiplyAddVector is y = x·a + b for the first n elements.",
-		signature: "multiplyAddVector[T Float](y, x, a, b []T) (n int)",
-		kernels:   one("multiplyAdd{b}{t}"), args: "n; y; x; a; b", count: "len(y)", tail: "return n",
-	},
-	{
-		doc:       "addWideDotVector is sums += x and dots += x·y for the first n elements.",
-		signature: "addWideDotVector[T Float](sums, dots []float64, x, y []T) (n int)",
-		kernels:   one("addWideDot{b}{t}"), args: "n; &sums[0]; &dots[0]; x; y", count: "len(x)", step: "{d} - 1", tail: "return n",
 	},
 	{
 		doc:       "findVector is the least i with x[i] = v, or n if there is none among the first n elements.",

@@ -46,17 +46,6 @@ func raise(f flavour) {
 	})
 }
 
-// multiplyAdd is an affine map with coefficients for each element.
-func multiplyAdd(f flavour) {
-	stream(f, "multiplyAdd", "y = x·a + b, rounded after the product, over n elements.", "y, x, a, b", "", nil, func(at func(string) Mem) {
-		v := f.vector()
-		f.load(at("x"), v)
-		f.binary("mul", at("a"), v, v)
-		f.binary("add", at("b"), v, v)
-		f.store(v, at("y"))
-	})
-}
-
 // wideAffine is in float64, a vector of it at a time.
 func wideAffine(f flavour) {
 	d := f.doubles()
@@ -126,30 +115,6 @@ func addWideProduct(f flavour) {
 		VMULPD(w, v, v)
 		VADDPD(s, v, v)
 		VMOVUPD(v, s)
-	})
-	VZEROUPPER()
-	RET()
-}
-
-// addWideDot is addWide and addWideProduct.
-func addWideDot(f flavour) {
-	d := f.doubles()
-	begin("addWideDot"+f.elem+f.tier, fmt.Sprintf("func(n int, sums, dots *float64, x, y *%s)", f.goType),
-		fmt.Sprintf("sums += x and dots += x·y over n elements, a multiple of %d.", d.lanes()))
-	n, sums, dots := Load(Param("n"), GP64()), Load(Param("sums"), GP64()), Load(Param("dots"), GP64())
-	x, y := Load(Param("x"), GP64()), Load(Param("y"), GP64())
-	i := GP64()
-	XORQ(i, i)
-	loop(n, i, d.lanes(), func(u int) {
-		v := f.widened(Mem{Base: x, Index: i, Scale: uint8(f.size), Disp: u * d.lanes() * f.size})
-		w := f.widened(Mem{Base: y, Index: i, Scale: uint8(f.size), Disp: u * d.lanes() * f.size})
-		s := Mem{Base: sums, Index: i, Scale: 8, Disp: u * d.bytes}
-		p := Mem{Base: dots, Index: i, Scale: 8, Disp: u * d.bytes}
-		VMULPD(v, w, w)
-		VADDPD(s, v, v)
-		VMOVUPD(v, s)
-		VADDPD(p, w, w)
-		VMOVUPD(w, p)
 	})
 	VZEROUPPER()
 	RET()

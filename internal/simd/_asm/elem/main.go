@@ -522,6 +522,9 @@ func main() {
 			standard(f, more, true)
 		}
 		standardBackward(f)
+		standardEach(f)
+		standardBackwardEach(f)
+		sumDotEach(f)
 		arithmetic(f, "add", "+")
 		arithmetic(f, "sub", "−")
 		arithmetic(f, "mul", "·")
@@ -537,8 +540,6 @@ func main() {
 			pairing(f, g)
 		}
 		raise(f)
-		multiplyAdd(f)
-		addWideDot(f)
 		find(f)
 		expSum(f)
 		rowMax(f, false)

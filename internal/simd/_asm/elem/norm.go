@@ -157,3 +157,78 @@ func standardBackward(f flavour) {
 		f.store(d, at("dx"))
 	})
 }
+
+// standardEach has a factor and a term for each element.
+func standardEach(f flavour) {
+	var m, inv reg.VecVirtual
+	stream(f, "standardEach", "y = (x − m)·inv·a + b over n elements.", "y, x, a, b", "m, inv", func() {
+		m, inv = f.constant("m"), f.constant("inv")
+	}, func(at func(string) Mem) {
+		v := f.vector()
+		f.load(at("x"), v)
+		f.binary("sub", m, v, v)
+		f.binary("mul", inv, v, v)
+		f.binary("mul", at("a"), v, v)
+		f.binary("add", at("b"), v, v)
+		f.store(v, at("y"))
+	})
+}
+
+// standardBackwardEach has a factor of dy for each element.
+func standardBackwardEach(f flavour) {
+	var m, a, b, c reg.VecVirtual
+	stream(f, "standardBackwardEach", "dx = a·(w·dy) − c·(x − m) − b over n elements.", "dx, dy, x, w", "m, a, b, c", func() {
+		m, a, b, c = f.constant("m"), f.constant("a"), f.constant("b"), f.constant("c")
+	}, func(at func(string) Mem) {
+		v, d := f.vector(), f.vector()
+		f.load(at("dy"), d)
+		f.binary("mul", at("w"), d, d)
+		f.binary("mul", a, d, d)
+		f.load(at("x"), v)
+		f.binary("sub", m, v, v)
+		f.binary("mul", c, v, v)
+		f.binary("sub", v, d, d)
+		f.binary("sub", b, d, d)
+		f.store(d, at("dx"))
+	})
+}
+
+// sumDotEach is sumDot of w·dy, and adds dy and dy·(x − mean)·inv to sums of their own.
+func sumDotEach(f flavour) {
+	d := f.doubles()
+	begin("sumDotEach"+f.elem+f.tier, fmt.Sprintf("func(n int, sums, dots *float64, dy, x, w *%s, mean, inv float64) (sum, dot float64)", f.goType),
+		fmt.Sprintf("sums += dy and dots += dy·(x − mean)·inv, and Σ w·dy and Σ w·dy·(x − mean), over n elements, a multiple of %d.", d.lanes()))
+	n, sums, dots := Load(Param("n"), GP64()), Load(Param("sums"), GP64()), Load(Param("dots"), GP64())
+	dy, x, w := Load(Param("dy"), GP64()), Load(Param("x"), GP64()), Load(Param("w"), GP64())
+	mean, inv := d.constant("mean"), d.constant("inv")
+	var both [2][2]vec
+	for u := range both {
+		both[u] = [2]vec{d.zeroed(), d.zeroed()}
+	}
+	i := GP64()
+	XORQ(i, i)
+	unroll = 2
+	loop(n, i, d.lanes(), func(u int) {
+		at := func(p reg.Register) vec {
+			return f.widened(Mem{Base: p, Index: i, Scale: uint8(f.size), Disp: u * d.lanes() * f.size})
+		}
+		v, g, by := at(x), at(dy), at(w)
+		VSUBPD(mean, v, v)
+		VMULPD(g, v, v)
+		VFMADD231PD(g, by, both[u][0])
+		VFMADD231PD(v, by, both[u][1])
+		s := Mem{Base: sums, Index: i, Scale: 8, Disp: u * d.bytes}
+		p := Mem{Base: dots, Index: i, Scale: 8, Disp: u * d.bytes}
+		VADDPD(s, g, g)
+		VMOVUPD(g, s)
+		VFMADD213PD(p, inv, v)
+		VMOVUPD(v, p)
+	})
+	unroll = 4
+	for k := range 2 {
+		VADDPD(both[1][k], both[0][k], both[0][k])
+		Store(total(d, both[0][k]), ReturnIndex(k))
+	}
+	VZEROUPPER()
+	RET()
+}
