@@ -3,6 +3,7 @@ package article
 import (
 	G "gorgonia.org/gorgonia"
 
+	"github.com/convgrad/convgrad/verify"
 	"github.com/convgrad/convgrad/verify/internal/graphs"
 
 	"github.com/convgrad/convgrad/internal/kernel"
@@ -17,7 +18,7 @@ func image(m matrix) graphs.Array { return graphs.Of([]int{1, 1, m.Rows, m.Cols}
 func only(y graphs.Array, err error) ([]float64, error) { return y.Data, err }
 
 // correlate is I ⊗ K over the positions inside I, by ops.Conv2D.
-func correlate(p ops.ConvParams) graphs.Build {
+func correlate(p ops.ConvParams) verify.Build {
 	return func(in []*G.Node) (*G.Node, error) {
 		var b *G.Node
 		if len(in) > 2 {

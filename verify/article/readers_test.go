@@ -8,6 +8,7 @@ import (
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/convgrad/convgrad/verify"
 	"github.com/convgrad/convgrad/verify/internal/graphs"
 
 	"github.com/convgrad/convgrad/internal/kernel"
@@ -55,7 +56,7 @@ func whole(r *rand.Rand, shape ...int) graphs.Array {
 	return a
 }
 
-func output(t *testing.T, build graphs.Build, in ...graphs.Array) []float64 {
+func output(t *testing.T, build verify.Build, in ...graphs.Array) []float64 {
 	t.Helper()
 	y, err := only(graphs.Forward(build, in...))
 	if err != nil {
@@ -65,7 +66,7 @@ func output(t *testing.T, build graphs.Build, in ...graphs.Array) []float64 {
 }
 
 // gradients of ⟨δ, output⟩.
-func gradients(t *testing.T, build graphs.Build, delta graphs.Array, in ...graphs.Array) []graphs.Array {
+func gradients(t *testing.T, build verify.Build, delta graphs.Array, in ...graphs.Array) []graphs.Array {
 	t.Helper()
 	_, dx, err := graphs.Run(build, in, delta)
 	if err != nil {
@@ -76,7 +77,7 @@ func gradients(t *testing.T, build graphs.Build, delta graphs.Array, in ...graph
 
 // nudged is the gradient of ⟨δ, output⟩ by operand k of a linear function: how much it grows with
 // each element.
-func nudged(t *testing.T, build graphs.Build, delta graphs.Array, k int, in ...graphs.Array) []float64 {
+func nudged(t *testing.T, build verify.Build, delta graphs.Array, k int, in ...graphs.Array) []float64 {
 	t.Helper()
 	energy := func() (e float64) {
 		for i, x := range output(t, build, in...) {

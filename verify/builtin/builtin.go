@@ -47,16 +47,11 @@ type builtIn struct {
 	mortal bool
 	// search hands cases to try, which returns false once one failed. problem says what is wrong,
 	// or nothing.
-	search func(try try)
+	search search
 }
 
 // A try runs one case: what it is, and what says what is wrong with it, or nothing.
 type try func(what string, problem func() string) bool
-
-// one is a search of one case.
-func one(what string, problem func() string) func(try try) {
-	return func(try try) { try(what, problem) }
-}
 
 // must and done end a case with an error, which is then what is wrong with it.
 func must[T any](v T, err error) T {

@@ -1,8 +1,10 @@
 package builtin
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -11,130 +13,103 @@ import (
 	"github.com/convgrad/convgrad/verify"
 	"github.com/convgrad/convgrad/verify/internal/graphs"
 	"github.com/convgrad/convgrad/verify/internal/reference"
-	"github.com/convgrad/convgrad/verify/internal/values"
 )
+
+// A conv is a geometry, and what it was made of.
+type conv struct {
+	kernel.Conv
+	sp kernel.Spatial
+}
+
+func newConv(n, c, h, w, k, r, s int, sp kernel.Spatial) (conv, error) {
+	g, err := kernel.NewConv(n, c, h, w, k, r, s, 1, sp, false)
+	return conv{g, sp}, err
+}
+
+// convs are geometries of one channel and one filter and then of several, in order of the input's
+// and filter's size.
+func convs() (all []conv) {
+	size := func(s []int) int { return s[0]*s[1] + s[2]*s[3] }
+	for _, n := range [][3]int{{1, 1, 1}, {2, 3, 2}} {
+		for _, s := range grid(size, 6, 6, 3, 3) {
+			for _, sp := range []kernel.Spatial{
+				padded(0, 0, 0, 0, 1),
+				{StrideH: 2, StrideW: 1, DilationH: 1, DilationW: 2, PadTop: 1, PadBottom: 1, PadLeft: 2, PadRight: 2},
+			} {
+				if g, err := newConv(n[0], n[1], s[0], s[1], n[2], s[2], s[3], sp); err == nil && s[0]*s[1] > 1 {
+					all = append(all, g)
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b conv) int { return cmp.Compare(a.H*a.W+a.R*a.S, b.H*b.W+b.R*b.S) })
+	return all
+}
+
+func (g conv) x() []int { return []int{g.N, g.C, g.H, g.W} }
+func (g conv) w() []int { return []int{g.K, g.C, g.R, g.S} }
+
+func (g conv) String() string {
+	return fmt.Sprintf("x %v, filter %v, stride %v, pad [%d %d], dilation %v", g.x(), g.w(), strides(g.sp), g.sp.PadTop, g.sp.PadLeft, dilations(g.sp))
+}
+
+func (g conv) build(in []*G.Node) (*G.Node, error) {
+	return G.Conv2d(in[0], in[1], tensor.Shape{g.R, g.S}, []int{g.sp.PadTop, g.sp.PadLeft}, strides(g.sp), dilations(g.sp))
+}
+
+func (g conv) use() use {
+	return use{shapes: [][]int{g.x(), g.w()}, build: g.build, reference: reference.Conv(g.Conv, false)}
+}
 
 // convolving are uses of Conv2d.
 func convolving() []builtIn {
-	overConv := func(by []verify.Oracle) func(try try) {
-		return func(try try) {
-			n := 0
-			convolutions(func(g kernel.Conv, sp kernel.Spatial) bool {
-				n++
-				return n <= 150 && try(convWhat(g, sp), func() string { return blamed(convUse(g, sp), by...) })
-			})
-		}
+	overConv := func(by []verify.Oracle) search {
+		return over(convs()[:150], "%v", func(g conv) string { return blamed(g.use(), by...) })
 	}
 	return []builtIn{
 		{name: "Conv2d", use: "under TapeMachine", search: overConv(underTape)},
 		{name: "Conv2d", use: "under LispMachine, x and w with second consumers", known: "C2", search: overConv(underLisp)},
-		{name: "Conv2d", use: "two of one input that differ in their dilation", known: "C1", search: func(try try) {
-			convolutions(func(g kernel.Conv, sp kernel.Spatial) bool {
-				for dilation := 2; dilation <= 3; dilation++ {
-					for stride := 1; stride <= 3; stride++ {
-						a, b := sp, sp
-						a.StrideH, a.StrideW, b.StrideH, b.StrideW = stride, stride, stride, stride
-						a.DilationH, a.DilationW, b.DilationH, b.DilationW = 1, 1, dilation, dilation
-						ga, err := kernel.NewConv(g.N, g.C, g.H, g.W, g.K, g.R, g.S, 1, a, false)
-						gb, other := kernel.NewConv(g.N, g.C, g.H, g.W, g.K, g.R, g.S, 1, b, false)
-						if err != nil || other != nil || ga.P != gb.P || ga.Q != gb.Q {
-							continue
-						}
-						s := convUse(ga, a)
-						s.build = func(in []*G.Node) (*G.Node, error) {
-							y, err := conv2d(in, ga, a)
-							if err != nil {
-								return nil, err
-							}
-							z, err := conv2d(in, gb, b)
-							if err != nil {
-								return nil, err
-							}
-							return G.Add(y, z)
-						}
-						s.reference = reference.Sum(reference.Conv(ga, false), reference.Conv(gb, false))
-						if !try(fmt.Sprintf("%s, and dilation %d", convWhat(ga, a), dilation), func() string { return blamed(s, underTape...) }) {
-							return false
-						}
-					}
+		{name: "Conv2d", use: "two of one input that differ in their dilation", known: "C1",
+			search: over(dilated(), "%v", func(p [2]conv) string {
+				return blamed(use{p[0].use().shapes, false, func(in []*G.Node) (*G.Node, error) {
+					return G.Add(must(p[0].build(in)), must(p[1].build(in)))
+				}, reference.Sum(p[0].use().reference, p[1].use().reference)}, underTape...)
+			})},
+		{name: "Conv2d", use: "with a kernel shape that is not the filter's", known: "C9",
+			search: over([][4]int{{1, 1, 1, 2}, {1, 2, 1, 1}, {2, 1, 1, 2}, {2, 2, 1, 4}, {2, 2, 4, 1}, {3, 3, 1, 9}}, "kernelShape and filter %v", func(s [4]int) string {
+				_, in := graphs.Leaves(graphs.Zeros(1, 1, 9, 9), graphs.Zeros(1, 1, s[2], s[3]))
+				y, err := G.Conv2d(in[0], in[1], tensor.Shape(s[:2]), []int{0, 0}, []int{1, 1}, []int{1, 1})
+				if err == nil {
+					return fmt.Sprintf("no error, and a node of shape %v", y.Shape())
 				}
-				return true
-			})
-		}},
-		{name: "Conv2d", use: "with a kernel shape that is not the filter's", known: "C9", search: func(try try) {
-			for _, k := range [][2]int{{1, 1}, {1, 2}, {2, 1}, {2, 2}, {3, 3}} {
-				for _, f := range [][2]int{{1, 1}, {1, 2}, {2, 1}, {1, 4}, {4, 1}, {1, 9}} {
-					if k == f {
-						continue
-					}
-					try(fmt.Sprintf("kernelShape %v, filter [1 1 %d %d]", k, f[0], f[1]), func() string {
-						_, in := graphs.Leaves(graphs.Zeros(1, 1, 9, 9), graphs.Zeros(1, 1, f[0], f[1]))
-						y, err := G.Conv2d(in[0], in[1], tensor.Shape(k[:]), []int{0, 0}, []int{1, 1}, []int{1, 1})
-						if err == nil {
-							return fmt.Sprintf("no error, and a node of shape %v", y.Shape())
-						}
-						return ""
-					})
-				}
-			}
-		}},
-		{name: "Conv2d", use: "a gradient's gradient: ∂/∂w ⟨∂E/∂x, v⟩", known: "C11", mortal: true, search: func(try try) {
-			convolutions(func(g kernel.Conv, sp kernel.Spatial) bool {
-				return try(convWhat(g, sp), func() string { return secondConv(g, sp) }) && g.H*g.W < 6
-			})
-		}},
+				return ""
+			})},
+		{name: "Conv2d", use: "a gradient's gradient: ∂/∂w ⟨∂E/∂x, v⟩", known: "C11", mortal: true,
+			search: over(convs()[:20], "%v", secondConv)},
 	}
 }
 
-// convolutions visits geometries of one channel and one filter and then of several, in order of the
-// input's and filter's size.
-func convolutions(visit func(g kernel.Conv, sp kernel.Spatial) bool) {
-	for size := 2; size <= 40; size++ {
-		for _, n := range [][3]int{{1, 1, 1}, {2, 3, 2}} {
-			for h := 1; h <= 6; h++ {
-				for w := 1; w <= 6; w++ {
-					for r := 1; r <= 3; r++ {
-						for s := 1; s <= 3; s++ {
-							if h*w+r*s != size {
-								continue
-							}
-							for _, sp := range []kernel.Spatial{
-								{StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1},
-								{StrideH: 2, StrideW: 1, DilationH: 1, DilationW: 2, PadTop: 1, PadBottom: 1, PadLeft: 2, PadRight: 2},
-							} {
-								g, err := kernel.NewConv(n[0], n[1], h, w, n[2], r, s, 1, sp, false)
-								if err == nil && !visit(g, sp) {
-									return
-								}
-							}
-						}
-					}
+// dilated are pairs of geometries that differ in dilation alone, and in no size.
+func dilated() (all [][2]conv) {
+	for _, g := range convs() {
+		for dilation := 2; dilation <= 3; dilation++ {
+			for stride := 1; stride <= 3; stride++ {
+				sp := g.sp
+				sp.StrideH, sp.StrideW, sp.DilationH, sp.DilationW = stride, stride, 1, 1
+				a, err := newConv(g.N, g.C, g.H, g.W, g.K, g.R, g.S, sp)
+				sp.DilationH, sp.DilationW = dilation, dilation
+				b, other := newConv(g.N, g.C, g.H, g.W, g.K, g.R, g.S, sp)
+				if err == nil && other == nil && a.P == b.P && a.Q == b.Q {
+					all = append(all, [2]conv{a, b})
 				}
 			}
 		}
 	}
-}
-
-func conv2d(in []*G.Node, g kernel.Conv, sp kernel.Spatial) (*G.Node, error) {
-	return G.Conv2d(in[0], in[1], tensor.Shape{g.R, g.S}, []int{sp.PadTop, sp.PadLeft}, strides(sp), []int{sp.DilationH, sp.DilationW})
-}
-
-func convUse(g kernel.Conv, sp kernel.Spatial) use {
-	return use{
-		shapes:    [][]int{sidesX(g), {g.K, g.C, g.R, g.S}},
-		build:     func(in []*G.Node) (*G.Node, error) { return conv2d(in, g, sp) },
-		reference: reference.Conv(g, false),
-	}
-}
-
-func sidesX(g kernel.Conv) []int { return []int{g.N, g.C, g.H, g.W} }
-
-func convWhat(g kernel.Conv, sp kernel.Spatial) string {
-	return fmt.Sprintf("x %v, filter %v, stride %v, pad [%d %d], dilation [%d %d]", sidesX(g), []int{g.K, g.C, g.R, g.S}, strides(sp), sp.PadTop, sp.PadLeft, sp.DilationH, sp.DilationW)
+	return all
 }
 
 // secondConv is the gradient by w of ⟨∂E/∂x, v⟩, which is the filter gradient of v under dy.
-func secondConv(g kernel.Conv, sp kernel.Spatial) string {
+func secondConv(g conv) string {
 	r := rand.New(rand.NewPCG(1, 3))
 	whole := func(shape ...int) graphs.Array {
 		a := graphs.Zeros(shape...)
@@ -143,20 +118,11 @@ func secondConv(g kernel.Conv, sp kernel.Spatial) string {
 		}
 		return a
 	}
-	x, w, dy, v := whole(sidesX(g)...), whole(g.K, g.C, g.R, g.S), whole(g.N, g.K, g.P, g.Q), whole(sidesX(g)...)
-	graph, nodes := graphs.Leaves(x, w, v)
-	y, err := conv2d(nodes, g, sp)
-	if err != nil {
-		return ""
-	}
-	c := must(graphs.Cost(y, dy))
-	dx := must(G.Grad(c, nodes[0]))
-	p := must(G.HadamardProd(dx[0], nodes[2]))
-	p = must(G.Sum(p))
-	dw := must(G.Grad(p, nodes[1]))
-	run(graph)
-	got := must(values.Floats(dw[0].Value()))
+	x, w, dy, v := whole(g.x()...), whole(g.w()...), whole(g.N, g.K, g.P, g.Q), whole(g.x()...)
+	graph, in := graphs.Leaves(x, w, v)
+	dx := must(G.Grad(must(graphs.Cost(must(g.build(in)), dy)), in[0]))
+	dw := must(G.Grad(must(G.Sum(must(G.HadamardProd(dx[0], in[2])))), in[1]))
 	want := make([]float64, g.WLen())
-	kernel.RefBackwardFilter(g, want, dy.Data, v.Data)
-	return differs("∂/∂w ⟨∂E/∂x, v⟩", got, want)
+	kernel.RefBackwardFilter(g.Conv, want, dy.Data, v.Data)
+	return read("∂/∂w ⟨∂E/∂x, v⟩", graph, dw[0], want...)
 }

@@ -1,7 +1,6 @@
 package builtin
 
 import (
-	"fmt"
 	"slices"
 
 	G "gorgonia.org/gorgonia"
@@ -43,81 +42,50 @@ func views() []view {
 	}
 }
 
-// viewed runs a node on a view and compares with what it makes of the plain tensor's elements.
-func viewed(v view, shape []int, build func(x *G.Node) (*G.Node, error), want func(x []float64) []float64) string {
-	a := graphs.Zeros(shape...)
-	for i := range a.Data {
-		a.Data[i] = float64(i*i%7 + i)
-	}
-	made, err := v.make(shape)
-	if err != nil {
-		return "the view cannot be made: " + err.Error()
-	}
-	d := made.(*tensor.Dense)
-	done(values.Set(d, a.Data))
-	g := G.NewGraph()
-	x := G.NewTensor(g, tensor.Float64, len(shape), G.WithShape(shape...), G.WithName("x"))
-	y := must(build(x))
-	var read G.Value
-	G.Read(y, &read)
-	done(G.Let(x, d))
-	run(g)
-	got := must(values.Floats(read))
-	return differs("y", got, want(a.Data))
-}
-
-// viewing are uses of convolution and pooling on views.
-func viewing() (all []builtIn) {
-	for _, v := range views() {
-		all = append(all,
-			builtIn{name: "Conv2d", use: v.name, known: knownView("Conv2d", v.name), mortal: true, search: func(try try) {
-				for _, shape := range smallImages(v.axis) {
-					try(fmt.Sprintf("x %v, filter [1 %d 1 1] of ones", shape, shape[1]), func() string {
-						return viewed(v, shape, func(x *G.Node) (*G.Node, error) {
-							w := graphs.Of([]int{1, shape[1], 1, 1}, ones(shape[1]))
-							return G.Conv2d(x, G.NewTensor(x.Graph(), tensor.Float64, 4, G.WithShape(w.Shape...), G.WithName("w"), G.WithValue(w.Value(tensor.Float64))),
-								tensor.Shape{1, 1}, []int{0, 0}, []int{1, 1}, []int{1, 1})
-						}, func(x []float64) []float64 {
-							g, err := kernel.NewConv(shape[0], shape[1], shape[2], shape[3], 1, 1, 1, 1, padded(0, 0, 0, 0, 1), false)
-							if err != nil {
-								panic(err)
-							}
-							y := make([]float64, g.YLen())
-							kernel.RefForward(g, y, x, ones(shape[1]))
-							return y
-						})
-					})
-				}
-			}},
-			builtIn{name: "MaxPool2D", use: v.name, known: knownView("MaxPool2D", v.name), mortal: true, search: func(try try) {
-				for _, shape := range smallImages(v.axis) {
-					try(fmt.Sprintf("x %v, window [1 1]", shape), func() string {
-						return viewed(v, shape, func(x *G.Node) (*G.Node, error) {
-							return G.MaxPool2D(x, tensor.Shape{1, 1}, []int{0, 0}, []int{1, 1})
-						}, func(x []float64) []float64 { return x })
-					})
-				}
-			}})
-	}
-	return all
-}
-
-// knownView is what is expected of a view: slices of the batch are right in both ops, and of the
-// channels in Conv2d.
-func knownView(op, name string) string {
-	if name == "a slice of the batch" || op == "Conv2d" && name == "a slice of the channels" {
-		return ""
-	}
-	return "C10"
-}
-
-// smallImages are shapes in order of size, with two elements or more along an axis.
-func smallImages(axis int) [][]int {
-	var all [][]int
-	for _, s := range shapesOf(4, 2) {
-		if s[axis] > 1 {
-			all = append(all, s)
+// viewed are runs of a node on a view of small images, compared with what it makes of the plain
+// tensor's elements.
+func viewed(v view, format string, build func(x *G.Node) (*G.Node, error), want func(shape []int, x []float64) []float64) search {
+	small := slices.DeleteFunc(shapes(2, 2, 2, 2), func(s []int) bool { return s[v.axis] == 1 })
+	return over(small, format, func(shape []int) string {
+		a := graphs.Zeros(shape...)
+		for i := range a.Data {
+			a.Data[i] = float64(i*i%7 + i)
 		}
+		d := must(v.make(shape)).(*tensor.Dense)
+		done(values.Set(d, a.Data))
+		g := G.NewGraph()
+		x := G.NewTensor(g, tensor.Float64, len(shape), G.WithShape(shape...), G.WithName("x"))
+		y := must(build(x))
+		done(G.Let(x, d))
+		return read("y", g, y, want(shape, a.Data)...)
+	})
+}
+
+// viewing are uses of convolution and pooling on views. Slices of the batch are right in both ops,
+// and of the channels in Conv2d.
+func viewing() (all []builtIn) {
+	pool := pools(padded(0, 0, 0, 0, 1))[0]
+	for _, v := range views() {
+		conv, max := "C10", "C10"
+		if v.axis == 0 && v.name == "a slice of the batch" {
+			conv, max = "", ""
+		} else if v.axis == 1 {
+			conv = ""
+		}
+		all = append(all,
+			builtIn{name: "Conv2d", use: v.name, known: conv, mortal: true,
+				search: viewed(v, "x %v, a filter of ones over the channels", func(x *G.Node) (*G.Node, error) {
+					w := graphs.Ones(1, x.Shape()[1], 1, 1)
+					return G.Conv2d(x, G.NewTensor(x.Graph(), tensor.Float64, 4, G.WithShape(w.Shape...), G.WithName("w"), G.WithValue(w.Value(tensor.Float64))),
+						tensor.Shape{1, 1}, []int{0, 0}, []int{1, 1}, []int{1, 1})
+				}, func(s []int, x []float64) []float64 {
+					g := must(newConv(s[0], s[1], s[2], s[3], 1, 1, 1, padded(0, 0, 0, 0, 1)))
+					y := make([]float64, g.YLen())
+					kernel.RefForward(g.Conv, y, x, graphs.Ones(s[1]).Data)
+					return y
+				})},
+			builtIn{name: "MaxPool2D", use: v.name, known: max, mortal: true,
+				search: viewed(v, "x %v, window [1 1]", pool.max, func(_ []int, x []float64) []float64 { return x })})
 	}
 	return all
 }

@@ -561,7 +561,7 @@ func drawDropout(r *rand.Rand) *subject {
 	}
 	// Which elements fall is the op's own choice; that it is a choice of 0 or 1/(1−p), and the same
 	// for the gradient, is what is checked.
-	m, err := graphs.Forward(graphs.Build(build), graphs.Of(shape, mask))
+	m, err := graphs.Forward(build, graphs.Of(shape, mask))
 	if err != nil {
 		return &subject{params: err.Error(), build: build, shapes: [][]int{shape}}
 	}

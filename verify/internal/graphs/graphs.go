@@ -9,6 +9,7 @@ import (
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/convgrad/convgrad/verify"
 	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
@@ -42,9 +43,6 @@ func (a Array) Clone() Array { return Array{a.Shape, append([]float64(nil), a.Da
 // Value is the array as a value of an element type.
 func (a Array) Value(of tensor.Dtype) G.Value { return values.Of(of, a.Shape, a.Data) }
 
-// A Build makes a node from its inputs.
-type Build func(in []*G.Node) (*G.Node, error)
-
 // Leaves are nodes of a new graph that hold the arrays, in float64.
 func Leaves(in ...Array) (*G.ExprGraph, []*G.Node) {
 	g := G.NewGraph()
@@ -72,7 +70,7 @@ func Cost(y *G.Node, dy Array) (*G.Node, error) {
 
 // Run computes the node and, unless dy has no data, the gradients of its inputs under the cotangent
 // dy, by TapeMachine in float64. A panic on this goroutine is an error.
-func Run(build Build, in []Array, dy Array) (y Array, dx []Array, err error) {
+func Run(build verify.Build, in []Array, dy Array) (y Array, dx []Array, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = errors.Errorf("panic: %v", r)
@@ -115,7 +113,7 @@ func Run(build Build, in []Array, dy Array) (y Array, dx []Array, err error) {
 }
 
 // Forward computes the node alone.
-func Forward(build Build, in ...Array) (Array, error) {
+func Forward(build verify.Build, in ...Array) (Array, error) {
 	y, _, err := Run(build, in, Array{})
 	return y, err
 }

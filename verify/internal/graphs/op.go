@@ -51,54 +51,66 @@ var applications atomic.Uint64
 
 // Apply makes the op's node.
 func (o Op) Apply(in ...*G.Node) (*G.Node, error) {
-	a := &applied{Op: o, key: applications.Add(1)}
+	p := plain{name: o.Name, key: applications.Add(1)}
 	for _, n := range in {
-		a.in = append(a.in, n.Shape().Clone())
-		a.kinds = append(a.kinds, n.Dtype())
+		p.in = append(p.in, n.Shape().Clone())
+		p.kinds = append(p.kinds, n.Dtype())
 		if values.Float(n.Dtype()) && o.Only.Type != nil && n.Dtype() != o.Only {
 			return nil, errors.Errorf("%s: operands are %v, want %v", o.Name, n.Dtype(), o.Only)
 		}
 	}
 	var err error
 	if o.Shape == nil {
-		a.out = a.in[0]
-	} else if a.out, err = o.Shape(a.in); err != nil {
+		p.out = p.in[0]
+	} else if p.out, err = o.Shape(p.in); err != nil {
 		return nil, errors.Wrap(err, o.Name)
 	}
-	var op G.Op = a
+	a := &applied{p, o}
+	a.run = func(dst G.Value, in []G.Value) (G.Value, error) {
+		c, err := a.call(in, o.RawY, dst)
+		if err != nil {
+			return nil, err
+		}
+		return a.result(o.Y(c), c.Of, dst)
+	}
 	switch {
 	case o.Bare || o.D == nil && o.Rule != nil:
-		op = struct{ symbolic }{a}
+		return G.ApplyOp(struct{ symbolic }{a}, in...)
 	case o.MemoryY:
-		op = &prealloc{a}
+		return G.ApplyOp(struct {
+			*applied
+			memory
+		}{a, a.run}, in...)
 	}
-	return G.ApplyOp(op, in...)
+	return G.ApplyOp(a, in...)
 }
 
-// applied is an op at the shapes of its operands.
-type applied struct {
-	Op
+// plain is an op at the shapes of its operands, without a derivative.
+type plain struct {
+	name  string
 	key   uint64 // each is an op of its own to Gorgonia, which tells ops apart by hash
 	in    []tensor.Shape
 	kinds []tensor.Dtype
 	out   tensor.Shape
+	run   memory
 }
 
-// symbolic is all of an op but DoDiff.
-type symbolic interface {
-	G.Op
-	DiffWRT(n int) []bool
-	SymDiff(in G.Nodes, y, dy *G.Node) (G.Nodes, error)
-}
+// A memory computes into dst, or if that is nil into new memory.
+type memory func(dst G.Value, in []G.Value) (G.Value, error)
 
-// prealloc is an op that computes into memory at hand.
-type prealloc struct{ *applied }
+func (m memory) UsePreallocDo(dst G.Value, in ...G.Value) (G.Value, error) { return m(dst, in) }
 
-func (p *prealloc) UsePreallocDo(dst G.Value, in ...G.Value) (G.Value, error) {
-	return p.compute(dst, in)
-}
+func (p *plain) Arity() int                                     { return len(p.in) }
+func (p *plain) InferShape(...G.DimSizer) (tensor.Shape, error) { return p.out.Clone(), nil }
+func (p *plain) ReturnsPtr() bool                               { return false }
+func (p *plain) CallsExtern() bool                              { return false }
+func (p *plain) OverwritesInput() int                           { return -1 }
+func (p *plain) WriteHash(h hash.Hash)                          { fmt.Fprintf(h, "plain|%s|%d", p.name, p.key) }
+func (p *plain) Hashcode() uint32                               { h := fnv.New32a(); p.WriteHash(h); return h.Sum32() }
+func (p *plain) String() string                                 { return p.name }
+func (p *plain) Do(in ...G.Value) (G.Value, error)              { return p.run(nil, in) }
 
-func signature(in []tensor.Shape, kinds []tensor.Dtype, out tensor.Shape) hm.Type {
+func (p *plain) Type() hm.Type {
 	typeOf := func(s tensor.Shape, of hm.Type) hm.Type {
 		if len(s) == 0 {
 			return of
@@ -106,54 +118,27 @@ func signature(in []tensor.Shape, kinds []tensor.Dtype, out tensor.Shape) hm.Typ
 		return G.TensorType{Dims: len(s), Of: of}
 	}
 	var t []hm.Type
-	for i, s := range in {
+	for i, s := range p.in {
 		of := hm.Type(hm.TypeVariable('a'))
-		if !values.Float(kinds[i]) {
-			of = kinds[i]
+		if !values.Float(p.kinds[i]) {
+			of = p.kinds[i]
 		}
 		t = append(t, typeOf(s, of))
 	}
-	return hm.NewFnType(append(t, typeOf(out, hm.TypeVariable('a')))...)
-}
-
-func hashOf(o interface{ WriteHash(hash.Hash) }) uint32 {
-	h := fnv.New32a()
-	o.WriteHash(h)
-	return h.Sum32()
-}
-
-func (a *applied) Arity() int                                     { return len(a.in) }
-func (a *applied) Type() hm.Type                                  { return signature(a.in, a.kinds, a.out) }
-func (a *applied) InferShape(...G.DimSizer) (tensor.Shape, error) { return a.out.Clone(), nil }
-func (a *applied) ReturnsPtr() bool                               { return false }
-func (a *applied) CallsExtern() bool                              { return false }
-func (a *applied) OverwritesInput() int                           { return -1 }
-func (a *applied) WriteHash(h hash.Hash)                          { fmt.Fprintf(h, "plain|%s|%d", a.Name, a.key) }
-func (a *applied) Hashcode() uint32                               { return hashOf(a) }
-func (a *applied) String() string                                 { return a.Name }
-func (a *applied) Do(in ...G.Value) (G.Value, error)              { return a.compute(nil, in) }
-
-func (a *applied) DiffWRT(n int) []bool {
-	all := make([]bool, n)
-	for i := range all {
-		all[i] = values.Float(a.kinds[i]) && (a.D != nil || a.Rule != nil)
-	}
-	return all
+	return hm.NewFnType(append(t, typeOf(p.out, hm.TypeVariable('a')))...)
 }
 
 // call reads the operands.
-func (a *applied) call(in []G.Value, raw bool, dst G.Value) (c *Call, err error) {
-	c = &Call{In: a.in, Out: a.out, Of: tensor.Float64}
-	for i := len(in) - 1; i >= 0; i-- {
-		if values.Float(in[i].Dtype()) {
-			c.Of = in[i].Dtype()
-		}
-	}
+func (p *plain) call(in []G.Value, raw bool, dst G.Value) (c *Call, err error) {
+	c = &Call{In: p.in, Out: p.out, Of: tensor.Float64}
 	read := values.Floats
 	if raw {
 		read = values.Memory
 	}
-	for _, v := range in {
+	for i, v := range in {
+		if values.Float(v.Dtype()) && !slices.ContainsFunc(in[:i], func(v G.Value) bool { return values.Float(v.Dtype()) }) {
+			c.Of = v.Dtype()
+		}
 		x, err := read(v)
 		if err != nil {
 			return nil, err
@@ -166,23 +151,36 @@ func (a *applied) call(in []G.Value, raw bool, dst G.Value) (c *Call, err error)
 	return c, err
 }
 
-func (a *applied) compute(dst G.Value, in []G.Value) (G.Value, error) {
-	c, err := a.call(in, a.RawY, dst)
-	if err != nil {
-		return nil, err
-	}
-	return a.result(a.Y(c), a.out, c.Of, dst)
-}
-
 // result is numbers as a value, in the memory at hand if there is some.
-func (a *applied) result(v []float64, shape tensor.Shape, of tensor.Dtype, dst G.Value) (G.Value, error) {
-	if len(v) != shape.TotalSize() {
-		return nil, errors.Errorf("%s: %d elements for the shape %v", a.Name, len(v), shape)
+func (p *plain) result(v []float64, of tensor.Dtype, dst G.Value) (G.Value, error) {
+	if len(v) != p.out.TotalSize() {
+		return nil, errors.Errorf("%s: %d elements for the shape %v", p.name, len(v), p.out)
 	}
 	if dst != nil {
 		return dst, values.Set(dst, v)
 	}
-	return values.Of(of, shape, v), nil
+	return values.Of(of, p.out, v), nil
+}
+
+// applied is an op with its derivative.
+type applied struct {
+	plain
+	Op
+}
+
+// symbolic is all of an op but DoDiff.
+type symbolic interface {
+	G.Op
+	DiffWRT(n int) []bool
+	SymDiff(in G.Nodes, y, dy *G.Node) (G.Nodes, error)
+}
+
+func (a *applied) DiffWRT(n int) []bool {
+	all := make([]bool, n)
+	for i := range all {
+		all[i] = values.Float(a.kinds[i]) && (a.D != nil || a.Rule != nil)
+	}
+	return all
 }
 
 func (a *applied) SymDiff(in G.Nodes, y, dy *G.Node) (G.Nodes, error) {
@@ -194,28 +192,39 @@ func (a *applied) SymDiff(in G.Nodes, y, dy *G.Node) (G.Nodes, error) {
 		if !values.Float(a.kinds[i]) {
 			continue
 		}
-		var g G.Op = &gradient{a, i}
+		p := a.gradient(i)
+		var op G.Op = p
 		if a.MemoryD {
-			g = &gradientInPlace{gradient{a, i}}
+			op = struct {
+				*plain
+				memory
+			}{p, p.run}
 		}
-		n, err := G.ApplyOp(g, append(append(G.Nodes{}, in...), y, dy)...)
-		if err != nil {
+		var err error
+		if all[i], err = G.ApplyOp(op, append(slices.Clone(in), y, dy)...); err != nil {
 			return nil, err
 		}
-		all[i] = n
 	}
 	return all, nil
 }
 
-// gradients are all gradients, of operands, y and dy.
-func (a *applied) gradients(in []G.Value, arg int, dst G.Value) (*Call, [][]float64, error) {
-	c, err := a.call(in, a.RawD, dst)
-	if err != nil {
-		return nil, nil, err
+// gradient is the gradient of operand i as an op of the operands, y and dy.
+func (a *applied) gradient(i int) *plain {
+	p := &plain{
+		name: fmt.Sprintf("%s, gradient %d", a.Name, i), key: a.key, out: a.in[i],
+		in:    append(slices.Clone(a.in), a.out, a.out),
+		kinds: append(slices.Clone(a.kinds), tensor.Float64, tensor.Float64),
 	}
-	n := len(a.in)
-	c.X, c.Y, c.DY, c.Arg = c.X[:n], c.X[n], c.X[n+1], arg
-	return c, a.D(c), nil
+	p.run = func(dst G.Value, in []G.Value) (G.Value, error) {
+		c, err := p.call(in, a.RawD, dst)
+		if err != nil {
+			return nil, err
+		}
+		n := len(a.in)
+		c.In, c.Out, c.X, c.Y, c.DY, c.Arg = a.in, a.out, c.X[:n], c.X[n], c.X[n+1], i
+		return p.result(a.D(c)[i], c.Of, dst)
+	}
+	return p
 }
 
 func (a *applied) DoDiff(_ G.ExecutionContext, in G.Nodes, y *G.Node) error {
@@ -231,7 +240,11 @@ func (a *applied) DoDiff(_ G.ExecutionContext, in G.Nodes, y *G.Node) error {
 		if !values.Float(a.kinds[i]) {
 			continue
 		}
-		_, d, err := a.gradients(append(slices.Clone(operands), y.Value(), dy), i, nil)
+		made, err := a.gradient(i).Do(append(slices.Clone(operands), y.Value(), dy)...)
+		if err != nil {
+			return err
+		}
+		d, err := values.Floats(made)
 		if err != nil {
 			return err
 		}
@@ -247,47 +260,11 @@ func (a *applied) DoDiff(_ G.ExecutionContext, in G.Nodes, y *G.Node) error {
 			if a.Stores {
 				held[k] = 0
 			}
-			held[k] += d[i][k]
+			held[k] += d[k]
 		}
 		if err := values.Set(to, held); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// gradient is the gradient of operand i as an op of the operands, y and dy.
-type gradient struct {
-	of *applied
-	i  int
-}
-
-func (g *gradient) Arity() int { return len(g.of.in) + 2 }
-func (g *gradient) Type() hm.Type {
-	in := append(slices.Clone(g.of.in), g.of.out, g.of.out)
-	kinds := append(slices.Clone(g.of.kinds), tensor.Float64, tensor.Float64)
-	return signature(in, kinds, g.of.in[g.i])
-}
-func (g *gradient) InferShape(...G.DimSizer) (tensor.Shape, error) { return g.of.in[g.i].Clone(), nil }
-func (g *gradient) ReturnsPtr() bool                               { return false }
-func (g *gradient) CallsExtern() bool                              { return false }
-func (g *gradient) OverwritesInput() int                           { return -1 }
-func (g *gradient) WriteHash(h hash.Hash) {
-	fmt.Fprintf(h, "plain'|%s|%d|%d", g.of.Name, g.of.key, g.i)
-}
-func (g *gradient) Hashcode() uint32                  { return hashOf(g) }
-func (g *gradient) String() string                    { return fmt.Sprintf("%s, gradient %d", g.of.Name, g.i) }
-func (g *gradient) Do(in ...G.Value) (G.Value, error) { return g.compute(nil, in) }
-func (g *gradient) compute(dst G.Value, in []G.Value) (G.Value, error) {
-	c, d, err := g.of.gradients(in, g.i, dst)
-	if err != nil {
-		return nil, err
-	}
-	return g.of.result(d[g.i], g.of.in[g.i], c.Of, dst)
-}
-
-type gradientInPlace struct{ gradient }
-
-func (g *gradientInPlace) UsePreallocDo(dst G.Value, in ...G.Value) (G.Value, error) {
-	return g.compute(dst, in)
 }
