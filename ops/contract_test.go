@@ -68,6 +68,7 @@ func subjects() []subject {
 		{spec: conv2D{Geometry: conv, Bias: true}, shapes: []tensor.Shape{x, w, {6}}},
 		{spec: conv2D{Geometry: conv, ReLU: true}, shapes: []tensor.Shape{x, w}},
 		{spec: conv2DBackwardData{conv}, shapes: []tensor.Shape{y, w}},
+		{spec: biasedTransposed{Geometry: conv, ReLU: true}, shapes: []tensor.Shape{y, w, {4}}},
 		{spec: conv2DBackwardFilter{conv}, shapes: []tensor.Shape{x, y}},
 		{spec: sumChannels{sizeOf(y)}, shapes: []tensor.Shape{y}},
 		{spec: spreadChannels{sizeOf(y)}, shapes: []tensor.Shape{{6}}},

@@ -134,6 +134,67 @@ func transposedAxis(axis string, in, window, stride, dilation, extra, before, af
 	return transposedSides{out: out - (beyond - inside), before: before, after: max(0, after-extra), rest: beyond - inside}, nil
 }
 
+// fuse adds the bias in the pass of the transposed convolution.
+func (o conv2DBackwardData) fuse(next spec, at int) (spec, bool) {
+	n, ok := next.(addChannels)
+	if !ok || at != 0 || n.Of != sizeOf(xSides(o.Geometry)) {
+		return nil, false
+	}
+	return biasedTransposed{Geometry: o.Geometry}, true
+}
+
+// biasedTransposed is conv2DBackwardData plus a bias for each channel of its result, and a ReLU
+// where that is set: what the executor makes of a transposed convolution with a bias.
+type biasedTransposed struct {
+	Geometry kernel.Conv
+	ReLU     bool
+}
+
+func (o biasedTransposed) name() string { return "ConvTranspose2D" }
+func (o biasedTransposed) args() []arg {
+	return []arg{{name: "x", rank: 4}, {name: "w", rank: 4}, {name: "b", rank: 1}}
+}
+func (o biasedTransposed) result() arg { return arg{name: "y", rank: 4} }
+func (o biasedTransposed) infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := want("x", in[0], ySides(o.Geometry)...); err != nil {
+		return nil, err
+	}
+	if err := want("w", in[1], wSides(o.Geometry)...); err != nil {
+		return nil, err
+	}
+	return xSides(o.Geometry), want("b", in[2], o.Geometry.C)
+}
+
+func (o biasedTransposed) exec(c *Call) error {
+	if c.double() {
+		kernel.Transposed(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), slice[float64](c.in[1]), slice[float64](c.in[2]), o.ReLU)
+	} else {
+		kernel.Transposed(o.Geometry, slice[float32](c.dst), slice[float32](c.in[0]), slice[float32](c.in[1]), slice[float32](c.in[2]), o.ReLU)
+	}
+	return nil
+}
+
+func (o biasedTransposed) rule() []*term {
+	dy := cotangent()
+	if o.ReLU {
+		dy = apply(gate{Rank: 4}, dy, out())
+	}
+	return []*term{
+		apply(conv2D{Geometry: o.Geometry}, dy, in(1)),
+		apply(conv2DBackwardFilter{o.Geometry}, dy, in(0)),
+		apply(sumChannels{sizeOf(xSides(o.Geometry))}, dy),
+	}
+}
+
+// fuse computes a ReLU that follows in the same pass.
+func (o biasedTransposed) fuse(next spec, _ int) (spec, bool) {
+	if _, ok := next.(relu); !ok || o.ReLU {
+		return nil, false
+	}
+	o.ReLU = true
+	return o, true
+}
+
 // addChannels is y[n,k,p,q] = x[n,k,p,q] + b[k].
 type addChannels struct{ Of size }
 

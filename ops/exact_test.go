@@ -30,6 +30,9 @@ func affine(t *testing.T) []subject {
 		case conv2D:
 			o.ReLU = false
 			s.spec = o
+		case biasedTransposed:
+			o.ReLU = false
+			s.spec = o
 		}
 		all = append(all, s)
 	}

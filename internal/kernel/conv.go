@@ -55,13 +55,18 @@ func newForward[T Float](g Conv) correlation[T] {
 }
 
 // finish adds the bias and cuts negative values, for the paths that do not as they store.
-func finish[T Float](g Conv, y, b []T, relu bool) {
+func finish[T Float](planes, length int, y, b []T, relu bool) {
 	if b != nil {
-		AddChannels(g.N*g.K, g.P*g.Q, y, y, b)
+		AddChannels(planes, length, y, y, b)
 	}
-	if relu {
-		ReLU(y[:g.YLen()], y[:g.YLen()])
+	if y = y[:planes*length]; relu {
+		ReLU(y, y)
 	}
+}
+
+// finishOutput is finish for the output of a convolution.
+func finishOutput[T Float](g Conv, y, b []T, relu bool) {
+	finish(g.N*g.K, g.P*g.Q, y, b, relu)
 	if relu && g.ReLU6 {
 		upToSix(y[:g.YLen()])
 	}
@@ -82,13 +87,19 @@ func upToSix[T Float](y []T) {
 // The elements of dx whose positions have the same remainders by the strides are a phase. They meet
 // the same taps, and are a correlation of dy with stride 1. So no product is made with the zeros of
 // the gaps that a stride leaves.
-func BackwardData[T Float](g Conv, dx, dy, w []T) {
+func BackwardData[T Float](g Conv, dx, dy, w []T) { Transposed(g, dx, dy, w, nil, false) }
+
+// Transposed is BackwardData plus b[c] for each channel c, then max(0, ·) where relu is set; b may
+// be nil.
+func Transposed[T Float](g Conv, dx, dy, w, b []T, relu bool) {
 	if runWhole(ToData, g, operands[T]{dst: dx, a: dy, b: w}) {
+		finish(g.N*g.C, g.H*g.W, dx, b, relu)
 		return
 	}
 	c, k := g.C/g.Groups, g.K/g.Groups
 	if g.gaps(g.Rows, g.H, g.R) || g.gaps(g.Cols, g.W, g.S) {
 		clear(dx[:g.XLen()])
+		finish(g.N*g.C, g.H*g.W, dx, b, relu)
 	}
 	for ph := range min(g.Rows.Stride, g.H) {
 		rows := g.rowPhase(ph)
@@ -103,6 +114,9 @@ func BackwardData[T Float](g Conv, dx, dy, w []T) {
 				p := newBackward[T](g, rows, cols)
 				p.src, p.weights = dy[group*k*g.P*g.Q:], w[group*k*c*g.R*g.S:]
 				p.dst = dx[group*c*g.H*g.W+ph*g.W+pw:]
+				if p.relu = relu; b != nil {
+					p.bias = b[group*c:][:c]
+				}
 				choice := p.choose()
 				if last != nil && chosen == choice && choice.runPair != nil && p.dstCol == 2 {
 					choice.runPair(last, p)

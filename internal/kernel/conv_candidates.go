@@ -198,7 +198,7 @@ func runReference[T Float](dir Direction, g Conv, o operands[T]) {
 	switch dir {
 	case ToOutput:
 		RefForward(g, o.dst, o.a, o.b)
-		finish(g, o.dst, o.bias, o.relu)
+		finishOutput(g, o.dst, o.bias, o.relu)
 	case ToData:
 		RefBackwardData(g, o.dst, o.a, o.b)
 	default:

@@ -31,10 +31,12 @@ func testConvolutionBetweenPages[T Float](t *testing.T) {
 		for _, side := range []kerneltest.Side{kerneltest.Begin, kerneltest.End} {
 			f := kerneltest.NewFence(side)
 			x, w, y, b := kerneltest.Put(f, make([]T, g.XLen())), kerneltest.Put(f, make([]T, g.WLen())), kerneltest.Put(f, make([]T, g.YLen())), kerneltest.Put(f, make([]T, g.K))
+			bx := kerneltest.Put(f, make([]T, g.C))
 			for name, run := range map[string]func(){
 				"Forward":           func() { Forward(g, y, x, w, nil, false) },
 				"Forward with bias": func() { Forward(g, y, x, w, b, true) },
 				"BackwardData":      func() { BackwardData(g, x, y, w) },
+				"Transposed":        func() { Transposed(g, x, y, w, bx, true) },
 				"BackwardFilter":    func() { BackwardFilter(g, w, y, x) },
 				"BackwardBias":      func() { BackwardBias(g, b, y) },
 			} {

@@ -102,6 +102,18 @@ func testConvolution[T Float](t *testing.T) {
 		RefBackwardData(g, wantX, dy, w)
 		BackwardData(g, dx, dy, w)
 		same(t, "BackwardData", positive0(dx), positive0(wantX))
+		bx := d.put(integers[T](r, g.C, 9))
+		for i := range wantX {
+			wantX[i] += bx[i/(g.H*g.W)%g.C]
+		}
+		Transposed(g, dx, dy, w, bx, false)
+		same(t, "Transposed with bias", positive0(dx), positive0(wantX))
+		for i, v := range wantX {
+			wantX[i] = max(v, 0)
+		}
+		dx = d.empty(g.XLen())
+		Transposed(g, dx, dy, w, bx, true)
+		same(t, "Transposed with bias and ReLU", positive0(dx), positive0(wantX))
 
 		dw, wantW := d.empty(g.WLen()), make([]T, g.WLen())
 		RefBackwardFilter(g, wantW, dy, x)

@@ -31,7 +31,7 @@ func runWholeFilter[T Float](dir Direction, g Conv, o operands[T]) {
 	switch dir {
 	case ToOutput:
 		MatMul(o.dst, o.a, o.b, g.N, g.K, image, false, true, false)
-		finish(g, o.dst, o.bias, o.relu)
+		finishOutput(g, o.dst, o.bias, o.relu)
 	case ToData:
 		MatMul(o.dst, o.a, o.b, g.N, image, g.K, false, false, false)
 	default:

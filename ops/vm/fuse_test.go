@@ -61,6 +61,35 @@ func TestReLUIsComputedWithItsConvolution(t *testing.T) {
 	}
 }
 
+// The bias of a transposed convolution and a ReLU behind it are computed in its pass. The results
+// and gradients have the same bits as apart.
+func TestBiasIsComputedWithItsTransposedConvolution(t *testing.T) {
+	const seed = 4
+	r := rand.New(rand.NewPCG(seed, 0))
+	g := G.NewGraph()
+	x, w, b := input(g, "x", random(r, 2, 3, 6, 5)), input(g, "w", random(r, 3, 4, 3, 2)), input(g, "b", random(r, 4))
+	y := G.Must(ops.ConvTranspose2D(x, w, b, ops.ConvParams{Stride: ops.Both(2), Pad: ops.Around(1)}))
+	cut := G.Must(ops.ReLU(y))
+	grads, err := ops.Grad(cut, input(g, "dy", random(r, y.Shape()...)), x, w, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	together, steps := copies(t, append(G.Nodes{cut}, grads...)...)
+	apart, more := copies(t, append(G.Nodes{cut, y}, grads...)...)
+	if more != steps+1 {
+		t.Errorf("%d steps, and %d with the transposed convolution as an output: want one fewer", steps, more)
+	}
+	apart = slices.Delete(apart, 1, 2)
+	for i := range together {
+		if !slices.Equal(together[i], apart[i]) {
+			t.Errorf("output %d has other bits where all is computed in one pass", i)
+		}
+	}
+	if _, steps := copies(t, cut); steps != 1 {
+		t.Errorf("%d steps, want 1", steps)
+	}
+}
+
 // scaled is k·x, and k·x or its negative plus another operand in one pass: a user's op that fuses.
 type scaled struct {
 	K    float64
