@@ -138,15 +138,22 @@ func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, 
 		panels += nPanels
 	}
 	small := p.alone || mb*nb*kb < 1<<16 // some microseconds in all
-	panelOfB := func(dst []T, t int) (panel []T, cols, width int) {
-		j := t * nr
-		cols = min(nr, nb-j)
+	begin := func(j int) int { return min(nb, j*nr) }
+	vectors, threads := (nb+p.kern.Vector-1)/p.kern.Vector, workers.Threads()
+	if late && !small && threads < nPanels && nPanels+threads <= vectors {
+		// Each thread gets as many panels as the others, some of which are narrower.
+		nPanels = (nPanels + threads - 1) / threads * threads
+		count := nPanels
+		begin = func(j int) int { return min(nb, vectors*j/count*p.kern.Vector) }
+	}
+	panelOfB := func(dst []T, j int) (panel []T, cols, width int) {
+		cols = begin(j+1) - begin(j)
 		width = p.kern.Width(cols)
 		return dst[:width*kb], cols, width
 	}
-	pack := func(dst []T, t int) {
-		panel, cols, width := panelOfB(dst, t)
-		packPanel(panel, p.b, p.ldb, j0+t*nr, cols, width, k0, kb, p.transB, 1)
+	pack := func(dst []T, j int) {
+		panel, cols, width := panelOfB(dst, j)
+		packPanel(panel, p.b, p.ldb, j0+begin(j), cols, width, k0, kb, p.transB, 1)
 	}
 	workers.Each(small, panels, 8, func(t int) {
 		if t < mPanels {
@@ -159,9 +166,12 @@ func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, 
 	// Groups of nearly equal numbers of panels, fixed by the sizes.
 	mGroups, nGroups := (mb+taskM-1)/taskM, (nb+taskN-1)/taskN
 	if late {
-		mGroups, nGroups = 1, min(nPanels, max(nGroups, 16))
+		mGroups, nGroups = 1, nPanels
 	}
-	for mGroups*nGroups < 16 && (mGroups < mPanels || nGroups < nPanels) {
+	if small {
+		mGroups, nGroups = 1, 1
+	}
+	for !small && mGroups*nGroups < 16 && (mGroups < mPanels || nGroups < nPanels) {
 		if nGroups >= nPanels || mGroups < mPanels && mPanels/mGroups*mr >= nPanels/nGroups*nr {
 			mGroups++
 		} else {
@@ -188,7 +198,7 @@ func (p *product[T]) block(i0, j0, k0, mb, nb, kb, mPanels, nPanels int, packB, 
 			for i := mPanels * gi / mGroups; i < mPanels*(gi+1)/mGroups; i++ {
 				a := p.packA[i*mr*kb:][:mr*kb]
 				rows := min(mr, mb-i*mr)
-				tile := p.c[(i0+i*mr)*p.ldc+j0+j*nr:]
+				tile := p.c[(i0+i*mr)*p.ldc+j0+begin(j):]
 				if rows == mr && cols == width {
 					simd.Tile(p.kern, kb, width, a, b, tile, p.ldc, accumulate)
 					continue

@@ -38,14 +38,15 @@ func (m AxisMap) cut() AxisMap {
 	return AxisMap{Kind: PadZeros, Window: Window{In: m.Out, Before: -m.Before, Out: m.In}}
 }
 
-// shortRow is the longest row that vectors pad as a map of its elements. Longer ones are copied.
-const shortRow = 48
+// shortRow is the longest row that vectors pad as a map of its elements. Longer ones are copied,
+// and so are those that nothing is put on.
+const shortRow = 128
 
 // padPlanes pads each of x's planes.
 func padPlanes[T Float](rows, cols AxisMap, down, across []padRun, y, x []T, planes int) {
 	in, out := rows.In*cols.In, rows.Out*cols.Out
 	var short *simd.Across[T]
-	if cols.In > 0 && cols.Out <= shortRow {
+	if cols.In > 0 && len(across) > 1 && cols.Out <= shortRow {
 		a := simd.NewAcross(&sparseOf[T](cols.matrix(), cols.In, 1).Taps)
 		if a.InVectors() {
 			short = a

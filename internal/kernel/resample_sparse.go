@@ -89,37 +89,51 @@ func newSparsePair[T Float](down, across *sparse[T], rows, cols int) *sparsePair
 func (s *sparsePair[T]) in() int  { return s.rows * s.cols }
 func (s *sparsePair[T]) out() int { return s.down.Outputs() * s.across.Outputs() }
 
-// plane maps the plane at the begin of x. What comes first is what leaves less to the other.
-// Vectors may read, but not use, what x holds behind the plane. It uses the scratch buffer of that
+// planes maps n planes at the begin of x. What comes first is what leaves less to the other.
+// Vectors may read, but not use, what x holds behind the planes. It uses the scratch buffer of that
 // number.
-func (s *sparsePair[T]) plane(y, x []T, t *scratch[T], buffer int) {
+func (s *sparsePair[T]) planes(n int, y, x []T, t *scratch[T], buffer int) {
 	p, q := s.down.Outputs(), s.across.Outputs()
+	rows := func(y, x []T, columns int) {
+		for i := range n {
+			simd.MixRows(y[i*p*columns:], columns, x[i*s.rows*columns:], columns, columns, &s.down.Taps)
+		}
+	}
 	switch {
 	case s.in() == 0 || s.out() == 0:
 		clear(y)
 	case s.down.same:
-		simd.MixAcross(p, y, q, x, s.cols, s.ready)
+		simd.MixAcross(n*p, y, q, x, s.cols, s.ready)
 	case s.across.same:
-		simd.MixRows(y, q, x, q, q, &s.down.Taps)
+		rows(y, x, q)
 	case s.rows <= p:
-		middle := t.slice(buffer, s.rows*q)
-		simd.MixAcross(s.rows, middle, q, x, s.cols, s.ready)
-		simd.MixRows(y, q, middle, q, q, &s.down.Taps)
+		middle := t.slice(buffer, n*s.rows*q)
+		simd.MixAcross(n*s.rows, middle, q, x, s.cols, s.ready)
+		rows(y, middle, q)
 	default:
-		middle := t.slice(buffer, p*s.cols+simd.Slack)
-		simd.MixRows(middle, s.cols, x, s.cols, s.cols, &s.down.Taps)
-		simd.MixAcross(p, y, q, middle, s.cols, s.ready)
+		middle := t.slice(buffer, n*p*s.cols+simd.Slack)
+		rows(middle, x, s.cols)
+		simd.MixAcross(n*p, y, q, middle, s.cols, s.ready)
 	}
 }
+
+// plane is planes for one.
+func (s *sparsePair[T]) plane(y, x []T, t *scratch[T], buffer int) { s.planes(1, y, x, t, buffer) }
+
+// nearElements is what planes that are mapped together have between the axes: it stays in the
+// nearest cache.
+const nearElements = 1 << 11
 
 // apply maps so many planes.
 func (s *sparsePair[T]) apply(y, x []T, planes int) {
 	in, out := s.in(), s.out()
+	together := max(1, nearElements/max(1, min(s.rows, s.down.Outputs())*max(s.cols, s.across.Outputs())))
 	workers.Spans(planes, max(1, workers.Chunk/max(in, out, 1)), func(lo, hi int) {
 		t := takeScratch[T](1)
 		defer t.free()
-		for n := lo; n < hi; n++ {
-			s.plane(y[n*out:][:out], x[n*in:], t, 0)
+		for n := lo; n < hi; n += together {
+			k := min(together, hi-n)
+			s.planes(k, y[n*out:][:k*out], x[n*in:], t, 0)
 		}
 	})
 }
