@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pkg/errors"
@@ -172,14 +173,11 @@ func (c *Case) valid() error {
 
 // shapes is the shapes of the inputs, for a person.
 func (c *Case) shapes() string {
-	s := ""
-	for i, in := range c.Inputs {
-		if i > 0 {
-			s += ", "
-		}
-		s += fmt.Sprintf("%s %v", in.Name, in.Shape)
+	var s []string
+	for _, in := range c.Inputs {
+		s = append(s, fmt.Sprintf("%s %v", in.Name, in.Shape))
 	}
-	return s
+	return strings.Join(s, ", ")
 }
 
 // nodes calls Build or Outputs.
@@ -324,7 +322,7 @@ const (
 )
 
 func (m mood) String() string {
-	return [...]string{"", "values with ties", "values × 100", "values up to 10⁵", "zeros and ends",
+	return [...]string{"other values", "values with ties", "values × 100", "values up to 10⁵", "zeros and ends",
 		"values of all sizes"}[m]
 }
 
@@ -347,63 +345,52 @@ func (in *Input) draw(r *rand.Rand, v []float64, m mood) {
 		in.Draw(r, v)
 		return
 	}
-	if m == ties && m.changes(in) && !in.wide() {
-		for i := range v { // one of the quarters of the range
-			v[i] = in.lo + (in.hi-in.lo)*(0.125+0.25*float64(r.IntN(4)))
-			if in.kind == integral {
-				v[i] = float64(r.IntN(2*int(min(in.hi, 2))+1)) - min(in.hi, 2)
-			}
-		}
-		return
+	if !m.changes(in) {
+		m = asIs
 	}
-	if m == zeroed && m.changes(in) && !in.wide() {
-		for i := range v {
-			if v[i] = in.lo; r.IntN(2) == 0 {
-				v[i] += (in.hi - in.lo) * r.Float64()
+	of := func() float64 { return in.lo + (in.hi-in.lo)*r.Float64() } // uniform
+	switch {
+	case m == ties && in.kind == integral:
+		most := min(in.hi, 2)
+		of = func() float64 { return float64(r.IntN(2*int(most)+1)) - most }
+	case m == ties && !in.wide(): // one of the quarters of the range
+		of = func() float64 { return in.lo + (in.hi-in.lo)*(0.125+0.25*float64(r.IntN(4))) }
+	case m == ties:
+		of = func() float64 { return signed(r, float64(r.IntN(5)-2)) }
+	case m == zeroed && !in.wide():
+		of = func() float64 { return in.lo + (in.hi-in.lo)*r.Float64()*float64(r.IntN(2)) }
+	case m == zeroed:
+		of = func() float64 { return signed(r, 0) }
+	case m == large:
+		of = func() float64 { return 100 * r.NormFloat64() }
+	case m == huge:
+		of = func() float64 { return math.Copysign(math.Pow(10, 3+2*r.Float64()), r.NormFloat64()) }
+	case m == spread:
+		of = func() float64 { return math.Copysign(math.Exp2(7*r.Float64()-3), r.NormFloat64()) }
+	case in.kind == normal:
+		of = r.NormFloat64
+	case in.kind == integral:
+		of = func() float64 { return float64(r.IntN(int(in.hi-in.lo)+1)) + in.lo }
+	case in.kind == permutation:
+		next, all := 0, r.Perm(len(v))
+		of = func() float64 { next++; return float64(2*all[next-1] - len(v) + 1 - len(v)%2) }
+	case in.kind == labels:
+		of = func() float64 {
+			if l := float64(r.IntN(in.classes)); in.ignored == nil || r.IntN(4) > 0 {
+				return l
 			}
-		}
-		return
-	}
-	if m.changes(in) {
-		for i := range v {
-			switch m {
-			case ties:
-				v[i] = float64(r.IntN(5) - 2)
-			case large:
-				v[i] = 100 * r.NormFloat64()
-			case huge:
-				v[i] = math.Copysign(math.Pow(10, 3+2*r.Float64()), r.NormFloat64())
-			case spread:
-				v[i] = math.Copysign(math.Exp2(7*r.Float64()-3), r.NormFloat64())
-			}
-			if v[i] == 0 || m == zeroed {
-				v[i] = math.Copysign(0, r.NormFloat64())
-			}
-		}
-		return
-	}
-	switch in.kind {
-	case normal:
-		for i := range v {
-			v[i] = r.NormFloat64()
-		}
-	case uniform:
-		for i := range v {
-			v[i] = in.lo + (in.hi-in.lo)*r.Float64()
-		}
-	case integral:
-		for i := range v {
-			v[i] = float64(r.IntN(int(in.hi-in.lo)+1)) + in.lo
-		}
-	case permutation:
-		for i, p := range r.Perm(len(v)) {
-			v[i] = float64(2*p - len(v) + 1 - len(v)%2)
-		}
-	case labels:
-		for i := range v {
-			if v[i] = float64(r.IntN(in.classes)); in.ignored != nil && r.IntN(4) == 0 {
-				v[i] = float64(*in.ignored)
-			}
+			return float64(*in.ignored)
 		}
 	}
+	for i := range v {
+		v[i] = of()
+	}
+}
+
+// signed gives a zero either sign.
+func signed(r *rand.Rand, v float64) float64 {
+	if v == 0 {
+		return math.Copysign(0, r.NormFloat64())
+	}
+	return v
 }

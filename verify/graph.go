@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,25 +81,16 @@ func (c *Case) worldOf(build func([]*G.Node) (G.Nodes, error), of tensor.Dtype, 
 	w := &world{c: c, of: of, g: G.NewGraph(), spent: spent, known: map[*G.Node][]*G.Node{}}
 	err := guarded(func() error {
 		for _, in := range c.Inputs {
-			t := in.dtype(of)
-			if len(in.Shape) == 0 {
-				w.in = append(w.in, G.NewScalar(w.g, t, G.WithName(in.Name)))
-			} else {
-				w.in = append(w.in, G.NewTensor(w.g, t, len(in.Shape), G.WithShape(in.Shape...),
-					G.WithName(in.Name)))
-			}
+			w.in = append(w.in, values.Leaf(w.g, in.Name, in.dtype(of), in.Shape))
 		}
 		y, err := build(append([]*G.Node(nil), w.in...))
 		if err != nil {
 			return err
 		}
-		if len(y) == 0 {
+		if len(y) == 0 || slices.Contains(y, nil) {
 			return errors.New("build returned neither a node nor an error")
 		}
 		for _, n := range y {
-			if n == nil {
-				return errors.New("build returned neither a node nor an error")
-			}
 			w.y = append(w.y, n)
 			w.shapes = append(w.shapes, append([]int(nil), n.Shape()...))
 			w.n += n.Shape().TotalSize()
@@ -113,10 +105,7 @@ func (c *Case) worldOf(build func([]*G.Node) (G.Nodes, error), of tensor.Dtype, 
 }
 
 // real reports whether an output has a float type, and so a cotangent.
-func (w *world) real(o int) bool {
-	t := w.y[o].Dtype()
-	return t == tensor.Float64 || t == tensor.Float32
-}
+func (w *world) real(o int) bool { return values.Float(w.y[o].Dtype()) }
 
 // part is the share of an output in an array of all outputs.
 func (w *world) part(o int, all []float64) []float64 {
@@ -290,14 +279,8 @@ func (w *world) forward(x [][]float64) ([]float64, error) {
 func (w *world) cotangents() []*G.Node {
 	dy := make([]*G.Node, len(w.y))
 	for o, s := range w.shapes {
-		if !w.real(o) {
-			continue
-		}
-		name := G.WithName("verify: d" + w.name(o))
-		if t := w.y[o].Dtype(); len(s) == 0 {
-			dy[o] = G.NewScalar(w.g, t, name)
-		} else {
-			dy[o] = G.NewTensor(w.g, t, len(s), G.WithShape(s...), name)
+		if w.real(o) {
+			dy[o] = values.Leaf(w.g, "verify: d"+w.name(o), w.y[o].Dtype(), s)
 		}
 	}
 	return dy
@@ -340,17 +323,16 @@ func (w *world) active(nodes []*G.Node) (on map[*G.Node]bool, closed string) {
 	return on, closed
 }
 
-// symbolic differentiates by SymDiff, node by node, and returns dy and the gradients' nodes; nil
-// for an input without one.
-func (w *world) symbolic() (dy, grads []*G.Node, err error) {
-	err = guarded(func() error {
+// derive differentiates by SymDiff, node by node.
+func (w *world) derive() (*derivation, error) {
+	d := &derivation{world: w, dy: w.cotangents(), grads: make([]*G.Node, len(w.in))}
+	err := guarded(func() error {
 		nodes := w.steps
 		on, closed := w.active(nodes)
-		dy = w.cotangents()
 		terms := map[*G.Node][]*G.Node{}
 		for o, n := range w.y {
-			if dy[o] != nil {
-				terms[n] = append(terms[n], dy[o])
+			if d.dy[o] != nil {
+				terms[n] = append(terms[n], d.dy[o])
 			}
 		}
 		sum := func(n *G.Node) (s *G.Node, err error) {
@@ -381,37 +363,42 @@ func (w *world) symbolic() (dy, grads []*G.Node, err error) {
 			if err != nil {
 				return err
 			}
-			d, err := op.SymDiff(args, n, g)
+			made, err := op.SymDiff(args, n, g)
 			if err != nil {
 				return errors.Wrapf(err, "SymDiff of %v", op)
 			}
-			if len(d) != len(args) {
-				return errors.Errorf("SymDiff of %v returns %d nodes, want one for each of %d arguments", op, len(d), len(args))
+			if len(made) != len(args) {
+				return errors.Errorf("SymDiff of %v returns %d nodes, want one for each of %d arguments", op, len(made), len(args))
 			}
 			for k, c := range args {
 				if on[c] && wrt[k] {
-					if d[k] == nil {
+					if made[k] == nil {
 						return errors.Errorf("SymDiff of %v returns nil for argument %d, in which DiffWRT says it is differentiable", op, k)
 					}
-					terms[c] = append(terms[c], d[k])
+					terms[c] = append(terms[c], made[k])
 				}
 			}
 		}
-		grads = make([]*G.Node, len(w.in))
+		roots := slices.Clone(w.y)
 		for _, i := range w.wrt() {
-			if grads[i], err = sum(w.in[i]); err != nil {
+			n, err := sum(w.in[i])
+			switch {
+			case err != nil:
 				return err
-			}
-			if grads[i] == nil {
+			case n == nil:
 				return errors.Errorf("y has no derivative by %s%s: if that is so, say AsFixed", w.c.Inputs[i].Name, closed)
+			case !n.Shape().Eq(w.in[i].Shape()):
+				return errors.Errorf("the gradient of %s has shape %v, the input %v", w.c.Inputs[i].Name, n.Shape(), w.in[i].Shape())
 			}
-			if !grads[i].Shape().Eq(w.in[i].Shape()) {
-				return errors.Errorf("the gradient of %s has shape %v, the input %v", w.c.Inputs[i].Name, grads[i].Shape(), w.in[i].Shape())
-			}
+			d.grads[i], roots = n, append(roots, n)
 		}
+		d.nodes = w.order(roots...)
 		return nil
 	})
-	return dy, grads, err
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // A derivation is the graph with its gradients, ready to be evaluated by hand.
@@ -420,20 +407,6 @@ type derivation struct {
 	dy    []*G.Node // nil for an output of integers
 	grads []*G.Node // nil for an input without a derivative
 	nodes []*G.Node
-}
-
-func (w *world) derive() (*derivation, error) {
-	dy, grads, err := w.symbolic()
-	if err != nil {
-		return nil, err
-	}
-	roots := append([]*G.Node(nil), w.y...)
-	for _, n := range grads {
-		if n != nil {
-			roots = append(roots, n)
-		}
-	}
-	return &derivation{w, dy, grads, w.order(roots...)}, nil
 }
 
 // seed adds the values of the cotangents, unless they are there.
@@ -551,31 +524,14 @@ func (w *world) machine(on Machine, runs int, x [][]float64, dy []float64, secon
 		}
 		var cost *G.Node
 		for k, n := range w.y {
-			if !w.real(k) {
-				continue
-			}
-			s, err := w.weighted(n, "d"+w.name(k), w.part(k, dy))
-			if err != nil {
-				return err
-			}
-			if cost == nil {
-				cost = s
-			} else if cost, err = G.Add(cost, s); err != nil {
-				return err
+			if w.real(k) {
+				cost = w.plus(cost, n, "d"+w.name(k), w.part(k, dy))
 			}
 		}
 		var wrt G.Nodes
 		for _, i := range w.wrt() {
-			wrt = append(wrt, w.in[i])
-			if second == nil {
-				continue
-			}
-			more, err := w.weighted(w.in[i], fmt.Sprint("second ", i), second[i])
-			if err != nil {
-				return err
-			}
-			if cost, err = G.Add(cost, more); err != nil {
-				return err
+			if wrt = append(wrt, w.in[i]); second != nil {
+				cost = w.plus(cost, w.in[i], fmt.Sprint("second ", i), second[i])
 			}
 		}
 		lisp := on.Name == lispMachine.Name
@@ -623,17 +579,18 @@ func (w *world) machine(on Machine, runs int, x [][]float64, dy []float64, secon
 	return o, err
 }
 
-// weighted is Σ n ⊙ weights.
-func (w *world) weighted(n *G.Node, name string, weights []float64) (*G.Node, error) {
-	name = "verify: " + name
+// plus is cost + Σ n ⊙ weights. It panics where Gorgonia refuses that.
+func (w *world) plus(cost, n *G.Node, name string, weights []float64) *G.Node {
+	leaf := values.Leaf(w.g, "verify: "+name, n.Dtype(), n.Shape())
+	G.WithValue(values.Of(n.Dtype(), n.Shape(), weights))(leaf)
+	var s *G.Node
 	if n.IsScalar() {
-		return G.Mul(n, G.NewScalar(w.g, n.Dtype(), G.WithName(name), G.WithValue(values.Of(n.Dtype(), nil, weights))))
+		s = G.Must(G.Mul(n, leaf))
+	} else {
+		s = G.Must(G.Sum(G.Must(G.HadamardProd(n, leaf))))
 	}
-	shape := n.Shape()
-	p, err := G.HadamardProd(n, G.NewTensor(w.g, n.Dtype(), shape.Dims(), G.WithShape(shape...),
-		G.WithName(name), G.WithValue(values.Of(n.Dtype(), shape, weights))))
-	if err != nil {
-		return nil, err
+	if cost != nil {
+		s = G.Must(G.Add(cost, s))
 	}
-	return G.Sum(p)
+	return s
 }

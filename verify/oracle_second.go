@@ -7,7 +7,6 @@ import (
 
 	"github.com/pkg/errors"
 	G "gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/verify/internal/values"
 )
@@ -21,31 +20,16 @@ const BySecond Oracle = "second derivatives"
 var _ = register(oracle{name: BySecond, rank: 250, gradient: true, judge: (*trial).second})
 
 func (t *trial) second() {
-	w, err := t.c.world(t.of, t.spent)
-	if err != nil {
-		return
-	}
-	d, err := w.derive()
-	if err != nil {
-		return
-	}
-	if !slices.ContainsFunc(d.grads, func(n *G.Node) bool { return n != nil }) {
+	d, at, err := t.anew(t.of, t.x)
+	if err != nil || !slices.ContainsFunc(d.grads, func(n *G.Node) bool { return n != nil }) {
 		return
 	}
 	weights := make([][]float64, len(t.x))
 	var cost *G.Node
 	err = guarded(func() error {
-		for _, i := range w.wrt() {
+		for _, i := range d.wrt() {
 			weights[i] = t.signs(len(t.x[i]))
-			s, err := w.weighted(d.grads[i], "v "+w.c.Inputs[i].Name, weights[i])
-			if err != nil {
-				return err
-			}
-			if cost == nil {
-				cost = s
-			} else if cost, err = G.Add(cost, s); err != nil {
-				return err
-			}
+			cost = d.plus(cost, d.grads[i], "v "+t.c.Inputs[i].Name, weights[i])
 		}
 		return nil
 	})
@@ -53,181 +37,145 @@ func (t *trial) second() {
 		t.note("gradients", BySecond, Fails, err)
 		return
 	}
-	var open, shut map[*G.Node]bool
-	var closed string
-	at := w.leaves(t.x)
-	d.seed(at, t.dy)
-	if w.evaluate(w.order(cost), at, false) != nil {
+	if d.evaluate(d.order(cost), at, false) != nil {
 		return
 	}
-	err = guarded(func() error { open, shut, closed = w.differentiable(cost, at); return nil })
+	var open, shut map[*G.Node]bool
+	var closed string
+	err = guarded(func() error { open, shut, closed = d.differentiable(cost, at); return nil })
 	if err != nil { // gorgonia.Grad would ask, too
 		t.note("gradients", BySecond, Fails, errors.Wrap(err,
 			"DiffWRT of an op of the gradient, which every gorgonia.Grad on this graph calls"))
 		return
 	}
-	// The variables: the inputs, and the cotangents.
-	type variable struct {
-		n    *G.Node
-		name string
-		x    []float64
-		i    int // input, or −1−output
-	}
-	var all []variable
-	for _, i := range w.wrt() {
-		all = append(all, variable{w.in[i], "d²/d" + w.c.Inputs[i].Name, t.x[i], i})
+	// What is differenced is the first derivative, whose inputs are also the cotangents.
+	wider, c := *t, *t.c
+	wider.c, wider.x, wider.rings, wider.rows, wider.wrong = &c, slices.Clone(t.x), nil, nil, nil
+	c.Inputs = slices.Clone(t.c.Inputs)
+	variables := map[int]*G.Node{} // by input
+	for _, i := range d.wrt() {
+		variables[i] = d.in[i]
 	}
 	for o, n := range d.dy {
-		if n != nil {
-			name := "d²/d(d" + w.name(o) + ")"
-			all = append(all, variable{n, name, w.part(o, t.dy), -1 - o})
+		i := len(c.Inputs)
+		c.Inputs = append(c.Inputs, Input{Name: "(d" + d.name(o) + ")", Shape: d.shapes[o], Fixed: n == nil})
+		if wider.x = append(wider.x, d.part(o, t.dy)); n != nil {
+			variables[i] = n
 		}
 	}
+	// what Grad gives, zeros where s does not depend on it
+	wider.base.dx = make([][]float64, len(c.Inputs))
 	var wrt G.Nodes
-	var which []variable
-	offered := false
-	for _, v := range all {
-		switch {
-		case shut[v.n]:
-			t.absent(v.name, BySecond, t.c.Second, errors.New(closed))
-		case open[v.n]:
-			wrt, which = append(wrt, v.n), append(which, v)
-			offered = true
-		default: // s does not depend on it
-			which = append(which, v)
+	var judging, of []int
+	for i := range c.Inputs {
+		switch n := variables[i]; {
+		case n == nil:
+			continue
+		case shut[n]:
+			t.absent("d²/d"+c.Inputs[i].Name, BySecond, t.c.Second, errors.New(closed))
+			continue
+		case open[n]:
+			wrt, of = append(wrt, n), append(of, i)
 		}
+		judging = append(judging, i)
+		wider.base.dx[i] = make([]float64, len(wider.x[i]))
 	}
-	if !offered && closed != "" {
+	if len(wrt) == 0 && closed != "" {
 		return
 	}
-	got := map[*G.Node][]float64{}
-	for _, v := range which {
-		got[v.n] = make([]float64, len(v.x))
-	}
-	if len(wrt) > 0 {
-		err = guarded(func() error {
-			grads, err := G.Grad(cost, wrt...)
-			if err != nil {
-				return errors.Wrap(err, "gorgonia.Grad")
-			}
-			at := w.leaves(t.x)
-			d.seed(at, t.dy)
-			if err := w.evaluate(w.order(grads...), at, false); err != nil {
-				return err
-			}
-			for e, n := range grads {
-				if got[wrt[e]], err = values.Floats(at[n]); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			if closed != "" {
-				t.absent("gradients", BySecond, t.c.Second, errors.Errorf("%s (%v)", closed, err))
-				return
-			}
-			if no := refusal(err); no != nil {
-				t.absent("gradients", BySecond, t.c.Second, no)
-				return
-			}
+	if err := d.grad(cost, wrt, of, t, wider.base.dx); err != nil {
+		switch no := refusal(err); {
+		case closed != "":
+			t.absent("gradients", BySecond, t.c.Second, errors.Errorf("%s (%v)", closed, err))
+		case no != nil:
+			t.absent("gradients", BySecond, t.c.Second, no)
+		default:
 			t.note("gradients", BySecond, Fails, err)
-			return
 		}
+		return
 	}
-	// The function that is differenced is the first derivative, with dy for one more input.
 	first, err := t.derived()
 	if err != nil {
 		return
 	}
 	f := func(x [][]float64) ([]float64, error) {
-		o, err := first.at(first.leaves(x[:len(t.x)]), x[len(t.x)], false)
-		if err != nil {
-			return nil, err
-		}
+		o, err := first.at(first.leaves(x[:len(t.x)]), slices.Concat(x[len(t.x):]...), false)
 		s := 0.0
-		for _, i := range first.wrt() {
-			s += dot(o.dx[i], weights[i])
+		for i, dx := range o.dx {
+			s += dot(dx, weights[i])
 		}
-		return []float64{s}, nil
+		return []float64{s}, err
 	}
-	wider := *t
-	wider.rings = nil
-	c := *t.c
-	c.Inputs = append(slices.Clone(t.c.Inputs), Input{Name: "dy", Shape: tensor.Shape{len(t.dy)}})
-	wider.c, wider.x, wider.rows = &c, append(slices.Clone(t.x), t.dy), nil
 	here, err := f(wider.x)
 	if err != nil {
 		return
 	}
-	size := 0.0
-	for _, v := range which {
-		for e, g := range got[v.n] {
-			size += abs(g * v.x[e])
+	size, terms := 0.0, 0.0
+	for _, i := range judging {
+		for e, g := range wider.base.dx[i] {
+			size += abs(g * wider.x[i][e])
 		}
+	}
+	for _, v := range slices.Concat(t.base.dx...) {
+		terms += abs(v)
 	}
 	noise := wider.measured(f, wider.x, here, size)
 	// What rounding cannot do to a sum of these terms is a jump of the first derivative at x.
-	terms := 0.0
-	for _, dx := range t.base.dx {
-		for _, v := range dx {
-			terms += abs(v)
-		}
-	}
 	jumps := noise[0] > 1e-3*terms
-	for _, v := range which {
-		var j judged
-		directions, unit := wider.few(len(v.x))
-		for k, u := range directions {
-			direction := make([][]float64, len(wider.x))
-			if v.i >= 0 {
-				direction[v.i] = u
-			} else {
-				direction[len(t.x)] = make([]float64, len(t.dy))
-				copy(w.part(-1-v.i, direction[len(t.x)]), u)
-			}
+	for _, i := range judging {
+		got := wider.base.dx[i]
+		directions, which := wider.few(len(got))
+		wider.along("d²/d"+c.Inputs[i].Name, BySecond, i, got, directions, which, func(_ int, u []float64, g float64) (finding, error) {
 			terms := 0.0
 			for e, m := range u {
-				terms += abs(m * got[v.n][e])
+				terms += abs(m * got[e])
 			}
-			p := wider.probe(f, here, noise, direction)
+			p := wider.probe(f, here, noise, wider.moving(i, u))
 			p.sampled = true // at kinks nothing is judged
-			g := dot(got[v.n], u)
 			found, err := p.judge(g, []float64{1}, 8*t.u*float64(len(u)+64)*terms)
-			if err != nil {
-				t.note(v.name, BySecond, NotJudged, err)
-				return
-			}
 			found.rough = jumps || found.rough || found.kinked || p.is[0] == oneSided
-			if !found.rough && !found.admits(g) {
-				// A kink in the first derivative that cancels in the sum: looked for once more.
-				q := wider.probe(f, here, noise, direction)
-				for {
-					more, err := q.refine()
-					if err != nil || !more {
-						break
-					}
-				}
-				if q.sample() == nil && q.is[0] != smooth {
-					found.rough = true
-				}
+			if err != nil || found.rough || found.admits(g) {
+				return found, err
 			}
-			e := -1
-			if unit != nil {
-				e = unit[k]
+			// A kink in the first derivative that cancels in the sum: looked for once more.
+			q := wider.probe(f, here, noise, wider.moving(i, u))
+			for more := true; more && err == nil; {
+				more, err = q.refine()
 			}
-			j.found(g, found, e)
-		}
-		r := j.row(v.name, BySecond, []int{len(v.x)}, unit == nil)
-		if m := r.Mismatch; m != nil {
-			if m.Hint = ""; m.Index != nil && v.i >= 0 {
-				m.Index = multiIndex(m.Index[0], t.c.Inputs[v.i].Shape)
-			} else if m.Index != nil {
-				m.Index = multiIndex(m.Index[0], w.shapes[-1-v.i])
-			}
+			found.rough = q.sample() == nil && q.is[0] != smooth
+			return found, nil
+		})
+	}
+	for _, r := range wider.rows {
+		if r.Mismatch != nil {
+			r.Mismatch.Hint = ""
 		}
 		t.add(r)
 	}
+}
+
+// grad is what gorgonia.Grad gives for nodes, at the trial's values.
+func (d *derivation) grad(cost *G.Node, wrt G.Nodes, of []int, t *trial, to [][]float64) error {
+	if len(wrt) == 0 {
+		return nil
+	}
+	return guarded(func() error {
+		grads, err := G.Grad(cost, wrt...)
+		if err != nil {
+			return errors.Wrap(err, "gorgonia.Grad")
+		}
+		at := d.leaves(t.x)
+		d.seed(at, t.dy)
+		if err := d.evaluate(d.order(grads...), at, false); err != nil {
+			return err
+		}
+		for k, n := range grads {
+			if to[of[k]], err = values.Floats(at[n]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // refusal is what an op's own SymDiff says in place of a derivative, or nil if err, of
@@ -296,7 +244,7 @@ func (w *world) differentiable(cost *G.Node, at assignment) (open, shut map[*G.N
 		for i, c := range args {
 			if i < len(wrt) && wrt[i] {
 				visit(c)
-			} else if (c.Dtype() == tensor.Float64 || c.Dtype() == tensor.Float32) && w.depends(n, args, i, at) {
+			} else if values.Float(c.Dtype()) && w.depends(n, args, i, at) {
 				closed = fmt.Sprintf("not offered: %v says that it is not differentiable in argument %d", op, i)
 				refuse(c)
 			}

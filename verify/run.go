@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +33,10 @@ func (c Case) check(clock *effort) *Report {
 		from := clock.work
 		count := 0
 		for v := range c.variations() {
-			if failing != nil || clock.over() || clock.work-from > v.most {
+			if failing != nil || clock.over() {
+				break
+			}
+			if clock.work-from > v.most {
 				continue
 			}
 			v.c.Seed += 1000 + uint64(count)
@@ -42,12 +46,8 @@ func (c Case) check(clock *effort) *Report {
 			}
 		}
 		r.Varied = fmt.Sprintf("%d variations", count)
-		var what []string
-		for w := range sides {
-			what = append(what, w)
-		}
-		if slices.Sort(what); len(what) > 0 {
-			r.Varied += ": " + strings.Join(what, ", ")
+		if len(sides) > 0 {
+			r.Varied += ": " + strings.Join(slices.Sorted(maps.Keys(sides)), ", ")
 		}
 		if !sides["a long axis"] {
 			r.Varied += "; no axis was longer than a thousand"
@@ -60,20 +60,15 @@ func (c Case) check(clock *effort) *Report {
 	r.Values = failing.values()
 	if !c.NoShrink {
 		// Shrinking has time of its own: a failure is worth it.
-		clock.deadline = later(clock.deadline, time.Now().Add(3*time.Second))
+		if more := time.Now().Add(3 * time.Second); more.After(clock.deadline) {
+			clock.deadline = more
+		}
 		if t := failing.c.shrink(failing, clock); t != nil {
 			r.Shrunk = &Report{Name: c.Name, Seed: t.c.Seed, Inputs: t.c.shapes(), Rows: t.rows}
 			r.Values = t.values()
 		}
 	}
 	return r
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // merge adds a trial's rows. A quantity judged by one oracle is one row, whatever was varied.

@@ -36,52 +36,40 @@ const block = 32
 // short first. At last each length in turn is a block's, and longer than a thousand.
 func (c *Case) variations() iter.Seq[variation] {
 	return func(yield func(variation) bool) {
-		base := c.small()
-		one := func(v variation) bool {
+		base, stopped := c.small(), false
+		one := func(v variation) {
 			v.most = mostWork
 			if v.brief {
 				v.most = mostLong
 			}
-			return yield(v)
+			stopped = stopped || (!v.brief || v.c.cheap()) && !yield(v)
 		}
 		for _, m := range []mood{ties, asIs, large, zeroed, huge} {
 			if m != asIs && !slices.ContainsFunc(c.Inputs, func(in Input) bool { return m.changes(&in) }) {
 				continue
 			}
-			t := base
-			at, what := m.String(), m.String()
-			if m == asIs {
-				at, what = "other values", "other values"
+			v := variation{c: base, what: m.String(), mood: m}
+			if v.at = v.what; base.shapes() != c.shapes() {
+				v.at += ", " + base.shapes()
 			}
-			if base.shapes() != c.shapes() {
-				at += ", " + base.shapes()
-			}
-			if !one(variation{c: t, at: at, what: what, mood: m}) {
-				return
-			}
+			one(v)
 		}
 		seen := map[string]bool{c.shapes(): true, base.shapes(): true}
 		count := 0
-		for t := range base.resized() {
+		for _, t := range base.resized() {
 			if s := t.shapes(); !seen[s] {
 				seen[s] = true
-				m := []mood{asIs, spread, ties}[count%3]
-				if count++; !one(variation{c: t, at: s, what: "sizes", mood: m}) {
-					return
-				}
+				one(variation{c: t, at: s, what: "sizes", mood: []mood{asIs, spread, ties}[count%3]})
+				count++
 			}
 		}
 		for _, l := range base.lengths() {
-			if t, ok := base.together(l, block); ok && t.elements() <= 1<<12 && t.cheap() {
-				if !one(variation{c: t, at: t.shapes(), what: "sizes", brief: true}) {
-					return
-				}
+			if t, ok := base.together(l, block); ok && t.elements() <= 1<<12 {
+				one(variation{c: t, at: t.shapes(), what: "sizes", brief: true})
 			}
-			for t := range base.stretched(l, long) {
-				if t.elements() <= 1<<14 && t.cheap() {
-					if !one(variation{c: t, at: t.shapes(), what: "a long axis", brief: true}) {
-						return
-					}
+			for _, t := range base.stretched(l, long) {
+				if t.elements() <= 1<<14 {
+					one(variation{c: t, at: t.shapes(), what: "a long axis", brief: true})
 				}
 			}
 		}
@@ -95,32 +83,29 @@ const mostRun = 1 << 22
 // shapes: of a matrix product they are the root of the product of all sizes. It must not look at
 // the time, on which no report may depend but for the budget.
 func (c *Case) cheap() bool {
-	for _, of := range []tensor.Dtype{tensor.Float64, tensor.Float32} {
-		w, err := c.world(of, &effort{})
-		if err != nil {
-			continue
-		}
-		nodes := w.steps
-		if d, err := w.derive(); err == nil {
-			nodes = d.nodes
-		}
-		work := 0.0
-		for _, n := range nodes {
-			size := float64(n.Shape().TotalSize())
-			product, most := size, size
-			args := w.args(n)
-			for _, a := range args {
-				s := float64(a.Shape().TotalSize())
-				product, most = product*s, max(most, s)
-			}
-			if len(args) == 2 { // it may be a matrix product
-				most = max(most, math.Sqrt(product))
-			}
-			work += most
-		}
-		return work <= mostRun
+	w := c.graph()
+	if w == nil {
+		return false
 	}
-	return false
+	nodes := w.steps
+	if d, err := w.derive(); err == nil {
+		nodes = d.nodes
+	}
+	work := 0.0
+	for _, n := range nodes {
+		size := float64(n.Shape().TotalSize())
+		product, most := size, size
+		args := w.args(n)
+		for _, a := range args {
+			s := float64(a.Shape().TotalSize())
+			product, most = product*s, max(most, s)
+		}
+		if len(args) == 2 { // it may be a matrix product
+			most = max(most, math.Sqrt(product))
+		}
+		work += most
+	}
+	return work <= mostRun
 }
 
 func (c *Case) elements() int {
@@ -164,7 +149,7 @@ func (c *Case) small() Case {
 			if slices.Contains(taken, s) {
 				continue
 			}
-			if smaller, ok := t.together(l, s); ok && smaller.builds() {
+			if smaller, ok := t.together(l, s); ok && smaller.graph() != nil {
 				t, taken = smaller, append(taken, s)
 				break
 			}
@@ -173,14 +158,14 @@ func (c *Case) small() Case {
 	return t
 }
 
-// builds reports whether the graph can be built, without running it.
-func (c *Case) builds() bool {
+// graph is the case's graph, of float64 if there is one, or nil.
+func (c *Case) graph() *world {
 	for _, of := range []tensor.Dtype{tensor.Float64, tensor.Float32} {
-		if _, err := c.world(of, &effort{}); err == nil {
-			return true
+		if w, err := c.world(of, &effort{}); err == nil {
+			return w
 		}
 	}
-	return false
+	return nil
 }
 
 // resize changes sides. Labels have as many classes as the sides that counted them have now.
@@ -228,40 +213,36 @@ func (c *Case) together(from, to int) (Case, bool) {
 
 // stretched are the case with the sides of one length made longer: all of them, or, where an input
 // has several, each choice of one side an input, for it cannot be told which belong together.
-func (c *Case) stretched(from, to int) iter.Seq[Case] {
-	return func(yield func(Case) bool) {
-		var choices [][][2]int
-		several := false
-		for i, in := range c.Inputs {
-			before := choices
-			count := 0
-			for a, s := range in.Shape {
-				if s != from {
-					continue
-				}
-				count++
-				choices = append(choices, [][2]int{{i, a}})
-				for _, b := range before {
-					choices = append(choices, append(slices.Clone(b), [2]int{i, a}))
-				}
+func (c *Case) stretched(from, to int) (all []Case) {
+	var choices [][][2]int
+	several := false
+	for i, in := range c.Inputs {
+		before := choices
+		count := 0
+		for a, s := range in.Shape {
+			if s != from {
+				continue
 			}
-			several = several || count > 1
-			if len(choices) > mostChoices {
-				return
+			count++
+			choices = append(choices, [][2]int{{i, a}})
+			for _, b := range before {
+				choices = append(choices, append(slices.Clone(b), [2]int{i, a}))
 			}
 		}
-		if !several {
-			if t, ok := c.together(from, to); ok {
-				yield(t)
-			}
-			return
-		}
-		for _, sides := range choices {
-			if t, ok := c.apart(to, sides...); ok && !yield(t) {
-				return
-			}
+		several = several || count > 1
+		if len(choices) > mostChoices {
+			return nil
 		}
 	}
+	if t, ok := c.together(from, to); ok && !several {
+		return []Case{t}
+	}
+	for _, sides := range choices {
+		if t, ok := c.apart(to, sides...); ok && several {
+			all = append(all, t)
+		}
+	}
+	return all
 }
 
 // mostChoices is up to how many choices of sides are tried.
@@ -284,51 +265,45 @@ func (c *Case) apart(to int, sides ...[2]int) (Case, bool) {
 }
 
 // resized are the case's shapes made a little longer and shorter, the most telling first.
-func (c *Case) resized() iter.Seq[Case] {
-	return func(yield func(Case) bool) {
-		var sides [][2]int
-		for i, in := range c.Inputs {
-			for a := range in.Shape {
-				sides = append(sides, [2]int{i, a})
-			}
-		}
-		side := func(s [2]int) int { return c.Inputs[s[0]].Shape[s[1]] }
-		stopped := false
-		one := func(t Case, ok bool) {
-			if ok && !stopped && t.elements() <= 4096 {
-				stopped = !yield(t)
-			}
-		}
-		for _, by := range []int{1, -1} {
-			for _, l := range c.lengths() {
-				one(c.together(l, l+by))
-			}
-			for _, s := range sides {
-				one(c.apart(side(s)+by, s))
-			}
-		}
-		for _, l := range c.lengths() {
-			one(c.together(l, 1))
-		}
-		for k, s := range sides { // two inputs that meet in a side
-			for _, p := range sides[k+1:] {
-				if p[0] != s[0] && side(s) == side(p) {
-					one(c.apart(side(s)+1, s, p))
-				}
-			}
-		}
-		for _, by := range []int{2, -2} {
-			for _, l := range c.lengths() {
-				one(c.together(l, l+by))
-			}
-			for _, s := range sides {
-				one(c.apart(side(s)+by, s))
-			}
-		}
-		for _, s := range sides {
-			one(c.apart(1, s))
+func (c *Case) resized() (all []Case) {
+	var sides [][2]int
+	for i, in := range c.Inputs {
+		for a := range in.Shape {
+			sides = append(sides, [2]int{i, a})
 		}
 	}
+	side := func(s [2]int) int { return c.Inputs[s[0]].Shape[s[1]] }
+	add := func(t Case, ok bool) {
+		if ok && t.elements() <= 4096 {
+			all = append(all, t)
+		}
+	}
+	near := func(by int) {
+		for _, l := range c.lengths() {
+			add(c.together(l, l+by))
+		}
+		for _, s := range sides {
+			add(c.apart(side(s)+by, s))
+		}
+	}
+	near(1)
+	near(-1)
+	for _, l := range c.lengths() {
+		add(c.together(l, 1))
+	}
+	for k, s := range sides { // two inputs that meet in a side
+		for _, p := range sides[k+1:] {
+			if p[0] != s[0] && side(s) == side(p) {
+				add(c.apart(side(s)+1, s, p))
+			}
+		}
+	}
+	near(2)
+	near(-2)
+	for _, s := range sides {
+		add(c.apart(1, s))
+	}
+	return all
 }
 
 // shrink makes the shapes smaller as long as a row fails, and returns the trial of the smallest

@@ -13,6 +13,14 @@ import (
 // Float reports whether elements of the type have derivatives.
 func Float(t tensor.Dtype) bool { return t == tensor.Float64 || t == tensor.Float32 }
 
+// Leaf is a node without a value, of a shape and type.
+func Leaf(g *G.ExprGraph, name string, t tensor.Dtype, shape []int) *G.Node {
+	if len(shape) == 0 {
+		return G.NewScalar(g, t, G.WithName(name))
+	}
+	return G.NewTensor(g, t, len(shape), G.WithShape(shape...), G.WithName(name))
+}
+
 // Of is the numbers as a value of a shape and type.
 func Of(t tensor.Dtype, shape tensor.Shape, v []float64) G.Value {
 	if len(shape) > 0 {
