@@ -37,14 +37,24 @@ func (a Along) lines(rows func(first, last int), strip func(at, line, n int)) {
 		workers.Spans(a.Outer, a.rowsOf(), rows)
 		return
 	}
-	across := (a.Inner + stripWidth - 1) / stripWidth
-	width := min(stripWidth, a.Inner)
+	across, width := a.across(), min(stripWidth, a.Inner)
 	workers.Spans(a.Outer*across, max(1, 1<<13/(a.N*width)), func(lo, hi int) {
 		for t := lo; t < hi; t++ {
 			o, i := t/across, t%across*stripWidth
 			strip(o*a.N*a.Inner+i, o*a.Inner+i, min(stripWidth, a.Inner-i))
 		}
 	})
+}
+
+// across is how many strips lie side by side.
+func (a Along) across() int { return (a.Inner + stripWidth - 1) / stripWidth }
+
+// part is the number of the span or strip whose first line this is.
+func (a Along) part(line int) int {
+	if a.Inner == 1 {
+		return line / a.rowsOf()
+	}
+	return line/a.Inner*a.across() + line%a.Inner/stripWidth
 }
 
 // rowsOf is how many lines, each element a matter of exp, are worth handing to another core.
@@ -100,9 +110,7 @@ func Softmax[T Float](a Along, y, x []T) {
 		tops(a, top, x, at)
 		clear(sums)
 		a.each(at, n, func(lo, hi int) {
-			simd.Combine(Minus, y[lo:hi], x[lo:hi], top)
-			exps(y[lo:hi], y[lo:hi])
-			simd.AddWide(sums, y[lo:hi])
+			simd.ExpAdd(y[lo:hi], x[lo:hi], top, sums)
 		})
 		for i, v := range sums {
 			top[i] = T(1 / v)
@@ -142,11 +150,7 @@ func LogSoftmax[T Float](a Along, y, x []T) {
 func logSums[T Float](a Along, top, e []T, sums []float64, x []T, at int) {
 	tops(a, top, x, at)
 	clear(sums)
-	a.each(at, len(top), func(lo, hi int) {
-		simd.Combine(Minus, e, x[lo:hi], top)
-		exps(e, e)
-		simd.AddWide(sums, e)
-	})
+	a.each(at, len(top), func(lo, hi int) { simd.ExpAdd(e, x[lo:hi], top, sums) })
 	logs(sums)
 }
 
@@ -208,10 +212,12 @@ func SoftmaxBackward[T Float](a Along, dx, y, dy []T) {
 // at their labels, without the lines whose label is ignore. It never overflows for finite x unless
 // the sum itself does. NaN where Softmax is. Other labels must be in [0, N).
 func CrossEntropy[T Float](a Along, x []T, labels []int, ignore int) (total float64) {
-	// The sum of each span or strip lies where its first line does.
+	if a.Outer*a.Inner == 0 {
+		return 0
+	}
 	s := takeScratch[float64](1)
 	defer s.free()
-	parts := s.slice(0, a.Outer*a.Inner)
+	parts := s.slice(0, a.part(a.Outer*a.Inner-1)+1) // a sum for each span or strip
 	clear(parts)
 	n := a.N
 	a.lines(func(first, last int) {
@@ -226,7 +232,7 @@ func CrossEntropy[T Float](a Along, x []T, labels []int, ignore int) (total floa
 			top := simd.Max(row)
 			sum += math.Log(simd.ExpSum(e, row, top)) - (float64(row[labels[i]]) - float64(top))
 		}
-		parts[first] = sum
+		parts[a.part(first)] = sum
 	}, func(at, line, n int) {
 		s, d := takeScratch[T](2), takeScratch[float64](1)
 		defer s.free()
@@ -238,7 +244,7 @@ func CrossEntropy[T Float](a Along, x []T, labels []int, ignore int) (total floa
 				sum += log[i] - (float64(x[at+l*a.Inner+i]) - float64(top[i]))
 			}
 		}
-		parts[line] = sum
+		parts[a.part(line)] = sum
 	})
 	for _, v := range parts {
 		total += v

@@ -147,18 +147,13 @@ func Hash(i, key0, key1 uint32) uint32 {
 
 // Max is the maximum of x, NaN if x holds NaN, and −Inf if x is empty.
 func Max[T Float](x []T) T {
+	if lanes := Lanes[T](); lanes > 0 && len(x) >= lanes {
+		var top [1]T
+		maxVector(x, &top)
+		return top[0]
+	}
 	top := T(math.Inf(-1))
-	var lanes [16]T
-	for i := range lanes {
-		lanes[i] = top
-	}
-	done := maxVector(&lanes, x)
-	if done > 0 {
-		for _, v := range lanes {
-			top = max(top, v)
-		}
-	}
-	for _, v := range x[done:] {
+	for _, v := range x {
 		top = max(top, v)
 	}
 	return top
@@ -183,12 +178,10 @@ func Find[T Float](x []T, v T) int {
 
 // MaxAbs is the greatest magnitude of x, NaN if x holds NaN, and 0 if x is empty.
 func MaxAbs[T Float](x []T) (top T) {
-	var lanes [16]T
-	if done := maxAbsVector(&lanes, x); done > 0 {
-		for _, v := range lanes {
-			top = max(top, v)
-		}
-		x = x[done:]
+	if lanes := Lanes[T](); lanes > 0 && len(x) >= lanes {
+		var top [1]T
+		maxAbsVector(x, &top)
+		return top[0]
 	}
 	for _, v := range x {
 		top = max(top, v, -v)
@@ -211,16 +204,16 @@ func Raise[T Float](y, x []T) {
 // gives 0 as it should. y may be x itself.
 func ExpSum[T Float](y, x []T, top T) float64 {
 	y = y[:len(x)]
-	done, sum := expVector(y, x, top)
+	done, sum := inVectors[T](len(x)), 0.0
+	if done > 0 {
+		sum = expVector(done, y, x, top)
+	}
 	// Several are a vector of their own, filled up. Fewer are faster by themselves.
 	if rest := x[done:]; tier != Generic && len(rest) > 2 {
-		var from, to [16]T
-		for i := copy(from[:], rest); i < len(from); i++ {
-			from[i] = T(math.Inf(-1))
-		}
-		_, more := expVector(to[:], from[:], top)
+		from, to := filled(rest, T(math.Inf(-1))), [16]T{}
+		sum += expVector(len(to), to[:], from[:], top)
 		copy(y[done:], to[:])
-		return sum + more
+		return sum
 	}
 	for j := done; j < len(x); j++ {
 		e := math.Exp(float64(x[j]) - float64(top))
@@ -228,4 +221,35 @@ func ExpSum[T Float](y, x []T, top T) float64 {
 		sum += e
 	}
 	return sum
+}
+
+// filled is 16 numbers, the first of which are x.
+func filled[T Float](x []T, rest T) (all [16]T) {
+	for i := copy(all[:], x); i < len(all); i++ {
+		all[i] = rest
+	}
+	return all
+}
+
+// ExpAdd is y = exp(x − top) and sums += y, element by element, for x ≤ top. Vectors compute in the
+// elements' type.
+func ExpAdd[T Float](y, x, top []T, sums []float64) {
+	y, top, sums = y[:len(x)], top[:len(x)], sums[:len(x)]
+	done := inVectors[T](len(x))
+	if done > 0 {
+		expAddVector(done, y, x, top, sums)
+	}
+	if tier != Generic && done < len(x) {
+		from, by, to, more := filled(x[done:], 0), filled(top[done:], 0), [16]T{}, [16]float64{}
+		expAddVector(len(to), to[:], from[:], by[:], more[:])
+		for i := copy(y[done:], to[:]) - 1; i >= 0; i-- {
+			sums[done+i] += more[i]
+		}
+		return
+	}
+	for j := done; j < len(x); j++ {
+		e := math.Exp(float64(x[j]) - float64(top[j]))
+		y[j] = T(e)
+		sums[j] += float64(y[j])
+	}
 }

@@ -24,7 +24,7 @@ const mixed = 1 << 14
 func MixRows[T Float](y []T, ldy int, x []T, ldx, columns int, m *Taps[T]) {
 	rows := m.Outputs()
 	done := 0
-	if n := poolVectors[T](columns); n > 0 {
+	if n := inVectors[T](columns); n > 0 {
 		for p := 0; p < rows; {
 			from := p
 			for products := 0; p < rows && products < mixed; p++ {

@@ -6,8 +6,8 @@ package simd
 //
 // Without masks the last vector of a row overlaps the one before it.
 
-// poolVectors is how many of q outputs whole vectors do: with masks, all of them.
-func poolVectors[T Float](q int) int {
+// inVectors is how many of q elements or outputs vectors do: with masks, all of them.
+func inVectors[T Float](q int) int {
 	switch lanes := Lanes[T](); {
 	case lanes == 0:
 		return 0
@@ -20,12 +20,12 @@ func poolVectors[T Float](q int) int {
 
 // PoolsInVectors reports whether MaxGather and MaxScatter are faster in vectors than one output at
 // a time, with q outputs to a row.
-func PoolsInVectors[T Float](q int) bool { return q >= 6 && poolVectors[T](q) > 0 }
+func PoolsInVectors[T Float](q int) bool { return q >= 6 && inVectors[T](q) > 0 }
 
 // MaxPool notes the winner of each tile, as its index in the plane, and its value.
 func MaxPool[T Float](rows int, y []T, winner []int32, x []T, width int) int {
 	q := len(y) / rows
-	n := poolVectors[T](q)
+	n := inVectors[T](q)
 	for at, end := 0, n; n > 0; at, end = q-Lanes[T](), q {
 		maxPool(rows, end-at, q, y[at:], winner[at:], x[2*at:], x[2*at+width:], uint32(2*at), uint32(width))
 		if end == q {
@@ -39,7 +39,7 @@ func MaxPool[T Float](rows int, y []T, winner []int32, x []T, width int) int {
 // lies outside its tile.
 func MaxScatter[T Float](rows int, dx, dy []T, winner []int32, width int) (done int, ok bool) {
 	q := len(dy) / rows
-	n, inside := poolVectors[T](q), uint32(1)
+	n, inside := inVectors[T](q), uint32(1)
 	for at, end := 0, n; n > 0; at, end = q-Lanes[T](), q {
 		inside &= maxScatter(rows, end-at, q, dx[2*at:], dx[2*at+width:], dy[at:], winner[at:], uint32(2*at), uint32(width))
 		if end == q {
@@ -52,7 +52,7 @@ func MaxScatter[T Float](rows int, dx, dy []T, winner []int32, width int) (done 
 // MaxGather is y[i] = x[winner[i]]. It is not ok where a winner lies outside its tile.
 func MaxGather[T Float](rows int, y, x []T, winner []int32, width int) (done int, ok bool) {
 	q := len(y) / rows
-	n, inside := poolVectors[T](q), uint32(1)
+	n, inside := inVectors[T](q), uint32(1)
 	for at, end := 0, n; n > 0; at, end = q-Lanes[T](), q {
 		inside &= maxGather(rows, end-at, q, y[at:], x[2*at:], x[2*at+width:], winner[at:], uint32(2*at), uint32(width))
 		if end == q {
@@ -65,7 +65,7 @@ func MaxGather[T Float](rows int, y, x []T, winner []int32, width int) (done int
 // AvgPool is the mean of each tile.
 func AvgPool[T Float](rows int, y, x []T, width int) int {
 	q := len(y) / rows
-	n := poolVectors[T](q)
+	n := inVectors[T](q)
 	for at, end := 0, n; n > 0; at, end = q-Lanes[T](), q {
 		avgPool(rows, end-at, q, y[at:], x[2*at:], x[2*at+width:], uint32(width))
 		if end == q {
@@ -78,7 +78,7 @@ func AvgPool[T Float](rows int, y, x []T, width int) int {
 // AvgSpread is the adjoint of AvgPool: a quarter of dy for each element of a tile.
 func AvgSpread[T Float](rows int, dx, dy []T, width int) int {
 	q := len(dy) / rows
-	n := poolVectors[T](q)
+	n := inVectors[T](q)
 	for at, end := 0, n; n > 0; at, end = q-Lanes[T](), q {
 		avgSpread(rows, end-at, q, dx[2*at:], dx[2*at+width:], dy[at:], uint32(width))
 		if end == q {
@@ -93,7 +93,7 @@ func AvgSpread[T Float](rows int, dx, dy []T, width int) int {
 // and returns how many.
 func MaxTaps[T Float](y []T, winner []int32, x []T, taps []int32, first, stride int) int {
 	q := len(y)
-	n := poolVectors[T](q)
+	n := inVectors[T](q)
 	if n == 0 || stride > 2 {
 		return 0
 	}

@@ -333,73 +333,73 @@ func dropoutVector[T Float](y, x []T, i, key0, key1, drop uint32, scale T) (n in
 	return n
 }
 
-// expVector is y = exp(x − top) for the first n elements, and their sum, for x ≤ top; NaN where
-// the difference is.
-func expVector[T Float](y, x []T, top T) (n int, sum float64) {
+// expVector is ExpSum for n elements, with masks any number of them, else whole vectors.
+func expVector[T Float](n int, y, x []T, top T) (sum float64) {
 	if tier != Generic {
+		_, _ = y[n-1], x[n-1]
 		if unsafe.Sizeof(T(0)) == 4 {
 			switch tier {
 			case AVX512:
-				if n = len(x) &^ (15); n == 0 {
-					return
-				}
 				sum = expSum32AVX512(n, p32(y), p32(x), float32(top))
 			case AVX2:
-				if n = len(x) &^ (7); n == 0 {
-					return
-				}
 				sum = expSum32AVX2(n, p32(y), p32(x), float32(top))
 			}
 		} else {
 			switch tier {
 			case AVX512:
-				if n = len(x) &^ (7); n == 0 {
-					return
-				}
 				sum = expSum64AVX512(n, p64(y), p64(x), float64(top))
 			case AVX2:
-				if n = len(x) &^ (3); n == 0 {
-					return
-				}
 				sum = expSum64AVX2(n, p64(y), p64(x), float64(top))
 			}
 		}
 	}
-	return n, sum
+	return sum
 }
 
-// maxVector is the maximum, lane by lane, of lanes and the first n elements of x.
-func maxVector[T Float](lanes *[16]T, x []T) (n int) {
+// expAddVector is ExpAdd for n elements, with masks any number of them, else whole vectors.
+func expAddVector[T Float](n int, y, x, top []T, sums []float64) {
 	if tier != Generic {
+		_, _, _, _ = y[n-1], x[n-1], top[n-1], sums[n-1]
 		if unsafe.Sizeof(T(0)) == 4 {
 			switch tier {
 			case AVX512:
-				if n = len(x) &^ (15); n == 0 {
-					return
-				}
-				rowMax32AVX512(n, p32(x), p32(lanes[:]))
+				expAdd32AVX512(n, p32(y), p32(x), p32(top), &sums[0])
 			case AVX2:
-				if n = len(x) &^ (7); n == 0 {
-					return
-				}
-				rowMax32AVX2(n, p32(x), p32(lanes[:]))
+				expAdd32AVX2(n, p32(y), p32(x), p32(top), &sums[0])
 			}
 		} else {
 			switch tier {
 			case AVX512:
-				if n = len(x) &^ (7); n == 0 {
-					return
-				}
-				rowMax64AVX512(n, p64(x), p64(lanes[:]))
+				expAdd64AVX512(n, p64(y), p64(x), p64(top), (*float64)(unsafe.Pointer(&sums[0])))
 			case AVX2:
-				if n = len(x) &^ (3); n == 0 {
-					return
-				}
-				rowMax64AVX2(n, p64(x), p64(lanes[:]))
+				expAdd64AVX2(n, p64(y), p64(x), p64(top), (*float64)(unsafe.Pointer(&sums[0])))
 			}
 		}
 	}
-	return n
+
+}
+
+// maxVector is the maximum of x, of a vector or more, NaN if one of them is.
+func maxVector[T Float](x []T, top *[1]T) {
+	if tier != Generic {
+		_ = x[Lanes[T]()-1]
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				rowMax32AVX512(len(x), p32(x), p32(top[:]))
+			case AVX2:
+				rowMax32AVX2(len(x), p32(x), p32(top[:]))
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				rowMax64AVX512(len(x), p64(x), p64(top[:]))
+			case AVX2:
+				rowMax64AVX2(len(x), p64(x), p64(top[:]))
+			}
+		}
+	}
+
 }
 
 // sumVector is Σx over the first n elements, in float64.
@@ -1612,38 +1612,27 @@ func findVector[T Float](x []T, v T) (n, at int) {
 	return n, at
 }
 
-// maxAbsVector is the maximum, lane by lane, of the magnitudes of the first n elements of x.
-func maxAbsVector[T Float](lanes *[16]T, x []T) (n int) {
+// maxAbsVector is the greatest magnitude of x, of a vector or more, NaN if one of them is.
+func maxAbsVector[T Float](x []T, top *[1]T) {
 	if tier != Generic {
+		_ = x[Lanes[T]()-1]
 		if unsafe.Sizeof(T(0)) == 4 {
 			switch tier {
 			case AVX512:
-				if n = len(x) &^ (15); n == 0 {
-					return
-				}
-				rowMaxAbs32AVX512(n, p32(x), p32(lanes[:]))
+				rowMaxAbs32AVX512(len(x), p32(x), p32(top[:]))
 			case AVX2:
-				if n = len(x) &^ (7); n == 0 {
-					return
-				}
-				rowMaxAbs32AVX2(n, p32(x), p32(lanes[:]))
+				rowMaxAbs32AVX2(len(x), p32(x), p32(top[:]))
 			}
 		} else {
 			switch tier {
 			case AVX512:
-				if n = len(x) &^ (7); n == 0 {
-					return
-				}
-				rowMaxAbs64AVX512(n, p64(x), p64(lanes[:]))
+				rowMaxAbs64AVX512(len(x), p64(x), p64(top[:]))
 			case AVX2:
-				if n = len(x) &^ (3); n == 0 {
-					return
-				}
-				rowMaxAbs64AVX2(n, p64(x), p64(lanes[:]))
+				rowMaxAbs64AVX2(len(x), p64(x), p64(top[:]))
 			}
 		}
 	}
-	return n
+
 }
 
 // sgdVector is w −= rate·(g + decay·w) for the first n elements.

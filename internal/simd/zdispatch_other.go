@@ -50,15 +50,19 @@ func dropoutVector[T Float](y, x []T, i, key0, key1, drop uint32, scale T) (n in
 	return n
 }
 
-// expVector is y = exp(x − top) for the first n elements, and their sum, for x ≤ top; NaN where
-// the difference is.
-func expVector[T Float](y, x []T, top T) (n int, sum float64) {
-	return n, sum
+// expVector is ExpSum for n elements, with masks any number of them, else whole vectors.
+func expVector[T Float](n int, y, x []T, top T) (sum float64) {
+	return sum
 }
 
-// maxVector is the maximum, lane by lane, of lanes and the first n elements of x.
-func maxVector[T Float](lanes *[16]T, x []T) (n int) {
-	return n
+// expAddVector is ExpAdd for n elements, with masks any number of them, else whole vectors.
+func expAddVector[T Float](n int, y, x, top []T, sums []float64) {
+
+}
+
+// maxVector is the maximum of x, of a vector or more, NaN if one of them is.
+func maxVector[T Float](x []T, top *[1]T) {
+
 }
 
 // sumVector is Σx over the first n elements, in float64.
@@ -166,9 +170,9 @@ func findVector[T Float](x []T, v T) (n, at int) {
 	return n, at
 }
 
-// maxAbsVector is the maximum, lane by lane, of the magnitudes of the first n elements of x.
-func maxAbsVector[T Float](lanes *[16]T, x []T) (n int) {
-	return n
+// maxAbsVector is the greatest magnitude of x, of a vector or more, NaN if one of them is.
+func maxAbsVector[T Float](x []T, top *[1]T) {
+
 }
 
 // sgdVector is w −= rate·(g + decay·w) for the first n elements.

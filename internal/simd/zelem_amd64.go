@@ -424,20 +424,25 @@ func raise32AVX512(n int, y *float32, x *float32)
 //go:noescape
 func find32AVX512(n int, x *float32, v float32) (at int)
 
-// expSum32AVX512 is y = exp(x − top) over n elements, a multiple of 16, and its sum, for x ≤ top; NaN where the difference is.
+// expSum32AVX512 is y = exp(x − top) over n elements, and its sum, for x ≤ top; NaN where the difference is.
 //
 //go:noescape
 func expSum32AVX512(n int, y *float32, x *float32, top float32) (sum float64)
 
-// rowMax32AVX512 is lanes[l] = max over i of x[16·i+l], NaN where one of them is, over n > 0 elements, a multiple of 16.
+// expAdd32AVX512 is y = exp(x − top) and sums += y over n elements, for x ≤ top; NaN where the difference is.
 //
 //go:noescape
-func rowMax32AVX512(n int, x *float32, lanes *float32)
+func expAdd32AVX512(n int, y *float32, x *float32, top *float32, sums *float64)
 
-// rowMaxAbs32AVX512 is lanes[l] = max over i of the magnitude of x[16·i+l], NaN where one of them is, over n > 0 elements, a multiple of 16.
+// rowMax32AVX512 is *top = the maximum of x, NaN if one of them is, over n elements, 16 or more.
 //
 //go:noescape
-func rowMaxAbs32AVX512(n int, x *float32, lanes *float32)
+func rowMax32AVX512(n int, x *float32, top *float32)
+
+// rowMaxAbs32AVX512 is *top = the maximum of the magnitude of x, NaN if one of them is, over n elements, 16 or more.
+//
+//go:noescape
+func rowMaxAbs32AVX512(n int, x *float32, top *float32)
 
 // maxPool2x2x32AVX512 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs of each row.
 //
@@ -904,20 +909,25 @@ func raise64AVX512(n int, y *float64, x *float64)
 //go:noescape
 func find64AVX512(n int, x *float64, v float64) (at int)
 
-// expSum64AVX512 is y = exp(x − top) over n elements, a multiple of 8, and its sum, for x ≤ top; NaN where the difference is.
+// expSum64AVX512 is y = exp(x − top) over n elements, and its sum, for x ≤ top; NaN where the difference is.
 //
 //go:noescape
 func expSum64AVX512(n int, y *float64, x *float64, top float64) (sum float64)
 
-// rowMax64AVX512 is lanes[l] = max over i of x[8·i+l], NaN where one of them is, over n > 0 elements, a multiple of 8.
+// expAdd64AVX512 is y = exp(x − top) and sums += y over n elements, for x ≤ top; NaN where the difference is.
 //
 //go:noescape
-func rowMax64AVX512(n int, x *float64, lanes *float64)
+func expAdd64AVX512(n int, y *float64, x *float64, top *float64, sums *float64)
 
-// rowMaxAbs64AVX512 is lanes[l] = max over i of the magnitude of x[8·i+l], NaN where one of them is, over n > 0 elements, a multiple of 8.
+// rowMax64AVX512 is *top = the maximum of x, NaN if one of them is, over n elements, 8 or more.
 //
 //go:noescape
-func rowMaxAbs64AVX512(n int, x *float64, lanes *float64)
+func rowMax64AVX512(n int, x *float64, top *float64)
+
+// rowMaxAbs64AVX512 is *top = the maximum of the magnitude of x, NaN if one of them is, over n elements, 8 or more.
+//
+//go:noescape
+func rowMaxAbs64AVX512(n int, x *float64, top *float64)
 
 // maxPool2x2x64AVX512 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs of each row.
 //
@@ -1389,15 +1399,20 @@ func find32AVX2(n int, x *float32, v float32) (at int)
 //go:noescape
 func expSum32AVX2(n int, y *float32, x *float32, top float32) (sum float64)
 
-// rowMax32AVX2 is lanes[l] = max over i of x[8·i+l], NaN where one of them is, over n > 0 elements, a multiple of 8.
+// expAdd32AVX2 is y = exp(x − top) and sums += y over n elements, a multiple of 8, for x ≤ top; NaN where the difference is.
 //
 //go:noescape
-func rowMax32AVX2(n int, x *float32, lanes *float32)
+func expAdd32AVX2(n int, y *float32, x *float32, top *float32, sums *float64)
 
-// rowMaxAbs32AVX2 is lanes[l] = max over i of the magnitude of x[8·i+l], NaN where one of them is, over n > 0 elements, a multiple of 8.
+// rowMax32AVX2 is *top = the maximum of x, NaN if one of them is, over n elements, 8 or more.
 //
 //go:noescape
-func rowMaxAbs32AVX2(n int, x *float32, lanes *float32)
+func rowMax32AVX2(n int, x *float32, top *float32)
+
+// rowMaxAbs32AVX2 is *top = the maximum of the magnitude of x, NaN if one of them is, over n elements, 8 or more.
+//
+//go:noescape
+func rowMaxAbs32AVX2(n int, x *float32, top *float32)
 
 // maxPool2x2x32AVX2 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs, a multiple of 8, of each row.
 //
@@ -1869,15 +1884,20 @@ func find64AVX2(n int, x *float64, v float64) (at int)
 //go:noescape
 func expSum64AVX2(n int, y *float64, x *float64, top float64) (sum float64)
 
-// rowMax64AVX2 is lanes[l] = max over i of x[4·i+l], NaN where one of them is, over n > 0 elements, a multiple of 4.
+// expAdd64AVX2 is y = exp(x − top) and sums += y over n elements, a multiple of 4, for x ≤ top; NaN where the difference is.
 //
 //go:noescape
-func rowMax64AVX2(n int, x *float64, lanes *float64)
+func expAdd64AVX2(n int, y *float64, x *float64, top *float64, sums *float64)
 
-// rowMaxAbs64AVX2 is lanes[l] = max over i of the magnitude of x[4·i+l], NaN where one of them is, over n > 0 elements, a multiple of 4.
+// rowMax64AVX2 is *top = the maximum of x, NaN if one of them is, over n elements, 4 or more.
 //
 //go:noescape
-func rowMaxAbs64AVX2(n int, x *float64, lanes *float64)
+func rowMax64AVX2(n int, x *float64, top *float64)
+
+// rowMaxAbs64AVX2 is *top = the maximum of the magnitude of x, NaN if one of them is, over n elements, 4 or more.
+//
+//go:noescape
+func rowMaxAbs64AVX2(n int, x *float64, top *float64)
 
 // maxPool2x2x64AVX2 is the maxima of windows of 2×2 with stride 2 and their winners, counted from first, the position of row0, row1 being width later: the first of equals, the first NaN before any number. It makes n outputs, a multiple of 4, of each row.
 //

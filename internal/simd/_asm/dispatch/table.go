@@ -52,15 +52,22 @@ var table = []entry{
 		tail: "return n",
 	},
 	{
-		doc:       "expVector is y = exp(x − top) for the first n elements, and their sum, for x ≤ top; NaN where\nthe difference is.",
-		signature: "expVector[T Float](y, x []T, top T) (n int, sum float64)",
-		kernels:   one("expSum{b}{t}"), args: "n; y; x; top", count: "len(x)",
-		result: "sum = ", tail: "return n, sum",
+		doc:       "expVector is ExpSum for n elements, with masks any number of them, else whole vectors.",
+		signature: "expVector[T Float](n int, y, x []T, top T) (sum float64)",
+		before:    "_, _ = y[n-1], x[n-1]",
+		kernels:   one("expSum{b}{t}"), args: "n; y; x; top", result: "sum = ", tail: "return sum",
 	},
 	{
-		doc:       "maxVector is the maximum, lane by lane, of lanes and the first n elements of x.",
-		signature: "maxVector[T Float](lanes *[16]T, x []T) (n int)",
-		kernels:   one("rowMax{b}{t}"), args: "n; x; lanes[:]", count: "len(x)", tail: "return n",
+		doc:       "expAddVector is ExpAdd for n elements, with masks any number of them, else whole vectors.",
+		signature: "expAddVector[T Float](n int, y, x, top []T, sums []float64)",
+		before:    "_, _, _, _ = y[n-1], x[n-1], top[n-1], sums[n-1]",
+		kernels:   one("expAdd{b}{t}"), args: "n; y; x; top; &sums[0]",
+	},
+	{
+		doc:       "maxVector is the maximum of x, of a vector or more, NaN if one of them is.",
+		signature: "maxVector[T Float](x []T, top *[1]T)",
+		before:    "_ = x[Lanes[T]()-1]",
+		kernels:   one("rowMax{b}{t}"), args: "len(x); x; top[:]",
 	},
 	{
 		doc:       "sumVector is Σx over the first n elements, in float64.",
@@ -167,9 +174,10 @@ var table = []entry{
 		kernels:   one("find{b}{t}"), args: "n; x; v", count: "len(x)", result: "at = ", tail: "return n, at",
 	},
 	{
-		doc:       "maxAbsVector is the maximum, lane by lane, of the magnitudes of the first n elements of x.",
-		signature: "maxAbsVector[T Float](lanes *[16]T, x []T) (n int)",
-		kernels:   one("rowMaxAbs{b}{t}"), args: "n; x; lanes[:]", count: "len(x)", tail: "return n",
+		doc:       "maxAbsVector is the greatest magnitude of x, of a vector or more, NaN if one of them is.",
+		signature: "maxAbsVector[T Float](x []T, top *[1]T)",
+		before:    "_ = x[Lanes[T]()-1]",
+		kernels:   one("rowMaxAbs{b}{t}"), args: "len(x); x; top[:]",
 	},
 
 	// Optimisers.

@@ -274,9 +274,6 @@ func (f flavour) power(p, k vec) vec {
 	return to
 }
 
-// biases is float32's bias, in eight lanes.
-var biases Mem
-
 // limits are arguments at which eˣ is +Inf and 0.
 func (f flavour) limits() (high, low float64) {
 	if f.single() {

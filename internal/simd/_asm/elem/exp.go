@@ -9,182 +9,172 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// float64's exponential: exp(d) = 2ᵏ·exp(r) with k =
-// round(d/ln 2) and |r| ≤ ln 2/2, exp(r) by its Taylor polynomial of degree 13, whose remainder is
-// below r¹⁴/14!·1.5 < 7·10⁻¹⁸. ln 2 is taken in two parts, so that r is right to a unit of float64.
+// Exponentials of rows, with their sums in float64. Those of differences from a maximum are 1 at
+// the most, so that they need no upper limit.
 
-// expTable is what the polynomial needs, coefficients from 1/13! to 1/0!.
-var expTable Mem
-
-const (
-	expLog2e = iota
-	expLn2Hi
-	expLn2Lo
-	expFloor
-	expCoefficients
-)
+// bias is 1023 in four lanes of 32 bits, the bias of float64's exponents; biases is float32's, in
+// eight.
+var bias, biases Mem
 
 func expTables() {
-	// The upper part of ln 2 has 32 bits, so that its product with k is exact.
-	hi := math.Float64frombits(math.Float64bits(math.Ln2) &^ (1<<21 - 1))
-	lo := 1.90821492927058770002e-10 // ln 2 − hi, as fdlibm has it
-	if math.Float64bits(hi) != 0x3FE62E42FEE00000 {
-		panic("ln 2")
-	}
-	values := []float64{math.Log2E, hi, lo, -746}
-	factorial := 1.0
-	coefficients := []float64{1}
-	for i := 1; i <= 13; i++ {
-		factorial *= float64(i)
-		coefficients = append(coefficients, 1/factorial)
-	}
-	for i := 13; i >= 0; i-- {
-		values = append(values, coefficients[i])
-	}
-	expTable = GLOBL("expTable", RODATA|NOPTR)
-	for i, v := range values {
-		DATA(8*i, F64(v))
-	}
 	bias = data("expBias", 1023, 1023, 1023, 1023)
 	biases = data("expBiases", 127, 127, 127, 127, 127, 127, 127, 127)
 }
 
-// bias is 1023 in four lanes of 32 bits, the bias of float64's exponents.
-var bias Mem
-
-// expSum sums in float64. In float64 it keeps the exponential's coefficients in registers, where
-// there are enough.
-func expSum(f flavour) {
-	if f.single() {
-		expSum32(f)
-		return
-	}
-	d := f
-	begin("expSum"+f.elem+f.tier, fmt.Sprintf("func(n int, y, x *%s, top float64) (sum float64)", f.goType),
-		fmt.Sprintf("y = exp(x − top) over n elements, a multiple of %d, and its sum, for x ≤ top; NaN where the difference is.", d.lanes()))
-	n := Load(Param("n"), GP64())
-	y := Load(Param("y"), GP64())
-	x := Load(Param("x"), GP64())
-	top := d.constant("top")
-	table := GP64()
-	LEAQ(expTable, table)
-	constant := func(i int) reg.VecVirtual {
-		v := d.vector()
-		VBROADCASTSD(Mem{Base: table, Disp: 8 * i}, v)
-		return v
-	}
-	log2e, hi, lo, floor := constant(expLog2e), constant(expLn2Hi), constant(expLn2Lo), constant(expFloor)
-	var coefficients []reg.VecVirtual
-	if f.wide() { // registers enough
-		for i := range 14 {
-			coefficients = append(coefficients, constant(expCoefficients+i))
-		}
-	}
-	sum := d.zeroed()
-	i := GP64()
-	XORQ(i, i)
-	Label("loop")
-	v, k, p := d.vector(), d.vector(), d.vector()
-	at := Mem{Base: x, Index: i, Scale: uint8(f.size)}
-	VMOVUPD(at, v)
-	VSUBPD(top, v, v)
-	VMAXPD(v, floor, v) // its second operand where either is NaN
-	VMULPD(log2e, v, k)
-	if f.wide() {
-		VRNDSCALEPD(U8(8), k, k)
-	} else {
-		VROUNDPD(U8(8), k, k)
-	}
-	VFNMADD231PD(hi, k, v)
-	VFNMADD231PD(lo, k, v)
-	next := func(i int) reg.VecVirtual {
-		if coefficients != nil {
-			return coefficients[i]
-		}
-		c := d.vector()
-		VBROADCASTSD(Mem{Base: table, Disp: 8 * (expCoefficients + i)}, c)
-		return c
-	}
-	VMOVUPD(next(0), p)
-	for j := 1; j < 14; j++ {
-		VFMADD213PD(next(j), v, p)
-	}
-	if f.wide() {
-		VSCALEFPD(k, p, p)
-	} else {
-		// 2ᵏ in two factors, each in range.
-		whole, half := XMM(), XMM()
-		VCVTPD2DQY(k, whole)
-		VPSRAD(U8(1), whole, half)
-		VPSUBD(half, whole, whole)
-		for _, e := range []reg.VecVirtual{half, whole} {
-			power := YMM()
-			VPADDD(bias, e, e)
-			VPMOVSXDQ(e, power)
-			VPSLLQ(U8(52), power, power)
-			VMULPD(power, p, p)
-		}
-	}
-	VADDPD(p, sum, sum)
-	to := Mem{Base: y, Index: i, Scale: uint8(f.size)}
-	VMOVUPD(p, to)
-	ADDQ(I32(int32(d.lanes())), i)
-	CMPQ(i, n)
-	JLT(LabelRef("loop"))
-	Store(total(d, sum), ReturnIndex(0))
-	VZEROUPPER()
-	RET()
+// below1 is eˣ for x ≤ 0.
+func (f flavour) below1(x vec) vec {
+	_, least := f.limits()
+	k, _, r := f.reduced(f.atLeast(x, f.c(least)))
+	return f.power(f.polynomial(r, f.exponential(0)), k)
 }
 
-// expSum32 has the exponential of the activations, which is within 4 units in the last place.
-func expSum32(f flavour) {
+// some says how many of n elements a kernel does that masks its last vector where it can.
+func some(f flavour) string {
+	if f.wide() {
+		return "over n elements"
+	}
+	return fmt.Sprintf("over n elements, a multiple of %d", f.lanes())
+}
+
+// masked runs body for vectors at element i of n, the last one under a mask where the flavour is
+// wide. The mask is nil for whole vectors.
+func masked(f flavour, n, i reg.Register, body func(u int, mask reg.Register)) {
+	XORQ(i, i)
+	if !f.wide() {
+		loop(n, i, f.lanes(), func(u int) { body(u, nil) })
+		return
+	}
+	whole := GP64()
+	MOVQ(n, whole)
+	ANDQ(I32(int32(-f.lanes())), whole)
+	loop(whole, i, f.lanes(), func(u int) { body(u, nil) })
+	CMPQ(i, n)
+	JGE(LabelRef("end"))
+	body(0, f.lastMask(n))
+	Label("end")
+}
+
+// loadSome and storeSome move a vector, or the part under a mask. What is not loaded is 0.
+func (f flavour) loadSome(m Mem, mask reg.Register) vec {
+	v := f.vector()
+	if mask == nil {
+		f.load(m, v)
+	} else {
+		f.loadMasked(m, mask, v)
+	}
+	return v
+}
+
+func (f flavour) storeSome(v vec, mask reg.Register, m Mem) {
+	if mask == nil {
+		f.store(v, m)
+	} else {
+		f.storeMasked(v, mask, m)
+	}
+}
+
+// halves are a vector's elements as vectors of float64, one or two.
+func (f flavour) halves(v vec) []vec {
+	if !f.single() {
+		return []vec{v}
+	}
 	d := f.doubles()
-	begin("expSum"+f.elem+f.tier, "func(n int, y, x *float32, top float32) (sum float64)",
-		fmt.Sprintf("y = exp(x − top) over n elements, a multiple of %d, and its sum, for x ≤ top; NaN where the difference is.", f.lanes()))
+	low, high := d.vector(), d.vector()
+	if f.wide() {
+		VCVTPS2PD(v.AsY(), low)
+		VEXTRACTF32X8(U8(1), v, high.AsY())
+		VCVTPS2PD(high.AsY(), high)
+	} else {
+		VCVTPS2PD(v.AsX(), low)
+		VEXTRACTF128(U8(1), v, high.AsX())
+		VCVTPS2PD(high.AsX(), high)
+	}
+	return []vec{low, high}
+}
+
+// expSum is a row less one number.
+func expSum(f flavour) {
+	begin("expSum"+f.elem+f.tier, fmt.Sprintf("func(n int, y, x *%s, top %s) (sum float64)", f.goType, f.goType),
+		"y = exp(x − top) "+some(f)+", and its sum, for x ≤ top; NaN where the difference is.")
 	n, y, x := Load(Param("n"), GP64()), Load(Param("y"), GP64()), Load(Param("x"), GP64())
 	top := f.constant("top")
 	f.hold(f.exps())
-	low, high := d.zeroed(), d.zeroed()
+	d := f.doubles()
+	sums := []vec{d.zeroed(), d.zeroed()}
 	i := GP64()
-	XORQ(i, i)
 	unroll = 2
-	loop(n, i, f.lanes(), func(u int) {
-		v := f.copyOf(Mem{Base: x, Index: i, Scale: 4, Disp: u * f.bytes})
-		_, least := f.limits()
-		k, _, r := f.reduced(f.atLeast(f.minus(v, top), f.c(least)))
-		e := f.power(f.polynomial(r, f.exponential(0)), k)
-		f.store(e, Mem{Base: y, Index: i, Scale: 4, Disp: u * f.bytes})
-		wide, upper := d.vector(), d.vector()
-		if f.wide() {
-			VCVTPS2PD(e.AsY(), wide)
-			VEXTRACTF32X8(U8(1), e, upper.AsY())
-			VCVTPS2PD(upper.AsY(), upper)
-		} else {
-			VCVTPS2PD(e.AsX(), wide)
-			VEXTRACTF128(U8(1), e, upper.AsX())
-			VCVTPS2PD(upper.AsX(), upper)
+	masked(f, n, i, func(u int, mask reg.Register) {
+		at := func(p reg.Register) Mem { return Mem{Base: p, Index: i, Scale: uint8(f.size), Disp: u * f.bytes} }
+		e := f.below1(f.minus(f.loadSome(at(x), mask), top))
+		if mask != nil {
+			e = f.under(mask, e)
 		}
-		VADDPD(wide, low, low)
-		VADDPD(upper, high, high)
+		f.storeSome(e, mask, at(y))
+		for k, half := range f.halves(e) {
+			to := sums[(u+k)%2]
+			VADDPD(half, to, to)
+		}
 	})
 	unroll = 4
-	VADDPD(high, low, low)
-	Store(total(d, low), ReturnIndex(0))
+	VADDPD(sums[1], sums[0], sums[0])
+	Store(total(d, sums[0]), ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }
 
-// rowMax is the maximum by lanes, of magnitudes if asked for, and whether there was a NaN.
+// under is v where the mask is set, and 0 elsewhere.
+func (f flavour) under(mask reg.Register, v vec) vec {
+	to := f.vector()
+	if f.single() {
+		VMOVAPS_Z(v, mask, to)
+	} else {
+		VMOVAPD_Z(v, mask, to)
+	}
+	return to
+}
+
+// expAdd is a row less another, whose exponentials are added to sums of their own.
+func expAdd(f flavour) {
+	begin("expAdd"+f.elem+f.tier, fmt.Sprintf("func(n int, y, x, top *%s, sums *float64)", f.goType),
+		"y = exp(x − top) and sums += y "+some(f)+", for x ≤ top; NaN where the difference is.")
+	n, y, x := Load(Param("n"), GP64()), Load(Param("y"), GP64()), Load(Param("x"), GP64())
+	top, sums := Load(Param("top"), GP64()), Load(Param("sums"), GP64())
+	f.hold(f.exps())
+	d := f.doubles()
+	i := GP64()
+	unroll = 2
+	masked(f, n, i, func(u int, mask reg.Register) {
+		at := func(p reg.Register) Mem { return Mem{Base: p, Index: i, Scale: uint8(f.size), Disp: u * f.bytes} }
+		e := f.below1(f.minus(f.loadSome(at(x), mask), f.loadSome(at(top), mask)))
+		f.storeSome(e, mask, at(y))
+		for k, half := range f.halves(e) {
+			part := mask
+			if mask != nil && k > 0 {
+				part = K()
+				KSHIFTRW(U8(8), mask, part)
+			}
+			to := Mem{Base: sums, Index: i, Scale: 8, Disp: (u*f.lanes() + k*d.lanes()) * 8}
+			VADDPD(d.loadSome(to, part), half, half)
+			d.storeSome(half, part, to)
+		}
+	})
+	unroll = 4
+	VZEROUPPER()
+	RET()
+}
+
+// rowMax is the maximum, of magnitudes if asked for, and NaN if there is one. The last vector
+// overlaps the one before it.
 func rowMax(f flavour, magnitudes bool) {
 	name, of := "rowMax", "x"
 	if magnitudes {
 		name, of = "rowMaxAbs", "the magnitude of x"
 	}
-	begin(name+f.elem+f.tier, fmt.Sprintf("func(n int, x, lanes *%s)", f.goType),
-		fmt.Sprintf("lanes[l] = max over i of "+of+"[%d·i+l], NaN where one of them is, over n > 0 elements, a multiple of %d.", f.lanes(), f.lanes()))
+	begin(name+f.elem+f.tier, fmt.Sprintf("func(n int, x, top *%s)", f.goType),
+		fmt.Sprintf("*top = the maximum of "+of+", NaN if one of them is, over n elements, %d or more.", f.lanes()))
 	n := Load(Param("n"), GP64())
 	x := Load(Param("x"), GP64())
-	lanes := Load(Param("lanes"), GP64())
+	top := Load(Param("top"), GP64())
 	i, rest := GP64(), GP64()
 	XORQ(i, i)
 	sign := f.vector()
@@ -219,27 +209,52 @@ func rowMax(f flavour, magnitudes bool) {
 	ADDQ(I32(int32(4*f.lanes())), i)
 	CMPQ(i, rest)
 	JLE(LabelRef("loop"))
-	CMPQ(i, n)
-	JGE(LabelRef("done"))
+	JMP(LabelRef("last"))
 	Label("single")
 	one := at(0, f.vector())
 	f.binary("max", one, tops[0], tops[0])
 	nan.either(one, one)
 	ADDQ(I32(int32(f.lanes())), i)
-	CMPQ(i, n)
-	JLT(LabelRef("single"))
+	Label("last")
+	MOVQ(n, rest)
+	SUBQ(i, rest)
+	CMPQ(rest, I32(int32(f.lanes())))
+	JGE(LabelRef("single"))
+	TESTQ(rest, rest)
+	JZ(LabelRef("done"))
+	MOVQ(n, i)
+	SUBQ(I32(int32(f.lanes())), i)
+	JMP(LabelRef("single"))
 	Label("done")
 	for _, other := range tops[1:] {
 		f.binary("max", other, tops[0], tops[0])
 	}
-	nan.write(tops[0])
-	f.store(tops[0], Mem{Base: lanes})
+	// The maximum of the lanes, by halves.
+	v0 := tops[0]
+	upper := f.vector()
+	if f.wide() {
+		VEXTRACTF64X4(U8(1), v0, upper.AsY())
+		f.binary("max", upper.AsY(), v0.AsY(), v0.AsY())
+	}
+	VEXTRACTF128(U8(1), v0.AsY(), upper.AsX())
+	f.binary("max", upper.AsX(), v0.AsX(), v0.AsX())
+	VUNPCKHPD(v0.AsX(), v0.AsX(), upper.AsX())
+	f.binary("max", upper.AsX(), v0.AsX(), v0.AsX())
+	if f.single() {
+		VMOVSHDUP(v0.AsX(), upper.AsX())
+		f.binary("max", upper.AsX(), v0.AsX(), v0.AsX())
+	}
+	nan.write(v0)
+	if f.single() {
+		VMOVSS(v0.AsX(), Mem{Base: top})
+	} else {
+		VMOVSD(v0.AsX(), Mem{Base: top})
+	}
 	VZEROUPPER()
 	RET()
 }
 
-// A nanWatch notes in which lanes there was a NaN: in a mask where the flavour is wide, else in a
-// vector.
+// A nanWatch notes whether there was a NaN: in a mask where the flavour is wide, else in a vector.
 type nanWatch struct {
 	f          flavour
 	seen, some reg.Register
@@ -269,16 +284,18 @@ func (w nanWatch) either(a, b vec) {
 	}
 }
 
-// write makes NaN of the lanes of v in which there was one.
+// write makes NaN of v if there was one.
 func (w nanWatch) write(v vec) {
-	switch none := w.f.bits(^uint64(0) >> (64 - 8*w.f.size)); {
-	case !w.f.wide():
-		w.f.binary("or", w.seen, v, v)
-	case w.f.single():
-		VMOVUPS(none, w.seen, v)
-	default:
-		VMOVUPD(none, w.seen, v)
+	if w.f.wide() {
+		KORTESTW(w.seen, w.seen)
+	} else {
+		mask := GP32()
+		VMOVMSKPS(w.seen, mask)
+		TESTL(mask, mask)
 	}
+	JZ(LabelRef("number"))
+	w.f.move(w.f.bits(^uint64(0)>>(64-8*w.f.size)), v)
+	Label("number")
 }
 
 // find is the index of the first element that equals v, or n.

@@ -542,6 +542,7 @@ func main() {
 		raise(f)
 		find(f)
 		expSum(f)
+		expAdd(f)
 		rowMax(f, false)
 		rowMax(f, true)
 		maxPool(f)
