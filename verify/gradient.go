@@ -7,6 +7,8 @@ import (
 
 	"github.com/pkg/errors"
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // A derivative is what an oracle says of ⟨dy, y⟩ along a direction v of an input, the kth of
@@ -84,7 +86,7 @@ func (t *trial) find(i int, dx []float64, all [][]float64, of derivative) *Misma
 			lo = mid
 		}
 		if m, bad := fails(unit(len(v), lo)); bad {
-			m.Index = multiIndex(lo, t.c.Inputs[i].Shape)
+			m.Index = values.Index(lo, t.c.Inputs[i].Shape)
 			return m
 		}
 	}

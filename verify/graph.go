@@ -121,7 +121,7 @@ func (w *world) index(at int) (o int, index []int) {
 	for o, s := range w.shapes {
 		n := tensor.Shape(s).TotalSize()
 		if at < n {
-			return o, multiIndex(at, s)
+			return o, values.Index(at, s)
 		}
 		at -= n
 	}
@@ -581,14 +581,7 @@ func (w *world) machine(on Machine, runs int, x [][]float64, dy []float64, secon
 
 // plus is cost + Σ n ⊙ weights. It panics where Gorgonia refuses that.
 func (w *world) plus(cost, n *G.Node, name string, weights []float64) *G.Node {
-	leaf := values.Leaf(w.g, "verify: "+name, n.Dtype(), n.Shape())
-	G.WithValue(values.Of(n.Dtype(), n.Shape(), weights))(leaf)
-	var s *G.Node
-	if n.IsScalar() {
-		s = G.Must(G.Mul(n, leaf))
-	} else {
-		s = G.Must(G.Sum(G.Must(G.HadamardProd(n, leaf))))
-	}
+	s := G.Must(values.Weighted(n, "verify: "+name, weights))
 	if cost != nil {
 		s = G.Must(G.Add(cost, s))
 	}

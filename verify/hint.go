@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // hint is the pattern of a gradient's mismatches: what a person would see in the two arrays side by
@@ -52,7 +54,7 @@ func hint(shape []int, got, want []float64, bad []bool) string {
 	d := len(shape)
 	moved := func(to func(index []int) bool) func(i int) (float64, bool) {
 		return func(i int) (float64, bool) {
-			index := multiIndex(i, shape)
+			index := values.Index(i, shape)
 			if !to(index) {
 				return 0, false
 			}
@@ -157,7 +159,7 @@ func where(shape []int, bad []bool, want []float64) string {
 		}
 		only, right := -1, map[int]bool{}
 		for i, b := range bad {
-			switch x := multiIndex(i, shape)[a]; {
+			switch x := values.Index(i, shape)[a]; {
 			case !b && want[i] != 0:
 				right[x] = true
 			case b && only < 0:
@@ -173,7 +175,7 @@ func where(shape []int, bad []bool, want []float64) string {
 	if d >= 3 && shape[d-1] > 4 && shape[d-2] > 4 && count >= few {
 		border := true
 		for i, b := range bad {
-			x := multiIndex(i, shape)
+			x := values.Index(i, shape)
 			if b && x[d-1] > 0 && x[d-1] < shape[d-1]-1 && x[d-2] > 0 && x[d-2] < shape[d-2]-1 {
 				border = false
 				break

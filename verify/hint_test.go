@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // A gradient that is wrong in a known way is called that, whatever its numbers.
@@ -17,7 +19,7 @@ func TestHints(t *testing.T) {
 		return func(want []float64, shape []int) []float64 {
 			got := make([]float64, len(want))
 			for i := range got {
-				x := multiIndex(i, shape)
+				x := values.Index(i, shape)
 				if got[i] = 7; from(x, shape) {
 					k := 0
 					for a, s := range shape {
@@ -33,7 +35,7 @@ func TestHints(t *testing.T) {
 		return func(want []float64, shape []int) []float64 {
 			got := make([]float64, len(want))
 			for i, v := range want {
-				got[i] = f(multiIndex(i, shape), shape, v)
+				got[i] = f(values.Index(i, shape), shape, v)
 			}
 			return got
 		}

@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"gorgonia.org/tensor"
+
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // ByJacobian compares whole Jacobians, where inputs and result are small: the rule at the unit
@@ -97,8 +99,8 @@ func (t *trial) jacobian(i int) {
 		first += share
 		r := rows[o].row("∂"+t.fwd.name(o)+"/∂"+t.c.Inputs[i].Name, ByJacobian, []int{share, n}, false)
 		if m := r.Mismatch; m != nil {
-			m.Of = multiIndex(m.Index[0], t.fwd.shapes[o])
-			m.Index, m.Hint = multiIndex(m.Index[1], t.c.Inputs[i].Shape), t.wrong[i]
+			m.Of = values.Index(m.Index[0], t.fwd.shapes[o])
+			m.Index, m.Hint = values.Index(m.Index[1], t.c.Inputs[i].Shape), t.wrong[i]
 		}
 		t.add(r)
 	}

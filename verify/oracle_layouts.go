@@ -22,11 +22,11 @@ const (
 
 var (
 	_ = register(oracle{name: BySlices, rank: 200, says: layoutSays(BySlices),
-		judge: func(t *trial) { t.layouts(BySlices, 1, sliced) }})
+		judge: func(t *trial) { t.layouts(BySlices, 1, values.Sliced) }})
 	_ = register(oracle{name: ByTransposes, rank: 210, says: layoutSays(ByTransposes),
-		judge: func(t *trial) { t.layouts(ByTransposes, 2, transposed) }})
+		judge: func(t *trial) { t.layouts(ByTransposes, 2, values.Transposed) }})
 	_ = register(oracle{name: ByColumnMajor, rank: 220, says: layoutSays(ByColumnMajor),
-		judge: func(t *trial) { t.layouts(ByColumnMajor, 2, columnMajor) }})
+		judge: func(t *trial) { t.layouts(ByColumnMajor, 2, values.ColumnMajor) }})
 )
 
 func layoutSays(name Oracle) func(_, got, want string) string {
@@ -59,7 +59,7 @@ func (t *trial) operands() (all []operand) {
 	return all
 }
 
-func (t *trial) layouts(by Oracle, axes int, form func(of tensor.Dtype, shape tensor.Shape, v []float64) (G.Value, error)) {
+func (t *trial) layouts(by Oracle, axes int, form func(of tensor.Dtype, shape tensor.Shape, v []float64, axes ...int) (G.Value, error)) {
 	applies := false
 	for _, op := range t.operands() {
 		long := 0
@@ -165,85 +165,7 @@ func (t *trial) rowMajor(op operand, o outcome) bool {
 	if err != nil {
 		return false
 	}
-	op.feed(d, at, values.Of(op.typ, op.shape, columns(op.shape, op.v)))
+	op.feed(d, at, values.Of(op.typ, op.shape, values.Columns(op.shape, op.v)))
 	raw, err := d.at(at, t.dy, false)
 	return err == nil && raw.is(o)
-}
-
-// sliced is a slice of a larger tensor whose other elements are NaN.
-func sliced(of tensor.Dtype, shape tensor.Shape, v []float64) (G.Value, error) {
-	large := shape.Clone()
-	var at []tensor.Slice
-	for a, s := range shape {
-		if s == 1 { // the tensor package drops an axis that is sliced to one element
-			at = append(at, nil)
-			continue
-		}
-		large[a] = s + 2
-		at = append(at, G.S(1, s+1))
-	}
-	f := filled(large.TotalSize(), math.NaN())
-	for i, x := range v {
-		k := 0
-		for a, e := range multiIndex(i, shape) {
-			if shape[a] > 1 {
-				e++
-			}
-			k = k*large[a] + e
-		}
-		f[k] = x
-	}
-	t, err := values.Of(of, large, f).(*tensor.Dense).Slice(at...)
-	if err != nil {
-		return nil, err
-	}
-	if !t.Shape().Eq(shape) {
-		return nil, errors.Errorf("the tensor package slices %v to %v", shape, t.Shape())
-	}
-	return t.(G.Value), nil
-}
-
-// transposed lies in memory with its axes in reverse.
-func transposed(of tensor.Dtype, shape tensor.Shape, v []float64) (G.Value, error) {
-	if len(shape) < 2 {
-		return values.Of(of, shape, v), nil
-	}
-	t := values.Of(of, reversed(shape), columns(shape, v)).(*tensor.Dense)
-	axes := make([]int, len(shape))
-	for a := range axes {
-		axes[a] = len(axes) - 1 - a
-	}
-	if err := t.T(axes...); err != nil {
-		return nil, err
-	}
-	return t, nil
-}
-
-// columnMajor lies in memory with its first axis fastest.
-func columnMajor(of tensor.Dtype, shape tensor.Shape, v []float64) (G.Value, error) {
-	if len(shape) < 2 {
-		return values.Of(of, shape, v), nil
-	}
-	// AsFortran takes row-major numbers and reorders them.
-	return tensor.New(tensor.WithShape(shape...), tensor.AsFortran(values.Backing(of, v))), nil
-}
-
-func reversed(shape tensor.Shape) tensor.Shape {
-	r := shape.Clone()
-	slices.Reverse(r)
-	return r
-}
-
-// columns is v in column-major order.
-func columns(shape tensor.Shape, v []float64) []float64 {
-	c := make([]float64, len(v))
-	for i, x := range v {
-		k := 0
-		index := multiIndex(i, shape)
-		for a := len(shape) - 1; a >= 0; a-- {
-			k = k*shape[a] + index[a]
-		}
-		c[k] = x
-	}
-	return c
 }

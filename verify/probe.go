@@ -385,20 +385,23 @@ type ring struct {
 	h float64
 }
 
+// size is the largest number of an input that can move.
+func (t *trial) size() float64 {
+	most := 0.0
+	for i, x := range t.x {
+		if !t.c.Inputs[i].whole() {
+			most = max(most, greatest(x))
+		}
+	}
+	return most
+}
+
 // neighbours are points around x at two distances. All directions share them.
 func (t *trial) neighbours(f function) ([2]ring, error) {
 	if t.rings != nil && t.ringed == t.fwd {
 		return *t.rings, nil
 	}
-	most := 0.0
-	for i, x := range t.x {
-		if i < len(t.c.Inputs) && t.c.Inputs[i].whole() {
-			continue
-		}
-		for _, v := range x {
-			most = max(most, math.Abs(v))
-		}
-	}
+	most := t.size()
 	if most < 1e-290 {
 		most = 1
 	}
@@ -416,7 +419,7 @@ func (t *trial) neighbours(f function) ([2]ring, error) {
 			}
 			x := append([][]float64(nil), t.x...)
 			for i := range x {
-				if i < len(t.c.Inputs) && t.c.Inputs[i].whole() {
+				if t.c.Inputs[i].whole() {
 					continue
 				}
 				x[i] = append([]float64(nil), x[i]...)
@@ -452,7 +455,8 @@ type finding struct {
 }
 
 // weigh sums the derivatives by weights.
-func (p *probe) weigh(w []float64) (f finding) {
+func (p *probe) weigh(w []float64, extra float64) (f finding) {
+	f.bound = extra
 	for o, a := range w {
 		if a == 0 {
 			continue
@@ -486,8 +490,7 @@ func (p *probe) judge(got float64, w []float64, extra float64) (finding, error) 
 		}
 	}
 	for {
-		f := p.weigh(w)
-		f.bound += extra
+		f := p.weigh(w, extra)
 		if !f.open && !f.kinked && !f.rough && f.admits(got) &&
 			f.bound <= 1e-5*max(math.Abs(got), math.Abs(f.lo), p.scale) {
 			return f, nil
@@ -500,12 +503,11 @@ func (p *probe) judge(got float64, w []float64, extra float64) (finding, error) 
 			break
 		}
 	}
-	f := p.weigh(w)
-	f.bound += extra
+	f := p.weigh(w, extra)
 	if f.rough || f.admits(got) && (!f.kinked || p.t.samples >= 4) {
 		return f, nil
 	}
-	if g := p.faint().weigh(w); !f.admits(got) && g.admits(got) {
+	if g := p.faint().weigh(w, 0); !f.admits(got) && g.admits(got) {
 		g.bound += extra
 		return g, nil
 	}
@@ -521,10 +523,8 @@ func (p *probe) judge(got float64, w []float64, extra float64) (finding, error) 
 				return f, err
 			}
 		}
-		if g := q.weigh(w); !g.kinked && !g.rough && !g.open {
-			if g.bound += extra; g.admits(got) {
-				return g, nil
-			}
+		if g := q.weigh(w, extra); !g.kinked && !g.rough && !g.open && g.admits(got) {
+			return g, nil
 		}
 	}
 	p.t.refused = p.t.refused || !f.kinked && !f.open && finite(got)
@@ -533,8 +533,7 @@ func (p *probe) judge(got float64, w []float64, extra float64) (finding, error) 
 		return f, err
 	}
 	for more := 0; ; more++ {
-		f = p.weigh(w)
-		f.bound += extra
+		f = p.weigh(w, extra)
 		if f.rough || f.admits(got) || more == 4 || p.t.n > 64 || !p.broken() || !finite(got) {
 			f.rough = f.rough || !f.admits(got) && p.whole && finite(got) && p.t.meets(p.v)
 			return f, nil
@@ -556,14 +555,7 @@ func (p *probe) judge(got float64, w []float64, extra float64) (finding, error) 
 // wrong hides nothing by it.
 func (t *trial) measured(f function, x [][]float64, here []float64, terms float64) []float64 {
 	noise := make([]float64, len(here))
-	most := 0.0
-	for i := range x {
-		if i >= len(t.c.Inputs) || !t.c.Inputs[i].whole() {
-			for _, v := range x[i] {
-				most = max(most, math.Abs(v))
-			}
-		}
-	}
+	most := t.size()
 	if !(terms < 1e100) {
 		terms = 0
 	}
@@ -584,7 +576,7 @@ func (t *trial) measured(f function, x [][]float64, here []float64, terms float6
 		}
 		v := make([][]float64, len(x))
 		for i := range x {
-			if i < len(t.c.Inputs) && t.c.Inputs[i].whole() {
+			if t.c.Inputs[i].whole() {
 				continue
 			}
 			v[i] = make([]float64, len(x[i]))

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/pkg/errors"
+
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // A Verdict is the outcome of a row.
@@ -292,20 +294,8 @@ func compare(quantity string, by Oracle, shape []int, got, want, bound []float64
 			b = bound[at]
 		}
 		r.Verdict = Fails
-		r.Mismatch = &Mismatch{Index: multiIndex(at, shape), Got: Float(got[at]), Want: Float(want[at]), Error: Float(math.Abs(got[at] - want[at])), Bound: Float(b),
+		r.Mismatch = &Mismatch{Index: values.Index(at, shape), Got: Float(got[at]), Want: Float(want[at]), Error: Float(math.Abs(got[at] - want[at])), Bound: Float(b),
 			Hint: hint(shape, got, want, bad)}
 	}
 	return r
-}
-
-func multiIndex(at int, shape []int) []int {
-	if len(shape) == 0 {
-		return nil
-	}
-	index := make([]int, len(shape))
-	for k := len(shape) - 1; k >= 0; k-- {
-		index[k] = at % shape[k]
-		at /= shape[k]
-	}
-	return index
 }

@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 	"text/tabwriter"
@@ -262,16 +263,15 @@ type GlanceRow struct {
 // does not apply.
 type GlanceCell struct{ Text, Class string }
 
-// Glance lays the ops out. The graphs that differ from op to op are one column.
+// Glance lays the ops out.
 func (r *Report) Glance() Glance {
 	var g Glance
 	column, line := map[string]int{}, map[string]int{}
-	rows := append([]suite.Row(nil), r.Rows...)
-	for i := range rows {
-		rows[i].Oracle = suite.Group(rows[i].Oracle)
-		if _, ok := column[rows[i].Oracle]; !ok {
-			column[rows[i].Oracle] = len(g.Oracles)
-			g.Oracles = append(g.Oracles, rows[i].Oracle)
+	rows := r.Rows
+	for _, row := range rows {
+		if _, ok := column[row.Oracle]; !ok {
+			column[row.Oracle] = len(g.Oracles)
+			g.Oracles = append(g.Oracles, row.Oracle)
 		}
 	}
 	for _, row := range glance(rows) {
@@ -359,7 +359,7 @@ func (r *Report) Matrix() KillTable {
 			if k.Registered {
 				continue
 			}
-			count[suite.Group(o)]++
+			count[o]++
 		}
 	}
 	t := KillTable{}
@@ -379,11 +379,7 @@ func (r *Report) Matrix() KillTable {
 		}
 		row := KillRow{Mistake: k.Mistake, Caught: k.Caught}
 		for _, o := range t.Oracles {
-			by := false
-			for _, c := range k.Oracles {
-				by = by || suite.Group(c) == o
-			}
-			row.By = append(row.By, by)
+			row.By = append(row.By, slices.Contains(k.Oracles, o))
 		}
 		last := &t.Ops[len(t.Ops)-1]
 		last.Rows = append(last.Rows, row)
@@ -414,7 +410,7 @@ func (r *Report) Registered() (all []OpKills) {
 			last.Caught++
 		}
 		for _, o := range k.Oracles {
-			by[suite.Group(o)]++
+			by[o]++
 		}
 		if i+1 == len(r.Kills) || r.Kills[i+1].Op != k.Op {
 			var oracles []string

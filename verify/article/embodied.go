@@ -13,9 +13,24 @@ import (
 // Each equation's function, run on a world. The numbers are small integers (and quarters), so
 // float64 computes them without rounding and both sides are equal to the bit.
 
+// one is the cotangent of a number.
+var one = graphs.Of(nil, []float64{1})
+
 func image(m matrix) graphs.Array { return graphs.Of([]int{1, 1, m.Rows, m.Cols}, m.Floats()) }
 
-func only(y graphs.Array, err error) ([]float64, error) { return y.Data, err }
+// forward is a node of arrays, and gradient that of ⟨dy, node⟩ by one of them.
+func forward(build verify.Build, in ...graphs.Array) ([]float64, error) {
+	y, err := graphs.Forward(build, in...)
+	return y.Data, err
+}
+
+func gradient(by int, build verify.Build, dy graphs.Array, in ...graphs.Array) ([]float64, error) {
+	_, dx, err := graphs.Run(build, in, dy)
+	if err != nil {
+		return nil, err
+	}
+	return dx[by].Data, nil
+}
 
 // correlate is I ⊗ K over the positions inside I, by ops.Conv2D.
 func correlate(p ops.ConvParams) verify.Build {
@@ -30,7 +45,7 @@ func correlate(p ops.ConvParams) verify.Build {
 
 func embodiedCorrelation(w *world) (got, want []float64, err error) {
 	I, K := w.I[0], w.K[0][0]
-	got, err = only(graphs.Forward(correlate(ops.ConvParams{}), image(I), image(K)))
+	got, err = forward(correlate(ops.ConvParams{}), image(I), image(K))
 	return got, rowsOf(w.P(), w.Q(), func(i, j int) rational { return crossCorrelation(I, K, i, j) }), err
 }
 
@@ -38,7 +53,7 @@ func embodiedCorrelation(w *world) (got, want []float64, err error) {
 func embodiedConvolution(w *world) (got, want []float64, err error) {
 	I, K := w.I[0], w.K[0][0]
 	full := ops.ConvParams{Flip: true, Pad: ops.AroundHW(w.k1-1, w.k2-1)}
-	got, err = only(graphs.Forward(correlate(full), image(I), image(K)))
+	got, err = forward(correlate(full), image(I), image(K))
 	return got, rowsOf(w.H+w.k1-1, w.W+w.k2-1, func(i, j int) rational { return convolution(I, K, i, j) }), err
 }
 
@@ -55,29 +70,29 @@ func embodiedChannels(w *world) (got, want []float64, err error) {
 		b.Data[d] = float64(w.bias[d])
 		want = append(want, rowsOf(w.P(), w.Q(), func(i, j int) rational { return w.eq4(d, i, j) })...)
 	}
-	got, err = only(graphs.Forward(correlate(ops.ConvParams{}), x, k, b))
+	got, err = forward(correlate(ops.ConvParams{}), x, k, b)
 	return got, want, err
 }
 
 func (w *world) biasArray() graphs.Array { return graphs.Of([]int{1}, []float64{float64(w.b)}) }
 
 func embodiedTurnedTwice(w *world) (got, want []float64, err error) {
-	got, err = only(graphs.Forward(correlate(ops.ConvParams{Flip: true}), image(w.o), image(rot180(w.w)), w.biasArray()))
+	got, err = forward(correlate(ops.ConvParams{Flip: true}), image(w.o), image(rot180(w.w)), w.biasArray())
 	return got, rowsOf(w.P(), w.Q(), w.eq7), err
 }
 
 func embodiedForward(w *world) (got, want []float64, err error) {
-	got, err = only(graphs.Forward(correlate(ops.ConvParams{}), image(w.o), image(w.w), w.biasArray()))
+	got, err = forward(correlate(ops.ConvParams{}), image(w.o), image(w.w), w.biasArray())
 	return got, rowsOf(w.P(), w.Q(), w.eq7), err
 }
 
 func embodiedReLU(w *world) (got, want []float64, err error) {
-	got, err = only(graphs.Forward(func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) }, image(w.o)))
+	got, err = forward(func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) }, image(w.o))
 	return got, rowsOf(w.H, w.W, func(i, j int) rational { return relu(w.o.At(i, j)) }), err
 }
 
 func embodiedError(w *world) (got, want []float64, err error) {
-	got, err = only(graphs.Forward(func(in []*G.Node) (*G.Node, error) { return ops.ArticleError(in[0], in[1]) }, image(w.x), image(w.o)))
+	got, err = forward(func(in []*G.Node) (*G.Node, error) { return ops.ArticleError(in[0], in[1]) }, image(w.x), image(w.o))
 	e := sum(0, w.H-1, 0, w.W-1, func(i, j int) rational { d := w.o.At(i, j).Minus(w.x.At(i, j)); return d.Times(d) })
 	return got, []float64{e.Times(ratio(1, 2)).Float()}, err
 }
@@ -96,11 +111,8 @@ func embodiedFilter(w *world) (got, want []float64, err error) {
 		}
 		return ops.ArticleError(y, in[3])
 	}
-	_, dx, err := graphs.Run(build, []graphs.Array{image(w.o), image(w.w), w.biasArray(), t}, graphs.Of(nil, []float64{1}))
-	if err != nil {
-		return nil, nil, err
-	}
-	return dx[1].Data, rowsOf(w.k1, w.k2, w.eq13), nil
+	got, err = gradient(1, build, one, image(w.o), image(w.w), w.biasArray(), t)
+	return got, rowsOf(w.k1, w.k2, w.eq13), err
 }
 
 func embodiedDelta(w *world) (got, want []float64, err error) {
@@ -109,11 +121,8 @@ func embodiedDelta(w *world) (got, want []float64, err error) {
 		t.Data[i] -= float64(w.o.V[i]) // so that δ is o
 	}
 	build := func(in []*G.Node) (*G.Node, error) { return ops.ArticleError(in[0], in[1]) }
-	_, dx, err := graphs.Run(build, []graphs.Array{image(w.x), t}, graphs.Of(nil, []float64{1}))
-	if err != nil {
-		return nil, nil, err
-	}
-	return dx[0].Data, w.o.Floats(), nil
+	got, err = gradient(0, build, one, image(w.x), t)
+	return got, w.o.Floats(), err
 }
 
 // embodiedRegion compares Q with the outputs that change when the pixel does.
@@ -147,23 +156,17 @@ func embodiedRegion(w *world) (got, want []float64, err error) {
 
 // embodiedData is the gradient of ⟨δ, Conv2D⟩ by its input, times f′ as in Eq. 20.
 func embodiedData(w *world) (got, want []float64, err error) {
-	_, dx, err := graphs.Run(correlate(ops.ConvParams{}), []graphs.Array{image(w.outputs()), image(w.w)}, image(w.delta))
-	if err != nil {
-		return nil, nil, err
-	}
+	got, err = gradient(0, correlate(ops.ConvParams{}), image(w.delta), image(w.outputs()), image(w.w))
 	f := rowsOf(w.H, w.W, w.fPrime)
-	for i, dx := range dx[0].Data {
-		got = append(got, dx*f[i])
+	for i := range got {
+		got[i] *= f[i]
 	}
-	return got, rowsOf(w.H, w.W, w.eq20), nil
+	return got, rowsOf(w.H, w.W, w.eq20), err
 }
 
 func poolGradient(w *world, x matrix, pool func(x *G.Node, p ops.PoolParams) (*G.Node, error)) ([]float64, error) {
-	_, dx, err := graphs.Run(func(in []*G.Node) (*G.Node, error) { return pool(in[0], ops.PoolParams{Window: ops.Both(2)}) }, []graphs.Array{image(x)}, image(w.delta))
-	if err != nil {
-		return nil, err
-	}
-	return dx[0].Data, nil
+	build := func(in []*G.Node) (*G.Node, error) { return pool(in[0], ops.PoolParams{Window: ops.Both(2)}) }
+	return gradient(0, build, image(w.delta), image(x))
 }
 
 func embodiedMaxPool(w *world) (got, want []float64, err error) {
@@ -182,16 +185,13 @@ func embodiedL2Pool(w *world) (got, want []float64, err error) {
 }
 
 func embodiedReLUGradient(w *world) (got, want []float64, err error) {
-	_, dx, err := graphs.Run(func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) }, []graphs.Array{image(w.o)}, image(w.x))
-	if err != nil {
-		return nil, nil, err
-	}
-	return dx[0].Data, rowsOf(w.H, w.W, func(i, j int) rational {
+	got, err = gradient(0, func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) }, image(w.x), image(w.o))
+	return got, rowsOf(w.H, w.W, func(i, j int) rational {
 		if w.o.At(i, j).Sign() > 0 {
 			return w.x.At(i, j)
 		}
 		return rational{}
-	}), nil
+	}), err
 }
 
 // embodiedUpdate is one step of gradient descent with the rate ¼.

@@ -87,23 +87,7 @@ func fill(r *rand.Rand, m matrix) {
 
 // letter is the matrix that the article calls so; I and K are the grey-scale image and kernel.
 func (w *world) letter(name string) matrix {
-	switch name {
-	case "o":
-		return w.o
-	case "w":
-		return w.w
-	case "δ":
-		return w.delta
-	case "x":
-		return w.x
-	case "I":
-		return w.I[0]
-	case "K":
-		return w.K[0][0]
-	case "X":
-		return w.blocks
-	}
-	panic("suite: no letter " + name)
+	return map[string]matrix{"o": w.o, "w": w.w, "δ": w.delta, "x": w.x, "I": w.I[0], "K": w.K[0][0], "X": w.blocks}[name]
 }
 
 // describe writes the letters out.

@@ -13,6 +13,7 @@ import (
 	"github.com/convgrad/convgrad/verify"
 	"github.com/convgrad/convgrad/verify/internal/graphs"
 	"github.com/convgrad/convgrad/verify/internal/reference"
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // A conv is a geometry, and what it was made of.
@@ -120,7 +121,7 @@ func secondConv(g conv) string {
 	}
 	x, w, dy, v := whole(g.x()...), whole(g.w()...), whole(g.N, g.K, g.P, g.Q), whole(g.x()...)
 	graph, in := graphs.Leaves(x, w, v)
-	dx := must(G.Grad(must(graphs.Cost(must(g.build(in)), dy)), in[0]))
+	dx := must(G.Grad(must(values.Weighted(must(g.build(in)), "dy", dy.Data)), in[0]))
 	dw := must(G.Grad(must(G.Sum(must(G.HadamardProd(dx[0], in[2])))), in[1]))
 	want := make([]float64, g.WLen())
 	kernel.RefBackwardFilter(g.Conv, want, dy.Data, v.Data)

@@ -15,31 +15,15 @@ import (
 type view struct {
 	name string
 	axis int // must have two elements or more, for a slice of one loses its axis
-	make func(shape []int) (tensor.Tensor, error)
+	make func(of tensor.Dtype, shape tensor.Shape, v []float64, axes ...int) (G.Value, error)
 }
 
-func views() []view {
-	sliced := func(axis int) func(shape []int) (tensor.Tensor, error) {
-		return func(shape []int) (tensor.Tensor, error) {
-			wide := slices.Clone(shape)
-			wide[axis]++
-			index := make([]tensor.Slice, len(wide))
-			index[axis] = G.S(0, shape[axis])
-			return tensor.New(tensor.WithShape(wide...), tensor.Of(tensor.Float64)).Slice(index...)
-		}
-	}
-	return []view{
-		{"a slice of the batch", 0, sliced(0)},
-		{"a slice of the channels", 1, sliced(1)},
-		{"a slice of the width", 3, sliced(3)},
-		{"a lazy transpose", 0, func(s []int) (tensor.Tensor, error) {
-			d := tensor.New(tensor.WithShape(s[0], s[1], s[3], s[2]), tensor.Of(tensor.Float64))
-			return d, d.T(0, 1, 3, 2)
-		}},
-		{"column-major", 0, func(s []int) (tensor.Tensor, error) {
-			return tensor.New(tensor.WithShape(s...), tensor.Of(tensor.Float64), tensor.AsFortran(nil)), nil
-		}},
-	}
+var views = []view{
+	{"a slice of the batch", 0, values.Sliced},
+	{"a slice of the channels", 1, values.Sliced},
+	{"a slice of the width", 3, values.Sliced},
+	{"a lazy transpose", 0, values.Transposed},
+	{"column-major", 0, values.ColumnMajor},
 }
 
 // viewed are runs of a node on a view of small images, compared with what it makes of the plain
@@ -51,8 +35,7 @@ func viewed(v view, format string, build func(x *G.Node) (*G.Node, error), want 
 		for i := range a.Data {
 			a.Data[i] = float64(i*i%7 + i)
 		}
-		d := must(v.make(shape)).(*tensor.Dense)
-		done(values.Set(d, a.Data))
+		d := must(v.make(tensor.Float64, shape, a.Data, v.axis))
 		g := G.NewGraph()
 		x := G.NewTensor(g, tensor.Float64, len(shape), G.WithShape(shape...), G.WithName("x"))
 		y := must(build(x))
@@ -65,7 +48,7 @@ func viewed(v view, format string, build func(x *G.Node) (*G.Node, error), want 
 // and of the channels in Conv2d.
 func viewing() (all []builtIn) {
 	pool := pools(padded(0, 0, 0, 0, 1))[0]
-	for _, v := range views() {
+	for _, v := range views {
 		conv, max := "C10", "C10"
 		if v.axis == 0 && v.name == "a slice of the batch" {
 			conv, max = "", ""

@@ -60,12 +60,9 @@ func (s *subject) floating(i int) bool { return s.inputs == nil || s.inputs[i].T
 func newGraph(s *subject, build verify.Build) (*graphOf, error) {
 	o, g := &graphOf{grads: make(G.Nodes, len(s.shapes))}, G.NewGraph()
 	leaf := func(name string, of tensor.Dtype, shape []int) *G.Node {
-		if len(shape) == 0 {
-			o.leaves = append(o.leaves, G.NewScalar(g, of, G.WithName(name)))
-		} else {
-			o.leaves = append(o.leaves, G.NewTensor(g, of, len(shape), G.WithShape(shape...), G.WithName(name)))
-		}
-		return o.leaves[len(o.leaves)-1]
+		n := values.Leaf(g, name, of, shape)
+		o.leaves = append(o.leaves, n)
+		return n
 	}
 	var floats []*G.Node
 	for i, shape := range s.shapes {

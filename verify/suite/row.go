@@ -2,7 +2,6 @@ package suite
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/convgrad/convgrad/ops"
 )
@@ -43,14 +42,6 @@ func verdict(ok bool) string {
 		return "ok"
 	}
 	return "FAILED"
-}
-
-// Group is the column of an oracle: the graphs that differ from op to op are one.
-func Group(oracle string) string {
-	if strings.Contains(oracle, "Gorgonia") {
-		return "another graph"
-	}
-	return oracle
 }
 
 // Tier is the code path that the kernels take on this machine.

@@ -15,6 +15,7 @@ import (
 	"github.com/convgrad/convgrad/verify"
 	"github.com/convgrad/convgrad/verify/internal/graphs"
 	"github.com/convgrad/convgrad/verify/internal/reference"
+	"github.com/convgrad/convgrad/verify/internal/values"
 )
 
 // A subject is one op with random parameters and shapes, and what is known of it.
@@ -27,7 +28,7 @@ type subject struct {
 	outputs   func(in []*G.Node) (G.Nodes, error)
 	reference verify.Reference
 	alone     verify.Reference // the reference of the first output, where there are several
-	affine    []bool           // per input: the result is affine in it
+	affine    bool             // the result is affine in each input
 	distinct  bool             // inputs are distinct, none 0, so that no kink or tie is near
 	away      bool             // inputs are away from 0, where the op has no derivative
 	planted   bool             // a mistake stands in place of the op
@@ -39,8 +40,7 @@ type subject struct {
 	// others are calls of a registered op with other parameters.
 	others func() []verify.Build
 
-	another     verify.Build // another graph of the same function
-	anotherName string
+	another verify.Build // another graph of the same function, of Gorgonia's ops
 
 	special  []mistake // those that only this op can have
 	graph    *graphOf  // the ground that mistakes are planted in
@@ -180,7 +180,7 @@ func drawWinograd(r *rand.Rand) *subject {
 		}
 		s := convolution2D(r, g, p, true, false)
 		s.params += ", Winograd"
-		s.affine = nil
+		s.affine = false
 		s.rounding = func(x [][]float64, dy []float64, u float64) (float64, []float64) {
 			y, dx, dw := kernel.WinogradBound(g, u)
 			b := 0.0
@@ -205,41 +205,29 @@ func greatest(a []float64) float64 {
 func convolution2D(r *rand.Rand, g kernel.Conv, p ops.ConvParams, general, relu bool) *subject {
 	s := &subject{
 		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesW(g)},
-		affine:    []bool{true, true},
+		affine:    !relu, // else an integer step of 1 could cross the kink
 		reference: reference.Conv(g, relu),
 		special:   convMistakes(g, relu, general && !p.Winograd, p.Winograd),
 	}
 	bias := r.IntN(3) > 0
 	if bias {
-		s.shapes, s.affine = append(s.shapes, []int{g.K}), append(s.affine, true)
+		s.shapes = append(s.shapes, []int{g.K})
 		s.params += ", bias"
 	}
-	if relu { // piecewise affine: an integer step of 1 could cross the kink
-		s.affine = make([]bool, len(s.shapes))
-	}
 	s.build = func(in []*G.Node) (*G.Node, error) {
-		var b *G.Node
-		if bias {
-			b = in[2]
-		}
-		y, err := ops.Conv2D(in[0], in[1], b, p)
+		y, err := ops.Conv2D(in[0], in[1], third(in), p)
 		if err != nil || !relu {
 			return y, err
 		}
 		return ops.ReLU(y)
 	}
 	if !general {
-		s.anotherName = "Gorgonia's Conv2d"
 		s.another = func(in []*G.Node) (*G.Node, error) {
-			y, err := G.Conv2d(in[0], in[1], tensor.Shape{g.R, g.S}, []int{p.Pad.Top, p.Pad.Left}, pair(p.Stride), pair(p.Dilation))
-			if err != nil || !bias {
-				return y, err
+			y := theirs(g, in[0], in[1], p.Pad, p.Stride, p.Dilation)
+			if !bias {
+				return y, nil
 			}
-			b, err := G.Reshape(in[2], tensor.Shape{1, g.K, 1, 1})
-			if err != nil {
-				return nil, err
-			}
-			return G.BroadcastAdd(y, b, nil, []byte{0, 2, 3})
+			return G.BroadcastAdd(y, G.Must(G.Reshape(in[2], tensor.Shape{1, g.K, 1, 1})), nil, []byte{0, 2, 3})
 		}
 		if bias && (g.K == 1 || g.N == 1 && g.P == 1 && g.Q == 1) {
 			// BroadcastAdd does not take a bias of one element, or nothing to broadcast over
@@ -249,10 +237,18 @@ func convolution2D(r *rand.Rand, g kernel.Conv, p ops.ConvParams, general, relu 
 	return s
 }
 
+// third is the third operand, or nil.
+func third(in []*G.Node) *G.Node {
+	if len(in) > 2 {
+		return in[2]
+	}
+	return nil
+}
+
 func drawBackwardData(r *rand.Rand) *subject {
 	g, p := drawGeometry(r, false)
 	return &subject{
-		params: describeConv(g, p), shapes: [][]int{sidesY(g), sidesW(g)}, affine: []bool{true, true},
+		params: describeConv(g, p), shapes: [][]int{sidesY(g), sidesW(g)}, affine: true,
 		build:     func(in []*G.Node) (*G.Node, error) { return ops.Conv2DBackwardData(in[0], in[1], sidesX(g), p) },
 		reference: reference.ConvData(g),
 		special:   dataMistakes(g),
@@ -262,7 +258,7 @@ func drawBackwardData(r *rand.Rand) *subject {
 func drawBackwardFilter(r *rand.Rand) *subject {
 	g, p := drawGeometry(r, false)
 	return &subject{
-		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesY(g)}, affine: []bool{true, true},
+		params: describeConv(g, p), shapes: [][]int{sidesX(g), sidesY(g)}, affine: true,
 		build:     func(in []*G.Node) (*G.Node, error) { return ops.Conv2DBackwardFilter(in[0], in[1], sidesW(g), p) },
 		reference: reference.ConvFilter(g),
 		special:   filterMistakes(g),
@@ -306,7 +302,7 @@ func drawMaxPool(r *rand.Rand) *subject {
 	plain := r.IntN(2) == 0
 	g, p := drawPool(r, plain)
 	s := poolSubject(g, p)
-	s.distinct, s.affine = true, []bool{false}
+	s.distinct = true
 	s.build = func(in []*G.Node) (*G.Node, error) { return ops.MaxPool2D(in[0], p) }
 	s.reference = reference.MaxPool(g, false)
 	s.special = maxMistakes(g)
@@ -318,7 +314,6 @@ func drawMaxPool(r *rand.Rand) *subject {
 		}
 	}
 	if plain {
-		s.anotherName = "Gorgonia's MaxPool2D"
 		s.another = func(in []*G.Node) (*G.Node, error) {
 			return G.MaxPool2D(in[0], tensor.Shape(pair(p.Window)), []int{p.Pad.Top, p.Pad.Left}, pair(p.Stride))
 		}
@@ -326,24 +321,29 @@ func drawMaxPool(r *rand.Rand) *subject {
 	return s
 }
 
+// theirs is Gorgonia's Conv2d. Graphs of its ops panic where it refuses one, as G.Must does, and
+// the checker says so.
+func theirs(g kernel.Conv, x, w *G.Node, pad ops.Padding, stride, dilation ops.Size) *G.Node {
+	return G.Must(G.Conv2d(x, w, tensor.Shape{g.R, g.S}, []int{pad.Top, pad.Left}, pair(stride), pair(dilation)))
+}
+
 // planesOf makes the N·C planes of x images of one channel, so that a convolution with one filter
 // pools each by itself.
 func planesOf(g kernel.Pool, x *G.Node, filter float64, p ops.PoolParams) (*G.Node, error) {
-	planes, err := G.Reshape(x, tensor.Shape{g.N * g.C, 1, g.H, g.W})
-	if err != nil {
-		return nil, err
-	}
-	of := x.Dtype()
-	ones := graphs.Zeros(1, 1, g.R, g.S)
-	for i := range ones.Data {
-		ones.Data[i] = filter
-	}
-	w := G.NewTensor(x.Graph(), of, 4, G.WithShape(1, 1, g.R, g.S), G.WithName("filter"), G.WithValue(ones.Value(of)))
-	y, err := G.Conv2d(planes, w, tensor.Shape{g.R, g.S}, []int{p.Pad.Top, p.Pad.Left}, pair(p.Stride), pair(p.Dilation))
-	if err != nil {
-		return nil, err
-	}
+	w := given(x, "filter", graphs.Zeros(1, 1, g.R, g.S), func(int) float64 { return filter })
+	planes := G.Must(G.Reshape(x, tensor.Shape{g.N * g.C, 1, g.H, g.W}))
+	y := theirs(kernel.Conv{R: g.R, S: g.S}, planes, w, p.Pad, p.Stride, p.Dilation)
 	return G.Reshape(y, tensor.Shape{g.N, g.C, g.P, g.Q})
+}
+
+// given is a node of numbers, of the element type of another.
+func given(like *G.Node, name string, a graphs.Array, of func(i int) float64) *G.Node {
+	for i := range a.Data {
+		a.Data[i] = of(i)
+	}
+	n := values.Leaf(like.Graph(), name, like.Dtype(), a.Shape)
+	G.WithValue(a.Value(like.Dtype()))(n)
+	return n
 }
 
 func drawAvgPool(r *rand.Rand) *subject {
@@ -352,12 +352,11 @@ func drawAvgPool(r *rand.Rand) *subject {
 	s := poolSubject(g, p)
 	p.ExcludePadding = !count
 	s.params += fmt.Sprintf(", ExcludePadding %v", !count)
-	s.affine = []bool{true}
+	s.affine = true
 	s.build = func(in []*G.Node) (*G.Node, error) { return ops.AvgPool2D(in[0], p) }
 	s.reference = reference.AvgPool(g, count)
 	s.special = averageMistakes(g, count)
 	if count {
-		s.anotherName = "Gorgonia's Conv2d with a filter of 1/(R·S)"
 		s.another = func(in []*G.Node) (*G.Node, error) { return planesOf(g, in[0], 1/float64(g.R*g.S), p) }
 	}
 	return s
@@ -367,22 +366,13 @@ func drawL2Pool(r *rand.Rand) *subject {
 	plain := r.IntN(2) == 0
 	g, p := drawPool(r, plain)
 	s := poolSubject(g, p)
-	s.away, s.affine = true, []bool{false}
+	s.away = true
 	s.build = func(in []*G.Node) (*G.Node, error) { return ops.L2Pool2D(in[0], p) }
 	s.reference = reference.L2Pool(g)
 	s.special = normMistakes(g)
 	if plain {
-		s.anotherName = "√ of Gorgonia's Conv2d of x²"
 		s.another = func(in []*G.Node) (*G.Node, error) {
-			square, err := G.Square(in[0])
-			if err != nil {
-				return nil, err
-			}
-			sums, err := planesOf(g, square, 1, p)
-			if err != nil {
-				return nil, err
-			}
-			return G.Sqrt(sums)
+			return G.Sqrt(G.Must(planesOf(g, G.Must(G.Square(in[0])), 1, p)))
 		}
 	}
 	return s
@@ -391,41 +381,32 @@ func drawL2Pool(r *rand.Rand) *subject {
 func drawReLU(r *rand.Rand) *subject {
 	shape := []int{between(r, 1, 3), between(r, 2, 4), between(r, 1, 5), between(r, 2, 7)}[:between(r, 1, 4)]
 	return &subject{
-		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, distinct: true, affine: []bool{false},
-		build:       func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) },
-		reference:   reference.ReLU(),
-		special:     reluMistakes(),
-		anotherName: "Gorgonia's Rectify, away from 0", another: func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) },
+		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, distinct: true,
+		build:     func(in []*G.Node) (*G.Node, error) { return ops.ReLU(in[0]) },
+		reference: reference.ReLU(),
+		special:   reluMistakes(),
+		another:   func(in []*G.Node) (*G.Node, error) { return G.Rectify(in[0]) },
 	}
 }
 
 func drawLinear(r *rand.Rand) *subject {
 	n, i, o := between(r, 2, 5), between(r, 2, 9), between(r, 2, 7)
 	s := &subject{
-		params: fmt.Sprintf("x [%d %d], w [%d %d]", n, i, o, i), shapes: [][]int{{n, i}, {o, i}}, affine: []bool{true, true},
+		params: fmt.Sprintf("x [%d %d], w [%d %d]", n, i, o, i), shapes: [][]int{{n, i}, {o, i}}, affine: true,
 		reference: reference.Linear(n, i, o),
 		special:   linearMistakes(n, i, o),
 	}
 	bias := r.IntN(3) > 0
 	if bias {
-		s.shapes, s.affine, s.params = append(s.shapes, []int{o}), append(s.affine, true), s.params+", bias"
+		s.shapes, s.params = append(s.shapes, []int{o}), s.params+", bias"
 	}
 	s.build = func(in []*G.Node) (*G.Node, error) {
-		var b *G.Node
-		if bias {
-			b = in[2]
-		}
-		return ops.Linear(in[0], in[1], b)
+		return ops.Linear(in[0], in[1], third(in))
 	}
-	s.anotherName = "Gorgonia's Mul, Transpose, BroadcastAdd"
 	s.another = func(in []*G.Node) (*G.Node, error) {
-		t, err := G.Transpose(in[1])
-		if err != nil {
-			return nil, err
-		}
-		y, err := G.Mul(in[0], t)
-		if err != nil || !bias {
-			return y, err
+		y := G.Must(G.Mul(in[0], G.Must(G.Transpose(in[1]))))
+		if !bias {
+			return y, nil
 		}
 		return G.BroadcastAdd(y, in[2], nil, []byte{0})
 	}
@@ -434,16 +415,13 @@ func drawLinear(r *rand.Rand) *subject {
 
 func drawFlatten(r *rand.Rand) *subject {
 	shape := []int{between(r, 2, 3), between(r, 2, 4), between(r, 1, 5), between(r, 2, 6)}[:between(r, 2, 4)]
-	n := 1
-	for _, s := range shape[1:] {
-		n *= s
-	}
+	n := tensor.Shape(shape[1:]).TotalSize()
 	return &subject{
-		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, affine: []bool{true},
-		build:       func(in []*G.Node) (*G.Node, error) { return ops.Flatten(in[0]) },
-		reference:   reference.Copy(),
-		special:     copyMistakes(),
-		anotherName: "Gorgonia's Reshape", another: func(in []*G.Node) (*G.Node, error) { return G.Reshape(in[0], tensor.Shape{shape[0], n}) },
+		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, affine: true,
+		build:     func(in []*G.Node) (*G.Node, error) { return ops.Flatten(in[0]) },
+		reference: reference.Copy(),
+		special:   copyMistakes(),
+		another:   func(in []*G.Node) (*G.Node, error) { return G.Reshape(in[0], tensor.Shape{shape[0], n}) },
 	}
 }
 
@@ -457,48 +435,28 @@ func drawMSE(r *rand.Rand) *subject {
 		build = func(in []*G.Node) (*G.Node, error) { return ops.MSE(in[0], in[1], reduction) }
 	}
 	return &subject{
-		params: fmt.Sprintf("y and t %v, %s", shape, name), shapes: [][]int{shape, shape}, affine: []bool{false, false},
-		build:       build,
-		reference:   reference.SquaredError(factor, mean),
-		special:     errorMistakes(),
-		anotherName: "Gorgonia's Sub, Square, Mean", another: func(in []*G.Node) (*G.Node, error) {
-			d, err := G.Sub(in[0], in[1])
-			if err != nil {
-				return nil, err
-			}
-			if d, err = G.Square(d); err != nil {
-				return nil, err
-			}
+		params: fmt.Sprintf("y and t %v, %s", shape, name), shapes: [][]int{shape, shape},
+		build:     build,
+		reference: reference.SquaredError(factor, mean),
+		special:   errorMistakes(),
+		another: func(in []*G.Node) (*G.Node, error) {
+			d := G.Must(G.Square(G.Must(G.Sub(in[0], in[1]))))
 			if mean {
-				d, err = G.Mean(d)
-			} else {
-				d, err = G.Sum(d)
+				return G.Mean(d)
 			}
-			if err != nil || factor == 1 {
-				return d, err
-			}
-			return G.Mul(d, constant(in[0], factor, "factor"))
+			return G.Mul(G.Must(G.Sum(d)), given(in[0], "factor", graphs.Zeros(), func(int) float64 { return factor }))
 		},
 	}
-}
-
-// constant is a number of the node's element type. Its name keeps Gorgonia from merging it with
-// another.
-func constant(like *G.Node, v float64, name string) *G.Node {
-	if like.Dtype() == tensor.Float32 {
-		return G.NewConstant(float32(v), G.WithName(name+" f32"))
-	}
-	return G.NewConstant(v, G.WithName(name+" f64"))
 }
 
 func drawSoftmax(r *rand.Rand) *subject {
 	shape := []int{between(r, 2, 4), between(r, 2, 6)}
 	return &subject{
-		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape}, affine: []bool{false},
-		build:       func(in []*G.Node) (*G.Node, error) { return ops.Softmax(in[0], 1) },
-		reference:   reference.Softmax(shape[0]),
-		special:     softmaxMistakes(shape[1]),
-		anotherName: "Gorgonia's SoftMax", another: func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0]) },
+		params: fmt.Sprintf("x %v", shape), shapes: [][]int{shape},
+		build:     func(in []*G.Node) (*G.Node, error) { return ops.Softmax(in[0], 1) },
+		reference: reference.Softmax(shape[0]),
+		special:   softmaxMistakes(shape[1]),
+		another:   func(in []*G.Node) (*G.Node, error) { return G.SoftMax(in[0]) },
 	}
 }
 
@@ -513,33 +471,22 @@ func drawCrossEntropy(r *rand.Rand) *subject {
 		reduction = ops.ReductionMean
 	}
 	return &subject{
-		params: fmt.Sprintf("logits [%d %d], labels %v, %v", n, m, labels, reduction), shapes: [][]int{{n, m}}, affine: []bool{false},
+		params: fmt.Sprintf("logits [%d %d], labels %v, %v", n, m, labels, reduction), shapes: [][]int{{n, m}},
 		build: func(in []*G.Node) (*G.Node, error) {
 			l := G.NewTensor(in[0].Graph(), tensor.Int, 1, G.WithShape(n), G.WithName("labels"), G.WithValue(tensor.New(tensor.WithShape(n), tensor.WithBacking(append([]int(nil), labels...)))))
 			return ops.CrossEntropy(in[0], l, ops.CrossEntropyParams{Reduction: reduction})
 		},
-		reference:   reference.CrossEntropy(labels, mean),
-		special:     entropyMistakes(labels, m, mean),
-		anotherName: "Gorgonia's −Σ t·log(SoftMax)", another: func(in []*G.Node) (*G.Node, error) {
-			hot := graphs.Zeros(n, m)
-			for i, l := range labels {
-				hot.Data[i*m+l] = -1
+		reference: reference.CrossEntropy(labels, mean),
+		special:   entropyMistakes(labels, m, mean),
+		another: func(in []*G.Node) (*G.Node, error) {
+			t := given(in[0], "targets", graphs.Zeros(n, m), func(i int) float64 {
+				hot := truth(i%m == labels[i/m])
 				if mean {
-					hot.Data[i*m+l] = -1 / float64(n)
+					hot /= float64(n)
 				}
-			}
-			t := G.NewTensor(in[0].Graph(), in[0].Dtype(), 2, G.WithShape(n, m), G.WithName("targets"), G.WithValue(hot.Value(in[0].Dtype())))
-			p, err := G.SoftMax(in[0])
-			if err != nil {
-				return nil, err
-			}
-			if p, err = G.Log(p); err != nil {
-				return nil, err
-			}
-			if p, err = G.HadamardProd(p, t); err != nil {
-				return nil, err
-			}
-			return G.Sum(p)
+				return -hot
+			})
+			return G.Sum(G.Must(G.HadamardProd(G.Must(G.Log(G.Must(G.SoftMax(in[0])))), t)))
 		},
 	}
 }
@@ -547,10 +494,6 @@ func drawCrossEntropy(r *rand.Rand) *subject {
 func drawDropout(r *rand.Rand) *subject {
 	shape := []int{between(r, 2, 4), between(r, 3, 40)}
 	seed, p := r.Uint64(), []float64{0.25, 0.5, 0.75}[r.IntN(3)]
-	mask := make([]float64, shape[0]*shape[1])
-	for i := range mask {
-		mask[i] = 1
-	}
 	build := func(in []*G.Node) (*G.Node, error) {
 		source, err := ops.NewRandom(in[0].Graph(), seed)
 		if err != nil {
@@ -561,12 +504,12 @@ func drawDropout(r *rand.Rand) *subject {
 	}
 	// Which elements fall is the op's own choice; that it is a choice of 0 or 1/(1−p), and the same
 	// for the gradient, is what is checked.
-	m, err := graphs.Forward(build, graphs.Of(shape, mask))
+	m, err := graphs.Forward(build, graphs.Ones(shape...))
 	if err != nil {
 		return &subject{params: err.Error(), build: build, shapes: [][]int{shape}}
 	}
 	return &subject{
-		params: fmt.Sprintf("x %v, p %v", shape, p), shapes: [][]int{shape}, affine: []bool{true},
+		params: fmt.Sprintf("x %v, p %v", shape, p), shapes: [][]int{shape}, affine: true,
 		build:     build,
 		reference: reference.Masked(m.Data, 1-p),
 		special:   maskMistakes(m.Data),

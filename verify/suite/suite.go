@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
 	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
 
 	"github.com/convgrad/convgrad/ops/vm"
 	"github.com/convgrad/convgrad/verify"
@@ -101,7 +103,7 @@ func (s *subject) check(seed uint64, whole bool) verify.Case {
 		case whole:
 			in = verify.Integers(name, 4, shape...)
 		}
-		in.Linear = s.affine != nil && s.affine[i]
+		in.Linear = s.affine
 		in.Batch = i == 0 && s.independent()
 		c.Inputs = append(c.Inputs, in)
 	}
@@ -250,11 +252,7 @@ func (t *table) add(f family, seed, number uint64) {
 func (s *subject) size() int {
 	n := 0
 	for _, shape := range s.shapes {
-		m := 1
-		for _, side := range shape {
-			m *= side
-		}
-		n += m
+		n += tensor.Shape(shape).TotalSize()
 	}
 	return n
 }
@@ -281,13 +279,7 @@ func smallest(f family, s *subject, c verify.Row, seed, number uint64) string {
 }
 
 func (t *table) sorted(all []family) []Row {
-	var rows []Row
-	for _, f := range all {
-		for _, r := range t.rows {
-			if r.Op == f.op {
-				rows = append(rows, r)
-			}
-		}
-	}
-	return rows
+	place := func(r Row) int { return slices.IndexFunc(all, func(f family) bool { return f.op == r.Op }) }
+	slices.SortStableFunc(t.rows, func(a, b Row) int { return place(a) - place(b) })
+	return t.rows
 }

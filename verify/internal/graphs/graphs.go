@@ -21,11 +21,7 @@ type Array struct {
 
 // Zeros is an array of zeros.
 func Zeros(shape ...int) Array {
-	n := 1
-	for _, s := range shape {
-		n *= s
-	}
-	return Array{shape, make([]float64, n)}
+	return Array{shape, make([]float64, tensor.Shape(shape).TotalSize())}
 }
 
 // Ones is an array of ones.
@@ -48,24 +44,10 @@ func Leaves(in ...Array) (*G.ExprGraph, []*G.Node) {
 	g := G.NewGraph()
 	var nodes []*G.Node
 	for i, a := range in {
-		nodes = append(nodes, G.NewTensor(g, tensor.Float64, len(a.Shape), G.WithShape(a.Shape...),
-			G.WithName(fmt.Sprintf("in%d", i)), G.WithValue(a.Value(tensor.Float64))))
+		nodes = append(nodes, values.Leaf(g, fmt.Sprint("in", i), tensor.Float64, a.Shape))
+		G.WithValue(a.Value(tensor.Float64))(nodes[i])
 	}
 	return g, nodes
-}
-
-// Cost is Σ y ⊙ dy, whose gradients are those under the cotangent dy.
-func Cost(y *G.Node, dy Array) (*G.Node, error) {
-	if y.IsScalar() {
-		return G.Mul(y, G.NewConstant(dy.Data[0], G.WithName("dy")))
-	}
-	d := G.NewTensor(y.Graph(), tensor.Float64, len(dy.Shape), G.WithShape(dy.Shape...),
-		G.WithName("dy"), G.WithValue(dy.Value(tensor.Float64)))
-	p, err := G.HadamardProd(y, d)
-	if err != nil {
-		return nil, err
-	}
-	return G.Sum(p)
 }
 
 // Run computes the node and, unless dy has no data, the gradients of its inputs under the cotangent
@@ -85,7 +67,7 @@ func Run(build verify.Build, in []Array, dy Array) (y Array, dx []Array, err err
 	G.Read(n, &read)
 	var grads G.Nodes
 	if dy.Data != nil {
-		c, err := Cost(n, dy)
+		c, err := values.Weighted(n, "dy", dy.Data)
 		if err != nil {
 			return y, nil, err
 		}

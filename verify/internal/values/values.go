@@ -21,6 +21,20 @@ func Leaf(g *G.ExprGraph, name string, t tensor.Dtype, shape []int) *G.Node {
 	return G.NewTensor(g, t, len(shape), G.WithShape(shape...), G.WithName(name))
 }
 
+// Weighted is Σ n ⊙ weights.
+func Weighted(n *G.Node, name string, weights []float64) (*G.Node, error) {
+	w := Leaf(n.Graph(), name, n.Dtype(), n.Shape())
+	G.WithValue(Of(n.Dtype(), n.Shape(), weights))(w)
+	if n.IsScalar() {
+		return G.Mul(n, w)
+	}
+	p, err := G.HadamardProd(n, w)
+	if err != nil {
+		return nil, err
+	}
+	return G.Sum(p)
+}
+
 // Of is the numbers as a value of a shape and type.
 func Of(t tensor.Dtype, shape tensor.Shape, v []float64) G.Value {
 	if len(shape) > 0 {
