@@ -129,10 +129,14 @@ func (o activation) args() []arg                                   { return []ar
 func (o activation) result() arg                                   { return arg{name: "y", rank: o.Rank} }
 func (o activation) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
 
-// rule is dx = dy·f′(x). Third derivatives are not offered.
+// rule is dx = dy·f′(x). Third derivatives are not offered. ReLU6 has the same derivative at y as
+// at x, and x need not be kept.
 func (o activation) rule() []*term {
 	if o.Order > 0 {
 		return []*term{nil}
+	}
+	if o.Of.Func == kernel.ReLU6 {
+		return []*term{apply(activationBackward{o.Rank, o.Of}, cotangent(), out())}
 	}
 	return []*term{apply(activationBackward{o.Rank, o.Of}, cotangent(), in(0))}
 }

@@ -157,20 +157,11 @@ func biasOf[T kernel.Float](o conv2D, c *Call) []T {
 
 // fuse computes a ReLU or a ReLU6 that follows in the same pass.
 func (o conv2D) fuse(next spec, _ int) (spec, bool) {
-	switch n := next.(type) {
-	case relu:
-	case activation:
-		if n.Order != 0 || n.Of.Func != kernel.ReLU6 {
-			return nil, false
-		}
-		o.Geometry.ReLU6 = true
-	default:
+	cuts, six := cutOff(next)
+	if !cuts || o.ReLU {
 		return nil, false
 	}
-	if o.ReLU {
-		return nil, false
-	}
-	o.ReLU = true
+	o.ReLU, o.Geometry.ReLU6 = true, six
 	return o, true
 }
 
@@ -224,7 +215,10 @@ func (o op) WithBias(x, w, b *G.Node) (*G.Node, error) {
 
 func (o conv2D) rule() []*term {
 	x, w, dy := in(0), in(1), cotangent()
-	if o.ReLU {
+	switch {
+	case o.ReLU && o.Geometry.ReLU6:
+		dy = apply(activationBackward{4, kernel.Activation{Func: kernel.ReLU6}}, dy, out())
+	case o.ReLU:
 		dy = apply(gate{Rank: 4}, dy, out())
 	}
 	rule := []*term{apply(conv2DBackwardData{o.Geometry}, dy, w), apply(conv2DBackwardFilter{o.Geometry}, x, dy)}

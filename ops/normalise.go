@@ -335,34 +335,30 @@ func momentsNormalise[T kernel.Float](o normalise, c *Call, moments operand) {
 
 // normalise is y = scale·x̂ + bias. Its operands are x, scale and bias where Affine is set, and the
 // moments. An executor may make it add another tensor, its last
-// operand, and end with a ReLU.
+// operand, and end with a ReLU or, where that is set too, a ReLU6.
 type normalise struct {
 	Of        size
 	Norm      kernel.Norm
 	Affine    bool
 	Eps       float64
 	Add, ReLU bool
+	ReLU6     bool
 }
 
 func (o normalise) InPlace() int { return 0 }
 
-// fuse takes in a sum with a tensor of the same shape, and a ReLU.
+// fuse takes in a sum with a tensor of the same shape, and a ReLU or ReLU6.
 func (o normalise) fuse(next spec, at int) (spec, bool) {
-	switch n := next.(type) {
-	case relu:
-		if o.ReLU {
-			return nil, false
-		}
-		o.ReLU = true
-		return o, true
-	case applied:
-		if n.Op != Op(binaryOp{plus}) || o.Add || o.ReLU || !slices.Equal(n.in[0], n.in[1]) {
-			return nil, false
-		}
-		o.Add = true
+	if cuts, six := cutOff(next); cuts && !o.ReLU {
+		o.ReLU, o.ReLU6 = true, six
 		return o, true
 	}
-	return nil, false
+	n, ok := next.(applied)
+	if !ok || n.Op != Op(binaryOp{plus}) || o.Add || o.ReLU || !slices.Equal(n.in[0], n.in[1]) {
+		return nil, false
+	}
+	o.Add = true
+	return o, true
 }
 
 // withMoments lists terms, argument descriptions or values: first, then scale, then more, then
@@ -456,7 +452,7 @@ func normaliseOf[T kernel.Float](o normalise, c *Call) {
 func affineTail[T kernel.Float](o normalise, c *Call) kernel.Affine[T] {
 	a := o.args()
 	return kernel.Affine[T]{
-		Scale: byName[T](c, a, "scale"), Bias: byName[T](c, a, "bias"), Add: byName[T](c, a, "the tensor to add"), Eps: o.Eps, ReLU: o.ReLU,
+		Scale: byName[T](c, a, "scale"), Bias: byName[T](c, a, "bias"), Add: byName[T](c, a, "the tensor to add"), Eps: o.Eps, ReLU: o.ReLU, ReLU6: o.ReLU6,
 	}
 }
 

@@ -42,6 +42,17 @@ func (o relu) exec(c *Call) error {
 	return nil
 }
 
+// cutOff says whether a spec is a ReLU or a ReLU6, and whether it is the latter.
+func cutOff(s spec) (cuts, six bool) {
+	switch o := s.(type) {
+	case relu:
+		return true, false
+	case activation:
+		six = o.Order == 0 && o.Of.Func == kernel.ReLU6
+	}
+	return six, six
+}
+
 // gate is dx = dy where y > 0 and 0 elsewhere. It is linear in dy and constant in y almost
 // everywhere.
 type gate struct{ Rank int }

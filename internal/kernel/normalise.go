@@ -138,15 +138,16 @@ func deviation[T Float](x []T, m float64) (sum float64) {
 }
 
 // An Affine is what follows x̂: scale and bias, one of each for each group, then a tensor Add, then
-// a ReLU. A nil scale stands for ones, a nil bias or Add for zeros.
+// a ReLU, or a ReLU6 where that is set too. A nil scale stands for ones, a nil bias or Add for
+// zeros.
 type Affine[T Float] struct {
 	Scale, Bias, Add []T
 	Eps              float64
-	ReLU             bool
+	ReLU, ReLU6      bool
 }
 
-// Normalise is y = x̂·scale + bias, + Add, then max(0, ·) where a.ReLU is set. y may be x or Add
-// itself.
+// Normalise is y = x̂·scale + bias, + Add, then max(0, ·) where a.ReLU is set, and min(·, 6) with
+// a.ReLU6. y may be x or Add itself.
 func Normalise[T Float](g Norm, y, x, moments []T, a Affine[T]) {
 	if g.GroupStep < g.PartStep && g.Parts >= 4*workers.Threads() {
 		// In the order in which the elements lie, which memory is faster in.
@@ -194,6 +195,9 @@ func normaliseOf[T Float](g *Norm, lo, hi int, y, x, moments []T, f *Affine[T]) 
 		}
 		by := factors[3*(i-lo):][:3]
 		simd.Standard(y[at:][:g.Run], x[at:][:g.Run], more, by[0], by[1], by[2], f.ReLU)
+		if f.ReLU && f.ReLU6 {
+			upToSix(y[at:][:g.Run])
+		}
 	})
 }
 

@@ -89,6 +89,11 @@ func testNorm[T Float](t *testing.T) {
 			copy(y2, x)
 			Normalise(g, y2, y2, m, Affine[T]{Scale: scale, Bias: bias, Add: more, Eps: eps, ReLU: true})
 			same(t, what+", in place", y2, y)
+			Normalise(g, y2, x, m, Affine[T]{Scale: scale, Bias: bias, Add: more, Eps: eps, ReLU: true, ReLU6: true})
+			for i, v := range y {
+				dx2[i] = min(v, 6)
+			}
+			same(t, what+", a ReLU6", y2, dx2)
 			Normalise(g, y2, x, m, Affine[T]{Scale: scale, Bias: bias, Add: more, Eps: eps})
 			for i, v := range y2 {
 				y2[i] = max(v, 0)

@@ -172,6 +172,7 @@ func TestNormalisationIsComputedWithWhatFollows(t *testing.T) {
 		rest  func(norm, more *G.Node) (*G.Node, error)
 	}{
 		{"ReLU", 1, func(norm, _ *G.Node) (*G.Node, error) { return ops.ReLU(norm) }},
+		{"ReLU6", 1, func(norm, _ *G.Node) (*G.Node, error) { return ops.ReLU6(norm) }},
 		{"sum", 1, func(norm, more *G.Node) (*G.Node, error) { return ops.Add(more, norm) }},
 		{"sum and ReLU", 2, func(norm, more *G.Node) (*G.Node, error) { return ops.ReLU(G.Must(ops.Add(norm, more))) }},
 		{"ReLU and sum", 1, func(norm, more *G.Node) (*G.Node, error) { return ops.Add(G.Must(ops.ReLU(norm)), more) }},
@@ -183,6 +184,7 @@ func TestNormalisationIsComputedWithWhatFollows(t *testing.T) {
 		g := G.NewGraph()
 		x, more := input(g, "x", random(r, 2, 3, 6, 7)), input(g, "more", random(r, 2, 3, 6, 7))
 		scale, bias := input(g, "scale", random(r, 3)), input(g, "bias", random(r, 3))
+		scale.Value().Data().([]float64)[1] = 20 // beyond where ReLU6 cuts
 		norm := G.Must(ops.BatchNorm(x, scale, bias, 1e-5))
 		y := G.Must(c.rest(norm, more))
 		grads, err := ops.Grad(y, input(g, "dy", random(r, y.Shape()...)), x, scale, bias)
