@@ -75,7 +75,7 @@ func (t *trial) jacobian(i int) {
 					t.note(t.d(i), ByJacobian, NotJudged, err)
 					return
 				}
-				if !finite(t.base.dx[i][e]) && probes[e].broken() {
+				if !finite(t.base.dx[i][e]) && (probes[e].broken() || probes[e].jumps(t.dy)) {
 					f.rough = true // 0·∞, of another element of y
 				}
 				rows[o].found(got, f, (at-1)*n+e)

@@ -484,6 +484,9 @@ func (f finding) admits(got float64) bool {
 // judge compares the derivative that a rule gives of the weighted sum with what the probe finds. It
 // looks as closely as it must.
 func (p *probe) judge(got float64, w []float64, extra float64) (finding, error) {
+	if !finite(got) && p.jumps(w) {
+		return finding{rough: true}, nil
+	}
 	if p.next == 0 {
 		if _, err := p.refine(); err != nil {
 			return finding{}, err
@@ -544,6 +547,18 @@ func (p *probe) judge(got float64, w []float64, extra float64) (finding, error) 
 			return f, err
 		}
 	}
+}
+
+// jumps reports whether the function changes by far more than rounding could between points that
+// are next to each other, as the angle of a point does around 0. A rule has nothing to give there.
+func (p *probe) jumps(w []float64) bool {
+	most := 1e-3 * max(greatest(p.here), p.t.size())
+	for o, a := range w {
+		if a != 0 && p.noise[o] > most {
+			return true
+		}
+	}
+	return false
 }
 
 // measured is the noise of each element of a function: what rounding does to it between points that

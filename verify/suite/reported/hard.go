@@ -142,6 +142,7 @@ func Hard() []Sound {
 	add("overlapping max pooling, integers", func(in []*G.Node) (*G.Node, error) { return ops.MaxPool2D(in[0], pool) }, verify.Integers("x", 2, 1, 2, 4, 4))
 	add("overlapping max pooling", func(in []*G.Node) (*G.Node, error) { return ops.MaxPool2D(in[0], pool) }, normal(1, 2, 4, 5))
 	add("median of three", one(median()), normal(3, 3))
+	add("the angle of a point", one(angle()), verify.Normal("a", 2, 3), verify.Normal("b", 2, 3))
 
 	// Softmax and its losses.
 	soft := func(in []*G.Node) (*G.Node, error) { return ops.Softmax(in[0], 1) }
@@ -298,4 +299,32 @@ func lengths() def {
 		}
 		return 0
 	})
+}
+
+// angle is that of (b, a), which has no derivative, and jumps, where both are 0: there 0/0 is NaN.
+func angle() def {
+	return def{
+		Name: "angle",
+		Shape: func(in []tensor.Shape) (tensor.Shape, error) {
+			if !in[0].Eq(in[1]) {
+				return nil, errors.Errorf("a is %v, b %v", in[0], in[1])
+			}
+			return in[0], nil
+		},
+		Y: func(c *call) []float64 {
+			y := zeros(len(c.X[0]))
+			for i, a := range c.X[0] {
+				y[i] = math.Atan2(a, c.X[1][i])
+			}
+			return y
+		},
+		D: func(c *call) [][]float64 {
+			da, db := zeros(len(c.DY)), zeros(len(c.DY))
+			for i, dy := range c.DY {
+				a, b := c.X[0][i], c.X[1][i]
+				da[i], db[i] = dy*b/(a*a+b*b), -dy*a/(a*a+b*b)
+			}
+			return [][]float64{da, db}
+		},
+	}
 }
