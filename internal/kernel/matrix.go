@@ -227,7 +227,9 @@ func packPanel[T Float](dst, src []T, ld, first, have, width, k0, kb int, rows b
 		src := src[first*ld+k0:]
 		lines, cols := 0, 0
 		if alpha == 1 {
-			lines, cols = simd.TransposeBlocks(dst, width, src, ld, have, kb)
+			if lines, cols = simd.TransposeBlocks(dst, width, src, ld, have, kb); lines == width && cols == kb {
+				return
+			}
 		}
 		for i := range width {
 			if i >= have {

@@ -27,6 +27,19 @@ func Gather[T Float](panel []T, width, cols int, src []T, offsets []int, segs []
 	}
 }
 
+// TransposeBlocks is dst[l·ldd+i] = src[i·lds+l] for the first lines i and columns l, as many as it
+// returns: whole blocks. The caller does the others. Columns that do not fill a block go with some
+// before them once more.
+func TransposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int) (doneLines, doneCols int) {
+	doneLines, doneCols, step := transposeBlocks(dst, ldd, src, lds, lines, cols)
+	if doneLines == 0 || doneCols == cols {
+		return doneLines, doneCols
+	}
+	from := cols - step
+	transposeBlocks(dst[from*ldd:], ldd, src[from:], lds, doneLines, step)
+	return doneLines, cols
+}
+
 // Transpose is dst[l·ldd+i] = src[i·lds+l] for so many lines i and columns l.
 func Transpose[T Float](dst []T, ldd int, src []T, lds, lines, cols int) {
 	doneLines := 0

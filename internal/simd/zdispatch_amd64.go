@@ -1919,11 +1919,12 @@ func Spread2[T Float](dst, src []T) bool {
 	return false
 }
 
-// TransposeBlocks is dst[l·ldd+i] = src[i·lds+l] for the first lines i and columns l, as many as it
-// returns: what fills whole blocks. The caller does the others.
-func TransposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int) (doneLines, doneCols int) {
+// transposeBlocks is dst[l·ldd+i] = src[i·lds+l] for the first lines i and columns l, as many as it
+// returns: what fills whole blocks, of step columns.
+func transposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int) (doneLines, doneCols, step int) {
 	if tier != Generic {
-		side, step := 4, 4 // of a block
+		side := 4 // of a block
+		step = 4
 		switch lanes := Line[T](); {
 		case traits[tier].bytes == 64 && lines >= lanes:
 			side, step = lanes, lanes/4
@@ -1932,7 +1933,7 @@ func TransposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int) (
 		}
 		n := cols / step
 		if lines < 4 || n == 0 {
-			return 0, 0
+			return 0, 0, step
 		}
 		doneLines, doneCols = lines/side*side, n*step
 		_, _ = src[(doneLines-1)*lds+doneCols-1], dst[(doneCols-1)*ldd+doneLines-1]
@@ -1971,7 +1972,7 @@ func TransposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int) (
 			}
 		}
 	}
-	return doneLines, doneCols
+	return doneLines, doneCols, step
 }
 
 // Tile is c[i·ld+j] = Σ_k a[k·MR+i]·b[k·width+j] (+ c[i·ld+j] where accumulate is set) for one whole

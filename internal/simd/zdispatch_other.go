@@ -220,10 +220,10 @@ func Spread2[T Float](dst, src []T) bool {
 	return false
 }
 
-// TransposeBlocks is dst[l·ldd+i] = src[i·lds+l] for the first lines i and columns l, as many as it
-// returns: what fills whole blocks. The caller does the others.
-func TransposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int) (doneLines, doneCols int) {
-	return doneLines, doneCols
+// transposeBlocks is dst[l·ldd+i] = src[i·lds+l] for the first lines i and columns l, as many as it
+// returns: what fills whole blocks, of step columns.
+func transposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int) (doneLines, doneCols, step int) {
+	return doneLines, doneCols, step
 }
 
 // Tile is c[i·ld+j] = Σ_k a[k·MR+i]·b[k·width+j] (+ c[i·ld+j] where accumulate is set) for one whole

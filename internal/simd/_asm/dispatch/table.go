@@ -239,10 +239,11 @@ from a segment's begin and writes one, into the slack of its operands.`,
 		kernels:   one("spread2x{b}{t}"), args: "len(src); dst; src", after: "return true", tail: "return false",
 	},
 	{
-		doc: `TransposeBlocks is dst[l·ldd+i] = src[i·lds+l] for the first lines i and columns l, as many as it
-returns: what fills whole blocks. The caller does the others.`,
-		signature: "TransposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int) (doneLines, doneCols int)",
-		before: `side, step := 4, 4 // of a block
+		doc: `transposeBlocks is dst[l·ldd+i] = src[i·lds+l] for the first lines i and columns l, as many as it
+returns: what fills whole blocks, of step columns.`,
+		signature: "transposeBlocks[T Float](dst []T, ldd int, src []T, lds, lines, cols int) (doneLines, doneCols, step int)",
+		before: `side := 4 // of a block
+step = 4
 switch lanes := Line[T](); {
 case traits[tier].bytes == 64 && lines >= lanes:
 	side, step = lanes, lanes/4
@@ -251,7 +252,7 @@ case lanes == 16 && lines >= 8:
 }
 n := cols / step
 if lines < 4 || n == 0 {
-	return 0, 0
+	return 0, 0, step
 }
 doneLines, doneCols = lines/side*side, n*step
 _, _ = src[(doneLines-1)*lds+doneCols-1], dst[(doneCols-1)*ldd+doneLines-1]`,
@@ -260,7 +261,7 @@ _, _ = src[(doneLines-1)*lds+doneCols-1], dst[(doneCols-1)*ldd+doneLines-1]`,
 			{"16", "transpose16x{b}{t}", ""}, {"8", "transpose8x{b}{t}", ""},
 			{"8", "transpose8x{b}", ""}, {"4", "transpose4x{b}", ""},
 		},
-		args: "n; dst[i:]; ldd; src[i*lds:]; lds", tail: "return doneLines, doneCols",
+		args: "n; dst[i:]; ldd; src[i*lds:]; lds", tail: "return doneLines, doneCols, step",
 	},
 
 	// Micro-kernels.
