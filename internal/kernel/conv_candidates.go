@@ -33,6 +33,7 @@ func newCandidates[T Float]() []candidate[T] {
 		{name: "reference", acceptsConv: acceptsReference, runConv: runReference[T]},
 		{name: "depthwise", acceptsConv: acceptsDepthwise, runConv: runDepthwise[T]},
 		{name: "whole", acceptsConv: acceptsWhole, runConv: runWholeFilter[T]},
+		{name: "images", acceptsPart: acceptsImages[T], runPart: (*correlation[T]).runImages},
 		{name: "winograd", acceptsPart: acceptsWinograd[T], runPart: (*correlation[T]).runWinograd},
 		{name: "lanes", acceptsPart: acceptsLanes[T], runPart: runLanes[T], runPair: runLanesPair[T]},
 		{name: "rows", acceptsPart: acceptsRows[T], runPart: (*correlation[T]).runRows},
