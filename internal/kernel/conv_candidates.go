@@ -40,6 +40,7 @@ func newCandidates[T Float]() []candidate[T] {
 		{name: "direct", acceptsPart: acceptsDirect[T], runPart: runDirect[T]},
 		{name: "panels", acceptsPart: acceptsPanels[T], runPart: (*correlation[T]).runTiles},
 		{name: "winograd gradient", acceptsGradient: acceptsWinogradGradient[T], runGradient: (*filterGradient[T]).runWinograd},
+		{name: "images gradient", acceptsGradient: acceptsImagesGradient[T], runGradient: (*filterGradient[T]).runImages},
 		{name: "dots", acceptsGradient: acceptsDots[T], runGradient: (*filterGradient[T]).runDots},
 		{name: "outer", acceptsGradient: acceptsOuter[T], runGradient: (*filterGradient[T]).run},
 	}
