@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"slices"
+
 	"github.com/convgrad/convgrad/internal/simd"
 	"github.com/convgrad/convgrad/internal/workers"
 )
@@ -88,29 +90,52 @@ func padRow[T Float](y, x []T, across []padRun) {
 	}
 }
 
-// padPlanesBackward is the adjoint of padPlanes.
+// wholeFirst puts the run that is the whole axis of n elements first, and says whether there is
+// one.
+func wholeFirst(runs []padRun, n int) ([]padRun, bool) {
+	k := slices.IndexFunc(runs, func(r padRun) bool { return r.step == 1 && r.from == 0 && r.n == n })
+	if k < 0 {
+		return runs, false
+	}
+	return slices.Concat(runs[k:k+1], runs[:k], runs[k+1:]), true
+}
+
+// padPlanesBackward is the adjoint of padPlanes. The image itself comes first, which needs no zeros
+// to be added to.
 func padPlanesBackward[T Float](rows, cols AxisMap, down, across []padRun, dx, dy []T, planes int) {
 	in, out := rows.In*cols.In, rows.Out*cols.Out
+	down, wholeRows := wholeFirst(down, rows.In)
+	across, wholeCols := wholeFirst(across, cols.In)
+	whole := wholeRows && wholeCols
 	workers.Spans(planes, max(1, workers.Chunk/max(in, out, 1)), func(lo, hi int) {
 		for n := lo; n < hi; n++ {
 			dx, dy := dx[n*in:][:in], dy[n*out:][:out]
-			clear(dx)
-			for _, r := range down {
+			if !whole {
+				clear(dx)
+			}
+			for k, r := range down {
 				for i := 0; r.from >= 0 && i < r.n; i++ {
 					row, to := dy[(r.to+i)*cols.Out:][:cols.Out], dx[(r.from+i*r.step)*cols.In:][:cols.In]
-					for _, c := range across {
-						switch d := row[c.to:][:c.n]; {
-						case c.from < 0:
-						case c.step == 1:
-							simd.Add(to[c.from:][:c.n], d)
-						default:
-							for k, v := range d {
-								to[c.from+k*c.step] += v
-							}
-						}
-					}
+					padRowBackward(to, row, across, whole && k == 0)
 				}
 			}
 		}
 	})
+}
+
+// padRowBackward adds a row of dy to dx; where first is set, dx holds nothing yet.
+func padRowBackward[T Float](dx, dy []T, across []padRun, first bool) {
+	for k, c := range across {
+		switch d := dy[c.to:][:c.n]; {
+		case c.from < 0:
+		case first && k == 0:
+			copy(dx, d)
+		case c.step == 1 && c.n > 1:
+			simd.Add(dx[c.from:][:c.n], d)
+		default:
+			for k, v := range d {
+				dx[c.from+k*c.step] += v
+			}
+		}
+	}
 }
