@@ -125,7 +125,14 @@ func runWide[T Float](all ...*correlation[T]) {
 			}
 		}
 	}
-	workers.Each(small, groups*parts, 1, func(t int) {
+	// Where there are too few outputs for all threads, filters are shared out too.
+	shares := 1
+	if n := workers.Threads(); groups*parts < n {
+		shares = min(len(blocks), 2*n)
+	}
+	workers.Each(small, groups*parts*shares, 1, func(t int) {
+		share := t % shares
+		t /= shares
 		first := t / parts * together
 		total := min(together, p.n-first) * pixels
 		part := t % parts
@@ -134,7 +141,7 @@ func runWide[T Float](all ...*correlation[T]) {
 			hi = total * (part + 1) / parts / simd.LaneStep * simd.LaneStep
 		}
 		if lo < hi {
-			w.run(first, lo, hi)
+			w.run(first, lo, hi, blocks[len(blocks)*share/shares:len(blocks)*(share+1)/shares])
 		}
 	})
 }
@@ -207,8 +214,9 @@ type wideTask[T Float] struct {
 	last  *intTable // what a micro-kernel reads when a chunk has fewer outputs left than it makes
 }
 
-// run makes the outputs lo to hi−1, counted through the images from first on.
-func (w *wideRun[T]) run(first, lo, hi int) {
+// run makes the outputs lo to hi−1, counted through the images from first on, of some blocks of
+// filters.
+func (w *wideRun[T]) run(first, lo, hi int, blocks []laneBlock) {
 	p, phases := w.all[0], len(w.all)
 	chunks := max(1, (hi-lo+w.chunk/2)/w.chunk)
 	s := takeScratch[T](3)
@@ -223,7 +231,7 @@ func (w *wideRun[T]) run(first, lo, hi int) {
 	}
 	for col := lo; col < hi; col += t.chunk {
 		cols := min(t.chunk, hi-col)
-		for _, b := range w.blocks {
+		for _, b := range blocks {
 			// Where outputs are too few for the last micro-kernel, the last one stands for the
 			// others.
 			whole := cols / w.shape.Pixels(b.width) * w.shape.Pixels(b.width)
