@@ -51,6 +51,7 @@ func newForward[T Float](g Conv) correlation[T] {
 		dstImage: g.K * g.P * g.Q, dstPlane: g.P * g.Q, dstRow: g.Q, dstCol: 1,
 		rows: rows, cols: cols,
 		wm: c * g.R * g.S, wPlane: g.R * g.S, wRow: g.S,
+		srcLast: g.FromLast, dstLast: g.ToLast,
 	}
 }
 
@@ -251,8 +252,10 @@ type correlation[T Float] struct {
 	bias           []T
 	relu, six      bool
 	winograd       bool // permitted
-	held           *Held[T]
-	group          int // whose filters these are
+	// The source or dst has its channels last. Distances above are those of planes all the same.
+	srcLast, dstLast bool
+	held             *Held[T]
+	group            int // whose filters these are
 
 	moments *imageMoments[T] // what is told of outputs that are in their places, or nil
 
@@ -263,10 +266,10 @@ type correlation[T Float] struct {
 	direct  bool  // rows' taps come first in offsets and packed, then planes
 	packed  []T
 
-	// What is read are rows pitch apart of planes plane apart of images image apart: the padded
-	// copy's or, where asIs is set, the source's own.
-	asIs                bool
-	pitch, plane, image int
+	// What is read are pixels, pixel apart, of rows pitch apart of planes plane apart of images
+	// image apart: the padded copy's or, where asIs is set, the source's own.
+	asIs                       bool
+	pixel, pitch, plane, image int
 }
 
 // depthBlock is how many products of a sum are made at a time: a panel of so many stays in the
@@ -320,7 +323,12 @@ func (p *correlation[T]) runTiles() {
 }
 
 // frame is the padding of the source.
-func (p *correlation[T]) frame() frame { return frame{p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp} }
+func (p *correlation[T]) frame() frame {
+	if p.srcLast { // rows of pixels are rows of one plane
+		return frame{1, p.h, p.w * p.planes, p.top, p.left * p.planes, p.hp, p.wp * p.planes}
+	}
+	return frame{p.planes, p.h, p.w, p.top, p.left, p.hp, p.wp}
+}
 
 // measure works out the distances of what a sum meets, in a table that the caller frees. asIs
 // permits that the source is read where it lies, if no tap meets padding.
@@ -329,11 +337,14 @@ func (p *correlation[T]) measure(asIs bool) *intTable {
 	if p.pitch, p.plane, p.image = p.wp, p.hp*p.wp, p.frame().size(); p.asIs {
 		p.pitch, p.plane, p.image = p.w, p.h*p.w, p.srcImage
 	}
+	if p.pixel = 1; p.srcLast {
+		p.pixel, p.pitch, p.plane = p.planes, p.pitch*p.planes, 1
+	}
 	table := takeInts(p.depth)
 	p.offsets = table.ints[:0]
 	add := func(c int, r tap) {
 		for _, q := range p.cols {
-			p.offsets = append(p.offsets, c*p.plane+r.at*p.pitch+q.at)
+			p.offsets = append(p.offsets, c*p.plane+r.at*p.pitch+q.at*p.pixel)
 		}
 	}
 	if p.direct {

@@ -30,6 +30,8 @@ type candidate[T Float] struct {
 // runs.
 func newCandidates[T Float]() []candidate[T] {
 	return []candidate[T]{
+		{name: "turned", acceptsConv: acceptsTurned[T], runConv: runTurned[T]},
+		{name: "channels", acceptsConv: acceptsChannels, runConv: runChannels[T]},
 		{name: "reference", acceptsConv: acceptsReference, runConv: runReference[T]},
 		{name: "depthwise", acceptsConv: acceptsDepthwise, runConv: runDepthwise[T]},
 		{name: "whole", acceptsConv: acceptsWhole, runConv: runWholeFilter[T]},
@@ -244,6 +246,8 @@ func acceptsWinograd[T Float](p *correlation[T]) string {
 func acceptsLanes[T Float](p *correlation[T]) string {
 	s := simd.NewLaneShape[T]()
 	switch {
+	case s.Vectors > 0 && (p.srcLast || p.dstLast):
+		return "" // the others read and write planes
 	case s.Vectors == 0:
 		return "no vectors in this tier"
 	case p.m < s.Lanes:
@@ -260,6 +264,8 @@ func runLanes[T Float](p *correlation[T]) { runWide(p) }
 
 func acceptsRows[T Float](p *correlation[T]) string {
 	switch {
+	case p.srcLast || p.dstLast:
+		return "channels are last"
 	case simd.CurrentTier() != simd.Generic:
 		return "the tier has vectors"
 	case p.m > 8:
@@ -275,6 +281,8 @@ func acceptsRows[T Float](p *correlation[T]) string {
 func acceptsDirect[T Float](p *correlation[T]) string {
 	p.kern = simd.NewTileShape[T]()
 	switch {
+	case p.srcLast || p.dstLast:
+		return "channels are last"
 	case !simd.CanDirect(p.stepW, p.dstCol):
 		return "no kernel for the stride in this tier"
 	case !p.preferDirect():

@@ -73,11 +73,14 @@ func heldBy[T Float](w []T) *Held[T] {
 // find is memory for n packed weights. Where done is not nil, they have yet to be packed, and then
 // it is to be called.
 func (p *correlation[T]) find(algorithm string, s *scratch[T], buffer, n int) (packed []T, done func()) {
-	h := p.held
+	return p.held.find(packing{algorithm, simd.CurrentTier(), p.tile, p.group, p.m, p.planes, len(p.rows), len(p.cols), p.rows[0].element > 0 || p.cols[0].element > 0}, s, buffer, n)
+}
+
+// find is memory of s where nobody holds the weights.
+func (h *Held[T]) find(of packing, s *scratch[T], buffer, n int) (packed []T, done func()) {
 	if h == nil {
 		return s.slice(buffer, n), func() {}
 	}
-	of := packing{algorithm, simd.CurrentTier(), p.tile, p.group, p.m, p.planes, len(p.rows), len(p.cols), p.rows[0].element > 0 || p.cols[0].element > 0}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if packed := h.packed[of]; packed != nil {

@@ -71,9 +71,15 @@ func runWide[T Float](all ...*correlation[T]) {
 	shape := simd.NewLaneShape[T]()
 	blocks := laneBlocks(shape, p.m)
 	filled := blocks[len(blocks)-1].first + blocks[len(blocks)-1].width
-	s := takeForCall[T](3)
+	s := takeForCall[T](4)
 	defer s.free()
 	weights := 0
+	var cut []T
+	if p.relu {
+		limits := cutOf[T](true, p.six)
+		cut = s.slice(3, len(limits))
+		copy(cut, limits[:])
+	}
 	for _, c := range all {
 		defer c.measure(true).free()
 		weights += filled * c.depth
@@ -102,7 +108,7 @@ func runWide[T Float](all ...*correlation[T]) {
 
 	// Tasks are some images, or parts of one. An output's sum does not depend on the task that
 	// makes it, so that their number may follow the threads'.
-	w := wideRun[T]{all: all, shape: shape, blocks: blocks, bias: bias, chunk: laneChunk / len(all)}
+	w := wideRun[T]{all: all, shape: shape, blocks: blocks, bias: bias, cut: cut, chunk: laneChunk / len(all)}
 	if weights > laneHeavy {
 		w.heavy = true
 		w.chunk *= 2
@@ -121,7 +127,7 @@ func runWide[T Float](all ...*correlation[T]) {
 	for n := range together {
 		for i := range p.outH {
 			for j := range p.outW {
-				w.at = append(w.at, n*p.image+i*p.stepH*p.pitch+j*p.stepW)
+				w.at = append(w.at, n*p.image+i*p.stepH*p.pitch+j*p.stepW*p.pixel)
 			}
 		}
 	}
@@ -198,6 +204,7 @@ type wideRun[T Float] struct {
 	shape  simd.LaneShape
 	blocks []laneBlock
 	bias   []T
+	cut    []T // the least and the greatest output, or nil
 	chunk  int
 	heavy  bool  // the weights do not stay in the second-level cache
 	at     []int // distances of a task's outputs in its images
@@ -264,7 +271,10 @@ func (t *wideTask[T]) sum(b laneBlock, phase, k0, col, cols int) {
 	final, placed := k0+kb == c.depth, 0
 	switch {
 	case final:
-		end = simd.LaneEnd[T]{ReLU: c.relu, Step: c.dstPlane, Touches: b.have, Next: mr * c.dstCol}
+		end = simd.LaneEnd[T]{Cut: t.cut, Step: c.dstPlane, Touches: b.have, Next: mr * c.dstCol}
+		if p.dstLast {
+			end.Touches = 0
+		}
 		if t.bias != nil {
 			end.Bias = t.bias[b.first:]
 		}
@@ -280,12 +290,21 @@ func (t *wideTask[T]) sum(b laneBlock, phase, k0, col, cols int) {
 		} else {
 			tiles = 1
 		}
-		if final {
+		if final && !p.dstLast {
 			end.Touch = p.dst[p.place(t.first, b.first, col+i):]
-		} else {
+		} else if !final {
 			end.Touch = weights[min(kb*b.width+i/mr*end.Next, len(weights)):]
 		}
-		simd.LaneTile(t.shape, b.width, tiles, t.x, at, c.offsets[k0:][:kb], weights[:kb*b.width], t.tile[i*ldc+phase*b.width:], ldc, k0 > 0, &end)
+		to, ld := t.tile[i*ldc+phase*b.width:], ldc
+		inPlace := p.dstLast && b.have == b.width && i+tiles*mr <= cols
+		if inPlace {
+			to, ld = p.dst[p.lastPlace(t.first, b.first, col+i):], p.m
+		}
+		simd.LaneTile(t.shape, b.width, tiles, t.x, at, c.offsets[k0:][:kb], weights[:kb*b.width], to, ld, k0 > 0, &end)
+		if inPlace {
+			placed = i + tiles*mr
+			continue
+		}
 		// They go while they are in the nearest cache.
 		if done := min(i+tiles*mr, cols); final && phase+1 == len(t.all) && (done-placed >= placeStep || done == cols) {
 			t.put(t.tile[placed*ldc:], b, col+placed, done-placed)
@@ -301,12 +320,18 @@ func (p *correlation[T]) place(first, m, at int) int {
 	return (first+n)*p.dstImage + m*p.dstPlane + o/p.outW*p.dstRow + o%p.outW*p.dstCol
 }
 
+// lastPlace is place where dst has its channels last.
+func (p *correlation[T]) lastPlace(first, m, at int) int { return (first*p.outH*p.outW+at)*p.m + m }
+
 // put transposes the outputs col to col+cols−1 of a block of filters into their places: by way of
 // rows where neighbours lie apart there, in which a second phase would alternate with the first.
 func (t *wideTask[T]) put(tile []T, b laneBlock, col, cols int) {
 	p := t.all[0]
-	if p.six {
-		upToSix(tile[:cols*b.width])
+	if p.dstLast {
+		for i := range cols {
+			copy(p.dst[p.lastPlace(t.first, b.first, col+i):][:b.have], tile[i*b.width:])
+		}
+		return
 	}
 	if len(t.all) == 1 && t.rows != nil {
 		simd.Transpose(t.rows, t.chunk, tile, b.width, cols, b.have)

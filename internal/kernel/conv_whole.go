@@ -14,6 +14,8 @@ func acceptsWhole(dir Direction, g Conv) string {
 	switch {
 	case dir == ToOutput && (g.N > dotRows || g.C*g.H*g.W < dotTerms || simd.CurrentTier() == simd.Generic):
 		return "the forward pass has no padding to avoid, and many images or short sums"
+	case dir == ToOutput && g.last():
+		return "channels are last"
 	case dir == ToOutput && g.R*g.S == 1:
 		return "filters of one element"
 	case g.Groups != 1:

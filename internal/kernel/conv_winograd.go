@@ -293,6 +293,12 @@ func (w *winogradPlan[T]) task(lo, hi int) {
 			if w.six {
 				upToSix(out[:rows*line])
 			}
+			if w.dstLast {
+				for i := range rows * w.outW {
+					copy(w.dst[w.lastPlace(n, b.first, row*w.outW+i):][:b.have], out[i*b.width:])
+				}
+				continue
+			}
 			simd.Transpose(w.dst[n*w.dstImage+b.first*w.dstPlane+row*w.outW:], w.dstPlane, out, b.width, rows*w.outW, b.have)
 		}
 	}
@@ -321,12 +327,29 @@ func (w *winogradPlan[T]) strip(dst, tmp []T, g int) {
 	}
 	clear(dst[:(lo-first)*line])
 	clear(dst[(hi-first)*line:])
-	simd.Transpose(tmp, w.channels, w.src[n*w.srcImage+lo*w.w:], w.h*w.w, w.planes, (hi-lo)*w.w)
+	if !w.srcLast {
+		simd.Transpose(tmp, w.channels, w.src[n*w.srcImage+lo*w.w:], w.h*w.w, w.planes, (hi-lo)*w.w)
+	}
 	for r := range hi - lo {
 		row := dst[(lo+r-first)*line:][:line]
 		clear(row[:w.left*w.channels])
-		copy(row[w.left*w.channels:], tmp[r*w.w*w.channels:][:(cols-1)*w.channels+w.planes])
+		w.stripRow(row[w.left*w.channels:], tmp[r*w.w*w.channels:], n*w.srcImage+(lo+r)*w.w*w.planes, cols)
 		clear(row[(w.left+cols)*w.channels:])
+	}
+}
+
+// stripRow copies a row of so many pixels, from tmp or, where the source has its channels last, from
+// there.
+func (w *winogradPlan[T]) stripRow(dst, tmp []T, at, cols int) {
+	switch {
+	case !w.srcLast:
+		copy(dst, tmp[:(cols-1)*w.channels+w.planes])
+	case w.planes == w.channels:
+		copy(dst, w.src[at:][:cols*w.planes])
+	default:
+		for j := range cols {
+			copy(dst[j*w.channels:], w.src[at+j*w.planes:][:w.planes])
+		}
 	}
 }
 
@@ -353,10 +376,13 @@ func (w *winogradPlan[T]) ahead(lo, hi, k int) (a winogradAhead[T]) {
 		a.weights, a.each = w.filled*w.planes, (min(w.planes, laneDepth)*b.width/l+calls-1)/calls
 		return a
 	}
-	if k == 0 && hi < w.n*w.down {
+	if k == 0 && hi < w.n*w.down && !w.srcLast {
 		n, row := hi/w.down, max(0, hi%w.down*w.m-w.top)
 		a.in, a.inPlane, a.planes = w.src[n*w.srcImage+row*w.w:], w.h*w.w, w.planes
 		a.inLines = (min(w.h-row, (hi-lo)*w.m)*w.w + l - 1) / l
+	}
+	if w.dstLast {
+		return a
 	}
 	n, row := lo/w.down, lo%w.down*w.m
 	a.out, a.outPlane, a.filters = w.dst[n*w.dstImage+b.first*w.dstPlane+row*w.outW:], w.dstPlane, b.have

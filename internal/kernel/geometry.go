@@ -100,6 +100,9 @@ type Conv struct {
 	// Winograd permits algorithms of fewer multiplications whose rounding error is larger (see
 	// WinogradBound).
 	Winograd bool
+	// FromLast and ToLast say that Forward's x and y have their channels last, N×H×W×C. Gradients
+	// do not heed them.
+	FromLast, ToLast bool
 	// ReLU6 says that what Forward is told to cut at 0 is cut at 6, too.
 	ReLU6 bool
 }

@@ -27,12 +27,11 @@ func (s LaneShape) Pixels(width int) int {
 }
 
 // A LaneEnd says how LaneTile finishes: with a bias, of as many elements as the tile is wide, or
-// none, and a ReLU. On its way, one for each product of a sum, it asks the caches for Touches
+// none, and with Cut, the least and the greatest result, or none. On its way, one for each product of a sum, it asks the caches for Touches
 // lines, Step apart, from Touch on, and Next farther on for the next tile, where it has registers
 // for that.
 type LaneEnd[T Float] struct {
-	Bias                []T
-	ReLU                bool
+	Bias, Cut           []T
 	Touch               []T
 	Step, Touches, Next int
 }

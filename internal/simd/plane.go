@@ -82,3 +82,28 @@ func Dot[T Float](d, x []T, step int) T {
 	}
 	return (s0 + s2) + (s1 + s3)
 }
+
+// TakesTaps reports whether the tier has a kernel for TapChannels.
+func TakesTaps() bool { return traits[tier].planes }
+
+// TapChannelsNone is TapChannels for one output that meets no tap.
+func TapChannelsNone[T Float](y, bias, cut []T) {
+	tapChannels(1, len(y), y, 0, nil, 0, nil, nil, bias, cut)
+}
+
+// tapChannels is TapChannels in plain Go.
+func tapChannels[T Float](outputs, channels int, y []T, ldy int, x []T, step int, taps []int, w, bias, cut []T) {
+	for i := range outputs {
+		row := y[i*ldy:][:channels]
+		copy(row, bias)
+		for t := 0; t < len(taps); t += 2 {
+			from, by := x[i*step+taps[t]:][:channels], w[taps[t+1]:][:channels]
+			for c, v := range from {
+				row[c] += v * by[c]
+			}
+		}
+		for c, v := range row {
+			row[c] = min(cut[1], max(cut[0], v))
+		}
+	}
+}

@@ -49,6 +49,11 @@ func depthwise3x3x32AVX512(rows int, blocks int, y *float32, ldy int, x *float32
 //go:noescape
 func depthwiseFilter3x3x32AVX512(rows int, blocks int, d *float32, ldd int, x *float32, ldx int, h int, top int, left int, masks *uint16, sums *float32)
 
+// tapChannels32AVX512 is y[i·ldy+c] = min(cut[1], max(cut[0], bias[c] + Σ_t x[i·step+taps[2t]+c]·w[taps[2t+1]+c])), 0 ≤ t < count, 0 ≤ i < outputs, 0 ≤ c < channels.
+//
+//go:noescape
+func tapChannels32AVX512(outputs int, channels int, y *float32, ldy int, x *float32, step int, taps *int, count int, w *float32, bias *float32, cut *float32)
+
 // dotRows32AVX512 is Σ_l sums[l] += Σ_p Σ_q d[p·ldd+q]·x[p·ldx + q], 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.
 //
 //go:noescape
@@ -198,6 +203,11 @@ func depthwise3x3x64AVX512(rows int, blocks int, y *float64, ldy int, x *float64
 //
 //go:noescape
 func depthwiseFilter3x3x64AVX512(rows int, blocks int, d *float64, ldd int, x *float64, ldx int, h int, top int, left int, masks *uint16, sums *float64)
+
+// tapChannels64AVX512 is y[i·ldy+c] = min(cut[1], max(cut[0], bias[c] + Σ_t x[i·step+taps[2t]+c]·w[taps[2t+1]+c])), 0 ≤ t < count, 0 ≤ i < outputs, 0 ≤ c < channels.
+//
+//go:noescape
+func tapChannels64AVX512(outputs int, channels int, y *float64, ldy int, x *float64, step int, taps *int, count int, w *float64, bias *float64, cut *float64)
 
 // dotRows64AVX512 is Σ_l sums[l] += Σ_p Σ_q d[p·ldd+q]·x[p·ldx + q], 0 ≤ p < rows, 0 ≤ q < n, each lane l having a part of the sum.
 //

@@ -715,6 +715,162 @@ next:
 	VZEROUPPER
 	RET
 
+// func tapChannels32AVX512(outputs int, channels int, y *float32, ldy int, x *float32, step int, taps *int, count int, w *float32, bias *float32, cut *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·tapChannels32AVX512(SB), NOSPLIT, $0-88
+	MOVQ         cut+80(FP), AX
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z1
+	MOVQ         channels+8(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $+15, CX
+	SUBQ         CX, AX
+	SHLQ         $0x02, AX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, DX
+	KMOVW        DX, K1
+	KXNORW       K2, K2, K2
+	MOVQ         step+40(FP), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), DX
+	MOVQ         ldy+24(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         x+32(FP), SI
+	MOVQ         y+16(FP), DI
+	MOVQ         outputs+0(FP), R8
+
+outputs6:
+	CMPQ R8, $+6
+	JLT  fewer6
+	XORQ R9, R9
+
+channels6:
+	KMOVW  K2, K3
+	CMPQ   R9, AX
+	JLT    whole6
+	KTESTW K1, K1
+	JZ     next6
+	KMOVW  K1, K3
+
+whole6:
+	MOVQ      bias+72(FP), R10
+	VMOVUPS.Z (R10)(R9*1), K3, Z2
+	VMOVUPS   Z2, Z3
+	VMOVUPS   Z2, Z4
+	VMOVUPS   Z2, Z5
+	VMOVUPS   Z2, Z6
+	VMOVUPS   Z2, Z7
+	MOVQ      taps+48(FP), R10
+	MOVQ      count+56(FP), R11
+
+tap6:
+	MOVQ        8(R10), R12
+	MOVQ        w+64(FP), R13
+	LEAQ        (R13)(R12*4), R13
+	VMOVUPS.Z   (R13)(R9*1), K3, Z8
+	MOVQ        (R10), R12
+	LEAQ        (SI)(R12*4), R12
+	ADDQ        R9, R12
+	VFMADD231PS (R12), Z8, K3, Z2
+	VFMADD231PS (R12)(CX*1), Z8, K3, Z3
+	VFMADD231PS (R12)(CX*2), Z8, K3, Z4
+	ADDQ        DX, R12
+	VFMADD231PS (R12), Z8, K3, Z5
+	VFMADD231PS (R12)(CX*1), Z8, K3, Z6
+	VFMADD231PS (R12)(CX*2), Z8, K3, Z7
+	ADDQ        $+16, R10
+	DECQ        R11
+	JNZ         tap6
+	LEAQ        (DI)(R9*1), R10
+	VMAXPS      Z2, Z0, Z2
+	VMINPS      Z2, Z1, Z2
+	VMOVUPS     Z2, K3, (R10)
+	ADDQ        BX, R10
+	VMAXPS      Z3, Z0, Z3
+	VMINPS      Z3, Z1, Z3
+	VMOVUPS     Z3, K3, (R10)
+	ADDQ        BX, R10
+	VMAXPS      Z4, Z0, Z4
+	VMINPS      Z4, Z1, Z4
+	VMOVUPS     Z4, K3, (R10)
+	ADDQ        BX, R10
+	VMAXPS      Z5, Z0, Z5
+	VMINPS      Z5, Z1, Z5
+	VMOVUPS     Z5, K3, (R10)
+	ADDQ        BX, R10
+	VMAXPS      Z6, Z0, Z6
+	VMINPS      Z6, Z1, Z6
+	VMOVUPS     Z6, K3, (R10)
+	ADDQ        BX, R10
+	VMAXPS      Z7, Z0, Z7
+	VMINPS      Z7, Z1, Z7
+	VMOVUPS     Z7, K3, (R10)
+	ADDQ        $+64, R9
+	CMPQ        R9, AX
+	JLE         channels6
+
+next6:
+	ADDQ DX, SI
+	ADDQ DX, SI
+	ADDQ BX, DI
+	ADDQ BX, DI
+	ADDQ BX, DI
+	ADDQ BX, DI
+	ADDQ BX, DI
+	ADDQ BX, DI
+	SUBQ $+6, R8
+	JMP  outputs6
+
+fewer6:
+outputs1:
+	CMPQ R8, $+1
+	JLT  fewer1
+	XORQ R9, R9
+
+channels1:
+	KMOVW  K2, K3
+	CMPQ   R9, AX
+	JLT    whole1
+	KTESTW K1, K1
+	JZ     next1
+	KMOVW  K1, K3
+
+whole1:
+	MOVQ      bias+72(FP), DX
+	VMOVUPS.Z (DX)(R9*1), K3, Z2
+	MOVQ      taps+48(FP), DX
+	MOVQ      count+56(FP), R10
+
+tap1:
+	MOVQ        8(DX), R11
+	MOVQ        w+64(FP), R12
+	LEAQ        (R12)(R11*4), R12
+	VMOVUPS.Z   (R12)(R9*1), K3, Z3
+	MOVQ        (DX), R11
+	LEAQ        (SI)(R11*4), R11
+	ADDQ        R9, R11
+	VFMADD231PS (R11), Z3, K3, Z2
+	ADDQ        $+16, DX
+	DECQ        R10
+	JNZ         tap1
+	LEAQ        (DI)(R9*1), DX
+	VMAXPS      Z2, Z0, Z2
+	VMINPS      Z2, Z1, Z2
+	VMOVUPS     Z2, K3, (DX)
+	ADDQ        $+64, R9
+	CMPQ        R9, AX
+	JLE         channels1
+
+next1:
+	ADDQ CX, SI
+	ADDQ BX, DI
+	SUBQ $+1, R8
+	JMP  outputs1
+
+fewer1:
+	VZEROUPPER
+	RET
+
 // func dotRows32AVX512(rows int, n int, d *float32, ldd int, x *float32, ldx int, sums *float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·dotRows32AVX512(SB), NOSPLIT, $0-56
@@ -5008,6 +5164,162 @@ next:
 	VMOVUPS Z6, 384(AX)
 	VMOVUPS Z7, 448(AX)
 	VMOVUPS Z8, 512(AX)
+	VZEROUPPER
+	RET
+
+// func tapChannels64AVX512(outputs int, channels int, y *float64, ldy int, x *float64, step int, taps *int, count int, w *float64, bias *float64, cut *float64)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·tapChannels64AVX512(SB), NOSPLIT, $0-88
+	MOVQ         cut+80(FP), AX
+	VBROADCASTSD (AX), Z0
+	VBROADCASTSD 8(AX), Z1
+	MOVQ         channels+8(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $+7, CX
+	SUBQ         CX, AX
+	SHLQ         $0x03, AX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, DX
+	KMOVW        DX, K1
+	KXNORW       K2, K2, K2
+	MOVQ         step+40(FP), CX
+	SHLQ         $0x03, CX
+	LEAQ         (CX)(CX*2), DX
+	MOVQ         ldy+24(FP), BX
+	SHLQ         $0x03, BX
+	MOVQ         x+32(FP), SI
+	MOVQ         y+16(FP), DI
+	MOVQ         outputs+0(FP), R8
+
+outputs6:
+	CMPQ R8, $+6
+	JLT  fewer6
+	XORQ R9, R9
+
+channels6:
+	KMOVW  K2, K3
+	CMPQ   R9, AX
+	JLT    whole6
+	KTESTW K1, K1
+	JZ     next6
+	KMOVW  K1, K3
+
+whole6:
+	MOVQ      bias+72(FP), R10
+	VMOVUPD.Z (R10)(R9*1), K3, Z2
+	VMOVUPS   Z2, Z3
+	VMOVUPS   Z2, Z4
+	VMOVUPS   Z2, Z5
+	VMOVUPS   Z2, Z6
+	VMOVUPS   Z2, Z7
+	MOVQ      taps+48(FP), R10
+	MOVQ      count+56(FP), R11
+
+tap6:
+	MOVQ        8(R10), R12
+	MOVQ        w+64(FP), R13
+	LEAQ        (R13)(R12*8), R13
+	VMOVUPD.Z   (R13)(R9*1), K3, Z8
+	MOVQ        (R10), R12
+	LEAQ        (SI)(R12*8), R12
+	ADDQ        R9, R12
+	VFMADD231PD (R12), Z8, K3, Z2
+	VFMADD231PD (R12)(CX*1), Z8, K3, Z3
+	VFMADD231PD (R12)(CX*2), Z8, K3, Z4
+	ADDQ        DX, R12
+	VFMADD231PD (R12), Z8, K3, Z5
+	VFMADD231PD (R12)(CX*1), Z8, K3, Z6
+	VFMADD231PD (R12)(CX*2), Z8, K3, Z7
+	ADDQ        $+16, R10
+	DECQ        R11
+	JNZ         tap6
+	LEAQ        (DI)(R9*1), R10
+	VMAXPD      Z2, Z0, Z2
+	VMINPD      Z2, Z1, Z2
+	VMOVUPD     Z2, K3, (R10)
+	ADDQ        BX, R10
+	VMAXPD      Z3, Z0, Z3
+	VMINPD      Z3, Z1, Z3
+	VMOVUPD     Z3, K3, (R10)
+	ADDQ        BX, R10
+	VMAXPD      Z4, Z0, Z4
+	VMINPD      Z4, Z1, Z4
+	VMOVUPD     Z4, K3, (R10)
+	ADDQ        BX, R10
+	VMAXPD      Z5, Z0, Z5
+	VMINPD      Z5, Z1, Z5
+	VMOVUPD     Z5, K3, (R10)
+	ADDQ        BX, R10
+	VMAXPD      Z6, Z0, Z6
+	VMINPD      Z6, Z1, Z6
+	VMOVUPD     Z6, K3, (R10)
+	ADDQ        BX, R10
+	VMAXPD      Z7, Z0, Z7
+	VMINPD      Z7, Z1, Z7
+	VMOVUPD     Z7, K3, (R10)
+	ADDQ        $+64, R9
+	CMPQ        R9, AX
+	JLE         channels6
+
+next6:
+	ADDQ DX, SI
+	ADDQ DX, SI
+	ADDQ BX, DI
+	ADDQ BX, DI
+	ADDQ BX, DI
+	ADDQ BX, DI
+	ADDQ BX, DI
+	ADDQ BX, DI
+	SUBQ $+6, R8
+	JMP  outputs6
+
+fewer6:
+outputs1:
+	CMPQ R8, $+1
+	JLT  fewer1
+	XORQ R9, R9
+
+channels1:
+	KMOVW  K2, K3
+	CMPQ   R9, AX
+	JLT    whole1
+	KTESTW K1, K1
+	JZ     next1
+	KMOVW  K1, K3
+
+whole1:
+	MOVQ      bias+72(FP), DX
+	VMOVUPD.Z (DX)(R9*1), K3, Z2
+	MOVQ      taps+48(FP), DX
+	MOVQ      count+56(FP), R10
+
+tap1:
+	MOVQ        8(DX), R11
+	MOVQ        w+64(FP), R12
+	LEAQ        (R12)(R11*8), R12
+	VMOVUPD.Z   (R12)(R9*1), K3, Z3
+	MOVQ        (DX), R11
+	LEAQ        (SI)(R11*8), R11
+	ADDQ        R9, R11
+	VFMADD231PD (R11), Z3, K3, Z2
+	ADDQ        $+16, DX
+	DECQ        R10
+	JNZ         tap1
+	LEAQ        (DI)(R9*1), DX
+	VMAXPD      Z2, Z0, Z2
+	VMINPD      Z2, Z1, Z2
+	VMOVUPD     Z2, K3, (DX)
+	ADDQ        $+64, R9
+	CMPQ        R9, AX
+	JLE         channels1
+
+next1:
+	ADDQ CX, SI
+	ADDQ BX, DI
+	SUBQ $+1, R8
+	JMP  outputs1
+
+fewer1:
 	VZEROUPPER
 	RET
 

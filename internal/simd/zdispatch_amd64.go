@@ -2048,26 +2048,29 @@ func LaneTile[T Float](s LaneShape, width, tiles int, x []T, at, off []int, w, c
 		if end.Bias != nil {
 			_ = end.Bias[width-1]
 		}
-		acc, cut := flag(accumulate), flag(end.ReLU)
+		if end.Cut != nil {
+			_ = end.Cut[1]
+		}
+		acc := flag(accumulate)
 		if unsafe.Sizeof(T(0)) == 4 {
 			switch tier {
 			case AVX512:
 				switch width {
 				case 16:
-					lanes12x16x32AVX512(tiles, kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(end.Bias), cut)
+					lanes12x16x32AVX512(tiles, kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(end.Bias), p32(end.Cut))
 				case 32:
-					lanes12x32x32AVX512(tiles, kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(end.Bias), cut)
+					lanes12x32x32AVX512(tiles, kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(end.Bias), p32(end.Cut))
 				case 48:
-					lanes8x48x32AVX512(tiles, kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(end.Bias), cut, p32(end.Touch), end.Step, end.Touches, end.Next)
+					lanes8x48x32AVX512(tiles, kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(end.Bias), p32(end.Cut), p32(end.Touch), end.Step, end.Touches, end.Next)
 				default:
-					lanes6x64x32AVX512(tiles, kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(end.Bias), cut, p32(end.Touch), end.Step, end.Touches, end.Next)
+					lanes6x64x32AVX512(tiles, kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(end.Bias), p32(end.Cut), p32(end.Touch), end.Step, end.Touches, end.Next)
 				}
 			case AVX2:
 				switch width {
 				case 8:
-					lanes12x8x32AVX2(tiles, kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(end.Bias), cut)
+					lanes12x8x32AVX2(tiles, kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(end.Bias), p32(end.Cut))
 				default:
-					lanes6x16x32AVX2(tiles, kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(end.Bias), cut, p32(end.Touch), end.Step, end.Touches, end.Next)
+					lanes6x16x32AVX2(tiles, kc, p32(x), &at[0], &off[0], p32(w), p32(c), ldc, acc, p32(end.Bias), p32(end.Cut), p32(end.Touch), end.Step, end.Touches, end.Next)
 				}
 			}
 		} else {
@@ -2075,20 +2078,20 @@ func LaneTile[T Float](s LaneShape, width, tiles int, x []T, at, off []int, w, c
 			case AVX512:
 				switch width {
 				case 8:
-					lanes12x8x64AVX512(tiles, kc, p64(x), &at[0], &off[0], p64(w), p64(c), ldc, acc, p64(end.Bias), cut)
+					lanes12x8x64AVX512(tiles, kc, p64(x), &at[0], &off[0], p64(w), p64(c), ldc, acc, p64(end.Bias), p64(end.Cut))
 				case 16:
-					lanes12x16x64AVX512(tiles, kc, p64(x), &at[0], &off[0], p64(w), p64(c), ldc, acc, p64(end.Bias), cut)
+					lanes12x16x64AVX512(tiles, kc, p64(x), &at[0], &off[0], p64(w), p64(c), ldc, acc, p64(end.Bias), p64(end.Cut))
 				case 24:
-					lanes8x24x64AVX512(tiles, kc, p64(x), &at[0], &off[0], p64(w), p64(c), ldc, acc, p64(end.Bias), cut, p64(end.Touch), end.Step, end.Touches, end.Next)
+					lanes8x24x64AVX512(tiles, kc, p64(x), &at[0], &off[0], p64(w), p64(c), ldc, acc, p64(end.Bias), p64(end.Cut), p64(end.Touch), end.Step, end.Touches, end.Next)
 				default:
-					lanes6x32x64AVX512(tiles, kc, p64(x), &at[0], &off[0], p64(w), p64(c), ldc, acc, p64(end.Bias), cut, p64(end.Touch), end.Step, end.Touches, end.Next)
+					lanes6x32x64AVX512(tiles, kc, p64(x), &at[0], &off[0], p64(w), p64(c), ldc, acc, p64(end.Bias), p64(end.Cut), p64(end.Touch), end.Step, end.Touches, end.Next)
 				}
 			case AVX2:
 				switch width {
 				case 4:
-					lanes12x4x64AVX2(tiles, kc, p64(x), &at[0], &off[0], p64(w), p64(c), ldc, acc, p64(end.Bias), cut)
+					lanes12x4x64AVX2(tiles, kc, p64(x), &at[0], &off[0], p64(w), p64(c), ldc, acc, p64(end.Bias), p64(end.Cut))
 				default:
-					lanes6x8x64AVX2(tiles, kc, p64(x), &at[0], &off[0], p64(w), p64(c), ldc, acc, p64(end.Bias), cut, p64(end.Touch), end.Step, end.Touches, end.Next)
+					lanes6x8x64AVX2(tiles, kc, p64(x), &at[0], &off[0], p64(w), p64(c), ldc, acc, p64(end.Bias), p64(end.Cut), p64(end.Touch), end.Step, end.Touches, end.Next)
 				}
 			}
 		}
@@ -2340,6 +2343,31 @@ func Gradient3[T Float](d *Plane3, delta, x, sums []T) {
 		}
 	}
 
+}
+
+// TapChannels is y[i·ldy+c] = min(cut[1], max(cut[0], bias[c] + Σ_t x[i·step+taps[2t]+c]·w[taps[2t+1]+c]))
+// for 0 ≤ i < outputs and 0 ≤ c < channels.
+func TapChannels[T Float](outputs, channels int, y []T, ldy int, x []T, step int, taps []int, w, bias, cut []T) {
+	if tier != Generic {
+		for t := 0; t < len(taps); t += 2 {
+			_, _ = x[taps[t]:][(outputs-1)*step+channels-1], w[taps[t+1]:][channels-1]
+		}
+		_, _, _ = y[(outputs-1)*ldy+channels-1], bias[channels-1], cut[1]
+		if unsafe.Sizeof(T(0)) == 4 {
+			switch tier {
+			case AVX512:
+				tapChannels32AVX512(outputs, channels, p32(y), ldy, p32(x), step, unsafe.SliceData(taps), len(taps)/2, p32(w), p32(bias), p32(cut))
+				return
+			}
+		} else {
+			switch tier {
+			case AVX512:
+				tapChannels64AVX512(outputs, channels, p64(y), ldy, p64(x), step, unsafe.SliceData(taps), len(taps)/2, p64(w), p64(bias), p64(cut))
+				return
+			}
+		}
+	}
+	tapChannels(outputs, channels, y, ldy, x, step, taps, w, bias, cut)
 }
 
 // WinogradInput is dst = Bᵀ·src·B for a tile of m×m outputs, m = 4 or 2, and n vectors of channels.

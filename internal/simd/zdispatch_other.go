@@ -275,6 +275,12 @@ func Gradient3[T Float](d *Plane3, delta, x, sums []T) {
 
 }
 
+// TapChannels is y[i·ldy+c] = min(cut[1], max(cut[0], bias[c] + Σ_t x[i·step+taps[2t]+c]·w[taps[2t+1]+c]))
+// for 0 ≤ i < outputs and 0 ≤ c < channels.
+func TapChannels[T Float](outputs, channels int, y []T, ldy int, x []T, step int, taps []int, w, bias, cut []T) {
+	tapChannels(outputs, channels, y, ldy, x, step, taps, w, bias, cut)
+}
+
 // WinogradInput is dst = Bᵀ·src·B for a tile of m×m outputs, m = 4 or 2, and n vectors of channels.
 // Element (i, j) of src is at i·srcRow + j·srcCol, that of dst at i·dstRow + j·dstCol.
 func WinogradInput[T Float](m, n int, src []T, srcRow, srcCol int, dst []T, dstRow, dstCol int, tmp []T) {

@@ -4,74 +4,74 @@
 
 package simd
 
-// lanes6x64x32AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·64+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6·tiles, 0 ≤ j < 64. On the way it asks for the cache lines of touch[t·touchNext + l·touchStep], 0 ≤ t < tiles, 0 ≤ l < min(touches, kc), to the next even number of them.
+// lanes6x64x32AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·64+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then min(cut[1], max(cut[0], ·)) where cut is not nil, 0 ≤ k < kc, 0 ≤ i < 6·tiles, 0 ≤ j < 64. On the way it asks for the cache lines of touch[t·touchNext + l·touchStep], 0 ≤ t < tiles, 0 ≤ l < min(touches, kc), to the next even number of them.
 //
 //go:noescape
-func lanes6x64x32AVX512(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int, touch *float32, touchStep int, touches int, touchNext int)
+func lanes6x64x32AVX512(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, cut *float32, touch *float32, touchStep int, touches int, touchNext int)
 
-// lanes8x48x32AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·48+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 8·tiles, 0 ≤ j < 48. On the way it asks for the cache lines of touch[t·touchNext + l·touchStep], 0 ≤ t < tiles, 0 ≤ l < min(touches, kc), to the next even number of them.
+// lanes8x48x32AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·48+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then min(cut[1], max(cut[0], ·)) where cut is not nil, 0 ≤ k < kc, 0 ≤ i < 8·tiles, 0 ≤ j < 48. On the way it asks for the cache lines of touch[t·touchNext + l·touchStep], 0 ≤ t < tiles, 0 ≤ l < min(touches, kc), to the next even number of them.
 //
 //go:noescape
-func lanes8x48x32AVX512(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int, touch *float32, touchStep int, touches int, touchNext int)
+func lanes8x48x32AVX512(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, cut *float32, touch *float32, touchStep int, touches int, touchNext int)
 
-// lanes12x32x32AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·32+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 12·tiles, 0 ≤ j < 32.
+// lanes12x32x32AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·32+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then min(cut[1], max(cut[0], ·)) where cut is not nil, 0 ≤ k < kc, 0 ≤ i < 12·tiles, 0 ≤ j < 32.
 //
 //go:noescape
-func lanes12x32x32AVX512(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
+func lanes12x32x32AVX512(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, cut *float32)
 
-// lanes12x16x32AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·16+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 12·tiles, 0 ≤ j < 16.
+// lanes12x16x32AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·16+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then min(cut[1], max(cut[0], ·)) where cut is not nil, 0 ≤ k < kc, 0 ≤ i < 12·tiles, 0 ≤ j < 16.
 //
 //go:noescape
-func lanes12x16x32AVX512(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
+func lanes12x16x32AVX512(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, cut *float32)
 
 // peak32AVX512 does n rounds of 12 independent vector multiply-adds.
 func peak32AVX512(n int)
 
-// lanes6x32x64AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·32+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6·tiles, 0 ≤ j < 32. On the way it asks for the cache lines of touch[t·touchNext + l·touchStep], 0 ≤ t < tiles, 0 ≤ l < min(touches, kc), to the next even number of them.
+// lanes6x32x64AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·32+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then min(cut[1], max(cut[0], ·)) where cut is not nil, 0 ≤ k < kc, 0 ≤ i < 6·tiles, 0 ≤ j < 32. On the way it asks for the cache lines of touch[t·touchNext + l·touchStep], 0 ≤ t < tiles, 0 ≤ l < min(touches, kc), to the next even number of them.
 //
 //go:noescape
-func lanes6x32x64AVX512(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int, touch *float64, touchStep int, touches int, touchNext int)
+func lanes6x32x64AVX512(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, cut *float64, touch *float64, touchStep int, touches int, touchNext int)
 
-// lanes8x24x64AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·24+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 8·tiles, 0 ≤ j < 24. On the way it asks for the cache lines of touch[t·touchNext + l·touchStep], 0 ≤ t < tiles, 0 ≤ l < min(touches, kc), to the next even number of them.
+// lanes8x24x64AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·24+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then min(cut[1], max(cut[0], ·)) where cut is not nil, 0 ≤ k < kc, 0 ≤ i < 8·tiles, 0 ≤ j < 24. On the way it asks for the cache lines of touch[t·touchNext + l·touchStep], 0 ≤ t < tiles, 0 ≤ l < min(touches, kc), to the next even number of them.
 //
 //go:noescape
-func lanes8x24x64AVX512(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int, touch *float64, touchStep int, touches int, touchNext int)
+func lanes8x24x64AVX512(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, cut *float64, touch *float64, touchStep int, touches int, touchNext int)
 
-// lanes12x16x64AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·16+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 12·tiles, 0 ≤ j < 16.
+// lanes12x16x64AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·16+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then min(cut[1], max(cut[0], ·)) where cut is not nil, 0 ≤ k < kc, 0 ≤ i < 12·tiles, 0 ≤ j < 16.
 //
 //go:noescape
-func lanes12x16x64AVX512(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
+func lanes12x16x64AVX512(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, cut *float64)
 
-// lanes12x8x64AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·8+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 12·tiles, 0 ≤ j < 8.
+// lanes12x8x64AVX512 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·8+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then min(cut[1], max(cut[0], ·)) where cut is not nil, 0 ≤ k < kc, 0 ≤ i < 12·tiles, 0 ≤ j < 8.
 //
 //go:noescape
-func lanes12x8x64AVX512(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
+func lanes12x8x64AVX512(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, cut *float64)
 
 // peak64AVX512 does n rounds of 12 independent vector multiply-adds.
 func peak64AVX512(n int)
 
-// lanes6x16x32AVX2 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·16+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6·tiles, 0 ≤ j < 16. On the way it asks for the cache lines of touch[t·touchNext + l·touchStep], 0 ≤ t < tiles, 0 ≤ l < min(touches, kc), to the next even number of them.
+// lanes6x16x32AVX2 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·16+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then min(cut[1], max(cut[0], ·)) where cut is not nil, 0 ≤ k < kc, 0 ≤ i < 6·tiles, 0 ≤ j < 16. On the way it asks for the cache lines of touch[t·touchNext + l·touchStep], 0 ≤ t < tiles, 0 ≤ l < min(touches, kc), to the next even number of them.
 //
 //go:noescape
-func lanes6x16x32AVX2(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int, touch *float32, touchStep int, touches int, touchNext int)
+func lanes6x16x32AVX2(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, cut *float32, touch *float32, touchStep int, touches int, touchNext int)
 
-// lanes12x8x32AVX2 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·8+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 12·tiles, 0 ≤ j < 8.
+// lanes12x8x32AVX2 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·8+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then min(cut[1], max(cut[0], ·)) where cut is not nil, 0 ≤ k < kc, 0 ≤ i < 12·tiles, 0 ≤ j < 8.
 //
 //go:noescape
-func lanes12x8x32AVX2(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, relu int)
+func lanes12x8x32AVX2(tiles int, kc int, x *float32, at *int, off *int, w *float32, c *float32, ldc int, accumulate int, bias *float32, cut *float32)
 
 // peak32AVX2 does n rounds of 12 independent vector multiply-adds.
 func peak32AVX2(n int)
 
-// lanes6x8x64AVX2 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·8+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 6·tiles, 0 ≤ j < 8. On the way it asks for the cache lines of touch[t·touchNext + l·touchStep], 0 ≤ t < tiles, 0 ≤ l < min(touches, kc), to the next even number of them.
+// lanes6x8x64AVX2 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·8+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then min(cut[1], max(cut[0], ·)) where cut is not nil, 0 ≤ k < kc, 0 ≤ i < 6·tiles, 0 ≤ j < 8. On the way it asks for the cache lines of touch[t·touchNext + l·touchStep], 0 ≤ t < tiles, 0 ≤ l < min(touches, kc), to the next even number of them.
 //
 //go:noescape
-func lanes6x8x64AVX2(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int, touch *float64, touchStep int, touches int, touchNext int)
+func lanes6x8x64AVX2(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, cut *float64, touch *float64, touchStep int, touches int, touchNext int)
 
-// lanes12x4x64AVX2 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·4+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, 0 ≤ k < kc, 0 ≤ i < 12·tiles, 0 ≤ j < 4.
+// lanes12x4x64AVX2 is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·4+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then min(cut[1], max(cut[0], ·)) where cut is not nil, 0 ≤ k < kc, 0 ≤ i < 12·tiles, 0 ≤ j < 4.
 //
 //go:noescape
-func lanes12x4x64AVX2(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, relu int)
+func lanes12x4x64AVX2(tiles int, kc int, x *float64, at *int, off *int, w *float64, c *float64, ldc int, accumulate int, bias *float64, cut *float64)
 
 // peak64AVX2 does n rounds of 12 independent vector multiply-adds.
 func peak64AVX2(n int)

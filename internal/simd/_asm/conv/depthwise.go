@@ -326,3 +326,129 @@ func dot(f flavour) {
 	VZEROUPPER()
 	RET()
 }
+
+// tapChannels is for channels side by side: any taps of a depthwise filter, which are given by their
+// distances, for outputs that all of them meet.
+func tapChannels(f flavour) {
+	begin("tapChannels"+f.elem+f.tier, fmt.Sprintf("func(outputs, channels int, y *%[1]s, ldy int, x *%[1]s, step int, taps *int, count int, w, bias, cut *%[1]s)", f.goType),
+		"y[i·ldy+c] = min(cut[1], max(cut[0], bias[c] + Σ_t x[i·step+taps[2t]+c]·w[taps[2t+1]+c])), 0 ≤ t < count, 0 ≤ i < outputs, 0 ≤ c < channels.")
+	const most = 6 // outputs at a time
+	cut := Load(Param("cut"), GP64())
+	floor, ceiling := f.vector(), f.vector()
+	f.broadcast(Mem{Base: cut}, floor)
+	f.broadcast(Mem{Base: cut, Disp: f.size}, ceiling)
+	end := GP64()
+	Load(Param("channels"), end)
+	tail, all, k := f.tailMask(end), K(), K()
+	KXNORW(all, all, all)
+	step, step3, ldy := GP64(), GP64(), GP64()
+	Load(Param("step"), step)
+	SHLQ(U8(f.shift()), step)
+	LEAQ(Mem{Base: step, Index: step, Scale: 2}, step3)
+	Load(Param("ldy"), ldy)
+	SHLQ(U8(f.shift()), ldy)
+	x, y, left, channel := GP64(), GP64(), GP64(), GP64()
+	Load(Param("x"), x)
+	Load(Param("y"), y)
+	Load(Param("outputs"), left)
+	for _, outputs := range []int{most, 1} {
+		label := func(s string) string { return fmt.Sprintf("%s%d", s, outputs) }
+		Label(label("outputs"))
+		CMPQ(left, I8(int8(outputs)))
+		JLT(LabelRef(label("fewer")))
+		XORQ(channel, channel)
+		Label(label("channels"))
+		KMOVW(all, k)
+		CMPQ(channel, end)
+		JLT(LabelRef(label("whole")))
+		KTESTW(tail, tail)
+		JZ(LabelRef(label("next")))
+		KMOVW(tail, k)
+		Label(label("whole"))
+		f.tapTile(outputs, k, channel, x, y, step, step3, ldy, floor, ceiling, label("tap"))
+		ADDQ(I32(int32(f.bytes)), channel)
+		CMPQ(channel, end)
+		JLE(LabelRef(label("channels")))
+		Label(label("next"))
+		for range outputs / 3 {
+			ADDQ(step3, x)
+		}
+		for range outputs % 3 {
+			ADDQ(step, x)
+		}
+		for range outputs {
+			ADDQ(ldy, y)
+		}
+		SUBQ(I8(int8(outputs)), left)
+		JMP(LabelRef(label("outputs")))
+		Label(label("fewer"))
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// tapTile makes so many outputs of a vector of channels.
+func (f flavour) tapTile(outputs int, k, channel, x, y, step, step3, ldy reg.Register, floor, ceiling reg.VecVirtual, label string) {
+	load := func(m Mem, v reg.VecVirtual) {
+		if f.single() {
+			VMOVUPS_Z(m, k, v)
+		} else {
+			VMOVUPD_Z(m, k, v)
+		}
+	}
+	sums := make([]reg.VecVirtual, outputs)
+	for i := range sums {
+		sums[i] = f.vector()
+		if i > 0 {
+			VMOVUPS(sums[0], sums[i])
+			continue
+		}
+		load(Mem{Base: Load(Param("bias"), GP64()), Index: channel, Scale: 1}, sums[0])
+	}
+	taps, count := GP64(), GP64()
+	Load(Param("taps"), taps)
+	Load(Param("count"), count)
+	weights := f.vector()
+	Label(label)
+	from, w := GP64(), GP64()
+	MOVQ(Mem{Base: taps, Disp: 8}, from)
+	Load(Param("w"), w)
+	LEAQ(Mem{Base: w, Index: from, Scale: uint8(f.size)}, w)
+	load(Mem{Base: w, Index: channel, Scale: 1}, weights)
+	MOVQ(Mem{Base: taps}, from)
+	LEAQ(Mem{Base: x, Index: from, Scale: uint8(f.size)}, from)
+	ADDQ(channel, from)
+	for i, sum := range sums {
+		if i > 0 && i%3 == 0 {
+			ADDQ(step3, from)
+		}
+		m := Mem{Base: from}
+		if i%3 > 0 {
+			m.Index, m.Scale = step, uint8(i%3)
+		}
+		if f.single() {
+			VFMADD231PS(m, weights, k, sum)
+		} else {
+			VFMADD231PD(m, weights, k, sum)
+		}
+	}
+	ADDQ(I8(16), taps)
+	DECQ(count)
+	JNZ(LabelRef(label))
+	to := GP64()
+	LEAQ(Mem{Base: y, Index: channel, Scale: 1}, to)
+	for i, sum := range sums {
+		if i > 0 {
+			ADDQ(ldy, to)
+		}
+		if f.single() { // a NaN in the sum stays
+			VMAXPS(sum, floor, sum)
+			VMINPS(sum, ceiling, sum)
+			VMOVUPS(sum, k, Mem{Base: to})
+		} else {
+			VMAXPD(sum, floor, sum)
+			VMINPD(sum, ceiling, sum)
+			VMOVUPD(sum, k, Mem{Base: to})
+		}
+	}
+}

@@ -543,6 +543,7 @@ func main() {
 			spread(f)
 			depthwise3(f)
 			depthwiseFilter3(f)
+			tapChannels(f)
 			dot(f)
 			sumTaps(f, 1)
 			sumTaps(f, 2)

@@ -33,7 +33,7 @@ type tier struct {
 
 var tiers = []tier{
 	{"AVX512", "AVX512", 64, nil},
-	{"AVX2", "AVX2", 32, []string{"Direct", "Apply3", "Gradient3"}}, // planes is not set
+	{"AVX2", "AVX2", 32, []string{"Direct", "Apply3", "Gradient3", "TapChannels"}}, // planes is not set
 }
 
 // architectures have stubs in z*_ARCH.go.

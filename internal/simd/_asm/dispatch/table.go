@@ -287,14 +287,17 @@ _, _, _ = at[pixels-1], w[kc*width-1], c[(pixels-1)*ldc+width-1]
 if end.Bias != nil {
 	_ = end.Bias[width-1]
 }
-acc, cut := flag(accumulate), flag(end.ReLU)`,
+if end.Cut != nil {
+	_ = end.Cut[1]
+}
+acc := flag(accumulate)`,
 		on: "width", last: true,
 		kernels: []kernel{
-			{"{v}", "lanes12x{v}x{b}{t}", "tiles; kc; x; &at[0]; &off[0]; w; c; ldc; acc; end.Bias; cut"},
-			{"{2v}", "lanes12x{2v}x{b}{t}", "tiles; kc; x; &at[0]; &off[0]; w; c; ldc; acc; end.Bias; cut"},
+			{"{v}", "lanes12x{v}x{b}{t}", "tiles; kc; x; &at[0]; &off[0]; w; c; ldc; acc; end.Bias; end.Cut"},
+			{"{2v}", "lanes12x{2v}x{b}{t}", "tiles; kc; x; &at[0]; &off[0]; w; c; ldc; acc; end.Bias; end.Cut"},
 			{"{2v}", "lanes6x{2v}x{b}{t}", ""}, {"{3v}", "lanes8x{3v}x{b}{t}", ""}, {"{4v}", "lanes6x{4v}x{b}{t}", ""},
 		},
-		args: "tiles; kc; x; &at[0]; &off[0]; w; c; ldc; acc; end.Bias; cut; end.Touch; end.Step; end.Touches; end.Next",
+		args: "tiles; kc; x; &at[0]; &off[0]; w; c; ldc; acc; end.Bias; end.Cut; end.Touch; end.Step; end.Touches; end.Next",
 	},
 	{
 		doc: `Dots is sums[i, j, q mod lanes] += Σ_r Σ_q dy[from[i]+r·dyRow+q]·x[off[j]+r·xRow+q] over rows of n
@@ -348,6 +351,18 @@ the tap's sums, Lanes of them, one for each lane.`,
 		before:    "_, _, _ = delta[d.Rows*d.Cols-1], x[d.H*d.W-1], sums[9*d.Lanes-1]",
 		kernels:   one("depthwiseFilter3x3x{b}{t}"),
 		args:      "d.Rows; len(d.masks) / 4; delta; d.Cols; x; d.W; d.H; d.Top; d.Left; &d.masks[0]; sums",
+	},
+	{
+		doc: `TapChannels is y[i·ldy+c] = min(cut[1], max(cut[0], bias[c] + Σ_t x[i·step+taps[2t]+c]·w[taps[2t+1]+c]))
+for 0 ≤ i < outputs and 0 ≤ c < channels.`,
+		signature: "TapChannels[T Float](outputs, channels int, y []T, ldy int, x []T, step int, taps []int, w, bias, cut []T)",
+		before: `for t := 0; t < len(taps); t += 2 {
+	_, _ = x[taps[t]:][(outputs-1)*step+channels-1], w[taps[t+1]:][channels-1]
+}
+_, _, _ = y[(outputs-1)*ldy+channels-1], bias[channels-1], cut[1]`,
+		kernels: one("tapChannels{b}{t}"),
+		args:    "outputs; channels; y; ldy; x; step; unsafe.SliceData(taps); len(taps) / 2; w; bias; cut", after: "return",
+		tail: "tapChannels(outputs, channels, y, ldy, x, step, taps, w, bias, cut)",
 	},
 
 	// Winograd's transformations of one tile of m×m outputs, n vectors of channels of it.

@@ -71,8 +71,8 @@ func lanes(f flavour, pixels, vectors int) {
 	nr := vectors * f.bytes / f.size
 	name := fmt.Sprintf("lanes%dx%dx%s%s", pixels, nr, f.elem, f.tier)
 	touching := pixels <= touchPixels
-	signature := fmt.Sprintf("func(tiles, kc int, x *%[1]s, at, off *int, w, c *%[1]s, ldc, accumulate int, bias *%[1]s, relu int", f.goType)
-	doc := fmt.Sprintf("%s is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·%d+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then max(0, ·) where relu is not 0, "+
+	signature := fmt.Sprintf("func(tiles, kc int, x *%[1]s, at, off *int, w, c *%[1]s, ldc, accumulate int, bias, cut *%[1]s", f.goType)
+	doc := fmt.Sprintf("%s is c[i·ldc+j] = Σ_k x[at[i]+off[k]]·w[k·%d+j] (+ c[i·ldc+j] where accumulate is not 0) (+ bias[j] where it is not nil), then min(cut[1], max(cut[0], ·)) where cut is not nil, "+
 		"0 ≤ k < kc, 0 ≤ i < %d·tiles, 0 ≤ j < %d.", name, nr, pixels, nr)
 	if touching {
 		signature += fmt.Sprintf(", touch *%s, touchStep, touches, touchNext int", f.goType)
@@ -212,22 +212,23 @@ func lanes(f flavour, pixels, vectors int) {
 	Label("bias")
 	bias := Load(Param("bias"), GP64())
 	TESTQ(bias, bias)
-	JZ(LabelRef("relu"))
+	JZ(LabelRef("cut"))
 	for j, b := range wv {
 		VMOVUPS(Mem{Base: bias, Disp: j * f.bytes}, b)
 		for i := range sums {
 			f.op(VADDPS, VADDPD, b, sums[i][j], sums[i][j])
 		}
 	}
-	Label("relu")
-	relu := Load(Param("relu"), GP64())
-	TESTQ(relu, relu)
+	Label("cut")
+	cut := Load(Param("cut"), GP64())
+	TESTQ(cut, cut)
 	JZ(LabelRef("store"))
-	zero := xv[0]
-	f.zero(zero)
+	f.broadcast(Mem{Base: cut}, xv[0])
+	f.broadcast(Mem{Base: cut, Disp: f.size}, xv[1])
 	for i := range sums {
-		for _, v := range sums[i] {
-			f.op(VMAXPS, VMAXPD, v, zero, v) // a NaN in v stays
+		for _, v := range sums[i] { // a NaN in v stays
+			f.op(VMAXPS, VMAXPD, v, xv[0], v)
+			f.op(VMINPS, VMINPD, v, xv[1], v)
 		}
 	}
 	Label("store")
