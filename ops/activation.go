@@ -129,6 +129,10 @@ func (o activation) args() []arg                                   { return []ar
 func (o activation) result() arg                                   { return arg{name: "y", rank: o.Rank} }
 func (o activation) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
 
+func (o activation) arrange(_ tensor.Dtype, in []bool, out bool) (spec, bool) {
+	return o, everywhere(in, out)
+}
+
 // rule is dx = dy·f′(x). Third derivatives are not offered. ReLU6 has the same derivative at y as
 // at x, and x need not be kept.
 func (o activation) rule() []*term {

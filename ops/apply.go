@@ -383,6 +383,12 @@ func constantNode(g *G.ExprGraph, v G.Value) (*G.Node, error) {
 	return g.AddNode(n), nil
 }
 
+// arrange knows the sum, difference, product and quotient of images of one shape.
+func (o applied) arrange(_ tensor.Dtype, in []bool, out bool) (spec, bool) {
+	_, ok := o.Op.(binaryOp)
+	return o, ok && everywhere(in, out) && slices.Equal(o.in[0], o.in[1])
+}
+
 // fuse asks the Op for the op of both.
 func (o applied) fuse(next spec, at int) (spec, bool) {
 	f, ok := o.Op.(Fuser)

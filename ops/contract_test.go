@@ -73,7 +73,7 @@ func subjects() []subject {
 		{spec: sumChannels{sizeOf(y)}, shapes: []tensor.Shape{y}},
 		{spec: spreadChannels{sizeOf(y)}, shapes: []tensor.Shape{{6}}},
 		{spec: maxWinners{pool}, shapes: []tensor.Shape{from}},
-		{spec: gather{pool}, shapes: []tensor.Shape{from, to}, below: winners, bad: badWinners},
+		{spec: gather{Geometry: pool}, shapes: []tensor.Shape{from, to}, below: winners, bad: badWinners},
 		{spec: scatter{pool}, shapes: []tensor.Shape{to, to}, below: winners, bad: badWinners},
 		{spec: avgPool{pool, true}, shapes: []tensor.Shape{from}},
 		{spec: avgPoolBackward{pool, false}, shapes: []tensor.Shape{to}},

@@ -202,6 +202,14 @@ func convMoments[T kernel.Float](o conv2D, c *Call, moments operand) {
 	kernel.ForwardMoments(o.Geometry, slice[T](c.dst), slice[T](moments), slice[T](c.in[0]), slice[T](c.in[1]), biasOf[T](o, c), o.ReLU)
 }
 
+func (o conv2D) arrange(of tensor.Dtype, in []bool, out bool) (spec, bool) {
+	o.Geometry.FromLast, o.Geometry.ToLast = in[0], out
+	if of == tensor.Float64 {
+		return o, !in[1] && kernel.GainsByLast[float64](o.Geometry)
+	}
+	return o, !in[1] && kernel.GainsByLast[float32](o.Geometry)
+}
+
 // WithBias returns the node of the same convolution with other operands, b among them, for who
 // computes what follows a convolution in its weights. It is nil where o is no convolution.
 func (o op) WithBias(x, w, b *G.Node) (*G.Node, error) {

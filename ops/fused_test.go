@@ -19,7 +19,7 @@ func TestFusedMaxPool(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, second := op{maxWinners{g}}, op{gather{g}}
+	first, second := op{maxWinners{g}}, op{gather{Geometry: g}}
 	other := g
 	other.Rows.Before = 0
 	for _, c := range []struct {
@@ -29,7 +29,7 @@ func TestFusedMaxPool(t *testing.T) {
 		fused    bool
 	}{
 		{"winners and their values", first, second, true},
-		{"winners and values of another geometry", first, op{gather{other}}, false},
+		{"winners and values of another geometry", first, op{gather{Geometry: other}}, false},
 		{"winners and a scatter", first, op{scatter{g}}, false},
 		{"values and winners", second, first, false},
 		{"an op and nothing", first, nil, false},

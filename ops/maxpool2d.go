@@ -48,7 +48,7 @@ func MaxPool2DIndices(x *G.Node, p PoolParams) (y, winner *G.Node, err error) {
 	if winner, err = node(maxWinners{g}, x); err != nil {
 		return nil, nil, err
 	}
-	y, err = node(gather{g}, x, winner)
+	y, err = node(gather{Geometry: g}, x, winner)
 	return y, winner, err
 }
 
@@ -73,7 +73,10 @@ func (o maxWinners) exec(c *Call) error {
 }
 
 // gather is y = x at the winners; scatter, its adjoint, gives the winners dy and everything else 0.
-type gather struct{ Geometry kernel.Pool }
+type gather struct {
+	Geometry kernel.Pool
+	ToLast   bool // y has its channels last: the executor asks for it
+}
 
 func (o gather) name() string { return "MaxPool2D" }
 func (o gather) args() []arg {
@@ -86,14 +89,14 @@ func (o gather) infer(in []tensor.Shape) (tensor.Shape, error) {
 	}
 	return outSides(o.Geometry), want("winner", in[1], outSides(o.Geometry)...)
 }
-func (o gather) rule() []*term { return []*term{apply(scatter(o), cotangent(), in(1)), nil} }
+func (o gather) rule() []*term { return []*term{apply(scatter{o.Geometry}, cotangent(), in(1)), nil} }
 
 func (o gather) exec(c *Call) error {
 	winner, bad := slice[int32](c.in[1]), -1
 	if c.double() {
-		bad = kernel.Gather(o.Geometry, slice[float64](c.dst), slice[float64](c.in[0]), winner)
+		bad = gathered[float64](o, c, winner)
 	} else {
-		bad = kernel.Gather(o.Geometry, slice[float32](c.dst), slice[float32](c.in[0]), winner)
+		bad = gathered[float32](o, c, winner)
 	}
 	return checkWinner(&o.Geometry, winner, bad)
 }
@@ -111,7 +114,7 @@ func (o scatter) infer(in []tensor.Shape) (tensor.Shape, error) {
 	}
 	return inSides(o.Geometry), want("winner", in[1], outSides(o.Geometry)...)
 }
-func (o scatter) rule() []*term { return []*term{apply(gather(o), cotangent(), in(1)), nil} }
+func (o scatter) rule() []*term { return []*term{apply(gather{Geometry: o.Geometry}, cotangent(), in(1)), nil} }
 
 func (o scatter) exec(c *Call) error {
 	winner, bad := slice[int32](c.in[1]), -1
@@ -121,6 +124,30 @@ func (o scatter) exec(c *Call) error {
 		bad = kernel.Scatter(o.Geometry, slice[float32](c.dst), slice[float32](c.in[0]), winner)
 	}
 	return checkWinner(&o.Geometry, winner, bad)
+}
+
+func (o gather) arrange(_ tensor.Dtype, in []bool, out bool) (spec, bool) {
+	o.ToLast = out
+	return o, !in[0] && !in[1]
+}
+
+func gathered[T kernel.Float](o gather, c *Call, winner []int32) (bad int) {
+	f := func(g kernel.Pool, y []T, winner []int32, x []T) { bad = kernel.Gather(g, y, x, winner) }
+	if o.ToLast {
+		f = toLast(f)
+	}
+	f(o.Geometry, slice[T](c.dst), winner, slice[T](c.in[0]))
+	return bad
+}
+
+// A maxima is a kernel that finds values and winners.
+type maxima[T kernel.Float] = func(g kernel.Pool, y []T, winner []int32, x []T)
+
+// toLast is f with y's channels last.
+func toLast[T kernel.Float](f maxima[T]) maxima[T] {
+	return func(g kernel.Pool, y []T, winner []int32, x []T) {
+		kernel.ToLast(g.N, g.C, g.P*g.Q, y, func(y []T) { f(g, y, winner, x) })
+	}
 }
 
 // checkWinner is the error where the winner at some position is an index that no forward pass of
@@ -134,17 +161,26 @@ func checkWinner(g *kernel.Pool, winner []int32, at int) error {
 
 // together notes the winners and takes their values in one pass.
 func (o maxWinners) together(consumer any, at []int) pass {
-	if consumer != any(gather(o)) || !slices.Equal(at, []int{0, -1}) {
+	return pooledWith(o.Geometry, kernel.MaxForward[float32], kernel.MaxForward[float64], consumer, at)
+}
+
+// pooledWith is the pass of what notes winners with a consumer that takes their values; nil for
+// another consumer.
+func pooledWith(g kernel.Pool, f32 maxima[float32], f64 maxima[float64], consumer any, at []int) pass {
+	y, ok := consumer.(gather)
+	if !ok || y.Geometry != g || !slices.Equal(at, []int{0, -1}) {
 		return nil
 	}
+	if y.ToLast {
+		f32, f64 = toLast(f32), toLast(f64)
+	}
 	return func(dst, consumerDst G.Value, inputs []G.Value) error {
-		return pooled(o.Geometry, kernel.MaxForward[float32], kernel.MaxForward[float64], dst, consumerDst, inputs[0])
+		return pooled(g, f32, f64, dst, consumerDst, inputs[0])
 	}
 }
 
 // pooled calls the kernel that finds winners and values.
-func pooled(g kernel.Pool, f32 func(g kernel.Pool, y []float32, winner []int32, x []float32),
-	f64 func(g kernel.Pool, y []float64, winner []int32, x []float64), winner, y, x G.Value) error {
+func pooled(g kernel.Pool, f32 maxima[float32], f64 maxima[float64], winner, y, x G.Value) error {
 	from, err := plain(x)
 	if err != nil {
 		return err

@@ -218,6 +218,27 @@ func (o op) FuseNext(next G.Op, at int) (G.Op, bool) {
 	return op{s}, ok
 }
 
+// An arranger is a spec that can read and write images with their channels last. arrange returns
+// the one that reads the operands so where in is set, and writes the result so where out is.
+type arranger interface {
+	arrange(of tensor.Dtype, in []bool, out bool) (spec, bool)
+}
+
+// ChannelsLast lets the executor keep images, tensors of rank 4, with their channels last: see
+// ops/vm. It returns the op for such operands and result, or false where there is none, or none
+// that gains by it.
+func (o op) ChannelsLast(of tensor.Dtype, in []bool, out bool) (G.Op, bool) {
+	a, ok := o.spec.(arranger)
+	if !ok {
+		return nil, false
+	}
+	s, ok := a.arrange(of, in, out)
+	return op{s}, ok
+}
+
+// everywhere reports whether all of the images of an elementwise op have their channels last.
+func everywhere(in []bool, out bool) bool { return out && !slices.Contains(in, false) }
+
 // String is the op's name, which is what a drawing of the graph has room for.
 func (o op) String() string { return o.name() }
 

@@ -33,6 +33,10 @@ func (o relu) result() arg                                   { return arg{name: 
 func (o relu) infer(in []tensor.Shape) (tensor.Shape, error) { return in[0], nil }
 func (o relu) rule() []*term                                 { return []*term{apply(gate(o), cotangent(), out())} }
 
+func (o relu) arrange(_ tensor.Dtype, in []bool, out bool) (spec, bool) {
+	return o, everywhere(in, out)
+}
+
 func (o relu) exec(c *Call) error {
 	if c.double() {
 		kernel.ReLU(slice[float64](c.dst), slice[float64](c.in[0]))

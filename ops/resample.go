@@ -133,7 +133,7 @@ func AdaptiveMaxPool2D(x *G.Node, to Size) (*G.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return node(gather{g}, x, winner)
+	return node(gather{Geometry: g}, x, winner)
 }
 
 // GlobalAvgPool returns the node y N×C×1×1 of the means of x's planes, for x N×C×H×W. Derivative:
@@ -247,12 +247,7 @@ func (o adaptiveWinners) exec(c *Call) error {
 
 // together notes the winners and takes their values in one pass.
 func (o adaptiveWinners) together(consumer any, at []int) pass {
-	if consumer != any(gather(o)) || !slices.Equal(at, []int{0, -1}) {
-		return nil
-	}
-	return func(dst, consumerDst G.Value, inputs []G.Value) error {
-		return pooled(o.Geometry, kernel.AdaptiveMax[float32], kernel.AdaptiveMax[float64], dst, consumerDst, inputs[0])
-	}
+	return pooledWith(o.Geometry, kernel.AdaptiveMax[float32], kernel.AdaptiveMax[float64], consumer, at)
 }
 
 func init() {

@@ -28,6 +28,22 @@ func TakesLast[T Float](g Conv) bool {
 	return g.Groups == 1 && g.K >= lanes.Lanes
 }
 
+// GainsByLast reports whether a convolution is faster so, in the tier in use: its filters would be
+// in lanes in any case, or it is bound by memory.
+func GainsByLast[T Float](g Conv) bool {
+	const few = 32
+	if !TakesLast[T](g) {
+		return false
+	}
+	if g.depthwise() || g.R*g.S == 1 || !g.FromLast && g.K >= few {
+		return true
+	}
+	g.FromLast, g.ToLast = false, false
+	p := newForward[T](g)
+	name := p.choose().name
+	return name == "lanes" || name == "winograd"
+}
+
 // Turn transposes n matrices of rows×cols.
 func Turn[T Float](n, rows, cols int, dst, src []T) {
 	const strip = 64

@@ -338,8 +338,8 @@ func (w *winogradPlan[T]) strip(dst, tmp []T, g int) {
 	}
 }
 
-// stripRow copies a row of so many pixels, from tmp or, where the source has its channels last, from
-// there.
+// stripRow copies a row of so many pixels, from tmp or, where the source has its channels last,
+// from there.
 func (w *winogradPlan[T]) stripRow(dst, tmp []T, at, cols int) {
 	switch {
 	case !w.srcLast:

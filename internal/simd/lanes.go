@@ -27,9 +27,9 @@ func (s LaneShape) Pixels(width int) int {
 }
 
 // A LaneEnd says how LaneTile finishes: with a bias, of as many elements as the tile is wide, or
-// none, and with Cut, the least and the greatest result, or none. On its way, one for each product of a sum, it asks the caches for Touches
-// lines, Step apart, from Touch on, and Next farther on for the next tile, where it has registers
-// for that.
+// none, and with Cut, the least and the greatest result, or none. On its way, one for each product
+// of a sum, it asks the caches for Touches lines, Step apart, from Touch on, and Next farther on
+// for the next tile, where it has registers for that.
 type LaneEnd[T Float] struct {
 	Bias, Cut           []T
 	Touch               []T

@@ -82,6 +82,7 @@ func (m *Machine) plan(g *G.ExprGraph) (err error) {
 	}
 	m.absorb()
 	m.views()
+	m.arrange()
 	last := m.lifetimes()
 	m.fuse(last)
 	return m.place(last)

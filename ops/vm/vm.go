@@ -62,6 +62,14 @@ type viewer interface {
 	View() bool
 }
 
+// arranged is implemented by an op that can read and write images with their channels last.
+// ChannelsLast returns the op that reads the operands so where in is set, and writes its result so
+// where out is; false if there is none, or it would be slower.
+type arranged interface {
+	preallocated
+	ChannelsLast(of tensor.Dtype, in []bool, out bool) (G.Op, bool)
+}
+
 // inPlace is implemented by an op whose result may be written over one of its operands. InPlace
 // returns that operand's index, or a negative number if there is none.
 type inPlace interface {

@@ -327,8 +327,8 @@ func dot(f flavour) {
 	RET()
 }
 
-// tapChannels is for channels side by side: any taps of a depthwise filter, which are given by their
-// distances, for outputs that all of them meet.
+// tapChannels is for channels side by side: any taps of a depthwise filter, which are given by
+// their distances, for outputs that all of them meet.
 func tapChannels(f flavour) {
 	begin("tapChannels"+f.elem+f.tier, fmt.Sprintf("func(outputs, channels int, y *%[1]s, ldy int, x *%[1]s, step int, taps *int, count int, w, bias, cut *%[1]s)", f.goType),
 		"y[i·ldy+c] = min(cut[1], max(cut[0], bias[c] + Σ_t x[i·step+taps[2t]+c]·w[taps[2t+1]+c])), 0 ≤ t < count, 0 ≤ i < outputs, 0 ≤ c < channels.")

@@ -33,7 +33,8 @@ type tier struct {
 
 var tiers = []tier{
 	{"AVX512", "AVX512", 64, nil},
-	{"AVX2", "AVX2", 32, []string{"Direct", "Apply3", "Gradient3", "TapChannels"}}, // planes is not set
+	// planes is not set
+	{"AVX2", "AVX2", 32, []string{"Direct", "Apply3", "Gradient3", "TapChannels"}},
 }
 
 // architectures have stubs in z*_ARCH.go.
