@@ -114,7 +114,9 @@ func (o scatter) infer(in []tensor.Shape) (tensor.Shape, error) {
 	}
 	return inSides(o.Geometry), want("winner", in[1], outSides(o.Geometry)...)
 }
-func (o scatter) rule() []*term { return []*term{apply(gather{Geometry: o.Geometry}, cotangent(), in(1)), nil} }
+func (o scatter) rule() []*term {
+	return []*term{apply(gather{Geometry: o.Geometry}, cotangent(), in(1)), nil}
+}
 
 func (o scatter) exec(c *Call) error {
 	winner, bad := slice[int32](c.in[1]), -1
