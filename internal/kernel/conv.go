@@ -98,6 +98,11 @@ func Transposed[T Float](g Conv, dx, dy, w, b []T, relu bool) {
 		return
 	}
 	c, k := g.C/g.Groups, g.K/g.Groups
+	if (b != nil || relu) && !endsInLanes[T](g) {
+		BackwardData(g, dx, dy, w)
+		finish(g.N*g.C, g.H*g.W, dx, b, relu)
+		return
+	}
 	if g.gaps(g.Rows, g.H, g.R) || g.gaps(g.Cols, g.W, g.S) {
 		clear(dx[:g.XLen()])
 		finish(g.N*g.C, g.H*g.W, dx, b, relu)
@@ -134,6 +139,21 @@ func Transposed[T Float](g Conv, dx, dy, w, b []T, relu bool) {
 			}
 		}
 	}
+}
+
+// endsInLanes reports whether all phases of BackwardData take the algorithm that adds a bias to
+// whole sums, as a second pass would: fused or not, a bias must give the same bits.
+func endsInLanes[T Float](g Conv) bool {
+	for ph := range min(g.Rows.Stride, g.H) {
+		rows := g.rowPhase(ph)
+		for pw := range min(g.Cols.Stride, g.W) {
+			cols := g.colPhase(pw)
+			if len(rows.taps) > 0 && len(cols.taps) > 0 && newBackward[T](g, rows, cols).choose().name != "lanes" {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // newBackward is the correlation of one group and phase, without its operands.

@@ -289,3 +289,22 @@ func testConvolutionReLU6[T Float](t *testing.T) {
 		t.Error("nothing was above 6")
 	}
 }
+
+// A bias and a ReLU in the pass of a transposed convolution have the bits of passes of their own.
+func TestTransposedBits(t *testing.T) {
+	everyTier(t, func(t *testing.T) { both(t, testTransposedBits[float32], testTransposedBits[float64]) })
+}
+
+func testTransposedBits[T Float](t *testing.T) {
+	eachConv(t, random(20), func(t *testing.T, g Conv, r *rand.Rand) {
+		dy, w, b := uniform[T](r, g.YLen()), uniform[T](r, g.WLen()), uniform[T](r, g.C)
+		want, got := make([]T, g.XLen()), make([]T, g.XLen())
+		BackwardData(g, want, dy, w)
+		AddChannels(g.N*g.C, g.H*g.W, want, want, b)
+		Transposed(g, got, dy, w, b, false)
+		same(t, "with bias", positive0(got), positive0(want))
+		ReLU(want, want)
+		Transposed(g, got, dy, w, b, true)
+		same(t, "with bias and ReLU", positive0(got), positive0(want))
+	})
+}
