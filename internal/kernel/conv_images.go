@@ -20,6 +20,8 @@ func acceptsImages[T Float](p *correlation[T]) string {
 	switch {
 	case s.Vectors == 0:
 		return "no vectors in this tier"
+	case p.srcLast || p.dstLast:
+		return "channels are last"
 	case p.outH*p.outW > 64:
 		return "more than 64 outputs an image"
 	case p.dstCol != 1 || p.dstRow != p.outW:

@@ -131,9 +131,10 @@ func runWide[T Float](all ...*correlation[T]) {
 			}
 		}
 	}
-	// Where there are too few outputs for all threads, filters are shared out too.
+	// Where there are too few outputs for all threads, filters are shared out too, unless somebody
+	// counts the outputs that have all of theirs.
 	shares := 1
-	if n := workers.Threads(); groups*parts < n {
+	if n := workers.Threads(); groups*parts < n && p.moments == nil {
 		shares = min(len(blocks), 2*n)
 	}
 	workers.Each(small, groups*parts*shares, 1, func(t int) {

@@ -33,6 +33,9 @@ func testChannelsLast[T Float](t *testing.T) {
 			make := func(n int) []T { return integers[T](r, n, 4) }
 			p := newForward[T](g)
 			if side, _ := p.winogradTile(); side > 0 {
+				if p.choose().name != "winograd" {
+					continue // planes take an algorithm of other roundings
+				}
 				make = func(n int) []T { return uniform[T](r, n) }
 			}
 			x, w, b := make(g.XLen()), d.put(make(g.WLen())), d.put(make(g.K))
