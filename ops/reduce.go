@@ -142,6 +142,39 @@ func (o maxIndex) Rule([]*G.Node, *G.Node, *G.Node) ([]*G.Node, error) {
 	return []*G.Node{nil}, nil
 }
 
+// Fuse leaves the index out where nothing but the maximum is wanted.
+func (o maxIndex) Fuse(next Op, at int) (Op, bool) { return maxValue(o), next == Op(take{}) && at == 1 }
+
+// maxValue is take of maxIndex: the elements of its second operand, mostly x too, where x is
+// greatest. An executor makes it, which has no use for a rule.
+type maxValue struct{ To size }
+
+func (o maxValue) Name(int) (string, []string) { return "MaxValue", []string{"x", "values"} }
+func (o maxValue) Infer(in []tensor.Shape) (tensor.Shape, error) {
+	if err := want("values", in[1], in[0]...); err != nil {
+		return nil, err
+	}
+	return maxIndex(o).Infer(in[:1])
+}
+func (o maxValue) Compute(c *Call) error { return ByType(o, c, greatest[float32], greatest[float64]) }
+func (o maxValue) Rule([]*G.Node, *G.Node, *G.Node) ([]*G.Node, error) {
+	return nil, errors.New("an executor's op has no derivative")
+}
+
+func greatest[T kernel.Float](o maxValue, c *Call) error {
+	w, y, x, from := newWalk(c.Shape(0), c.Result(), c.Shape(0)).kernels(), Out[T](c), In[T](c, 0), In[T](c, 1)
+	if &x[0] == &from[0] {
+		kernel.MaxValues(w, y, x)
+		return nil
+	}
+	index := make([]int, len(y)) // a derivative takes what lies at the maxima of another tensor
+	kernel.MaxOver(w, index, x)
+	for i, k := range index {
+		y[i] = from[k]
+	}
+	return nil
+}
+
 func indexed[T kernel.Float](o maxIndex, c *Call) error {
 	y, x := Out[int](c), In[T](c, 0)
 	kernel.MaxOver(newWalk(c.Shape(0), c.Result(), c.Shape(0)).kernels(), y, x)

@@ -130,7 +130,13 @@ func SumOver[T Float](w Walk, y, x []T) {
 
 // MaxOver is where the greatest element of x is over the axes along which w.A is 0: of equal ones
 // the first, and the first NaN before all numbers. There is one at least.
-func MaxOver[T Float](w Walk, index []int, x []T) {
+func MaxOver[T Float](w Walk, index []int, x []T) { maxOver(w, index, nil, x) }
+
+// MaxValues is the elements that MaxOver finds. Where they lie it need not know.
+func MaxValues[T Float](w Walk, y, x []T) { maxOver(w, nil, y, x) }
+
+// maxOver notes indices, or values where index is nil.
+func maxOver[T Float](w Walk, index []int, y, x []T) {
 	last := len(w.Sides) - 1
 	n := w.Sides[last]
 	var kept, dropped axes
@@ -147,7 +153,7 @@ func MaxOver[T Float](w Walk, index []int, x []T) {
 		step *= w.Sides[k]
 	}
 	if w.A[last] != 0 { // columns
-		workers.Spans(len(index), max(1, workers.Chunk/4/dropped.count()), func(lo, hi int) {
+		workers.Spans(max(len(index), len(y)), max(1, workers.Chunk/4/dropped.count()), func(lo, hi int) {
 			for o := lo; o < hi; o++ {
 				at := kept.at(o)
 				won := at
@@ -156,14 +162,22 @@ func MaxOver[T Float](w Walk, index []int, x []T) {
 						won = at + d
 					}
 				})
-				index[o] = won
+				if index == nil {
+					y[o] = x[won]
+				} else {
+					index[o] = won
+				}
 			}
 		})
 		return
 	}
-	workers.Spans(len(index), max(1, workers.Chunk/(n*dropped.count())), func(lo, hi int) {
+	workers.Spans(max(len(index), len(y)), max(1, workers.Chunk/(n*dropped.count())), func(lo, hi int) {
 		for o := lo; o < hi; o++ {
 			at := kept.at(o)
+			if index == nil {
+				y[o] = maxValue(x[at:], n, &dropped)
+				continue
+			}
 			won := -1
 			dropped.each(func(d int) {
 				row := x[at+d:][:n]
@@ -176,6 +190,22 @@ func MaxOver[T Float](w Walk, index []int, x []T) {
 			index[o] = won
 		}
 	})
+}
+
+// maxValue is the greatest element of rows of n elements of x. Of zeros it is the first.
+func maxValue[T Float](x []T, n int, rows *axes) T {
+	top := T(math.Inf(-1))
+	rows.each(func(d int) {
+		row := x[d:][:n]
+		v := simd.Max(row)
+		if v == 0 {
+			v = row[simd.Find(row, 0)]
+		}
+		if v > top || v != v {
+			top = v
+		}
+	})
+	return top
 }
 
 // sumRowsOver is SumOver where the last axis, of n elements, is dropped.

@@ -101,6 +101,18 @@ func testBroadcast[T Float](t *testing.T) {
 			if !slices.Equal(winners, first) {
 				t.Errorf("%s, round %d: the winners are %v, want %v", what, round, winners, first)
 			}
+			values, all := make([]T, len(a)), make([]T, len(a))
+			for _, k := range first {
+				if y[k] == 4 { // of zeros the first, whatever its sign
+					y[k] = T(math.Copysign(0, float64(k%2)-0.5))
+				}
+			}
+			MaxOver(w, winners, y)
+			for i, k := range winners {
+				values[i] = y[k]
+			}
+			MaxValues(w, all, y)
+			same(t, fmt.Sprintf("%s, round %d: the values", what, round), all, values)
 		}
 		Repeat(w, y, a)
 		for i, v := range y {

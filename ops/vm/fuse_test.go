@@ -231,3 +231,32 @@ func TestMomentsAreComputedWithTheirConvolution(t *testing.T) {
 		}
 	}
 }
+
+// A maximum alone needs no index; with its derivative it does, and both have the same bits. The
+// derivative of the derivative takes elements of another tensor at the same places.
+func TestMaximumWithoutIndex(t *testing.T) {
+	g := G.NewGraph()
+	leaf := func(name string, shape ...int) *G.Node {
+		return G.NewTensor(g, tensor.Float64, len(shape), G.WithShape(shape...), G.WithName(name), G.WithInit(G.Gaussian(0, 1)))
+	}
+	x, dy, v := leaf("x", 3, 4, 35), leaf("dy", 4), leaf("v", 3, 4, 35)
+	y, err := ops.Max(x, 0, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := ops.Grad(y, dy, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := ops.Grad(d[0], v, dy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, _ := copies(t, y, d[0], second[0])
+	if alone, _ := copies(t, y); !slices.Equal(alone[0], both[0]) {
+		t.Errorf("the maximum alone is %v, want %v", alone[0], both[0])
+	}
+	if alone, _ := copies(t, second[0]); !slices.Equal(alone[0], both[2]) {
+		t.Errorf("the second derivative alone is %v, want %v", alone[0], both[2])
+	}
+}
