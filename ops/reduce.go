@@ -68,7 +68,7 @@ func Max(x *G.Node, axes ...int) (*G.Node, error) {
 	if len(kept) == 0 {
 		return Reshape(x) // a scalar is its own maximum
 	}
-	winner, err := Apply(maxIndex{sizeOf(kept)}, x)
+	winner, err := Apply(maxIndex{To: sizeOf(kept)}, x)
 	if err != nil {
 		return nil, err
 	}
@@ -126,9 +126,12 @@ func reduced(x *G.Node, o sumTo, dropped tensor.Shape) (*G.Node, error) {
 
 // maxIndex notes where the greatest element is, as an index into x, of each part that To has one
 // element for.
-type maxIndex struct{ To size }
+type maxIndex struct {
+	To    size
+	Value bool // the elements of a second operand, mostly x too, rather than their indices
+}
 
-func (o maxIndex) Name(int) (string, []string) { return "MaxIndex", []string{"x"} }
+func (o maxIndex) Name(int) (string, []string) { return "MaxIndex", []string{"x", "values"} }
 func (o maxIndex) Types(in []tensor.Dtype) (tensor.Dtype, error) {
 	_, err := floatAndIntegers([]string{"x"}, in)
 	return tensor.Int, err
@@ -137,31 +140,23 @@ func (o maxIndex) Infer(in []tensor.Shape) (tensor.Shape, error) {
 	to := o.To.shape()
 	return to, repeats(to, in[0])
 }
-func (o maxIndex) Compute(c *Call) error { return ByType(o, c, indexed[float32], indexed[float64]) }
+func (o maxIndex) Compute(c *Call) error {
+	if o.Value {
+		return ByType(o, c, greatest[float32], greatest[float64])
+	}
+	return ByType(o, c, indexed[float32], indexed[float64])
+}
 func (o maxIndex) Rule([]*G.Node, *G.Node, *G.Node) ([]*G.Node, error) {
 	return []*G.Node{nil}, nil
 }
 
-// Fuse leaves the index out where nothing but the maximum is wanted.
-func (o maxIndex) Fuse(next Op, at int) (Op, bool) { return maxValue(o), next == Op(take{}) && at == 1 }
-
-// maxValue is take of maxIndex: the elements of its second operand, mostly x too, where x is
-// greatest. An executor makes it, which has no use for a rule.
-type maxValue struct{ To size }
-
-func (o maxValue) Name(int) (string, []string) { return "MaxValue", []string{"x", "values"} }
-func (o maxValue) Infer(in []tensor.Shape) (tensor.Shape, error) {
-	if err := want("values", in[1], in[0]...); err != nil {
-		return nil, err
-	}
-	return maxIndex(o).Infer(in[:1])
-}
-func (o maxValue) Compute(c *Call) error { return ByType(o, c, greatest[float32], greatest[float64]) }
-func (o maxValue) Rule([]*G.Node, *G.Node, *G.Node) ([]*G.Node, error) {
-	return nil, errors.New("an executor's op has no derivative")
+// Fuse leaves the index out where nothing but the maximum is wanted. The result is an executor's,
+// which has no use for a rule.
+func (o maxIndex) Fuse(next Op, at int) (Op, bool) {
+	return maxIndex{o.To, true}, next == Op(take{}) && at == 1
 }
 
-func greatest[T kernel.Float](o maxValue, c *Call) error {
+func greatest[T kernel.Float](o maxIndex, c *Call) error {
 	w, y, x, from := newWalk(c.Shape(0), c.Result(), c.Shape(0)).kernels(), Out[T](c), In[T](c, 0), In[T](c, 1)
 	if &x[0] == &from[0] {
 		kernel.MaxValues(w, y, x)
