@@ -32,7 +32,7 @@ type Options struct {
 	// PredictBytes is how many bytes all that Predict computes at a time may hold for inputs and
 	// intermediates: it takes smaller batches then, and fewer at a time. 0 stands for 64 MiB each
 	// for as many batches as there are processors, and 256 MiB for those that wait for the next
-	// call.
+	// call. Weights do not count, nor their copies in the order that kernels read them in.
 	PredictBytes int
 }
 
