@@ -30,15 +30,20 @@ func (p *correlation[T]) preferDirect() bool {
 
 // rowsPay reports whether rows of outputs in lanes pay more than filters in lanes. With one or two
 // vectors of filters a micro-kernel waits for its broadcasts, and its outputs have to be
-// transposed. Rows that fill their vectors have neither cost. Only a tier of 32 registers has a
-// direct kernel that is as fast.
+// transposed. Rows that fill their vectors have neither cost: seven eighths are enough beside one
+// vector of filters, and all beside two. Only a tier of 32 registers has a direct kernel that is as
+// fast.
 func (p *correlation[T]) rowsPay(s simd.LaneShape) bool {
 	filters, rows := (p.m+s.Lanes-1)/s.Lanes*s.Lanes, (p.outW+s.Lanes-1)/s.Lanes*s.Lanes
 	if s.Vectors < 4 || filters > 2*s.Lanes || p.stepW != 1 || p.dstCol != 1 {
 		return false
 	}
 	p.kern = simd.NewTileShape[T]()
-	return float64(p.outW*filters) >= 0.87*float64(p.m*rows) && p.preferDirect()
+	least := 0.87
+	if filters > s.Lanes {
+		least = 1
+	}
+	return float64(p.outW*filters) >= least*float64(p.m*rows) && p.preferDirect()
 }
 
 // packDirect packs the weights of the groups, one after the other: rows' taps, then planes, then
