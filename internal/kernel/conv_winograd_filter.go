@@ -6,9 +6,9 @@ import (
 )
 
 // Winograd's algorithm for the filter's gradient is the adjoint of that of the forward pass: with
-// the matrices of that one, dw = Gᵀ[Σ (A·dy·Aᵀ) ⊙ (Bᵀ·x·B)]G, the sum going over the tiles of all
-// images. Each element of the tile is one product of matrices, of filters by channels. Lanes are
-// channels, then filters.
+// the matrices of that one, dw = Gᵀ[Σ (A·dy·Aᵀ) ⊙ (Bᵀ·x·B)]G. The sum goes over the tiles of
+// all images. Each element of the tile is one product of matrices, of filters by channels. Lanes
+// are channels, then filters.
 
 const (
 	// cutChannels is what a cut of the channels is a multiple of: of whole vectors and of whole

@@ -305,8 +305,8 @@ func (f flavour) lowest() float64 {
 	return -700
 }
 
-// expm1 is eˣ − 1 for lowest ≤ x ≤ 0: with q = eʳ − 1, 2ᵏ·q + (2ᵏ − 1). The bits of 2ᵏ are those of
-// k and the bias, moved to the exponent's place.
+// expm1 is eˣ − 1 for lowest ≤ x ≤ 0: with q = eʳ − 1, 2ᵏ·q + (2ᵏ − 1). The bits of 2ᵏ are
+// those of k and the bias, moved to the exponent's place.
 func (f flavour) expm1(x vec) vec {
 	_, sum, r := f.reduced(x)
 	q := f.times(r, f.fma(f.polynomial(r, f.exponential(2)), r, f.c(1)))

@@ -521,9 +521,9 @@ func main() {
 			standard(f, more, false)
 			standard(f, more, true)
 		}
-		standardBackward(f)
+		standardBackward(f, false)
 		standardEach(f)
-		standardBackwardEach(f)
+		standardBackward(f, true)
 		sumDotEach(f)
 		arithmetic(f, "add", "+")
 		arithmetic(f, "sub", "−")

@@ -142,16 +142,27 @@ func standard(f flavour, more, cut bool) {
 	})
 }
 
-func standardBackward(f flavour) {
+// standardBackward is of dy, or, with each, of dy times a factor of each element's own.
+func standardBackward(f flavour, each bool) {
+	name, doc, vectors := "standardBackward", "dx = a·dy − c·(x − m) − b over n elements.", "dx, dy, x"
+	if each {
+		name, doc, vectors = "standardBackwardEach", "dx = a·(w·dy) − c·(x − m) − b over n elements.", "dx, dy, x, w"
+	}
 	var m, a, b, c reg.VecVirtual
-	stream(f, "standardBackward", "dx = a·dy − c·(x − m) − b over n elements.", "dx, dy, x", "m, a, b, c", func() {
+	stream(f, name, doc, vectors, "m, a, b, c", func() {
 		m, a, b, c = f.constant("m"), f.constant("a"), f.constant("b"), f.constant("c")
 	}, func(at func(string) Mem) {
 		v, d := f.vector(), f.vector()
 		f.load(at("x"), v)
 		f.binary("sub", m, v, v)
 		f.binary("mul", c, v, v)
-		f.binary("mul", at("dy"), a, d)
+		if each {
+			f.load(at("dy"), d)
+			f.binary("mul", at("w"), d, d)
+			f.binary("mul", a, d, d)
+		} else {
+			f.binary("mul", at("dy"), a, d)
+		}
 		f.binary("sub", v, d, d)
 		f.binary("sub", b, d, d)
 		f.store(d, at("dx"))
@@ -171,25 +182,6 @@ func standardEach(f flavour) {
 		f.binary("mul", at("a"), v, v)
 		f.binary("add", at("b"), v, v)
 		f.store(v, at("y"))
-	})
-}
-
-// standardBackwardEach has a factor of dy for each element.
-func standardBackwardEach(f flavour) {
-	var m, a, b, c reg.VecVirtual
-	stream(f, "standardBackwardEach", "dx = a·(w·dy) − c·(x − m) − b over n elements.", "dx, dy, x, w", "m, a, b, c", func() {
-		m, a, b, c = f.constant("m"), f.constant("a"), f.constant("b"), f.constant("c")
-	}, func(at func(string) Mem) {
-		v, d := f.vector(), f.vector()
-		f.load(at("dy"), d)
-		f.binary("mul", at("w"), d, d)
-		f.binary("mul", a, d, d)
-		f.load(at("x"), v)
-		f.binary("sub", m, v, v)
-		f.binary("mul", c, v, v)
-		f.binary("sub", v, d, d)
-		f.binary("sub", b, d, d)
-		f.store(d, at("dx"))
 	})
 }
 

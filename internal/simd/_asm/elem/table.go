@@ -100,9 +100,9 @@ func (f flavour) logs() []float64 {
 
 // sqrt is √x, correctly rounded. Where all x of a vector of 16 are well inside the range, it is
 // made of an estimate y of 1/√x, right to 2⁻¹⁴, in less time than the processor's own instruction
-// takes: with g = x·y and h = y/2, one step of Goldschmidt's makes both right to 2⁻²³, and g + h·(x
-// − g²) is √x before its rounding to 2⁻⁴⁷ (Markstein, 1990). A test of internal/kernel compares all
-// mantissas.
+// takes: with g = x·y and h = y/2, one step of Goldschmidt's makes both right to 2⁻²³, and
+// g + h·(x − g²) is √x before its rounding to 2⁻⁴⁷ (Markstein, 1990). A test of internal/kernel
+// compares all mantissas.
 func (f flavour) sqrt(x vec) vec {
 	if !f.wide() || !f.single() {
 		return f.op("sqrt", nil, x)
