@@ -15,6 +15,9 @@ import (
 	"gorgonia.org/tensor"
 )
 
+// The ops below are broken on purpose, each in one way that Gorgonia's built-ins or a hasty hand
+// have been seen to be. Each must be caught, by the check that is for it.
+
 type brokenHash struct{ op }
 
 func (o brokenHash) WriteHash(h hash.Hash) {

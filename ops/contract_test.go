@@ -366,6 +366,3 @@ func TestHashesOfTypesDiffer(t *testing.T) {
 		t.Error("an op and its adjoint with the same fields have one hash")
 	}
 }
-
-// The ops below are broken on purpose, each in one way that Gorgonia's built-ins or a hasty hand
-// have been seen to be. Each must be caught, by the check that is for it.
